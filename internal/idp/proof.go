@@ -1,0 +1,77 @@
+package idp
+
+import (
+	"slices"
+	"time"
+)
+
+// Property is something a verified proof may claim of itself.
+type Property string
+
+// The properties that rooms may claim. A strength never unites those of two
+// proofs.
+const (
+	PhishingResistant Property = "phishing-resistant"
+	UserVerified      Property = "user-verified"
+	HardwareBound     Property = "hardware-bound"
+	Possession        Property = "possession"
+	MultiFactor       Property = "multi-factor"
+)
+
+// Mode is a method mode as Graph's authenticationMethodModes spells it:
+// what a strength's combinations are made of.
+type Mode string
+
+// The modes this house can prove. Modes of later rooms join this list with
+// their rooms.
+const (
+	ModeFIDO2             Mode = "fido2"
+	ModeAccessPassOnce    Mode = "temporaryAccessPassOneTime"
+	ModeAccessPassMany    Mode = "temporaryAccessPassMultiUse"
+	ModeHello             Mode = "windowsHelloForBusiness"
+	ModeCertificateSingle Mode = "x509CertificateSingleFactor"
+	ModeCertificateMulti  Mode = "x509CertificateMultiFactor"
+	ModePhone             Mode = "deviceBasedPush"
+)
+
+// Facts are what a room knows of a credential that policy may judge.
+// The zero value of a field means "not known".
+type Facts struct {
+	AAGUID   string   `json:"aaguid,omitempty"`   // lower-case GUID of the key model, as claimed
+	Attested bool     `json:"attested,omitempty"` // the model is proven by an anchored attestation chain
+	Synced   bool     `json:"synced,omitempty"`   // the credential may exist on more than one device
+	Device   DeviceID `json:"device,omitempty"`   // the machine that keeps the key
+	Issuer   string   `json:"issuer,omitempty"`   // for certificates: the issuing CA
+	Name     string   `json:"name,omitempty"`     // what its owner calls it
+}
+
+// Proof is a verified fact: this user, by this method and credential, with
+// these properties, then.
+type Proof struct {
+	Tenant     TenantID     `json:"tenant"`
+	User       UserID       `json:"user"`
+	Method     MethodID     `json:"method"`
+	Mode       Mode         `json:"mode"`
+	Credential CredentialID `json:"credential"`
+	Device     DeviceID     `json:"device,omitempty"`
+	Properties []Property   `json:"properties,omitempty"`
+	AMR        []string     `json:"amr,omitempty"` // RFC 8176 and Entra words, only true ones
+	Facts      Facts        `json:"facts"`
+	// Time is when a gesture of the user was verified. No renewal ever moves
+	// it; every freshness rule reads it (proof_time).
+	Time time.Time `json:"time"`
+}
+
+// Has says whether the proof claims p.
+func (p Proof) Has(want Property) bool { return slices.Contains(p.Properties, want) }
+
+// Strength is a named list of combinations of method modes. It is met when
+// all modes of one combination are among the modes of the proofs at hand.
+type Strength struct {
+	ID           string // Graph's id of the strength
+	Name         string // shown to administrators
+	ACR          string // the acr value that asks for it and that tokens carry
+	Combinations [][]Mode
+	// Each lists what every proof of the combination must claim.
+	Each []Property
+}

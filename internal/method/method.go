@@ -1,0 +1,150 @@
+package method
+
+import (
+	"context"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Request asks a room for a challenge. It names no transport: a page, a
+// device and another host all ask alike.
+type Request struct {
+	Tenant idp.TenantID
+	// User is the person as far as something proven or remembered says so;
+	// the zero User when nobody is known yet.
+	User idp.User
+	// UserName is what somebody typed. The room must not let its reply tell
+	// whether such a person exists: unknown names get decoys.
+	UserName string
+	Device   idp.DeviceID
+	Now      time.Time
+}
+
+// Challenge is what a room makes for a ceremony.
+type Challenge struct {
+	Show  json.RawMessage // goes to the page
+	Keep  []byte          // comes back, sealed by the corridor, in Answer.Keep
+	Lives time.Duration   // zero: the corridor's default, five minutes
+}
+
+// Answer is what came back. Payload is untrusted bytes.
+type Answer struct {
+	Tenant  idp.TenantID
+	User    idp.User // as in the Request; the zero User when nobody was known
+	Device  idp.DeviceID
+	Keep    []byte
+	Payload []byte
+	Now     time.Time
+}
+
+// Settle writes what goes with a verdict, inside the corridor's one
+// transaction. Its first statement must be the conditional one that decides
+// (is the credential still there? has the counter moved?); when that finds
+// nothing it returns an idp.Error and has written nothing. It may run twice.
+type Settle func(context.Context, *sqldb.Tx) error
+
+// Verdict is a verified proof and what must be written with it.
+type Verdict struct {
+	Proof idp.Proof
+	// Settle may be nil. When Verify fails, a Settle that comes with the
+	// error is run too, to count the failure.
+	Settle Settle
+}
+
+// Method is what every room does.
+type Method interface {
+	ID() idp.MethodID
+	// Challenge reads but never writes.
+	Challenge(context.Context, Request) (Challenge, error)
+	// Verify reads but never writes: effects go into the Verdict's Settle.
+	// Its errors are Unproven with a Reason, whatever was wrong.
+	Verify(context.Context, Answer) (Verdict, error)
+}
+
+// Registrar lets people add credentials on a page.
+type Registrar interface {
+	BeginRegister(context.Context, Request) (Challenge, error)
+	FinishRegister(context.Context, Answer) (Registration, error)
+}
+
+// Registration is a verified new credential and what must be written for it.
+type Registration struct {
+	Credential Credential
+	Settle     Settle
+}
+
+// OneShot is for methods whose whole answer is one message of a device
+// protocol. KeepFrom makes, from a nonce the server gave out, the Keep that
+// Verify needs; RegisterOnce registers without a page.
+type OneShot interface {
+	KeepFrom(nonce []byte) []byte
+	RegisterOnce(context.Context, Answer) (Registration, error)
+}
+
+// Credential is one thing a user registered, as pages and reports see it.
+type Credential struct {
+	ID       idp.CredentialID
+	Tenant   idp.TenantID
+	User     idp.UserID
+	Method   idp.MethodID
+	Name     string // its owner's word
+	Model    string // "YubiKey 5 NFC", empty when unknown
+	Mode     idp.Mode
+	Facts    idp.Facts
+	Created  time.Time
+	LastUsed time.Time // zero: never
+	Disabled bool
+	Orphaned bool // its device is gone
+	// Bootstrap credentials (an access pass) never count as a way in that
+	// may be the last one.
+	Bootstrap bool
+}
+
+// Manager shows, renames and takes away credentials, and lets policy judge
+// them in bulk. Rename and Remove write in the caller's transaction, so that
+// the audit record commits with them; both return NotFound when the tenant
+// or user does not match.
+type Manager interface {
+	List(context.Context, idp.TenantID, idp.UserID) ([]Credential, error)
+	Rename(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.CredentialID, string) error
+	Remove(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.CredentialID) error
+	// Count says, inside a transaction, how many credentials of the user
+	// could open a session now.
+	Count(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) (int, error)
+	// Walk calls fn for every credential of the tenant, in no order.
+	Walk(context.Context, idp.TenantID, func(Credential) error) error
+}
+
+// Waiter is for methods whose answer comes by another road. Ready reads only:
+// the corridor burns a ceremony only once it says true.
+type Waiter interface {
+	Ready(context.Context, Answer) (bool, error)
+}
+
+// Mounter adds endpoints of the room's own.
+type Mounter interface {
+	Mount(mux *http.ServeMux)
+}
+
+// View is what the sign-in page shows of a method.
+type View struct {
+	Action   string        // data-action of its button: "signin-passkey"
+	Icon     string        // symbol name
+	Label    string        // catalogue key of the button
+	Note     string        // catalogue key of the line under it, in "other ways"
+	Primary  bool          // has a button of its own; else a row under "other ways"
+	Fragment template.HTML // extra fields, when the method needs some
+	Scripts  []string      // asset names of the room's ES modules
+}
+
+// Viewer has a page fragment.
+type Viewer interface{ View() View }
+
+// Worker has background work.
+type Worker interface{ Jobs() []job.Job }
