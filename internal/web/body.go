@@ -1,0 +1,81 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+
+	"github.com/signetid/signet/internal/idp"
+)
+
+// BodyLimit is what a request body may hold unless a protocol needs more
+// (decisions 3.7).
+const BodyLimit = 64 << 10
+
+// Form reads an application/x-www-form-urlencoded body of at most BodyLimit
+// bytes. Query parameters are not mixed in. A parameter given twice is
+// Invalid, naming it (RFC 6749, Section 3.2).
+func Form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if err := wantType(r, "application/x-www-form-urlencoded"); err != nil {
+		return nil, err
+	}
+	body, err := read(w, r)
+	if err != nil {
+		return nil, err
+	}
+	v, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, idp.Invalidf("malformed_form", "%w", err).Say("The form could not be read.")
+	}
+	return v, Single(v)
+}
+
+// Single refuses parameters that are given more than once.
+func Single(v url.Values) error {
+	for name, values := range v {
+		if len(values) > 1 {
+			return idp.Invalidf("duplicate_parameter", "%q given %d times", name, len(values)).
+				On(name).Say("A parameter was sent more than once.")
+		}
+	}
+	return nil
+}
+
+// ReadJSON decodes an application/json body of at most BodyLimit bytes into
+// v. Anything after the value is Invalid.
+func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	if err := wantType(r, "application/json"); err != nil {
+		return err
+	}
+	body, err := read(w, r)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return idp.Invalidf("malformed_json", "%w", err).Say("The body is not the JSON expected here.")
+	}
+	return nil
+}
+
+func wantType(r *http.Request, want string) error {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || got != want {
+		return idp.Invalidf("wrong_content_type", "content type %q, want %s", r.Header.Get("Content-Type"), want).
+			On("Content-Type").Say("The body must be sent as " + want + ".")
+	}
+	return nil
+}
+
+func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, BodyLimit))
+	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
+		return nil, idp.Invalidf("body_too_large", "body over %d bytes", BodyLimit).Say("The body is too large.")
+	}
+	if err != nil {
+		return nil, idp.Invalidf("unreadable_body", "%w", err).Say("The body did not arrive whole.")
+	}
+	return body, nil
+}

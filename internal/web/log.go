@@ -1,0 +1,136 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts requests. Its labels are bounded: route patterns that are
+// registered, methods and status classes, never an address as it was sent.
+type Metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	busy     prometheus.Gauge
+}
+
+// NewMetrics registers the request metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signet_http_requests_total", Help: "Requests answered, by route, method and status class.",
+		}, []string{"route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "signet_http_request_seconds", Help: "Time to answer a request, by route.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .5, 2},
+		}, []string{"route"}),
+		busy: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "signet_http_requests_in_flight", Help: "Requests being answered now.",
+		}),
+	}
+	reg.MustRegister(m.requests, m.seconds, m.busy)
+	return m
+}
+
+// recorder remembers the status for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return rec.ResponseWriter.Write(p)
+}
+
+// Unwrap serves http.ResponseController.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+// Log writes one line for each failed or slow request (all of them at debug
+// level), counts it, and turns a panic into a 500 that neither stops the
+// process nor shows a stack to a stranger. Addresses are logged by route
+// pattern: a query may hold a secret.
+func Log(log *slog.Logger, m *Metrics) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			start := time.Now()
+			rec := &recorder{ResponseWriter: w}
+			m.busy.Inc()
+			defer func() {
+				m.busy.Dec()
+				if p := recover(); p != nil {
+					if p == http.ErrAbortHandler {
+						panic(p)
+					}
+					Note(r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()), 0)
+					if rec.status == 0 {
+						http.Error(rec, "Signet could not finish this. Trace id: "+Trace(r.Context()), http.StatusInternalServerError)
+					}
+				}
+				report(log, m, r, rec.status, time.Since(start))
+			}()
+			next.ServeHTTP(rec, r)
+		})
+	}
+}
+
+func report(log *slog.Logger, m *Metrics, r *http.Request, status int, took time.Duration) {
+	if status == 0 {
+		status = http.StatusOK
+	}
+	route := r.Pattern
+	if route == "" {
+		route = "unmatched"
+	}
+	m.requests.WithLabelValues(route, knownMethod(r.Method), strconv.Itoa(status/100)+"xx").Inc()
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+
+	level := slog.LevelDebug
+	i := infoOf(r.Context())
+	switch {
+	case status >= 500:
+		level = slog.LevelError
+	case status >= 400 || i.err != nil:
+		level = slog.LevelInfo
+	case took > time.Second:
+		level = slog.LevelWarn
+	}
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("trace", i.trace), slog.String("route", route), slog.Int("status", status),
+		slog.Duration("took", took), slog.String("ip", i.ip),
+	}
+	if i.code != 0 {
+		attrs = append(attrs, slog.Int("code", i.code))
+	}
+	if i.err != nil && !errors.Is(i.err, http.ErrAbortHandler) {
+		attrs = append(attrs, slog.String("cause", i.err.Error()))
+	}
+	log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// knownMethod keeps the label bounded: a method is whatever a peer sends.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
