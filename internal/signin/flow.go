@@ -1,0 +1,100 @@
+package signin
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/session"
+)
+
+// Flow is one person's journey from a door to an outcome. Until something is
+// proven it is a sealed value and no row (decisions 1.2).
+type Flow struct {
+	ID     idp.FlowID      `json:"id"` // made by Start
+	Tenant idp.TenantID    `json:"tenant"`
+	Door   string          `json:"door"`          // who takes over when it is done: "oidc", "portal"
+	Ask    json.RawMessage `json:"ask,omitempty"` // the door's own; the corridor never looks inside
+	// Client is who asked; empty for our own pages. ClientName and LeadsTo
+	// are for the page to show.
+	Client     idp.ClientID `json:"client,omitempty"`
+	ClientName string       `json:"clientName,omitempty"`
+	LeadsTo    string       `json:"leadsTo,omitempty"`
+	Scopes     []string     `json:"scopes,omitempty"`
+	ACR        []string     `json:"acr,omitempty"`    // any one of them
+	MaxAge     *int64       `json:"maxAge,omitempty"` // seconds; nil: not asked
+	Prompt     []string     `json:"prompt,omitempty"` // login and consent mean something here
+	LoginHint  string       `json:"loginHint,omitempty"`
+	HintUser   idp.UserID   `json:"hintUser,omitempty"` // when set, nobody else will do
+	// Browser is the digest of the browser cookie: another browser cannot
+	// go on with this flow (SES05). See BrowserDigest.
+	Browser []byte    `json:"browser"`
+	Started time.Time `json:"started"` // set by Start
+	Expires time.Time `json:"expires"` // set by Start
+	// Proofs and User are what was proven so far in this flow without
+	// finishing it.
+	Proofs    []idp.Proof `json:"proofs,omitempty"`
+	User      idp.UserID  `json:"user,omitempty"`
+	Consented bool        `json:"consented,omitempty"`
+
+	handle  string // as given to Resume
+	version int64  // of the row; 0: a sealed flow
+}
+
+// Handle is the value that goes on with the flow: sealed, or the id of a
+// stored one. It is empty before Start.
+func (f Flow) Handle() string { return f.handle }
+
+// Stored says whether the flow has a row, so that its handle is an id and may
+// stand in an address.
+func (f Flow) Stored() bool { return f.version > 0 }
+
+// Peer is who sent the request, for audit and session rows. Rooms never see
+// it.
+type Peer struct {
+	IP, Agent string
+	Browser   string // the browser cookie itself
+	Trace     string
+}
+
+// StepKind says what comes next in a flow.
+type StepKind string
+
+// The steps.
+const (
+	Done     StepKind = "done"     // Session satisfies the flow: the door takes over
+	StepUp   StepKind = "step-up"  // another proof is needed: offer methods
+	Register StepKind = "register" // the person must register a method first
+	Consent  StepKind = "consent"  // the person must allow NewScopes
+	Wait     StepKind = "wait"     // the answer has not come yet by its other road; nothing was burnt
+	Deny     StepKind = "deny"     // policy says no, whatever else is proven
+)
+
+// Step is what comes next. Every page load asks for it.
+type Step struct {
+	Kind    StepKind
+	Session session.Session // the session the flow stands on, when there is one
+	// Bearer, when not empty, must be set in the browser's cookie in the
+	// place of Replaces.
+	Bearer    string
+	Replaces  string
+	Handle    string // to go on with; may differ from the one that came in
+	Flow      Flow
+	Decision  policy.Decision
+	NewScopes []string // for Consent
+}
+
+// Offer is a method that the tenant's policy allows.
+type Offer struct {
+	ID   idp.MethodID
+	View method.View
+}
+
+// Begun is a ceremony that has begun.
+type Begun struct {
+	Ceremony string          // sealed; comes back with the answer
+	Show     json.RawMessage // for the page
+	Expires  time.Time
+}
