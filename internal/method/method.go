@@ -51,10 +51,15 @@ type Settle func(context.Context, *sqldb.Tx) error
 
 // Verdict is a verified proof and what must be written with it.
 type Verdict struct {
+	// Proof, when it comes with an error, may name the user and credential
+	// that the answer was about: for the audit, never for the reply.
 	Proof idp.Proof
 	// Settle may be nil. When Verify fails, a Settle that comes with the
 	// error is run too, to count the failure.
 	Settle Settle
+	// Until, when not zero, is when all that stands on this proof must end:
+	// a session opened with an access pass ends with the pass.
+	Until time.Time
 }
 
 // Method is what every room does.
@@ -99,6 +104,7 @@ type Credential struct {
 	Facts    idp.Facts
 	Created  time.Time
 	LastUsed time.Time // zero: never
+	Expires  time.Time // zero: never
 	Disabled bool
 	Orphaned bool // its device is gone
 	// Bootstrap credentials (an access pass) never count as a way in that
