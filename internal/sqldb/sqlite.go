@@ -1,0 +1,227 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// busyWithin is how long a write waits for another process that holds the file,
+// such as a backup tool, before the answer is idp.Unavailable.
+const busyWithin = connectWithin
+
+// sqliteEngine is one file: a writer, and a few connections that only read.
+type sqliteEngine struct {
+	path    string
+	write1  *sql.DB // the pool of one that the writer's connection comes from
+	readers *sql.DB
+	writer  *writer
+
+	idle chan *conn    // readers at rest
+	gone chan struct{} // closed by close
+	once sync.Once
+}
+
+func openSQLite(ctx context.Context, path string) (engine, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("database path %q: %w", path, err)
+	}
+	if err := inspectFile(path); err != nil {
+		return nil, err
+	}
+	e := &sqliteEngine{path: path, gone: make(chan struct{})}
+	if err := e.openWriter(ctx); err != nil {
+		e.close()
+		return nil, explainSQLite(path, err)
+	}
+	if err := e.openReaders(ctx); err != nil {
+		e.close()
+		return nil, explainSQLite(path, err)
+	}
+	return e, nil
+}
+
+// dsn names the file with the pragmas that every connection sets.
+func dsn(path string, pragmas ...string) string {
+	q := url.Values{
+		// "x" in double quotes is a column here as in PostgreSQL, never a string.
+		"_dqs": {"0"},
+		"_pragma": append([]string{
+			fmt.Sprintf("busy_timeout(%d)", busyWithin.Milliseconds()),
+			"foreign_keys(1)",
+			"trusted_schema(0)",
+		}, pragmas...),
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+func (e *sqliteEngine) openWriter(ctx context.Context) error {
+	var err error
+	// FULL makes a commit wait for the disk; WAL lets readers go on meanwhile.
+	e.write1, err = sql.Open("sqlite", dsn(e.path, "journal_mode(wal)", "synchronous(full)",
+		"cache_size(-65536)", "journal_size_limit(67108864)"))
+	if err != nil {
+		return err
+	}
+	e.write1.SetMaxOpenConns(1)
+	c, err := newConn(ctx, e.write1)
+	if err != nil {
+		return err
+	}
+	if err := checkSQLite(ctx, c); err != nil {
+		c.close()
+		return err
+	}
+	e.writer = startWriter(c)
+	return nil
+}
+
+func (e *sqliteEngine) openReaders(ctx context.Context) error {
+	n := min(max(runtime.GOMAXPROCS(0), 4), 8)
+	var err error
+	e.readers, err = sql.Open("sqlite", dsn(e.path, "query_only(1)", "cache_size(-16384)"))
+	if err != nil {
+		return err
+	}
+	e.readers.SetMaxOpenConns(n)
+	e.idle = make(chan *conn, n)
+	for range n {
+		c, err := newConn(ctx, e.readers)
+		if err != nil {
+			return err
+		}
+		e.idle <- c
+	}
+	return nil
+}
+
+func (e *sqliteEngine) close() error {
+	e.once.Do(func() { close(e.gone) })
+	// Readers first: the last connection to close moves the write-ahead log
+	// into the file, and only the writer may.
+	for e.idle != nil && len(e.idle) > 0 {
+		(<-e.idle).close()
+	}
+	var errs []error
+	if e.readers != nil {
+		errs = append(errs, e.readers.Close())
+	}
+	if e.writer != nil {
+		e.writer.close()
+		errs = append(errs, e.writer.conn.close())
+	}
+	if e.write1 != nil {
+		errs = append(errs, e.write1.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (e *sqliteEngine) write(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	return e.writer.do(ctx, e, fn)
+}
+
+func (e *sqliteEngine) exec(ctx context.Context, query string, args []any) (n int64, err error) {
+	err = e.write(ctx, func(ctx context.Context, tx *Tx) error {
+		n, err = tx.exec(ctx, query, args)
+		return err
+	})
+	return n, err
+}
+
+func (e *sqliteEngine) lease(ctx context.Context) (session, func(), error) {
+	c, err := e.borrow(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, func() { e.giveBack(c) }, nil
+}
+
+// borrow takes a reader, or gives up: when all are in use for long, somebody
+// holds rows open and asks for more, and waiting would be for ever.
+func (e *sqliteEngine) borrow(ctx context.Context) (*conn, error) {
+	select {
+	case <-e.gone:
+		return nil, closedError()
+	case c := <-e.idle:
+		return c, nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	select {
+	case c := <-e.idle:
+		return c, nil
+	case <-e.gone:
+		return nil, closedError()
+	case <-ctx.Done():
+		return nil, e.classify(ctx.Err())
+	}
+}
+
+func (e *sqliteEngine) giveBack(c *conn) {
+	select {
+	case <-e.gone:
+		c.close()
+	default:
+		e.idle <- c
+	}
+}
+
+func (e *sqliteEngine) snapshot(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	c, err := e.borrow(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.giveBack(c)
+	tx := &Tx{session: c, engine: e}
+	if _, err := tx.exec(ctx, "begin", nil); err != nil {
+		return err
+	}
+	defer c.ExecContext(context.Background(), "rollback")
+	err = fn(ctx, tx)
+	if e := tx.sound(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// bound gives driver calls a context that never ends. An interrupt would hit
+// the connection, which here is shared, and statements are short.
+func (e *sqliteEngine) bound(context.Context) (context.Context, context.CancelFunc) {
+	return context.Background(), func() {}
+}
+
+func (e *sqliteEngine) classify(err error) error { return classifySQLite(err) }
+
+func (e *sqliteEngine) listen(context.Context, string, func(string)) error { return nil }
+func (e *sqliteEngine) notify(context.Context, *Tx, string, string) error  { return nil }
+
+func (e *sqliteEngine) ping(ctx context.Context) error {
+	c, err := e.borrow(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.giveBack(c)
+	_, err = c.ExecContext(context.Background(), "select 1")
+	return err
+}
+
+// migrator has a connection of its own, which takes the file's write lock as
+// any other process would.
+func (e *sqliteEngine) migrator() (migrator, error) {
+	db, err := sql.Open("sqlite", dsn(e.path, "synchronous(full)")+"&_txlock=immediate")
+	if err != nil {
+		return migrator{}, err
+	}
+	db.SetMaxOpenConns(1)
+	return migrator{db: db, dialect: goose.DialectSQLite3}, nil
+}

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package sqldb
+
+func isReadOnlyMount(error) bool { return false }

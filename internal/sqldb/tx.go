@@ -1,0 +1,272 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/signetid/signet/internal/idp"
+)
+
+// Querier is what reads need: *DB, and *Tx to read one's own writes.
+type Querier interface {
+	QueryRow(ctx context.Context, query string, args ...any) *Row
+	Query(ctx context.Context, query string, args ...any) (*Rows, error)
+}
+
+var (
+	_ Querier = (*DB)(nil)
+	_ Querier = (*Tx)(nil)
+)
+
+// session is one connection: *sql.Conn, or one that keeps its statements.
+type session interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Tx is a transaction under way. It belongs to the function it was handed to
+// and is not safe for concurrent use.
+//
+// A statement that fails spoils the transaction on both databases (PostgreSQL
+// would refuse to go on, so SQLite does too): every later statement and the
+// Write itself return the first error. To try something that may fail, use
+// Nested. An idp.NotFound from Row.Scan spoils nothing.
+type Tx struct {
+	session session
+	engine  engine
+	failed  error    // the first failure of a statement
+	open    *Rows    // rows being read; the wire has room for one query at a time
+	depth   int      // of Nested
+	after   []func() // OnCommit
+}
+
+// Exec runs a statement and returns the number of rows it changed. A violated
+// primary key, unique index or foreign key is idp.Conflict.
+func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	args, err := tx.ready(ctx, args)
+	if err != nil {
+		return 0, err
+	}
+	return tx.exec(ctx, query, args)
+}
+
+func (tx *Tx) exec(ctx context.Context, query string, args []any) (int64, error) {
+	ctx, cancel := tx.engine.bound(ctx)
+	defer cancel()
+	res, err := tx.session.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, tx.spoil(tx.engine.classify(err))
+	}
+	return res.RowsAffected()
+}
+
+// QueryRow runs a query of at most one row; its errors come out of Row.Scan.
+// Statements with a returning clause go here, too.
+func (tx *Tx) QueryRow(ctx context.Context, query string, args ...any) *Row {
+	rows, err := tx.Query(ctx, query, args...)
+	return &Row{rows: rows, err: err}
+}
+
+// Query runs a query. The rows must be closed before the next statement.
+func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*Rows, error) {
+	args, err := tx.ready(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := tx.engine.bound(ctx)
+	rows, err := tx.session.QueryContext(ctx, query, args...)
+	if err != nil {
+		cancel()
+		return nil, tx.spoil(tx.engine.classify(err))
+	}
+	tx.open = &Rows{rows: rows, engine: tx.engine, tx: tx, release: cancel}
+	return tx.open, nil
+}
+
+// Nested runs fn in a savepoint. When fn returns an error, only what it did is
+// undone, the error is returned and the transaction goes on.
+func (tx *Tx) Nested(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	if _, err := tx.ready(ctx, nil); err != nil {
+		return err
+	}
+	tx.depth++
+	defer func() { tx.depth-- }()
+	name := "nested_" + strconv.Itoa(tx.depth)
+	if _, err := tx.exec(ctx, "savepoint "+name, nil); err != nil {
+		return err
+	}
+	hooks := len(tx.after)
+	err := fn(ctx, tx)
+	if err == nil {
+		err = tx.sound()
+	}
+	if err != nil {
+		tx.failed, tx.after = nil, tx.after[:hooks]
+		if _, undo := tx.exec(ctx, "rollback to savepoint "+name, nil); undo != nil {
+			return undo
+		}
+	}
+	if _, release := tx.exec(ctx, "release savepoint "+name, nil); release != nil {
+		return release
+	}
+	return err
+}
+
+// OnCommit has fn called, in the goroutine of the Write, once the transaction
+// is durable; never when it is not. fn must not fail and not wait.
+func (tx *Tx) OnCommit(fn func()) { tx.after = append(tx.after, fn) }
+
+func (tx *Tx) committed() {
+	for _, fn := range tx.after {
+		fn()
+	}
+}
+
+// ready refuses a statement that PostgreSQL would refuse, or whose caller has
+// gone away.
+func (tx *Tx) ready(ctx context.Context, args []any) ([]any, error) {
+	if tx.failed != nil {
+		return nil, tx.failed
+	}
+	if tx.open != nil {
+		return nil, tx.spoil(errors.New("rows of an earlier query are still open"))
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, tx.spoil(tx.engine.classify(err))
+	}
+	args, err := plainArgs(args)
+	if err != nil {
+		return nil, tx.spoil(err)
+	}
+	return args, nil
+}
+
+func (tx *Tx) spoil(err error) error {
+	if tx.failed == nil {
+		tx.failed = err
+	}
+	return err
+}
+
+// sound says whether the transaction may be committed.
+func (tx *Tx) sound() error {
+	if tx.open != nil {
+		tx.open.Close()
+		return errors.New("rows of a query were left open")
+	}
+	return tx.failed
+}
+
+// QueryRow runs a query of at most one row; its errors come out of Row.Scan,
+// which must be called.
+func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *Row {
+	rows, err := db.Query(ctx, query, args...)
+	return &Row{rows: rows, err: err}
+}
+
+// Query runs a query outside of any transaction. The rows hold a connection
+// until they are closed.
+func (db *DB) Query(ctx context.Context, query string, args ...any) (*Rows, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, db.engine.classify(err)
+	}
+	args, err := plainArgs(args)
+	if err != nil {
+		return nil, err
+	}
+	s, giveBack, err := db.engine.lease(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := db.engine.bound(ctx)
+	rows, err := s.QueryContext(ctx, query, args...)
+	if err != nil {
+		cancel()
+		giveBack()
+		return nil, db.engine.classify(err)
+	}
+	return &Rows{rows: rows, engine: db.engine, release: cancel, giveBack: giveBack}, nil
+}
+
+// Rows is the result of a query: for rows.Next() { rows.Scan(…) }, then
+// rows.Err(), with a deferred Close.
+type Rows struct {
+	rows     *sql.Rows
+	engine   engine
+	tx       *Tx    // whose rows they are, if anybody's
+	release  func() // ends the bound context
+	giveBack func() // gives the connection back, outside a transaction
+	closed   bool
+}
+
+// Next goes to the next row, or closes the rows and returns false.
+func (r *Rows) Next() bool {
+	if r.rows.Next() {
+		return true
+	}
+	r.Close()
+	return false
+}
+
+// Scan copies the columns of the row, in order.
+func (r *Rows) Scan(dest ...any) error { return r.rows.Scan(dest...) }
+
+// Err is the error that ended Next early, or nil.
+func (r *Rows) Err() error {
+	err := r.engine.classify(r.rows.Err())
+	if err != nil && r.tx != nil {
+		r.tx.spoil(err)
+	}
+	return err
+}
+
+// Close frees the connection; it may be called twice.
+func (r *Rows) Close() error {
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	err := r.engine.classify(r.rows.Close())
+	r.release()
+	if r.tx != nil {
+		r.tx.open = nil
+		if e := r.engine.classify(r.rows.Err()); e != nil {
+			r.tx.spoil(e)
+		}
+	}
+	if r.giveBack != nil {
+		r.giveBack()
+	}
+	return err
+}
+
+// Row is the result of a query of at most one row.
+type Row struct {
+	rows *Rows
+	err  error
+}
+
+// Scan copies the columns of the row, in order. When there is no row, the
+// error is idp.NotFound, and dest is as it was.
+func (r *Row) Scan(dest ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	defer r.rows.Close()
+	if !r.rows.rows.Next() {
+		if err := r.rows.Err(); err != nil {
+			return err
+		}
+		return idp.NotFoundf("row_missing", "no such row")
+	}
+	if err := r.rows.Scan(dest...); err != nil {
+		return fmt.Errorf("scan row: %w", err)
+	}
+	if err := r.rows.Close(); err != nil {
+		return err
+	}
+	return r.rows.Err()
+}
