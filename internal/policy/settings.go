@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+)
+
+// setting is one value of a policy under the name that administrators and
+// the stored document use.
+type setting struct {
+	get func(Policy) string
+	set func(*Policy, string) bool // false: not a value of this setting
+	say string                     // what a value looks like
+}
+
+const methodPrefix = "method."
+
+var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,39}$`)
+
+// settings is the list of everything that can be set, methods apart: those
+// are "method.<id>".
+var settings = map[string]setting{
+	"passkey.limit":        number(1, 200, func(p *Policy) *int { return &p.Passkey.Limit }),
+	"passkey.warnAt":       number(1, 200, func(p *Policy) *int { return &p.Passkey.WarnAt }),
+	"passkey.attestation":  word(func(p *Policy) *Attestation { return &p.Passkey.Attestation }, AttestationNone, AttestationPreferred, AttestationRequired),
+	"passkey.synced":       word(func(p *Policy) *Synced { return &p.Passkey.Synced }, SyncedAllow, SyncedDeny),
+	"passkey.counter":      word(func(p *Policy) *Counter { return &p.Passkey.Counter }, CounterWarn, CounterBlock),
+	"passkey.aaguids.mode": word(func(p *Policy) *ListMode { return &p.Passkey.AAGUIDs.Mode }, ListOff, ListAllow, ListDeny),
+	"passkey.aaguids.list": guids(func(p *Policy) *[]string { return &p.Passkey.AAGUIDs.List }),
+	"accessPass.appSignIn": yes(func(p *Policy) *bool { return &p.AccessPass.AppSignIn }),
+	"accessPass.once":      yes(func(p *Policy) *bool { return &p.AccessPass.Once }),
+	"accessPass.length":    number(8, 48, func(p *Policy) *int { return &p.AccessPass.Length }),
+	"accessPass.default":   period(passMin, passMax, func(p *Policy) *time.Duration { return &p.AccessPass.Default }),
+	"accessPass.min":       period(passMin, passMax, func(p *Policy) *time.Duration { return &p.AccessPass.Min }),
+	"accessPass.max":       period(passMin, passMax, func(p *Policy) *time.Duration { return &p.AccessPass.Max }),
+	"session.idle":         period(time.Minute, 30*24*time.Hour, func(p *Policy) *time.Duration { return &p.Session.Idle }),
+	"session.absolute":     period(time.Minute, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.Session.Absolute }),
+}
+
+// The bounds of any pass (security.md POL04, entra-behaviours.md §11).
+const (
+	passMin = 10 * time.Minute
+	passMax = 30 * 24 * time.Hour
+)
+
+// Show lists every setting of p by name.
+func (p Policy) Show() map[string]string {
+	out := make(map[string]string, len(settings)+len(p.Methods))
+	for name, s := range settings {
+		out[name] = s.get(p)
+	}
+	for m, on := range p.Methods {
+		out[methodPrefix+string(m)] = strconv.FormatBool(on)
+	}
+	return out
+}
+
+// Names lists the settings, sorted; methods are "method.<id>".
+func Names() []string { return slices.Sorted(maps.Keys(settings)) }
+
+// Set changes one setting of p, or is Invalid: unknown_setting, bad_value.
+// p must not be a snapshot of a Store: Clone it first.
+func (p *Policy) Set(name, value string) error {
+	if id, ok := strings.CutPrefix(name, methodPrefix); ok && methodName.MatchString(id) {
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return badValue(name, value, "true or false")
+		}
+		if p.Methods == nil {
+			p.Methods = make(map[idp.MethodID]bool)
+		}
+		p.Methods[idp.MethodID(id)] = on
+		return nil
+	}
+	s, ok := settings[name]
+	if !ok {
+		return idp.Invalidf("unknown_setting", "setting %q", name).On(name).
+			Say("There is no such setting. The settings are " + strings.Join(Names(), ", ") + " and method.<id>.")
+	}
+	if !s.set(p, value) {
+		return badValue(name, value, s.say)
+	}
+	return nil
+}
+
+func badValue(name, value, say string) error {
+	return idp.Invalidf("bad_value", "setting %s: %q", name, value).On(name).Say(name + " must be " + say + ".")
+}
+
+// Check refuses a policy whose settings contradict each other.
+func (p Policy) Check() error {
+	a := p.AccessPass
+	switch {
+	case p.Passkey.WarnAt > p.Passkey.Limit:
+		return contradiction("passkey.warnAt", "must not be above passkey.limit")
+	case a.Min > a.Max || a.Default < a.Min || a.Default > a.Max:
+		return contradiction("accessPass.default", "must lie between accessPass.min and accessPass.max")
+	case p.Session.Idle > p.Session.Absolute:
+		return contradiction("session.idle", "must not be above session.absolute")
+	}
+	return p.checkStrengths()
+}
+
+func (p Policy) checkStrengths() error {
+	seen := make(map[string]bool)
+	for _, s := range p.Strengths {
+		if s.ID == "" || len(s.Combinations) == 0 || seen[s.ID] || s.ACR != "" && seen[s.ACR] {
+			return contradiction("strengths", "must have an id, an acr of their own if any, and combinations")
+		}
+		seen[s.ID], seen[s.ACR] = true, true
+		for _, c := range s.Combinations {
+			if len(c) == 0 { // would be met by nothing at all
+				return contradiction("strengths", "must not have an empty combination")
+			}
+		}
+	}
+	return nil
+}
+
+func contradiction(field, say string) error {
+	return idp.Invalidf("contradiction", "%s %s", field, say).On(field).Say(field + " " + say + ".")
+}
+
+func number(lo, hi int, at func(*Policy) *int) setting {
+	return setting{
+		get: func(p Policy) string { return strconv.Itoa(*at(&p)) },
+		set: func(p *Policy, v string) bool {
+			n, err := strconv.Atoi(v)
+			if err != nil || n < lo || n > hi {
+				return false
+			}
+			*at(p) = n
+			return true
+		},
+		say: "a number from " + strconv.Itoa(lo) + " to " + strconv.Itoa(hi),
+	}
+}
+
+func yes(at func(*Policy) *bool) setting {
+	return setting{
+		get: func(p Policy) string { return strconv.FormatBool(*at(&p)) },
+		set: func(p *Policy, v string) bool {
+			b, err := strconv.ParseBool(v)
+			if err == nil {
+				*at(p) = b
+			}
+			return err == nil
+		},
+		say: "true or false",
+	}
+}
+
+func period(lo, hi time.Duration, at func(*Policy) *time.Duration) setting {
+	return setting{
+		get: func(p Policy) string { return at(&p).String() },
+		set: func(p *Policy, v string) bool {
+			d, err := time.ParseDuration(v)
+			if err != nil || d < lo || d > hi {
+				return false
+			}
+			*at(p) = d
+			return true
+		},
+		say: "a time from " + lo.String() + " to " + hi.String() + ", written like 90m or 8h",
+	}
+}
+
+func word[T ~string](at func(*Policy) *T, allowed ...T) setting {
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	return setting{
+		get: func(p Policy) string { return string(*at(&p)) },
+		set: func(p *Policy, v string) bool {
+			if slices.Contains(allowed, T(v)) {
+				*at(p) = T(v)
+				return true
+			}
+			return false
+		},
+		say: "one of " + strings.Join(names, ", "),
+	}
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
+func guids(at func(*Policy) *[]string) setting {
+	return setting{
+		get: func(p Policy) string { return strings.Join(*at(&p), ",") },
+		set: func(p *Policy, v string) bool {
+			var list []string
+			for _, one := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+				one = strings.ToLower(one)
+				if !guid.MatchString(one) || len(list) >= 500 {
+					return false
+				}
+				list = append(list, one)
+			}
+			*at(p) = list
+			return true
+		},
+		say: "GUIDs of key models with commas between",
+	}
+}

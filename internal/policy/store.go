@@ -1,0 +1,164 @@
+package policy
+
+import (
+	"context"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/signetid/signet/internal/cache"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Migrations holds the table of this package.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// Bus tells the other nodes, and this one, that something changed.
+type Bus interface {
+	Publish(ctx context.Context, tx *sqldb.Tx, topic, key string) error
+	Subscribe(topic string, fn func(key string))
+}
+
+// Topic is the bus topic of changed policies; the key is the tenant.
+const Topic = "policy"
+
+// Config is what a Store needs.
+type Config struct {
+	DB  *sqldb.DB
+	Now func() time.Time
+	Bus Bus // nil: nothing is cached
+}
+
+// Store keeps one policy a tenant.
+type Store struct {
+	cfg   Config
+	cache *cache.Cache[idp.TenantID, Policy]
+}
+
+// New makes a store.
+func New(cfg Config) *Store {
+	s := &Store{cfg: cfg}
+	size := 0
+	if cfg.Bus != nil {
+		size = 10_000
+	}
+	s.cache = cache.New(size, s.load)
+	if cfg.Bus != nil {
+		cfg.Bus.Subscribe(Topic, func(key string) {
+			if key == "" {
+				s.cache.DropAll()
+				return
+			}
+			s.cache.Drop(idp.TenantID(key))
+		})
+	}
+	return s
+}
+
+// Get returns the tenant's policy; Default for one that never saved any. The
+// snapshot is shared: Clone it before changing it.
+func (s *Store) Get(ctx context.Context, t idp.TenantID) (Policy, error) {
+	return s.cache.Get(ctx, t)
+}
+
+// Put saves p. It is Conflict when the tenant's policy is no longer of
+// p.Version, and Invalid when settings contradict each other. Audit is the
+// caller's affair.
+func (s *Store) Put(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, p Policy) error {
+	if t == "" {
+		return idp.Invalidf("no_tenant", "policy without a tenant")
+	}
+	if err := p.Check(); err != nil {
+		return err
+	}
+	doc, err := encode(p)
+	if err != nil {
+		return err
+	}
+	// A row of version 0 never exists: the first save inserts version 1.
+	var n int64
+	if p.Version == 0 {
+		n, err = tx.Exec(ctx, `
+			insert into policy (tenant_id, version, doc, changed_at) values ($1, 1, $2, $3)
+			on conflict (tenant_id) do nothing`, t, doc, s.cfg.Now().UnixMilli())
+	} else {
+		n, err = tx.Exec(ctx, `
+			update policy set version = version + 1, doc = $3, changed_at = $4
+			where tenant_id = $1 and version = $2`, t, p.Version, doc, s.cfg.Now().UnixMilli())
+	}
+	if err != nil {
+		return fmt.Errorf("save policy of %s: %w", t, err)
+	}
+	if n == 0 {
+		return idp.Conflictf("policy_changed", "policy of %s is not of version %d", t, p.Version).
+			Say("The policy was changed meanwhile. Look at it again.")
+	}
+	if s.cfg.Bus == nil {
+		return nil
+	}
+	return s.cfg.Bus.Publish(ctx, tx, Topic, string(t))
+}
+
+func (s *Store) load(ctx context.Context, t idp.TenantID) (Policy, error) {
+	var version int64
+	var doc string
+	err := s.cfg.DB.QueryRow(ctx, `select version, doc from policy where tenant_id = $1`, t).Scan(&version, &doc)
+	if errors.Is(err, idp.NotFound) {
+		return Default(), nil
+	}
+	if err != nil {
+		return Policy{}, fmt.Errorf("load policy of %s: %w", t, err)
+	}
+	p, err := decode(doc)
+	if err != nil {
+		return Policy{}, fmt.Errorf("read policy of %s: %w", t, err)
+	}
+	p.Version = version
+	return p, nil
+}
+
+// document is what is stored: what differs from Default, so that a setting
+// nobody touched follows the default of a later release.
+type document struct {
+	Settings  map[string]string `json:"settings,omitempty"`
+	Strengths []idp.Strength    `json:"strengths,omitempty"` // not the built-in ones
+}
+
+func encode(p Policy) (string, error) {
+	defaults := Default().Show()
+	changed := p.Show()
+	maps.DeleteFunc(changed, func(name, value string) bool { d, ok := defaults[name]; return ok && d == value })
+	for name := range defaults {
+		// A method that is not in the map at all is off.
+		if _, ok := p.Show()[name]; !ok {
+			changed[name] = "false"
+		}
+	}
+	custom := slices.DeleteFunc(slices.Clone(p.Strengths), func(s idp.Strength) bool { return isBuiltIn(s.ID) })
+	doc, err := json.Marshal(document{Settings: changed, Strengths: custom})
+	return string(doc), err
+}
+
+// decode refuses what it does not understand: a rule that is read past would
+// be one that does not hold.
+func decode(doc string) (Policy, error) {
+	var d document
+	if err := json.Unmarshal([]byte(doc), &d); err != nil {
+		return Policy{}, err
+	}
+	p := Default()
+	for name, value := range d.Settings {
+		if err := p.Set(name, value); err != nil {
+			return Policy{}, err
+		}
+	}
+	p.Strengths = append(p.Strengths, d.Strengths...)
+	return p, p.Check()
+}
