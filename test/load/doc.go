@@ -1,0 +1,11 @@
+// Load measures a built signet binary over loopback: server CPU per operation,
+// latency, memory and errors for nonce, passkey sign-in, refresh, client
+// credentials and the whole code flow, at 1, 16 and 64 callers.
+//
+// Beside each figure stands a ceiling: the sum of the unavoidable parts of the
+// operation (a bare HTTP exchange, one signature check, one durable row …),
+// measured in the same run on the same machine. Ratios survive a change of
+// machine; microseconds do not.
+//
+//	go run ./load -binary ../bin/signet
+package main

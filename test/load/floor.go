@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite"
+)
+
+// floor holds the unavoidable parts, as CPU for one of each.
+type floor struct {
+	Get, PostForm, PostJSON time.Duration // a bare net/http exchange, server side
+	Verify, Sign            time.Duration // ES256 with the standard library
+	Row                     time.Duration // one durable row in a group commit of 64
+	Read                    time.Duration // one row by key
+	Seal                    time.Duration // AES-GCM of a small value
+}
+
+// measureFloor runs every part. length is the time for each.
+func measureFloor(ctx context.Context, length time.Duration) (floor, error) {
+	var f floor
+	self, err := os.Executable()
+	if err != nil {
+		return f, err
+	}
+	cmd := exec.CommandContext(ctx, self, "-floor-server")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return f, err
+	}
+	if err := cmd.Start(); err != nil {
+		return f, err
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return f, fmt.Errorf("bare server: %w", err)
+	}
+	base := "http://" + line[:len(line)-1]
+
+	exchange := func(method, kind, body string) time.Duration {
+		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+		var callers []op
+		for range 16 {
+			callers = append(callers, func(ctx context.Context) error {
+				req, err := http.NewRequestWithContext(ctx, method, base+"/", bytes.NewReader([]byte(body)))
+				if err != nil {
+					return err
+				}
+				req.Header.Set("Content-Type", kind)
+				res, err := client.Do(req)
+				if err != nil {
+					return err
+				}
+				defer res.Body.Close()
+				_, err = io.Copy(io.Discard, res.Body)
+				return err
+			})
+		}
+		return drive(ctx, cmd.Process.Pid, callers, length/4, length).per()
+	}
+	f.Get = exchange("GET", "", "")
+	f.PostForm = exchange("POST", "application/x-www-form-urlencoded", "grant_type=x&client_id=0123456789&client_secret=0123456789")
+	f.PostJSON = exchange("POST", "application/json", `{"a":"0123456789","b":"0123456789"}`)
+
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return f, err
+	}
+	sum := sha256.Sum256([]byte("signet"))
+	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	if err != nil {
+		return f, err
+	}
+	f.Sign = repeat(length, func() { ecdsa.SignASN1(rand.Reader, key, sum[:]) })
+	f.Verify = repeat(length, func() {
+		if !ecdsa.VerifyASN1(&key.PublicKey, sum[:], sig) {
+			panic("floor: own signature does not verify")
+		}
+	})
+	f.Row, f.Read, err = storage(length)
+	return f, err
+}
+
+// repeat is the process's CPU for one call.
+func repeat(length time.Duration, do func()) time.Duration {
+	start, before, n := time.Now(), cpuOf(os.Getpid()), 0
+	for time.Since(start) < length {
+		for range 64 {
+			do()
+		}
+		n += 64
+	}
+	return (cpuOf(os.Getpid()) - before) / time.Duration(n)
+}
+
+// storage measures a time-ordered row, 64 to a durable commit, and a read by
+// key, with nothing between the program and the driver.
+func storage(length time.Duration) (row, read time.Duration, err error) {
+	dir, err := os.MkdirTemp("", "signet-floor")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer os.RemoveAll(dir)
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "f.db")+"?_pragma=journal_mode(wal)&_pragma=synchronous(full)&_txlock=immediate")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("create table r (id text primary key, body text)"); err != nil {
+		return 0, 0, err
+	}
+	n := 0
+	one := func() {
+		tx, err := db.Begin()
+		if err != nil {
+			panic(err)
+		}
+		st, err := tx.Prepare("insert into r (id, body) values ($1, $2)")
+		if err != nil {
+			panic(err)
+		}
+		for range 64 {
+			n++
+			if _, err := st.Exec(fmt.Sprintf("%016d", n), "0123456789012345678901234567890123456789"); err != nil {
+				panic(err)
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			panic(err)
+		}
+	}
+	row = repeat(length, one) / 64
+	st, err := db.Prepare("select body from r where id = $1")
+	if err != nil {
+		return 0, 0, err
+	}
+	k := 0
+	read = repeat(length, func() {
+		k = k*7919 + 1
+		var body string
+		if err := st.QueryRow(fmt.Sprintf("%016d", 1+(k&0x7fffffff)%n)).Scan(&body); err != nil {
+			panic(err)
+		}
+	})
+	return row, read, nil
+}
+
+// bareServer answers every request with a few bytes: what net/http itself costs.
+func bareServer() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr())
+	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Content-Type") {
+		case "application/json":
+			var v map[string]string
+			json.NewDecoder(r.Body).Decode(&v)
+		case "application/x-www-form-urlencoded":
+			r.ParseForm()
+		}
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"ok":true}`)
+	}))
+}
