@@ -1,0 +1,237 @@
+package passkey
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Verify judges an assertion. It reads one row, by credential id, and verifies
+// one signature; an unknown credential costs the same. Errors are Unproven
+// with a reason; a key that proved itself but that the tenant's rules refuse
+// is Denied. A counter that went back comes with a Settle that records it.
+func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, error) {
+	k, fault := parseKeep(a.Keep, purposeSignIn)
+	if fault != nil {
+		return method.Verdict{}, fault
+	}
+	ans, err := parseAssertion(a.Payload)
+	if err != nil {
+		return method.Verdict{}, idp.Unprovenf("payload_malformed", "assertion: %w", err)
+	}
+	rules, err := m.rules(ctx, a.Tenant)
+	if err != nil {
+		return method.Verdict{}, err
+	}
+	row, err := find(ctx, m.db, a.Tenant, ans.credentialID())
+	if errors.Is(err, idp.NotFound) {
+		m.pretend(k, ans)
+		return method.Verdict{}, idp.Unprovenf("credential_unknown", "passkey %.40s", ans.credentialID())
+	}
+	if err != nil {
+		return method.Verdict{}, err
+	}
+	// A ceremony that began with a known person ends with that person.
+	if a.User.Known() && a.User.ID != row.user {
+		m.pretend(k, ans)
+		return method.Verdict{}, idp.Unprovenf("other_user", "passkey of %s, ceremony of %s", row.user, a.User.ID)
+	}
+	v, fault := judge(m.site, k, row, rules, ans)
+	if fault != nil {
+		if !v.tried {
+			m.pretend(k, ans)
+		}
+		if v.rolledBack {
+			return method.Verdict{Settle: m.settleRollback(a.Tenant, row, a.Now)}, fault
+		}
+		return method.Verdict{}, fault
+	}
+	return method.Verdict{
+		Proof:  proof(a.Tenant, row, v, a.Now),
+		Settle: m.settle(a.Tenant, row, rules, v, a.Now),
+	}, nil
+}
+
+// verdict is what judge found in an assertion.
+type verdict struct {
+	count      uint32
+	be, bs     bool
+	becameBE   bool // the key may be copied now and could not before
+	rolledBack bool // the counter did not grow
+	tried      bool // the signature was looked at
+}
+
+// judge follows WebAuthn Level 3, §7.2 from step 5 on. It is pure: same input,
+// same verdict. Steps 1 and 2 happen in Challenge and in the browser, 3 and 4
+// in parseAssertion, 24 in settle.
+func judge(s site, k keep, row row, r rules, ans answer) (verdict, *idp.Error) {
+	// Step 5: with allowCredentials, one of those; a typed name that nobody
+	// has was answered by decoys only, so no key fits.
+	if len(k.Allow) > 0 && !k.allows(ans.id) {
+		return verdict{}, idp.Unprovenf("credential_not_allowed", "passkey was not asked for")
+	}
+	// Step 6: the key's owner is the one we asked for, if we asked for one,
+	// and the one the key says.
+	if (k.Named || k.User != "") && k.User != row.user {
+		return verdict{}, idp.Unprovenf("other_user", "passkey of %s, asked for %q", row.user, k.User)
+	}
+	if ans.userHandle == nil && k.User == "" {
+		return verdict{}, idp.Unprovenf("user_handle_missing", "no user handle, and nobody was named")
+	}
+	if ans.userHandle != nil && subtle.ConstantTimeCompare(ans.userHandle, row.handle) != 1 {
+		return verdict{}, idp.Unprovenf("user_handle_mismatch", "user handle is not its owner's")
+	}
+	if row.disabled {
+		return verdict{}, idp.Unprovenf("credential_disabled", "passkey is disabled")
+	}
+	// Steps 7 to 14.
+	client, fault := parseClientData(ans.clientData)
+	if fault != nil {
+		return verdict{}, fault
+	}
+	if fault := client.judge(s, typeGet, k.Challenge); fault != nil {
+		return verdict{}, fault
+	}
+	// Steps 15 to 18. Extension outputs of the key are parsed with the rest
+	// and not used (step 23).
+	data, fault := parseAuthData(ans.authData)
+	if fault != nil {
+		return verdict{}, fault
+	}
+	if fault := data.judge(s); fault != nil {
+		return verdict{}, fault
+	}
+	// Steps 20 and 21, before 19: what is not signed may change nothing.
+	v := verdict{count: data.count, be: data.backupEligible(), bs: data.backedUp(), tried: true}
+	if fault := judgeSignature(row.key, row.alg, ans); fault != nil {
+		return v, fault
+	}
+	// Step 19. Real passkeys turn eligible after the fact, once (trap 6): the
+	// record follows, unless the tenant wants keys that cannot be copied. The
+	// way back is refused: a copy may be about.
+	if row.be && !v.be {
+		return v, idp.Unprovenf("backup_eligibility_changed", "BE was set and is not")
+	}
+	v.becameBE = v.be && !row.be
+	if fault := r.refuse(row.aaguid, row.attested, v.be); fault != nil {
+		return v, fault
+	}
+	// Step 22.
+	v.rolledBack = rolledBack(row.count, data.count)
+	if v.rolledBack && r.counterBlocks {
+		return v, idp.Unprovenf("counter_rollback", "counter %d after %d", data.count, row.count)
+	}
+	return v, nil
+}
+
+// rolledBack says that a counter that counts did not grow: a copy of the key
+// may be about (§6.1.1). Keys that do not count say 0, always.
+func rolledBack(stored, presented uint32) bool {
+	return (stored != 0 || presented != 0) && presented <= stored
+}
+
+func judgeSignature(cose []byte, alg int, ans answer) *idp.Error {
+	key, err := parseKey(cose)
+	if err != nil || key.alg != alg {
+		return idp.Unprovenf("key_unusable", "stored key of algorithm %d: %w", alg, err)
+	}
+	hash := sha256.Sum256(ans.clientData)
+	if !key.verify(slices.Concat(ans.authData, hash[:]), ans.signature) {
+		return idp.Unprovenf("bad_signature", "signature does not verify")
+	}
+	return nil
+}
+
+// pretend does what judge does for a good credential, parse and verify, where
+// there is none or judge stopped before the signature: a stranger who probes
+// ids and names learns nothing from the work that was done. Callers do not use
+// the result.
+func (m *Room) pretend(k keep, ans answer) (verdict, *idp.Error) {
+	return judge(m.site, keep{Challenge: k.Challenge}, row{key: m.decoyKey, alg: algES256, handle: ans.userHandle, be: true}, rules{syncedAllowed: true}, ans)
+}
+
+// proof states what a judged assertion proves.
+func proof(tenant idp.TenantID, row row, v verdict, now time.Time) idp.Proof {
+	p := idp.Proof{
+		Tenant: tenant, User: row.user, Method: ID, Mode: idp.ModeFIDO2, Credential: row.id,
+		Properties: []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor},
+		// RFC 8176, §2: "user" is a test of presence, "hwk" a key that
+		// hardware holds. "swk" would be a claim we cannot know.
+		AMR:   []string{"fido", "mfa", "user"},
+		Facts: idp.Facts{AAGUID: row.aaguid, Attested: row.attested, Synced: v.be, Name: row.name},
+		Time:  now,
+	}
+	if row.attested && !v.be {
+		p.Properties = append(p.Properties, idp.HardwareBound)
+		p.AMR = append(p.AMR, "hwk")
+	}
+	return p
+}
+
+// settle is §7.2 step 24: one conditional update that compares the counter
+// again, so that of two copies answering at once one loses (T35).
+func (m *Room) settle(tenant idp.TenantID, row row, r rules, v verdict, now time.Time) method.Settle {
+	return func(ctx context.Context, tx *sqldb.Tx) error {
+		if !v.rolledBack {
+			ok, err := touch(ctx, tx, tenant, row.id, row.user, v, now)
+			if err != nil {
+				return err
+			}
+			if ok {
+				return m.noteBE(ctx, tx, tenant, row, v, now)
+			}
+			// Somebody was faster, or the key is gone.
+			if r.counterBlocks {
+				return lost(ctx, tx, tenant, row)
+			}
+		}
+		ok, err := touchRolledBack(ctx, tx, tenant, row.id, row.user, v, now)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return gone(row)
+		}
+		if err := m.noteBE(ctx, tx, tenant, row, v, now); err != nil {
+			return err
+		}
+		return m.note(ctx, tx, tenant, row, "passkey.counter", "success", "counter_rollback", now)
+	}
+}
+
+// settleRollback records on the row that a counter went back; the audit record
+// of the refusal is the corridor's.
+func (m *Room) settleRollback(tenant idp.TenantID, row row, now time.Time) method.Settle {
+	return func(ctx context.Context, tx *sqldb.Tx) error {
+		return flagClone(ctx, tx, tenant, row.id, now)
+	}
+}
+
+func (m *Room) noteBE(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, row row, v verdict, now time.Time) error {
+	if !v.becameBE {
+		return nil
+	}
+	return m.note(ctx, tx, tenant, row, "passkey.synced", "success", "backup_eligibility_changed", now)
+}
+
+func lost(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, row row) error {
+	_, err := find(ctx, tx, tenant, row.id)
+	if errors.Is(err, idp.NotFound) {
+		return gone(row)
+	}
+	if err != nil {
+		return err
+	}
+	return idp.Unprovenf("counter_rollback", "counter of passkey %.40s was used meanwhile", row.id)
+}
+
+func gone(row row) error {
+	return idp.Unprovenf("credential_gone", "passkey %.40s was removed meanwhile", row.id)
+}
