@@ -138,6 +138,10 @@ func Open(r io.Reader, keys Keys) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parse(plain)
+}
+
+func parse(plain io.Reader) (*Reader, error) {
 	b := &Reader{lines: bufio.NewScanner(plain)}
 	b.lines.Buffer(nil, lineLimit)
 	line, err := b.next()

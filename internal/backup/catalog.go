@@ -16,8 +16,8 @@ type table struct {
 	Types   []string `json:"types"` // text, bytea, boolean or bigint
 }
 
-// gooseTable is the migrations' own record; a restore makes its own.
-const gooseTable = "goose_db_version"
+// migrationTable is the migrations' own record; a restore makes its own.
+const migrationTable = "schema_migration"
 
 // The two databases describe themselves in two ways: this file has the only
 // SQL that is not one text for both.
@@ -47,7 +47,7 @@ func tables(ctx context.Context, dialect string, q sqldb.Querier, skip []string)
 	}
 	left := map[string][]string{} // table → tables it refers to
 	for _, name := range names {
-		if name == gooseTable || slices.Contains(skip, name) {
+		if name == migrationTable || slices.Contains(skip, name) {
 			continue
 		}
 		if left[name], err = column(ctx, q, words.parents, name); err != nil {
