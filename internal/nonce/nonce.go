@@ -1,0 +1,162 @@
+package nonce
+
+import (
+	"context"
+	"embed"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Migrations holds the table of what was spent.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// MaxValue is the longest value that Open looks at.
+const MaxValue = 16 << 10
+
+// Config is what a Box needs.
+type Config struct {
+	// Keys gives the sealing key of a tenant and purpose.
+	Keys func(context.Context, idp.TenantID, string) (*secret.Key, error)
+	// Epoch is part of every value; raising it voids all that were made before.
+	Epoch func() int64
+	Now   func() time.Time
+}
+
+// Box seals and opens values.
+type Box struct{ cfg Config }
+
+// New makes a Box.
+func New(cfg Config) *Box { return &Box{cfg} }
+
+// Sealed is an opened value.
+type Sealed struct {
+	Tenant  idp.TenantID
+	Purpose string
+	// ID names the value in the spent set: 6 bytes of time, then 10 random
+	// ones. The time comes first so that rows arrive in order.
+	ID      []byte
+	Expires time.Time
+	Payload []byte
+}
+
+// A sealed plain text is id (16) ‖ expiry in Unix milliseconds (8) ‖ payload.
+const (
+	idSize   = 16
+	headSize = idSize + 8
+)
+
+// Seal makes a value for the purpose that lives so long. It writes nothing.
+func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives time.Duration, payload []byte) (string, error) {
+	key, err := b.cfg.Keys(ctx, t, purpose)
+	if err != nil {
+		return "", fmt.Errorf("sealing key %s: %w", purpose, err)
+	}
+	now := b.cfg.Now()
+	plain := make([]byte, headSize, headSize+len(payload))
+	binary.BigEndian.PutUint64(plain, uint64(now.UnixMilli())<<16)
+	copy(plain[6:], secret.Bytes(idSize-6))
+	binary.BigEndian.PutUint64(plain[idSize:], uint64(now.Add(lives).UnixMilli()))
+	plain = append(plain, payload...)
+	return base64.RawURLEncoding.EncodeToString(key.Seal(plain, b.aad(t, purpose))), nil
+}
+
+// Open reads a value that Seal made for the same tenant and purpose in this
+// epoch. A late one is Expired with the reason "late"; all else that may be
+// wrong is Expired with the reason "unreadable", whatever it was. That a value
+// opens does not say that it was not spent: only Burn does.
+func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (Sealed, error) {
+	unreadable := idp.Expiredf("unreadable", "sealed value for %s", purpose)
+	if value == "" || len(value) > MaxValue {
+		return Sealed{}, unreadable
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
+	if err != nil {
+		return Sealed{}, unreadable
+	}
+	key, err := b.cfg.Keys(ctx, t, purpose)
+	if errors.Is(err, idp.NotFound) {
+		return Sealed{}, unreadable
+	}
+	if err != nil {
+		return Sealed{}, fmt.Errorf("sealing key %s: %w", purpose, err)
+	}
+	plain, err := key.Open(raw, b.aad(t, purpose))
+	if err != nil || len(plain) < headSize {
+		return Sealed{}, unreadable
+	}
+	s := Sealed{
+		Tenant: t, Purpose: purpose, ID: plain[:idSize:idSize], Payload: plain[headSize:],
+		Expires: time.UnixMilli(int64(binary.BigEndian.Uint64(plain[idSize:headSize]))),
+	}
+	// No leeway: both ends of a sealed value's life are our own clock.
+	if !b.cfg.Now().Before(s.Expires) {
+		return Sealed{}, idp.Expiredf("late", "sealed value for %s ended at %s", purpose, s.Expires.UTC())
+	}
+	return s, nil
+}
+
+func (b *Box) aad(t idp.TenantID, purpose string) []byte {
+	a := make([]byte, 0, 64)
+	a = binary.BigEndian.AppendUint64(a, uint64(b.cfg.Epoch()))
+	a = append(a, t...)
+	a = append(a, 0)
+	return append(a, purpose...)
+}
+
+// Burn spends the value. Of several callers, on whatever node, one gets nil;
+// the others get Expired with the reason "spent".
+func Burn(ctx context.Context, tx *sqldb.Tx, s Sealed) error {
+	n, err := tx.Exec(ctx, `
+		insert into spent (id, tenant_id, purpose, expires_at) values ($1, $2, $3, $4)
+		on conflict (id, tenant_id, purpose) do nothing`,
+		s.ID, s.Tenant, s.Purpose, s.Expires.UnixMilli())
+	if err != nil {
+		return fmt.Errorf("burn %s: %w", s.Purpose, err)
+	}
+	if n == 0 {
+		return idp.Expiredf("spent", "sealed value for %s was used before", s.Purpose)
+	}
+	return nil
+}
+
+// Spent says whether the value was burnt. It is for telling somebody early;
+// what must happen once asks Burn.
+func Spent(ctx context.Context, q sqldb.Querier, s Sealed) (bool, error) {
+	var one int64
+	err := q.QueryRow(ctx, `select 1 from spent where id = $1 and tenant_id = $2 and purpose = $3`,
+		s.ID, s.Tenant, s.Purpose).Scan(&one)
+	if errors.Is(err, idp.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sweepBatch bounds how long one sweep holds the writer.
+const sweepBatch = 2000
+
+// Jobs forgets, in batches, what could not be opened any more anyway. A row is
+// kept for an hour beyond its value's life, so that a clock set back does not
+// revive one.
+func Jobs(db *sqldb.DB) []job.Job {
+	return []job.Job{{Name: "nonce.sweep", Every: 5 * time.Minute, Run: func(ctx context.Context, now time.Time) error {
+		for {
+			n, err := db.Exec(ctx, `
+				delete from spent where (id, tenant_id, purpose) in (
+					select id, tenant_id, purpose from spent where expires_at < $1 order by expires_at limit $2)`,
+				now.Add(-time.Hour).UnixMilli(), sweepBatch)
+			if err != nil || n < sweepBatch {
+				return err
+			}
+		}
+	}}}
+}
