@@ -2,6 +2,8 @@ package signin
 
 import (
 	"context"
+	"embed"
+	"fmt"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -14,6 +16,11 @@ import (
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/sqldb"
 )
+
+// Migrations holds the table of this package.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
 
 // Config is what a Corridor needs.
 type Config struct {
@@ -29,92 +36,91 @@ type Config struct {
 }
 
 // Corridor leads flows from a door to an outcome.
-type Corridor struct{ cfg Config }
+type Corridor struct {
+	db        *sqldb.DB
+	box       *nonce.Box
+	directory *directory.Directory
+	clients   *client.Registry
+	policies  *policy.Store
+	sessions  *session.Store
+	audit     *audit.Log
+	now       func() time.Time
+	rooms     []room
+}
+
+// room is a method with its optional sides, looked up once.
+type room struct {
+	method.Method
+	registrar method.Registrar
+	oneShot   method.OneShot
+	manager   method.Manager
+	waiter    method.Waiter
+	viewer    method.Viewer
+}
 
 // New makes a Corridor. Two methods of one id are an error.
-func New(c Config) (*Corridor, error) { return &Corridor{cfg: c}, nil }
+func New(cfg Config) (*Corridor, error) {
+	c := &Corridor{
+		db: cfg.DB, box: cfg.Box, directory: cfg.Directory, clients: cfg.Clients, policies: cfg.Policies,
+		sessions: cfg.Sessions, audit: cfg.Audit, now: cfg.Now,
+	}
+	seen := map[idp.MethodID]bool{}
+	for _, m := range cfg.Methods {
+		if m.ID() == "" || seen[m.ID()] {
+			return nil, fmt.Errorf("two methods with the id %q", m.ID())
+		}
+		seen[m.ID()] = true
+		r := room{Method: m}
+		r.registrar, _ = m.(method.Registrar)
+		r.oneShot, _ = m.(method.OneShot)
+		r.manager, _ = m.(method.Manager)
+		r.waiter, _ = m.(method.Waiter)
+		r.viewer, _ = m.(method.Viewer)
+		c.rooms = append(c.rooms, r)
+	}
+	return c, nil
+}
 
-// Start seals a new flow; nothing is written. Flow.Browser must be set.
-func (c *Corridor) Start(ctx context.Context, f Flow) (handle string, err error) { panic("soon") }
+// room finds a method that the tenant's policy has switched on at this moment:
+// one that was switched off stops at once, also for ceremonies under way
+// (POL02).
+func (c *Corridor) room(ctx context.Context, tenant idp.TenantID, id idp.MethodID) (room, error) {
+	p, err := c.policies.Get(ctx, tenant)
+	if err != nil {
+		return room{}, fmt.Errorf("policy: %w", err)
+	}
+	r, ok := c.find(id)
+	if !ok {
+		return room{}, idp.NotFoundf("method_unknown", "method %q", id)
+	}
+	if !p.Methods[id] {
+		return room{}, idp.Deniedf("method_off", "method %q is off", id).Coded(codeMethodOff)
+	}
+	return r, nil
+}
 
-// Resume gives the flow behind a handle. Late, unreadable and finished ones
-// are idp.Expired; one of another browser is idp.Unproven "other_browser",
-// and an event.
-func (c *Corridor) Resume(ctx context.Context, tenant idp.TenantID, handle string, peer Peer) (Flow, error) {
-	panic("soon")
+func (c *Corridor) find(id idp.MethodID) (room, bool) {
+	for _, r := range c.rooms {
+		if r.ID() == id {
+			return r, true
+		}
+	}
+	return room{}, false
 }
 
 // Offers gives the methods that the tenant allows, always in the same order,
 // whoever asks (decisions 2.7).
-func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) { panic("soon") }
-
-// Begin asks a method for a challenge.
-func (c *Corridor) Begin(ctx context.Context, f Flow, m idp.MethodID, userName string) (Begun, error) {
-	panic("soon")
+func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {
+	p, err := c.policies.Get(ctx, f.Tenant)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	var out []Offer
+	for _, r := range c.rooms {
+		if !p.Methods[r.ID()] || r.viewer == nil {
+			continue // a method without a page is none to offer on one
+		}
+		out = append(out, Offer{ID: r.ID(), View: r.viewer.View()})
+	}
+	return out, nil
 }
-
-// Answer takes what came back for a ceremony.
-func (c *Corridor) Answer(ctx context.Context, f Flow, ceremony string, payload []byte, current *session.Session, peer Peer) (Step, error) {
-	panic("soon")
-}
-
-// Next says what comes next. Flows that were never started are sealed on the
-// way, so that Step.Handle is always good.
-func (c *Corridor) Next(ctx context.Context, f Flow, current *session.Session, peer Peer) (Step, error) {
-	panic("soon")
-}
-
-// Consent takes the person's word on Step.NewScopes.
-func (c *Corridor) Consent(ctx context.Context, f Flow, current session.Session, allow bool, peer Peer) (Step, error) {
-	panic("soon")
-}
-
-// OnceRequest is one message that holds everything.
-type OnceRequest struct {
-	Tenant  idp.TenantID
-	Method  idp.MethodID
-	Nonce   []byte         // as the message carries it: what the room's KeepFrom gets
-	Nonces  []nonce.Sealed // all nonces of the request, burnt as one set
-	Payload []byte
-	User    idp.User     // verified by the door; may be zero
-	Device  idp.DeviceID // its signature verified by the door; may be empty
-	ACR     []string
-	MaxAge  *int64
-	Peer    Peer
-	// Settle writes what takes the place of a session.
-	Settle func(context.Context, *sqldb.Tx, idp.Proof) error
-}
-
-// Once is the whole corridor for one message.
-func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.Decision, error) {
-	panic("soon")
-}
-
-// BeginRegister begins the registration of a credential by its owner.
-func (c *Corridor) BeginRegister(ctx context.Context, s session.Session, m idp.MethodID, peer Peer) (Begun, error) {
-	panic("soon")
-}
-
-// FinishRegister takes what came back for it.
-func (c *Corridor) FinishRegister(ctx context.Context, s session.Session, ceremony string, payload []byte, peer Peer) (method.Credential, error) {
-	panic("soon")
-}
-
-// Credentials lists what a user has registered, over all methods.
-func (c *Corridor) Credentials(ctx context.Context, tenant idp.TenantID, user idp.UserID) ([]method.Credential, error) {
-	panic("soon")
-}
-
-// Rename gives a credential of the session's user another name.
-func (c *Corridor) Rename(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, name string, peer Peer) error {
-	panic("soon")
-}
-
-// Remove takes a credential of the session's user away; never the last usable
-// one, idp.Denied "last_method".
-func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, peer Peer) error {
-	panic("soon")
-}
-
-// BrowserDigest is what a Flow keeps of the browser cookie.
-func BrowserDigest(cookie string) []byte { return nil }

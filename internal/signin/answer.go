@@ -1,0 +1,208 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// maxAnswer bounds what a room is asked to read.
+const maxAnswer = 64 << 10
+
+// try is one answer on its way.
+type try struct {
+	flow    Flow
+	peer    Peer
+	current *session.Session // of the same person, or nil
+	room    room
+	sealed  nonce.Sealed
+	answer  method.Answer
+	verdict method.Verdict
+	proved  bool // the room has found the answer good
+	failed  error
+	count   method.Settle // of a failure that the room found
+	// ends says that the failure ends the flow (decisions 2.4).
+	ends     bool
+	user     idp.User
+	decision policy.Decision
+	step     StepKind
+	scopes   []string // to be allowed
+}
+
+// Answer takes what came back for a ceremony. It verifies and decides without
+// a transaction and then settles everything in one that always commits: an
+// answer works once, and a wrong one burns the ceremony too.
+//
+// Errors: idp.Expired for a ceremony that is spent, late or unreadable;
+// idp.Unproven with one number and sentence for everything that does not
+// verify; idp.Denied for what is proven and refused all the same. A wait for
+// another road is no error but a Step of kind Wait.
+func (c *Corridor) Answer(ctx context.Context, f Flow, value string, payload []byte, current *session.Session, peer Peer) (Step, error) {
+	t := try{flow: f, peer: peer}
+	event := c.event(f, peer)
+	if err := c.take(ctx, &t, value, payload); err != nil {
+		return Step{}, c.failed(ctx, event, err)
+	}
+	event.Method = t.room.ID()
+	if t.room.waiter != nil {
+		ready, err := t.room.waiter.Ready(ctx, t.answer)
+		if err != nil {
+			return Step{}, fmt.Errorf("ask whether %s is ready: %w", t.room.ID(), err)
+		}
+		if !ready {
+			return Step{Kind: Wait, Flow: f, Handle: f.handle}, nil
+		}
+	}
+	if err := c.verify(ctx, &t, current); err != nil {
+		return Step{}, err
+	}
+	name(&event, t)
+	var step Step
+	err := c.commit(ctx, deed{
+		burn:   []nonce.Sealed{t.sealed},
+		failed: t.failed,
+		count:  t.count,
+		effect: func(ctx context.Context, tx *sqldb.Tx) (err error) {
+			step, err = c.settle(ctx, tx, t, event)
+			return err
+		},
+		undone: func(ctx context.Context, tx *sqldb.Tx) error {
+			if !t.ends {
+				return nil
+			}
+			// One that has moved on meanwhile is somebody's who proved more.
+			if err := drop(ctx, tx, t.flow); !errors.Is(err, idp.Expired) {
+				return err
+			}
+			return nil
+		},
+		event:     event,
+		anonymous: !t.proved,
+	})
+	if err != nil {
+		return Step{}, err
+	}
+	return step, nil
+}
+
+// take opens the ceremony and finds out what it was for. Nothing that fails
+// here burns: it is not, or not any more, ours to burn.
+func (c *Corridor) take(ctx context.Context, t *try, value string, payload []byte) error {
+	sealed, cer, err := c.openCeremony(ctx, t.flow.Tenant, signInPurpose, value)
+	if err != nil {
+		return err
+	}
+	if cer.Flow != t.flow.ID {
+		return idp.Unprovenf("other_flow", "ceremony of flow %s", cer.Flow).Coded(codeUnproven).Say(sayUnproven)
+	}
+	if t.room, err = c.room(ctx, t.flow.Tenant, cer.Method); err != nil {
+		return err
+	}
+	if len(payload) > maxAnswer {
+		return idp.Unprovenf("answer_size", "answer of %d bytes", len(payload)).Coded(codeUnproven).Say(sayUnproven)
+	}
+	t.sealed = sealed
+	t.answer = method.Answer{Tenant: t.flow.Tenant, Keep: cer.Keep, Payload: payload, Now: c.now()}
+	if cer.User != "" {
+		if t.answer.User, err = c.directory.User(ctx, c.db, t.flow.Tenant, cer.User); err != nil {
+			return fmt.Errorf("user of ceremony: %w", err)
+		}
+	}
+	return nil
+}
+
+// verify asks the room, holds the proof against the flow and asks policy. What
+// is refused goes into t.failed; an error is a trouble of our own.
+func (c *Corridor) verify(ctx context.Context, t *try, current *session.Session) error {
+	v, err := t.room.Verify(ctx, t.answer)
+	t.verdict = v
+	if err != nil {
+		t.count = v.Settle
+	} else {
+		t.proved = true
+		err = t.fits()
+	}
+	if err == nil {
+		err = c.decide(ctx, t, current)
+	}
+	if err != nil && !refusal(err) {
+		return fmt.Errorf("verify %s: %w", t.room.ID(), err)
+	}
+	if err != nil {
+		t.failed = unproven(err)
+	}
+	return nil
+}
+
+// fits holds a good proof against what the flow and its ceremony know already
+// (decisions 2.4).
+func (t *try) fits() error {
+	p := &t.verdict.Proof
+	if p.Method != t.room.ID() || p.User == "" || p.Time.IsZero() || p.Time.After(t.answer.Now) {
+		return fmt.Errorf("room %s gave a proof of %q by %q at %s", t.room.ID(), p.User, p.Method, p.Time)
+	}
+	other := p.Tenant != t.flow.Tenant ||
+		t.flow.User != "" && p.User != t.flow.User ||
+		t.answer.User.Known() && p.User != t.answer.User.ID ||
+		t.answer.Device != "" && p.Device != t.answer.Device
+	if other {
+		t.ends = true
+		return idp.Deniedf("proof_of_other", "flow %s is of user %q, the proof of %q in %q", t.flow.ID, t.flow.User, p.User, p.Tenant).
+			Coded(codeUnproven).Say(sayOther)
+	}
+	// The app named a person; somebody else has proven themselves. That is
+	// no attack on the flow, and the right person may still come.
+	if t.flow.HintUser != "" && p.User != t.flow.HintUser {
+		return idp.Deniedf("other_than_hinted", "flow %s is meant for %s", t.flow.ID, t.flow.HintUser).
+			Coded(codeUnproven).Say(sayHint)
+	}
+	return nil
+}
+
+// decide asks policy about the new proof together with those of the flow and
+// of the session that the same person has in this browser.
+func (c *Corridor) decide(ctx context.Context, t *try, current *session.Session) error {
+	user, err := c.directory.User(ctx, c.db, t.flow.Tenant, t.verdict.Proof.User)
+	if err != nil {
+		return fmt.Errorf("user of proof: %w", err)
+	}
+	t.user = user
+	if current != nil && current.Tenant == user.Tenant && current.User == user.ID {
+		t.current = current
+	}
+	proofs := append(standing(t.flow, t.current), t.verdict.Proof)
+	t.decision, err = c.ask(ctx, t.flow, user, proofs, 0)
+	if err != nil {
+		return err
+	}
+	t.step = stepOf(t.decision)
+	if t.step == Done {
+		if t.scopes, err = c.newScopes(ctx, t.flow, user); err != nil {
+			return err
+		}
+		if len(t.scopes) > 0 {
+			t.step = Consent
+		}
+	}
+	return nil
+}
+
+// name puts into the record what is known of a try.
+func name(e *audit.Event, t try) {
+	p := t.verdict.Proof
+	if p.User != "" && p.Tenant == e.Tenant {
+		e.User, e.Actor, e.Credential = p.User, string(p.User), p.Credential
+	}
+	if t.user.Known() {
+		e.UserName = t.user.Name
+	}
+	e.Rule = t.decision.Rule
+}

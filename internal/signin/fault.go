@@ -1,0 +1,66 @@
+package signin
+
+import (
+	"errors"
+
+	"github.com/signetid/signet/internal/idp"
+)
+
+// AADSTS numbers of the corridor (entra-behaviours §13).
+const (
+	codeUnproven  = 130005 // unknown person, unknown key and wrong signature alike (decisions 2.7)
+	codeOver      = 50089  // the flow or its ceremony has expired
+	codeDisabled  = 50057
+	codeMethodOff = 130500 // [K] sign-in blocked by user credential policy
+	codeFresh     = 50078  // a proof that is too old for what is asked
+	codeNoConsent = 65001
+)
+
+// The sentences that a stranger may see (design §5).
+const (
+	sayUnproven = "That did not let you in. The name or the proof does not match. Try again, or ask the help desk." // text 3
+	sayOver     = "The time is up, or this was used before. Nobody was let in. Start again."
+	sayLast     = "This is your only way in, so it stays. Add another first, then remove this one." // text 17
+	sayFresh    = "Show that it is still you. You are changing how you sign in, and your last proof is too old."
+	sayStronger = "Show that it is still you with a passkey. You are changing how you sign in, and this needs one you already have."
+	sayOther    = "This was proven for somebody else than before, so it ends here. Nobody was let in. Start again."
+	sayHint     = "The app asked for somebody else. Sign in as the person it named, or start again from the app."
+	sayDisabled = "You may not sign in. An administrator has switched this off. Ask the help desk."
+	sayBrowser  = "This sign-in was begun in another browser. Nobody was let in. Start again here."
+)
+
+// refusal says whether err is an answer about the request itself, which burns
+// and is counted. Everything else (the database is down, a plain error) says
+// nothing about the proof: nothing is burnt then, and it may be sent again.
+func refusal(err error) bool {
+	switch idp.AsError(err).Kind {
+	case idp.Internal, idp.Unavailable:
+		return false
+	}
+	return true
+}
+
+// unproven makes of a room's refusal the one that strangers see: one kind, one
+// number and one sentence, unless the room has a sentence of its own. Policy's
+// refusals (Denied, Limited) are told as they are: they follow a good proof.
+func unproven(err error) error {
+	e := idp.AsError(err)
+	switch e.Kind {
+	case idp.Internal, idp.Unavailable, idp.Denied, idp.Limited, idp.Expired:
+		return err
+	}
+	out := &idp.Error{Kind: idp.Unproven, Reason: e.Reason, Code: codeUnproven, Public: sayUnproven, Err: err}
+	if e.Kind == idp.Unproven && e.Public != "" {
+		out.Public = e.Public
+	}
+	return out
+}
+
+// over marks an Expired with its number and sentence.
+func over(err error) error {
+	if !errors.Is(err, idp.Expired) {
+		return err
+	}
+	e := idp.AsError(err)
+	return &idp.Error{Kind: idp.Expired, Reason: e.Reason, Code: codeOver, Public: sayOver, Err: err}
+}

@@ -1,0 +1,149 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Credentials lists what a user has registered, over all methods, in the order
+// of the methods.
+func (c *Corridor) Credentials(ctx context.Context, tenant idp.TenantID, user idp.UserID) ([]method.Credential, error) {
+	var out []method.Credential
+	for _, r := range c.rooms {
+		if r.manager == nil {
+			continue
+		}
+		list, err := r.manager.List(ctx, tenant, user)
+		if err != nil {
+			return nil, fmt.Errorf("credentials of %s: %w", r.ID(), err)
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// Rename gives a credential of the session's user another name. A restricted
+// session may not: idp.Denied.
+func (c *Corridor) Rename(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, name string, peer Peer) error {
+	event := c.change(s, string(m)+".rename", m, cred, peer)
+	r, err := c.managed(m)
+	if err == nil && s.Restricted {
+		err = restricted(s)
+	}
+	if err != nil {
+		return c.failed(ctx, event, err)
+	}
+	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := r.manager.Rename(ctx, tx, s.Tenant, s.User, cred, name); err != nil {
+			return err
+		}
+		return c.succeed(ctx, tx, event)
+	}})
+}
+
+// Remove takes a credential of the session's user away and ends the other
+// sessions that stand on it. The gesture behind the session must be fresh,
+// idp.Denied "fresh_proof_needed"; the last usable credential stays,
+// idp.Denied "last_method".
+func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, peer Peer) error {
+	event := c.change(s, string(m)+".remove", m, cred, peer)
+	var err error
+	switch age := c.now().Sub(s.ProofTime); {
+	case s.Restricted:
+		err = restricted(s)
+	case age > changeWithin:
+		err = idp.Deniedf("fresh_proof_needed", "proof of session %s is %s old", s.ID, age).Coded(codeFresh).Say(sayFresh)
+	}
+	if err != nil {
+		return c.failed(ctx, event, err)
+	}
+	return c.remove(ctx, s.Tenant, s.User, m, cred, s.ID, event)
+}
+
+// RemoveFor is Remove by somebody else: actor is for the record, and whether
+// they may is the door's to find out. All sessions on the credential end.
+// It may take the last one, as an administrator gives a pass afterwards.
+func (c *Corridor) RemoveFor(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID, actor string, peer Peer) error {
+	event := c.change(session.Session{Tenant: tenant, User: user}, string(m)+".remove", m, cred, peer)
+	event.Actor = actor
+	return c.remove(ctx, tenant, user, m, cred, "", event)
+}
+
+func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID,
+	own idp.SessionID, event audit.Event) error {
+	r, err := c.managed(m)
+	if err != nil {
+		return c.failed(ctx, event, err)
+	}
+	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
+		// The lock puts parallel removals in an order, over all rooms and
+		// on both databases: each sees what the one before has left.
+		if err := c.directory.Lock(ctx, tx, tenant, user); err != nil {
+			return err
+		}
+		had, err := r.manager.Count(ctx, tx, tenant, user)
+		if err != nil {
+			return fmt.Errorf("count %s: %w", m, err)
+		}
+		if err := r.manager.Remove(ctx, tx, tenant, user, cred); err != nil {
+			return err
+		}
+		if own != "" {
+			if err := c.leavesOne(ctx, tx, r, had, tenant, user); err != nil {
+				return err
+			}
+		}
+		if _, err := c.sessions.EndStanding(ctx, tx, tenant, user, m, cred, own); err != nil {
+			return fmt.Errorf("end sessions on %s: %w", cred, err)
+		}
+		return c.succeed(ctx, tx, event)
+	}})
+}
+
+// leavesOne refuses a removal that took the last way in. What was no way in (a
+// pass, a disabled key) may always go.
+func (c *Corridor) leavesOne(ctx context.Context, tx *sqldb.Tx, from room, had int, tenant idp.TenantID, user idp.UserID) error {
+	left := 0
+	for _, r := range c.rooms {
+		if r.manager == nil {
+			continue
+		}
+		n, err := r.manager.Count(ctx, tx, tenant, user)
+		if err != nil {
+			return fmt.Errorf("count %s: %w", r.ID(), err)
+		}
+		if r.ID() == from.ID() && n == had {
+			return nil
+		}
+		left += n
+	}
+	if left == 0 {
+		return idp.Deniedf("last_method", "user %s would have no way in", user).Say(sayLast)
+	}
+	return nil
+}
+
+// managed finds a room with credentials, whether or not the method is on: what
+// was switched off may still be taken away.
+func (c *Corridor) managed(m idp.MethodID) (room, error) {
+	r, ok := c.find(m)
+	if !ok || r.manager == nil {
+		return room{}, idp.NotFoundf("method_unknown", "method %q", m)
+	}
+	return r, nil
+}
+
+func (c *Corridor) succeed(ctx context.Context, tx *sqldb.Tx, e audit.Event) error {
+	e.Outcome = audit.Success
+	return c.audit.Write(ctx, tx, e)
+}
+
+func restricted(s session.Session) error {
+	return idp.Deniedf("pass_session", "session %s was opened by a pass", s.ID).Coded(codeFresh).Say(sayStronger)
+}

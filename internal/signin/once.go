@@ -1,0 +1,197 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// common is the scope of nonces that are good in any tenant (decisions 1.4).
+const common idp.TenantID = "common"
+
+// OnceRequest is one message that holds everything.
+type OnceRequest struct {
+	Tenant  idp.TenantID
+	Method  idp.MethodID
+	Nonce   []byte         // as the message carries it: what the room's KeepFrom gets
+	Nonces  []nonce.Sealed // all nonces of the request, opened by the door; burnt as one set
+	Payload []byte
+	User    idp.User     // verified by the door; may be zero
+	Device  idp.DeviceID // its signature verified by the door; may be empty
+	ACR     []string
+	MaxAge  *int64
+	Client  idp.ClientID
+	Peer    Peer
+	// Settle writes what takes the place of a session. It may run twice.
+	Settle func(context.Context, *sqldb.Tx, idp.Proof) error
+}
+
+// Once is the whole corridor for one message: verify, policy, burn, settle.
+//
+// A message that does not verify burns its nonces only when the door has
+// verified a device (decisions 1.3): anyone can fetch nonces, and none may
+// fill the store. From a good proof on, every outcome burns all of them.
+// Errors are those of Answer; policy's refusal is idp.Denied, and comes with
+// the Decision.
+func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.Decision, error) {
+	t := try{flow: Flow{Tenant: r.Tenant, Client: r.Client, ACR: r.ACR, MaxAge: r.MaxAge, Started: c.now()}, peer: r.Peer}
+	event := c.event(t.flow, r.Peer)
+	event.Method = r.Method
+	if err := c.takeOnce(ctx, &t, r); err != nil {
+		return idp.Proof{}, policy.Decision{}, c.failed(ctx, event, err)
+	}
+	if err := c.verify(ctx, &t, nil); err != nil {
+		return idp.Proof{}, policy.Decision{}, err
+	}
+	name(&event, t)
+	if t.failed == nil && t.step != Done {
+		t.failed = refusedBy(t.decision)
+	}
+	if t.failed != nil && r.Device == "" && !t.proved {
+		return idp.Proof{}, t.decision, c.failed(ctx, event, t.failed)
+	}
+	err := c.commit(ctx, deed{
+		burn:      r.Nonces,
+		failed:    t.failed,
+		count:     t.count,
+		effect:    func(ctx context.Context, tx *sqldb.Tx) error { return c.settleOnce(ctx, tx, t, r, event) },
+		event:     event,
+		anonymous: !t.proved,
+	})
+	if err != nil {
+		return idp.Proof{}, t.decision, err
+	}
+	return t.verdict.Proof, t.decision, nil
+}
+
+// takeOnce checks that the request can be answered at all. Nothing that fails
+// here burns.
+func (c *Corridor) takeOnce(ctx context.Context, t *try, r OnceRequest) (err error) {
+	if t.room, err = c.oneShot(ctx, r.Tenant, r.Method); err != nil {
+		return err
+	}
+	now := c.now()
+	if err := fresh(r.Tenant, r.Nonces, now); err != nil {
+		return err
+	}
+	if len(r.Payload) > maxAnswer {
+		return idp.Unprovenf("answer_size", "answer of %d bytes", len(r.Payload)).Coded(codeUnproven).Say(sayUnproven)
+	}
+	t.answer = method.Answer{
+		Tenant: r.Tenant, User: r.User, Device: r.Device,
+		Keep: t.room.oneShot.KeepFrom(r.Nonce), Payload: r.Payload, Now: now,
+	}
+	return nil
+}
+
+func (c *Corridor) oneShot(ctx context.Context, tenant idp.TenantID, id idp.MethodID) (room, error) {
+	r, err := c.room(ctx, tenant, id)
+	if err != nil {
+		return room{}, err
+	}
+	if r.oneShot == nil {
+		return room{}, idp.Invalidf("method_not_once", "method %q is not for one message", id)
+	}
+	return r, nil
+}
+
+// fresh checks nonces that a door has opened: at least one, each of this
+// tenant or good in any, none late.
+func fresh(tenant idp.TenantID, nonces []nonce.Sealed, now time.Time) error {
+	if len(nonces) == 0 {
+		return idp.Expiredf("nonce_missing", "no nonce").Coded(codeOver).Say(sayOver)
+	}
+	for _, n := range nonces {
+		if n.Tenant != tenant && n.Tenant != common {
+			return idp.Expiredf("nonce_of_other_tenant", "nonce of %s", n.Tenant).Coded(codeOver).Say(sayOver)
+		}
+		if !now.Before(n.Expires) {
+			return idp.Expiredf("nonce_late", "nonce expired %s", n.Expires).Coded(codeOver).Say(sayOver)
+		}
+	}
+	return nil
+}
+
+func (c *Corridor) settleOnce(ctx context.Context, tx *sqldb.Tx, t try, r OnceRequest, event audit.Event) error {
+	if _, err := c.enabled(ctx, tx, r.Tenant, t.user.ID); err != nil {
+		return err
+	}
+	if t.verdict.Settle != nil {
+		if err := t.verdict.Settle(ctx, tx); err != nil {
+			return unproven(err)
+		}
+	}
+	if r.Settle != nil {
+		if err := r.Settle(ctx, tx, t.verdict.Proof); err != nil {
+			return err
+		}
+	}
+	event.Activity, event.Outcome, event.Reason = "signin.done", audit.Success, t.decision.Reason
+	return c.audit.Write(ctx, tx, event)
+}
+
+// refusedBy is policy's no as an error, for doors that have no page to go on
+// with.
+func refusedBy(d policy.Decision) error {
+	return idp.Deniedf(d.Reason, "rule %s: %s", d.Rule, d.Outcome).Coded(d.Code)
+}
+
+// RegisterOnceRequest is a registration in one message. Who may do so is the
+// door's to find out: it hands over the person, verified, when they last made
+// a gesture, and how old that may be.
+type RegisterOnceRequest struct {
+	OnceRequest
+	ProofTime time.Time
+	Within    time.Duration
+}
+
+// RegisterOnce is FinishRegister for one message: verify, burn, settle.
+func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (method.Credential, error) {
+	t := try{flow: Flow{Tenant: r.Tenant, User: r.User.ID, Client: r.Client}, peer: r.Peer}
+	event := c.event(t.flow, r.Peer)
+	event.Category, event.Method, event.Activity = audit.Change, r.Method, string(r.Method)+".register"
+	if err := c.takeOnce(ctx, &t, r.OnceRequest); err != nil {
+		return method.Credential{}, c.failed(ctx, event, err)
+	}
+	if age := c.now().Sub(r.ProofTime); !r.User.Known() || age > r.Within {
+		err := idp.Deniedf("fresh_proof_needed", "proof of %q is %s old", r.User.ID, age).Coded(codeFresh).Say(sayFresh)
+		return method.Credential{}, c.failed(ctx, event, err)
+	}
+	reg, err := t.room.oneShot.RegisterOnce(ctx, t.answer)
+	if err != nil && !refusal(err) {
+		return method.Credential{}, fmt.Errorf("register %s: %w", r.Method, err)
+	}
+	if err == nil {
+		err = ours(reg, r.Tenant, r.User.ID, r.Method)
+	}
+	event.Credential = reg.Credential.ID
+	return reg.Credential, c.commit(ctx, deed{
+		burn:   r.Nonces,
+		failed: err,
+		event:  event,
+		effect: func(ctx context.Context, tx *sqldb.Tx) error {
+			if _, err := c.enabled(ctx, tx, r.Tenant, r.User.ID); err != nil {
+				return err
+			}
+			if err := reg.Settle(ctx, tx); err != nil {
+				return err
+			}
+			if r.Settle != nil {
+				p := idp.Proof{Tenant: r.Tenant, User: r.User.ID, Method: r.Method, Credential: reg.Credential.ID, Time: r.ProofTime}
+				if err := r.Settle(ctx, tx, p); err != nil {
+					return err
+				}
+			}
+			e := event
+			e.Outcome = audit.Success
+			return c.audit.Write(ctx, tx, e)
+		},
+	})
+}

@@ -1,0 +1,99 @@
+package signin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// settle is the effect of a good answer: what the room settles, the session or
+// the flow's row, and the record. It may run twice.
+func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.Event) (Step, error) {
+	if t.step != Deny {
+		if _, err := c.enabled(ctx, tx, t.flow.Tenant, t.user.ID); err != nil {
+			return Step{}, err
+		}
+	}
+	if t.verdict.Settle != nil {
+		if err := t.verdict.Settle(ctx, tx); err != nil {
+			return Step{}, unproven(err)
+		}
+	}
+	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes}
+	if err := c.openSession(ctx, tx, t, &step); err != nil {
+		return Step{}, over(err)
+	}
+	if err := c.moveOn(ctx, tx, t, &step); err != nil {
+		return Step{}, over(err)
+	}
+	event.Session = step.Session.ID
+	event.Rule, event.Reason, event.Code = t.decision.Rule, t.decision.Reason, t.decision.Code
+	switch t.step {
+	case Done:
+		event.Activity, event.Outcome = "signin.done", audit.Success
+	case Deny:
+		event.Activity, event.Outcome = "signin.refused", audit.Failure
+	case Consent:
+		event.Activity, event.Outcome, event.Reason = "signin.interrupted", audit.Interrupted, "consent_needed"
+	default:
+		event.Activity, event.Outcome = "signin.interrupted", audit.Interrupted
+	}
+	return step, c.audit.Write(ctx, tx, event)
+}
+
+// openSession opens, renews or leaves alone the session. A step-up adds to the
+// session that the same person has here; whoever came in by a pass leaves that
+// session behind when the full one opens.
+func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *Step) (err error) {
+	if t.step != Done && t.step != Consent && t.step != Register {
+		return nil
+	}
+	s := session.Session{
+		Tenant: t.flow.Tenant, User: t.user.ID, Restricted: t.step == Register, Expires: t.verdict.Until,
+		Agent: t.peer.Agent, IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
+		Proofs: append(standing(t.flow, nil), t.verdict.Proof),
+	}
+	if !s.Restricted {
+		s.Proofs = lasting(s.Proofs)
+	}
+	cur := t.current
+	if cur != nil {
+		step.Replaces = cur.Bearer()
+	}
+	// What ends with a pass is a session of its own, or the pass would cut
+	// short, or live on in, the one that was there before.
+	if cur != nil && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() {
+		renewed := *cur
+		renewed.Agent, renewed.IP, renewed.Browser = s.Agent, s.IP, s.Browser
+		step.Session, step.Bearer, err = c.sessions.Renew(ctx, tx, renewed, s.Proofs)
+		return err
+	}
+	if cur != nil {
+		if err := c.sessions.End(ctx, tx, cur.Tenant, cur.ID); err != nil && !errors.Is(err, idp.NotFound) {
+			return err
+		}
+	}
+	step.Session, step.Bearer, err = c.sessions.Open(ctx, tx, s)
+	return err
+}
+
+// maxProofs bounds what a flow remembers.
+const maxProofs = 8
+
+// moveOn stores the flow when it is not finished, and ends it when it is.
+func (c *Corridor) moveOn(ctx context.Context, tx *sqldb.Tx, t try, step *Step) (err error) {
+	if t.step == Done || t.step == Deny {
+		return drop(ctx, tx, t.flow)
+	}
+	f := t.flow
+	f.User = t.user.ID
+	f.Proofs = append(standing(t.flow, nil), t.verdict.Proof)
+	f.Proofs = f.Proofs[max(0, len(f.Proofs)-maxProofs):]
+	step.Flow, err = put(ctx, tx, f)
+	step.Handle = step.Flow.handle
+	return err
+}
