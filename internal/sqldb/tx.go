@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -200,6 +201,7 @@ type Rows struct {
 	release  func() // ends the bound context
 	giveBack func() // gives the connection back, outside a transaction
 	closed   bool
+	err      error // once closed
 }
 
 // Next goes to the next row, or closes the rows and returns false.
@@ -216,29 +218,36 @@ func (r *Rows) Scan(dest ...any) error { return r.rows.Scan(dest...) }
 
 // Err is the error that ended Next early, or nil.
 func (r *Rows) Err() error {
-	err := r.engine.classify(r.rows.Err())
-	if err != nil && r.tx != nil {
-		r.tx.spoil(err)
+	if !r.closed {
+		r.err = r.classifyRead(r.rows.Err())
 	}
-	return err
+	return r.err
 }
 
 // Close frees the connection; it may be called twice.
 func (r *Rows) Close() error {
 	if r.closed {
-		return nil
+		return r.err
 	}
+	closing := r.rows.Close()
+	// The error is asked for before the context is released: afterwards
+	// database/sql would take the release for the caller's doing.
+	r.err = r.classifyRead(cmp.Or(r.rows.Err(), closing))
 	r.closed = true
-	err := r.engine.classify(r.rows.Close())
 	r.release()
 	if r.tx != nil {
 		r.tx.open = nil
-		if e := r.engine.classify(r.rows.Err()); e != nil {
-			r.tx.spoil(e)
-		}
 	}
 	if r.giveBack != nil {
 		r.giveBack()
+	}
+	return r.err
+}
+
+func (r *Rows) classifyRead(err error) error {
+	err = r.engine.classify(err)
+	if err != nil && r.tx != nil {
+		r.tx.spoil(err)
 	}
 	return err
 }
@@ -257,7 +266,7 @@ func (r *Row) Scan(dest ...any) error {
 	}
 	defer r.rows.Close()
 	if !r.rows.rows.Next() {
-		if err := r.rows.Err(); err != nil {
+		if err := r.rows.Close(); err != nil {
 			return err
 		}
 		return idp.NotFoundf("row_missing", "no such row")
@@ -265,8 +274,5 @@ func (r *Row) Scan(dest ...any) error {
 	if err := r.rows.Scan(dest...); err != nil {
 		return fmt.Errorf("scan row: %w", err)
 	}
-	if err := r.rows.Close(); err != nil {
-		return err
-	}
-	return r.rows.Err()
+	return r.rows.Close()
 }
