@@ -1,0 +1,216 @@
+package keyring
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Migrations holds the tables of keys.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// The times of a rotation.
+const (
+	// CachePeriod is how long others may keep our JWKS: a new key is published
+	// that long before its first use.
+	CachePeriod = time.Hour
+	// Afterlife is how long a key that signs no more stays published: the life
+	// of the longest token it signed, and the clock skew we accept.
+	Afterlife = time.Hour + 2*time.Minute
+	// Term is how old an active key grows before the job rotates it.
+	Term = 90 * 24 * time.Hour
+	// stale is how long a node uses its snapshot without looking again, should
+	// a change notice be lost.
+	stale = 30 * time.Second
+)
+
+// version is the format of what is sealed; it is part of the AAD.
+const version = "1"
+
+// topic is the bus topic of changed signing keys; its key is the tenant.
+const topic = "keyring"
+
+// Bus is what the ring needs of the change notices.
+type Bus interface {
+	Publish(ctx context.Context, tx *sqldb.Tx, topic, key string) error
+	Subscribe(topic string, fn func(key string))
+}
+
+// Config is what a Ring needs. Bus may be nil in tests.
+type Config struct {
+	DB  *sqldb.DB
+	KEK *secret.Key
+	Now func() time.Time
+	Bus Bus
+}
+
+// Ring hands out keys. It is safe for concurrent use.
+type Ring struct {
+	cfg Config
+
+	mu      sync.RWMutex
+	sealing map[sealingName]*secret.Key
+	signing map[idp.TenantID]*snapshot
+}
+
+type sealingName struct {
+	tenant  idp.TenantID
+	purpose string
+}
+
+// New makes a Ring. Call Check before anything else.
+func New(cfg Config) *Ring {
+	r := &Ring{cfg: cfg, sealing: map[sealingName]*secret.Key{}, signing: map[idp.TenantID]*snapshot{}}
+	if cfg.Bus != nil {
+		cfg.Bus.Subscribe(topic, func(tenant string) { r.forget(idp.TenantID(tenant)) })
+	}
+	return r
+}
+
+// checkText is what kek_check holds, sealed.
+const checkText = "signet"
+
+// Check proves that the key-encryption key is the one this database was made
+// with; on a new database it writes what later starts compare with. A wrong
+// key is Invalid, and nothing was changed.
+func (r *Ring) Check(ctx context.Context) error {
+	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `insert into kek_check (id, sealed) values (1, $1) on conflict (id) do nothing`,
+			r.cfg.KEK.Seal([]byte(checkText), []byte("kek_check")))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write check of the key-encryption key: %w", err)
+	}
+	var sealed []byte
+	if err := r.cfg.DB.QueryRow(ctx, `select sealed from kek_check where id = 1`).Scan(&sealed); err != nil {
+		return fmt.Errorf("read check of the key-encryption key: %w", err)
+	}
+	if _, err := r.cfg.KEK.Open(sealed, []byte("kek_check")); err != nil {
+		return idp.Invalidf("wrong_kek", "the key-encryption key is not the one this database was made with")
+	}
+	return nil
+}
+
+// Known says whether the database was already used with some key-encryption
+// key, so that a start without one is refused instead of making a new one.
+func Known(ctx context.Context, db *sqldb.DB) (bool, error) {
+	var one int64
+	err := db.QueryRow(ctx, `select id from kek_check where id = 1`).Scan(&one)
+	if errors.Is(err, idp.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func aad(t idp.TenantID, id, purpose string) []byte {
+	// Length-prefixed, so that no two triples give the same bytes.
+	var a []byte
+	for _, part := range []string{string(t), id, purpose, version} {
+		a = append(a, strconv.Itoa(len(part))...)
+		a = append(a, ':')
+		a = append(a, part...)
+	}
+	return a
+}
+
+// Sealing gives the tenant's key for a purpose, making it on first use.
+func (r *Ring) Sealing(ctx context.Context, t idp.TenantID, purpose string) (*secret.Key, error) {
+	name := sealingName{t, purpose}
+	r.mu.RLock()
+	k, ok := r.sealing[name]
+	r.mu.RUnlock()
+	if ok {
+		return k, nil
+	}
+	k, err := r.readSealing(ctx, t, purpose)
+	if errors.Is(err, idp.NotFound) {
+		if err = r.makeSealing(ctx, t, purpose); err != nil {
+			return nil, err
+		}
+		k, err = r.readSealing(ctx, t, purpose) // another node's, if it was faster
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.sealing[name] = k
+	r.mu.Unlock()
+	return k, nil
+}
+
+func (r *Ring) readSealing(ctx context.Context, t idp.TenantID, purpose string) (*secret.Key, error) {
+	var id string
+	var sealed []byte
+	err := r.cfg.DB.QueryRow(ctx, `select id, sealed from sealing_key where tenant_id = $1 and purpose = $2`, t, purpose).Scan(&id, &sealed)
+	if err != nil {
+		return nil, fmt.Errorf("read sealing key %s: %w", purpose, err)
+	}
+	raw, err := r.cfg.KEK.Open(sealed, aad(t, id, purpose))
+	if err != nil {
+		return nil, fmt.Errorf("open sealing key %s of tenant %s: %w", purpose, t, err)
+	}
+	return secret.NewKey(raw)
+}
+
+func (r *Ring) makeSealing(ctx context.Context, t idp.TenantID, purpose string) error {
+	id := secret.NewUUID4()
+	sealed := r.cfg.KEK.Seal(secret.RandomKey().Raw(), aad(t, id, purpose))
+	_, err := r.cfg.DB.Exec(ctx, `
+		insert into sealing_key (tenant_id, purpose, id, sealed, created_at) values ($1, $2, $3, $4, $5)
+		on conflict (tenant_id, purpose) do nothing`, t, purpose, id, sealed, r.cfg.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("make sealing key %s: %w", purpose, err)
+	}
+	return nil
+}
+
+// Jobs rotates keys that have served their term and deletes those that are
+// gone.
+func (r *Ring) Jobs() []job.Job {
+	return []job.Job{{Name: "keyring.rotate", Every: time.Hour, Run: r.tend}}
+}
+
+func (r *Ring) tend(ctx context.Context, now time.Time) error {
+	// All tenants at once: gone is gone whoever it belonged to.
+	if _, err := r.cfg.DB.Exec(ctx, `delete from signing_key where gone_at > 0 and gone_at <= $1`, now.UnixMilli()); err != nil {
+		return fmt.Errorf("delete gone keys: %w", err)
+	}
+	rows, err := r.cfg.DB.Query(ctx, `
+		select tenant_id, alg from signing_key group by tenant_id, alg having max(active_from) < $1`, now.Add(-Term).UnixMilli())
+	if err != nil {
+		return err
+	}
+	type old struct {
+		tenant idp.TenantID
+		alg    string
+	}
+	var due []old
+	for rows.Next() {
+		var o old
+		if err := rows.Scan(&o.tenant, &o.alg); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		due = append(due, o)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, o := range due {
+		if err := r.Rotate(ctx, o.tenant, o.alg); err != nil && !errors.Is(err, idp.Conflict) {
+			return err
+		}
+	}
+	return nil
+}
