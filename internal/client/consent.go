@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Consent lists the scopes that a user has granted to an application; none
+// when there is no consent (security.md OAU19).
+func (r *Registry) Consent(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, id idp.ClientID) ([]string, error) {
+	var text string
+	err := q.QueryRow(ctx, `select scopes from consent where tenant_id = $1 and user_id = $2 and client_id = $3`, t, u, id).Scan(&text)
+	if errors.Is(err, idp.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load consent: %w", err)
+	}
+	var scopes []string
+	if err := json.Unmarshal([]byte(text), &scopes); err != nil {
+		return nil, fmt.Errorf("read consent of %s to %s: %w", u, id, err)
+	}
+	return scopes, nil
+}
+
+// GrantConsent adds scopes to what the user has granted. The application must
+// be the tenant's, or it is NotFound.
+func (r *Registry) GrantConsent(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.ClientID, scopes []string) error {
+	// The lock keeps two grants from losing one another's scopes, and the
+	// application from going meanwhile.
+	n, err := tx.Exec(ctx, `update client set name = name where tenant_id = $1 and id = $2`, t, id)
+	if err != nil {
+		return fmt.Errorf("lock client: %w", err)
+	}
+	if n == 0 {
+		return nothing(id)
+	}
+	all, err := r.Consent(ctx, tx, t, u, id)
+	if err != nil {
+		return err
+	}
+	for _, s := range scopes {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	_, err = tx.Exec(ctx, `
+		insert into consent (tenant_id, user_id, client_id, scopes, granted) values ($1, $2, $3, $4, $5)
+		on conflict (tenant_id, user_id, client_id) do update set scopes = $4, granted = $5`,
+		t, u, id, list(all), r.now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("grant consent: %w", err)
+	}
+	return nil
+}
+
+// RevokeConsent takes back everything the user granted to an application, or
+// is NotFound. The caller ends the tokens.
+func (r *Registry) RevokeConsent(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.ClientID) error {
+	n, err := tx.Exec(ctx, `delete from consent where tenant_id = $1 and user_id = $2 and client_id = $3`, t, u, id)
+	if err != nil {
+		return fmt.Errorf("revoke consent: %w", err)
+	}
+	if n == 0 {
+		return nothing(id)
+	}
+	return nil
+}
+
+// RemoveUser takes back all consents of a user that is being deleted; it fits
+// directory.OnRemoveUser.
+func (r *Registry) RemoveUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+	if _, err := tx.Exec(ctx, `delete from consent where tenant_id = $1 and user_id = $2`, t, u); err != nil {
+		return fmt.Errorf("delete consents of %s: %w", u, err)
+	}
+	return nil
+}
