@@ -19,5 +19,5 @@ create table session (
     epoch      bigint not null,
     ended      bigint not null
 );
-create index session_user on session (tenant_id, user_id);
+create index session_of_user on session (tenant_id, user_id);
 create index session_expires on session (expires);
