@@ -286,3 +286,7 @@ func TestShowShapes(t *testing.T) {
 		t.Errorf("request options %s", s.Show)
 	}
 }
+
+func answerOf(w *world, u idp.User, keep, payload []byte) method.Answer {
+	return method.Answer{Tenant: tenant, User: u, Keep: keep, Payload: payload, Now: w.now}
+}
