@@ -1,0 +1,147 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/idp"
+)
+
+func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// accessClaims are those of RFC 9068, Section 2.2, and the names that clients
+// of Entra look for.
+type accessClaims struct {
+	Issuer   string       `json:"iss"`
+	Subject  string       `json:"sub"`
+	Audience string       `json:"aud"`
+	Expires  int64        `json:"exp"`
+	Issued   int64        `json:"iat"`
+	From     int64        `json:"nbf"`
+	ID       string       `json:"jti"`
+	Client   idp.ClientID `json:"client_id"`
+	Azp      idp.ClientID `json:"azp"`
+	Scope    string       `json:"scope,omitempty"`
+	Scp      string       `json:"scp,omitempty"`
+	Roles    []string     `json:"roles,omitempty"`
+	Kind     string       `json:"idtyp,omitempty"` // "app" when no person stands behind it
+	Tenant   idp.TenantID `json:"tid"`
+	Object   idp.UserID   `json:"oid,omitempty"`
+	Session  string       `json:"sid,omitempty"`
+	Family   idp.FamilyID `json:"fid,omitempty"` // ours alone: the grant it came from
+	ACR      string       `json:"acr,omitempty"`
+	AMR      []string     `json:"amr,omitempty"`
+	AuthTime int64        `json:"auth_time,omitempty"`
+	Version  string       `json:"ver"`
+}
+
+// Access mints an access token (RFC 9068) and says how long it lives.
+func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duration, error) {
+	subject, err := s.PublicSubject(ctx, sub.Client, sub.User.ID)
+	if err != nil {
+		return "", 0, err
+	}
+	now := s.cfg.Now()
+	scope := strings.Join(sub.Scopes, " ")
+	c := accessClaims{
+		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Audience,
+		Expires: now.Add(AccessLives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
+		Client: sub.Client.ID, Azp: sub.Client.ID, Scope: scope, Scp: scope, Tenant: sub.Tenant,
+		Session: string(sub.Session), Family: sub.Family,
+		ACR: sub.ACR, AMR: sub.AMR, AuthTime: sub.AuthTime.Unix(), Version: "2.0",
+	}
+	if sub.Client.Subject != "pairwise" {
+		c.Object = sub.User.ID // the object id would undo a pairwise subject
+	}
+	// Access tokens are verified by APIs of the tenant, whichever algorithm
+	// the application chose for its ID tokens.
+	jwt, err := s.sign(ctx, sub.Tenant, sub.Client.Alg, typAccess, c)
+	return jwt, AccessLives, err
+}
+
+// ClientAccess mints an access token for the application itself (RFC 6749,
+// Section 4.4).
+func (s *Service) ClientAccess(ctx context.Context, c client.Client, audience string, scopes []string) (string, time.Duration, error) {
+	now := s.cfg.Now()
+	scope := strings.Join(scopes, " ")
+	jwt, err := s.sign(ctx, c.Tenant, c.Alg, typAccess, accessClaims{
+		Issuer: s.cfg.Issuer(c.Tenant), Subject: string(c.ID), Audience: audience,
+		Expires: now.Add(AccessLives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
+		Client: c.ID, Azp: c.ID, Scope: scope, Scp: scope, Kind: "app", Tenant: c.Tenant, Version: "2.0",
+	})
+	return jwt, AccessLives, err
+}
+
+// AdministrationAudience is the only place where a token of Administration is
+// good.
+const AdministrationAudience = "urn:signet:administration"
+
+// Administration mints a short-lived token for the administration API
+// (decisions 6.1). Its roles say what it may do; it cannot be refreshed.
+func (s *Service) Administration(ctx context.Context, t idp.TenantID, actor string, roles []string, lives time.Duration) (string, time.Time, error) {
+	now := s.cfg.Now()
+	until := now.Add(lives)
+	jwt, err := s.sign(ctx, t, "ES256", typAccess, accessClaims{
+		Issuer: s.cfg.Issuer(t), Subject: actor, Audience: AdministrationAudience,
+		Expires: until.Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
+		Roles: roles, Kind: "app", Tenant: t, Version: "2.0",
+	})
+	return jwt, until, err
+}
+
+// idClaims are those of OpenID Connect Core 1.0, Section 2.
+type idClaims struct {
+	Issuer   string       `json:"iss"`
+	Subject  string       `json:"sub"`
+	Audience idp.ClientID `json:"aud"`
+	Expires  int64        `json:"exp"`
+	Issued   int64        `json:"iat"`
+	From     int64        `json:"nbf"`
+	AuthTime int64        `json:"auth_time"`
+	Nonce    string       `json:"nonce,omitempty"`
+	ACR      string       `json:"acr,omitempty"`
+	AMR      []string     `json:"amr,omitempty"`
+	AtHash   string       `json:"at_hash,omitempty"`
+	Session  string       `json:"sid,omitempty"`
+	Tenant   idp.TenantID `json:"tid"`
+	Object   idp.UserID   `json:"oid,omitempty"`
+	Name     string       `json:"name,omitempty"`
+	UserName string       `json:"preferred_username,omitempty"`
+	Email    string       `json:"email,omitempty"`
+	Version  string       `json:"ver"`
+}
+
+// ID mints the ID token that goes with an access token.
+func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, error) {
+	subject, err := s.PublicSubject(ctx, sub.Client, sub.User.ID)
+	if err != nil {
+		return "", err
+	}
+	now := s.cfg.Now()
+	c := idClaims{
+		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Client.ID,
+		Expires: now.Add(IDLives).Unix(), Issued: now.Unix(), From: now.Unix(), AuthTime: sub.AuthTime.Unix(),
+		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: string(sub.Session), Tenant: sub.Tenant, Version: "2.0",
+	}
+	if access != "" {
+		// Section 3.1.3.6: the left half of the hash that the algorithm uses;
+		// ES256 and RS256 both use SHA-256.
+		sum := sha256.Sum256([]byte(access))
+		c.AtHash = encode(sum[:16])
+	}
+	if sub.Client.Subject != "pairwise" {
+		c.Object = sub.User.ID
+	}
+	if slices.Contains(sub.Scopes, "profile") {
+		c.Name, c.UserName = sub.User.DisplayName, sub.User.Name
+	}
+	if slices.Contains(sub.Scopes, "email") {
+		c.Email = sub.User.Name
+	}
+	return s.sign(ctx, sub.Tenant, sub.Client.Alg, typID, c)
+}
