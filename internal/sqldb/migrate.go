@@ -50,7 +50,11 @@ func migrate(ctx context.Context, e engine, sources []fs.FS) (int, error) {
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
-		return len(done), e.classify(fmt.Errorf("migrate the database: %w", err))
+		var partial *goose.PartialError
+		if errors.As(err, &partial) {
+			return len(partial.Applied), e.classify(fmt.Errorf("migration %s: %w", path.Base(partial.Failed.Source.Path), partial.Err))
+		}
+		return 0, e.classify(fmt.Errorf("migrate the database: %w", err))
 	}
 	return len(done), nil
 }

@@ -21,13 +21,14 @@ const busyWithin = connectWithin
 // sqliteEngine is one file: a writer, and a few connections that only read.
 type sqliteEngine struct {
 	path    string
-	write1  *sql.DB // the pool of one that the writer's connection comes from
+	writers *sql.DB // the pool of one that the writer's connection comes from
 	readers *sql.DB
 	writer  *writer
 
-	idle chan *conn    // readers at rest
-	gone chan struct{} // closed by close
-	once sync.Once
+	idle   chan *conn    // readers at rest
+	gone   chan struct{} // closed by close
+	once   sync.Once
+	closed error // of the first close
 }
 
 func openSQLite(ctx context.Context, path string) (engine, error) {
@@ -67,13 +68,13 @@ func dsn(path string, pragmas ...string) string {
 func (e *sqliteEngine) openWriter(ctx context.Context) error {
 	var err error
 	// FULL makes a commit wait for the disk; WAL lets readers go on meanwhile.
-	e.write1, err = sql.Open("sqlite", dsn(e.path, "journal_mode(wal)", "synchronous(full)",
+	e.writers, err = sql.Open("sqlite", dsn(e.path, "journal_mode(wal)", "synchronous(full)",
 		"cache_size(-65536)", "journal_size_limit(67108864)"))
 	if err != nil {
 		return err
 	}
-	e.write1.SetMaxOpenConns(1)
-	c, err := newConn(ctx, e.write1)
+	e.writers.SetMaxOpenConns(1)
+	c, err := newConn(ctx, e.writers)
 	if err != nil {
 		return err
 	}
@@ -105,12 +106,15 @@ func (e *sqliteEngine) openReaders(ctx context.Context) error {
 }
 
 func (e *sqliteEngine) close() error {
-	e.once.Do(func() { close(e.gone) })
+	e.once.Do(func() { e.closed = e.shut() })
+	return e.closed
+}
+
+func (e *sqliteEngine) shut() error {
+	close(e.gone)
 	// Readers first: the last connection to close moves the write-ahead log
 	// into the file, and only the writer may.
-	for e.idle != nil && len(e.idle) > 0 {
-		(<-e.idle).close()
-	}
+	e.closeIdle()
 	var errs []error
 	if e.readers != nil {
 		errs = append(errs, e.readers.Close())
@@ -119,8 +123,8 @@ func (e *sqliteEngine) close() error {
 		e.writer.close()
 		errs = append(errs, e.writer.conn.close())
 	}
-	if e.write1 != nil {
-		errs = append(errs, e.write1.Close())
+	if e.writers != nil {
+		errs = append(errs, e.writers.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -168,11 +172,23 @@ func (e *sqliteEngine) borrow(ctx context.Context) (*conn, error) {
 }
 
 func (e *sqliteEngine) giveBack(c *conn) {
+	e.idle <- c
 	select {
 	case <-e.gone:
-		c.close()
+		e.closeIdle()
 	default:
-		e.idle <- c
+	}
+}
+
+// closeIdle closes the readers at rest; those lent are closed on their return.
+func (e *sqliteEngine) closeIdle() {
+	for {
+		select {
+		case c := <-e.idle:
+			c.close()
+		default:
+			return
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -96,7 +97,7 @@ func checkSQLite(ctx context.Context, c *conn) error {
 		return err
 	}
 	if verdict != "ok" {
-		return fmt.Errorf("%w: %s", errDamaged, verdict)
+		return fmt.Errorf("%w: %s", errDamaged, oneLine(verdict))
 	}
 	return nil
 }
@@ -154,5 +155,8 @@ func explainPostgres(c *pgx.ConnConfig, err error) error {
 		}
 		return fmt.Errorf("PostgreSQL at %s refused the connection; look at its log: %w", at, e)
 	}
-	return fmt.Errorf("PostgreSQL at %s cannot be reached; start it or correct the address: %w", at, err)
+	return fmt.Errorf("PostgreSQL at %s cannot be reached; start it or correct the address: %s", at, oneLine(err.Error()))
 }
+
+// oneLine joins the lines in which drivers report several causes.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -98,13 +98,11 @@ func (w *writer) enqueue(t *task) error {
 	}
 }
 
-// close lets queued writes finish.
+// close lets queued writes finish. It is called once.
 func (w *writer) close() {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.queue)
-	}
+	w.closed = true
+	close(w.queue)
 	w.mu.Unlock()
 	<-w.done
 }

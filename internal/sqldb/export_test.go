@@ -1,0 +1,18 @@
+package sqldb
+
+import (
+	"context"
+	"testing"
+)
+
+// RawWriter runs a statement on the writer's connection, past the transactions.
+// Nothing may be writing.
+func RawWriter(t *testing.T, db *DB, query string) {
+	t.Helper()
+	if _, err := db.engine.(*sqliteEngine).writer.conn.c.ExecContext(context.Background(), query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// Queued is how many callers wait for the writer.
+func Queued(db *DB) int { return len(db.engine.(*sqliteEngine).writer.queue) }
