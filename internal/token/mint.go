@@ -58,8 +58,6 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 	if sub.Client.Subject != "pairwise" {
 		c.Object = sub.User.ID // the object id would undo a pairwise subject
 	}
-	// Access tokens are verified by APIs of the tenant, whichever algorithm
-	// the application chose for its ID tokens.
 	jwt, err := s.sign(ctx, sub.Tenant, sub.Client.Alg, typAccess, c)
 	return jwt, AccessLives, err
 }

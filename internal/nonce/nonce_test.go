@@ -1,0 +1,243 @@
+package nonce_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+)
+
+const tenant, other = idp.TenantID("11111111-1111-4111-8111-111111111111"), idp.TenantID("22222222-2222-4222-8222-222222222222")
+
+// world is a Box whose clock and epoch the test moves.
+type world struct {
+	now   time.Time
+	epoch int64
+	keys  sync.Map
+	box   *nonce.Box
+}
+
+func newWorld() *world {
+	w := &world{now: time.UnixMilli(1_800_000_000_000)}
+	w.box = nonce.New(nonce.Config{
+		Keys: func(_ context.Context, t idp.TenantID, purpose string) (*secret.Key, error) {
+			k, _ := w.keys.LoadOrStore(string(t)+"/"+purpose, secret.RandomKey())
+			return k.(*secret.Key), nil
+		},
+		Epoch: func() int64 { return w.epoch },
+		Now:   func() time.Time { return w.now },
+	})
+	return w
+}
+
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	e := idp.AsError(err)
+	return string(e.Kind) + " " + e.Reason
+}
+
+func TestOpenGivesBackWhatWasSealed(t *testing.T) {
+	w := newWorld()
+	v, err := w.box.Seal(t.Context(), tenant, "flow", time.Minute, []byte("payload"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := w.box.Open(t.Context(), tenant, "flow", v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(s.Payload) != "payload" || s.Tenant != tenant || s.Purpose != "flow" || len(s.ID) != 16 || !s.Expires.Equal(w.now.Add(time.Minute)) {
+		t.Errorf("got %+v", s)
+	}
+	if strings.Contains(v, base64.RawURLEncoding.EncodeToString([]byte("payload"))) {
+		t.Error("the payload can be read from outside")
+	}
+}
+
+func TestSec_NON02_OpenRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bend func(w *world, v string) (idp.TenantID, string, string)
+		want string
+	}{
+		{"other tenant", func(_ *world, v string) (idp.TenantID, string, string) { return other, "flow", v }, "expired unreadable"},
+		{"other purpose", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "code", v }, "expired unreadable"},
+		{"other epoch", func(w *world, v string) (idp.TenantID, string, string) { w.epoch++; return tenant, "flow", v }, "expired unreadable"},
+		{"late to the millisecond", func(w *world, v string) (idp.TenantID, string, string) {
+			w.now = w.now.Add(time.Minute)
+			return tenant, "flow", v
+		}, "expired late"},
+		{"empty", func(*world, string) (idp.TenantID, string, string) { return tenant, "flow", "" }, "expired unreadable"},
+		{"too long", func(*world, string) (idp.TenantID, string, string) {
+			return tenant, "flow", strings.Repeat("A", nonce.MaxValue+1)
+		}, "expired unreadable"},
+		{"padding", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "flow", v + "=" }, "expired unreadable"},
+		{"cut short", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "flow", v[:20] }, "expired unreadable"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			v, err := w.box.Seal(t.Context(), tenant, "flow", time.Minute, []byte("payload"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			who, purpose, v := c.bend(w, v)
+			if _, err := w.box.Open(t.Context(), who, purpose, v); reason(err) != c.want {
+				t.Errorf("got %q, want %q", reason(err), c.want)
+			}
+		})
+	}
+	t.Run("each flipped byte", func(t *testing.T) {
+		w := newWorld()
+		v, _ := w.box.Seal(t.Context(), tenant, "flow", time.Minute, []byte("payload"))
+		raw, err := base64.RawURLEncoding.DecodeString(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range raw {
+			bent := bytes.Clone(raw)
+			bent[n] ^= 1
+			if _, err := w.box.Open(t.Context(), tenant, "flow", base64.RawURLEncoding.EncodeToString(bent)); reason(err) != "expired unreadable" {
+				t.Errorf("byte %d flipped: got %q", n, reason(err))
+			}
+		}
+	})
+}
+
+// TestSec_NON01 spends one value 10^4 times at once, and many values 100
+// times each: every value has exactly one winner.
+func TestSec_NON01_BurnOnce(t *testing.T) {
+	sqldbtest.Each(t, []fs.FS{nonce.Migrations}, func(t *testing.T, db *sqldb.DB) {
+		w := newWorld()
+		for _, c := range []struct{ values, uses int }{{1, 10_000}, {50, 100}} {
+			for range c.values {
+				v, err := w.box.Seal(t.Context(), tenant, "code", time.Minute, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s, err := w.box.Open(t.Context(), tenant, "code", v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if won, lost := race(t, db, s, c.uses); won != 1 || lost != c.uses-1 {
+					t.Fatalf("%d uses: %d won and %d were told it was spent", c.uses, won, lost)
+				}
+				if gone, err := nonce.Spent(t.Context(), db, s); err != nil || !gone {
+					t.Fatalf("Spent says %v, %v", gone, err)
+				}
+			}
+		}
+	})
+}
+
+func race(t *testing.T, db *sqldb.DB, s nonce.Sealed, uses int) (won, lost int) {
+	var yes, no, strange atomic.Int64
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for range uses / 100 {
+				err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, s) })
+				switch {
+				case err == nil:
+					yes.Add(1)
+				case errors.Is(err, idp.Expired):
+					no.Add(1)
+				default:
+					strange.Add(1)
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return int(yes.Load()), int(no.Load())
+}
+
+func TestBurnTellsPurposesAndTenantsApart(t *testing.T) {
+	sqldbtest.Each(t, []fs.FS{nonce.Migrations}, func(t *testing.T, db *sqldb.DB) {
+		id := secret.Bytes(16)
+		for _, s := range []nonce.Sealed{{Tenant: tenant, Purpose: "a", ID: id}, {Tenant: tenant, Purpose: "b", ID: id}, {Tenant: other, Purpose: "a", ID: id}} {
+			if err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, s) }); err != nil {
+				t.Errorf("%s %s: %v", s.Tenant, s.Purpose, err)
+			}
+		}
+	})
+}
+
+func TestSweepForgetsOnlyWhatIsLongOver(t *testing.T) {
+	sqldbtest.Each(t, []fs.FS{nonce.Migrations}, func(t *testing.T, db *sqldb.DB) {
+		w := newWorld()
+		old := nonce.Sealed{Tenant: tenant, Purpose: "p", ID: secret.Bytes(16), Expires: w.now.Add(-2 * time.Hour)}
+		fresh := nonce.Sealed{Tenant: tenant, Purpose: "p", ID: secret.Bytes(16), Expires: w.now.Add(-time.Minute)}
+		for _, s := range []nonce.Sealed{old, fresh} {
+			if err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, s) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, j := range nonce.Jobs(db) {
+			if err := j.Run(t.Context(), w.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if gone, _ := nonce.Spent(t.Context(), db, old); gone {
+			t.Error("the old one is still there")
+		}
+		if gone, _ := nonce.Spent(t.Context(), db, fresh); !gone {
+			t.Error("one within the hour was forgotten")
+		}
+	})
+}
+
+func FuzzOpen(f *testing.F) {
+	w := newWorld()
+	good, err := w.box.Seal(context.Background(), tenant, "flow", time.Hour, []byte("x"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add("")
+	f.Add("AAAA")
+	f.Fuzz(func(t *testing.T, v string) {
+		_, err := w.box.Open(context.Background(), tenant, "flow", v)
+		if (err == nil) != (v == good) {
+			t.Errorf("%q: %v", v, err)
+		}
+	})
+}
+
+func BenchmarkSeal(b *testing.B) {
+	w := newWorld()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.box.Seal(b.Context(), tenant, "nonce", time.Minute, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	w := newWorld()
+	v, err := w.box.Seal(b.Context(), tenant, "nonce", time.Minute, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.box.Open(b.Context(), tenant, "nonce", v); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
