@@ -71,7 +71,7 @@ type entry struct {
 type snapshot struct {
 	keys []entry // by number, oldest first
 	jwks []byte
-	read time.Time
+	ends time.Time // when a key in it is gone, or it is too old to be believed
 }
 
 // at finds the key that signs with alg now: of those begun, the latest.
@@ -267,7 +267,7 @@ func (r *Ring) look(ctx context.Context, t idp.TenantID) (*snapshot, error) {
 	r.mu.RLock()
 	s := r.signing[t]
 	r.mu.RUnlock()
-	if s != nil && now.Sub(s.read) < stale {
+	if s != nil && now.Before(s.ends) {
 		return s, nil
 	}
 	fresh, err := r.read(ctx, t, now)
@@ -290,7 +290,7 @@ func (r *Ring) read(ctx context.Context, t idp.TenantID, now time.Time) (*snapsh
 	if err != nil {
 		return nil, fmt.Errorf("read signing keys: %w", err)
 	}
-	s := &snapshot{read: now}
+	s := &snapshot{ends: now.Add(stale)}
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 	for rows.Next() {
 		var e entry
@@ -300,6 +300,9 @@ func (r *Ring) read(ctx context.Context, t idp.TenantID, now time.Time) (*snapsh
 		}
 		if e.Key, err = r.open(t, e.ID, e.Alg, sealed); err != nil {
 			return nil, errors.Join(err, rows.Close())
+		}
+		if gone := time.UnixMilli(e.goneAt); e.goneAt > 0 && gone.Before(s.ends) {
+			s.ends = gone
 		}
 		s.keys = append(s.keys, e)
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: e.Key.Public(), KeyID: string(e.ID), Algorithm: e.Alg, Use: "sig"})
