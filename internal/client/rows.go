@@ -85,8 +85,12 @@ func (r *Registry) List(ctx context.Context, t idp.TenantID, after string, limit
 	if err := rows.Err(); err != nil || len(out) < limit {
 		return out, "", err
 	}
-	last := out[len(out)-1]
-	return out, strconv.FormatInt(last.Created.UnixMilli(), 36) + "~" + string(last.ID), nil
+	return out, Cursor(out[len(out)-1]), nil
+}
+
+// Cursor is what List's after is for the part behind c.
+func Cursor(c Client) string {
+	return strconv.FormatInt(c.Created.UnixMilli(), 36) + "~" + string(c.ID)
 }
 
 // position reads a cursor. Ids may have dots, so the mark is another one.

@@ -96,6 +96,12 @@ func (p Page) next(n int, created time.Time, id string) string {
 	if n < p.limit() {
 		return ""
 	}
+	return Cursor(created, id)
+}
+
+// Cursor is what Page.After is for the part of a list behind the user or
+// group with that time and id.
+func Cursor(created time.Time, id string) string {
 	return strconv.FormatInt(created.UnixMilli(), 36) + "." + id
 }
 

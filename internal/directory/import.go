@@ -26,6 +26,7 @@ const (
 
 // Report says what an import did, or why it did nothing.
 type Report struct {
+	Rows    int      `json:"rows"`
 	Created int      `json:"created"`
 	Bad     []BadRow `json:"bad,omitempty"`
 }
@@ -72,7 +73,7 @@ func (d *Directory) ImportUsers(ctx context.Context, t idp.TenantID, r io.Reader
 	}
 	if len(found.bad) > 0 {
 		slices.SortStableFunc(found.bad, func(a, b BadRow) int { return a.Line - b.Line })
-		return Report{Bad: found.bad}, nil
+		return Report{Rows: len(found.users), Bad: found.bad}, nil
 	}
 	return d.insertAll(ctx, t, found, progress, settle)
 }
@@ -290,11 +291,11 @@ func (d *Directory) insertAll(ctx context.Context, t idp.TenantID, f *imported, 
 	})
 	if errors.Is(err, idp.Conflict) && failed >= 0 {
 		// Somebody made this user since the look.
-		return Report{Bad: []BadRow{{Line: f.lines[failed], Field: colName, Reason: "a user with this name exists already"}}}, nil
+		return Report{Rows: len(f.users), Bad: []BadRow{{Line: f.lines[failed], Field: colName, Reason: "a user with this name exists already"}}}, nil
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("import users: %w", err)
 	}
 	progress(len(f.users))
-	return Report{Created: len(f.users)}, nil
+	return Report{Rows: len(f.users), Created: len(f.users)}, nil
 }

@@ -87,7 +87,7 @@ type AccessPassRules struct {
 	Default   time.Duration
 	Min, Max  time.Duration
 	Length    int
-	Once      bool // passes can be used once unless issued otherwise
+	Once      bool // every pass is good for one sign-in only
 }
 
 // SessionRules bound a browser session (security.md SES02).

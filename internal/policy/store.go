@@ -49,7 +49,7 @@ func New(cfg Config) *Store {
 	if cfg.Bus != nil {
 		size = 10_000
 	}
-	s.cache = cache.New(size, s.load)
+	s.cache = cache.New(size, func(ctx context.Context, t idp.TenantID) (Policy, error) { return s.Load(ctx, cfg.DB, t) })
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, func(key string) {
 			if key == "" {
@@ -106,10 +106,12 @@ func (s *Store) Put(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, p Policy)
 	return s.cfg.Bus.Publish(ctx, tx, Topic, string(t))
 }
 
-func (s *Store) load(ctx context.Context, t idp.TenantID) (Policy, error) {
+// Load reads the tenant's policy from q: what is to be changed must be read
+// in the transaction that changes it.
+func (s *Store) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID) (Policy, error) {
 	var version int64
 	var doc string
-	err := s.cfg.DB.QueryRow(ctx, `select version, doc from policy where tenant_id = $1`, t).Scan(&version, &doc)
+	err := q.QueryRow(ctx, `select version, doc from policy where tenant_id = $1`, t).Scan(&version, &doc)
 	if errors.Is(err, idp.NotFound) {
 		return Default(), nil
 	}

@@ -1,0 +1,45 @@
+package admin
+
+// operations is everything this door can do.
+var operations = map[string]operation{
+	"tenant.create":    plain(createTenant),
+	"tenant.list":      plain(listTenants),
+	"tenant.show":      within(showTenant),
+	"tenant.addDomain": within(addDomain),
+
+	"user.create":  within(createUser),
+	"user.list":    within(listUsers),
+	"user.show":    within(showUser),
+	"user.update":  within(updateUser),
+	"user.disable": within(disableUser),
+	"user.enable":  within(enableUser),
+	"user.setRole": within(setRole),
+	"user.delete":  within(deleteUser),
+	"user.import":  within(importUsers),
+
+	"group.create":       within(createGroup),
+	"group.list":         within(listGroups),
+	"group.delete":       within(deleteGroup),
+	"group.addMember":    within(addMember),
+	"group.removeMember": within(removeMember),
+	"group.members":      within(listMembers),
+
+	"app.create":     within(createApp),
+	"app.list":       within(listApps),
+	"app.show":       within(showApp),
+	"app.update":     within(updateApp),
+	"app.enable":     within(enableApp),
+	"app.disable":    within(disableApp),
+	"app.delete":     within(deleteApp),
+	"app.addSecret":  within(addSecret),
+	"app.dropSecret": within(dropSecrets),
+
+	"tap.issue":          within(issuePass),
+	"token":              within(issueToken),
+	"session.revokeUser": within(revokeUser),
+	"signing-key.rotate": within(rotateKeys),
+	"signing-key.list":   within(listKeys),
+	"policy.show":        within(showPolicy),
+	"policy.set":         within(setPolicy),
+	"audit.list":         within(listAudit),
+}
