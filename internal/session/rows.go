@@ -188,3 +188,10 @@ func notNil(b []byte) []byte {
 	}
 	return b
 }
+
+func removeUser(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) error {
+	if _, err := tx.Exec(ctx, `delete from session where tenant_id = $1 and user_id = $2`, tenant, user); err != nil {
+		return fmt.Errorf("delete sessions of %s: %w", user, err)
+	}
+	return nil
+}

@@ -338,3 +338,8 @@ func parseBearer(s string) (idp.SessionID, []byte, bool) {
 	id := h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 	return idp.SessionID(id), secret.Digest(s), true
 }
+
+// RemoveUser deletes all that is kept of a person who is deleted.
+func (st *Store) RemoveUser(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) error {
+	return removeUser(ctx, tx, tenant, user)
+}

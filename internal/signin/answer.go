@@ -152,7 +152,8 @@ func (t *try) fits() error {
 	other := p.Tenant != t.flow.Tenant ||
 		t.flow.User != "" && p.User != t.flow.User ||
 		t.answer.User.Known() && p.User != t.answer.User.ID ||
-		t.answer.Device != "" && p.Device != t.answer.Device
+		// A key that any device may use says nothing of one.
+		t.answer.Device != "" && p.Device != "" && p.Device != t.answer.Device
 	if other {
 		t.ends = true
 		return idp.Deniedf("proof_of_other", "flow %s is of user %q, the proof of %q in %q", t.flow.ID, t.flow.User, p.User, p.Tenant).
