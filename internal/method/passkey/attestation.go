@@ -84,12 +84,15 @@ func chainAnchored(o *protocol.AttestationObject, roots *x509.CertPool, now time
 	for i, c := range chain {
 		der, _ := c.([]byte)
 		cert, err := x509.ParseCertificate(der)
-		if err != nil {
+		switch {
+		case err != nil && i == 0:
 			return false
-		}
-		if i == 0 {
+		case err != nil:
+			// Some TPM makers' CAs have serial numbers that crypto/x509
+			// refuses. The chain has to do without.
+		case i == 0:
 			leaf = cert
-		} else {
+		default:
 			between.AddCert(cert)
 		}
 	}
