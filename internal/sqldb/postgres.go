@@ -21,9 +21,6 @@ import (
 )
 
 const (
-	// statementWithin bounds one statement. It ends what a hung server or a cut
-	// network would hold for ever.
-	statementWithin = 10 * time.Second
 	// Deadlocks and broken connections are tried again this often, with a pause
 	// that doubles from the first to some 160 ms: well under a second in all.
 	writeTries = 6
@@ -37,6 +34,11 @@ type postgresEngine struct {
 	config *pgx.ConnConfig
 	log    *slog.Logger
 
+	// A place for each transaction that writes. There are fewer than there are
+	// connections, so that one which also reads past itself (to fill a cache)
+	// finds a connection, and transactions never wait for one another's.
+	writing chan struct{}
+
 	// Until then (Unix nanoseconds) every connection is tried before it is
 	// lent: one was found broken, so its siblings may be, too.
 	suspect atomic.Int64
@@ -47,7 +49,7 @@ func openPostgres(ctx context.Context, address string, log *slog.Logger) (engine
 	if err != nil {
 		return nil, err
 	}
-	e := &postgresEngine{config: config, log: log}
+	e := &postgresEngine{config: config, log: log, writing: make(chan struct{}, size-(size+3)/4)}
 	e.pool = stdlib.OpenDB(*config, stdlib.OptionShouldPing(e.shouldPing))
 	e.pool.SetMaxOpenConns(size)
 	e.pool.SetMaxIdleConns(size)
@@ -131,6 +133,11 @@ func (e *postgresEngine) conn(ctx context.Context) (*sql.Conn, error) {
 }
 
 func (e *postgresEngine) write(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	leave, err := e.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	pause := firstPause
 	for try := 1; ; try++ {
 		tx, err := e.attempt(ctx, fn)
@@ -146,6 +153,18 @@ func (e *postgresEngine) write(ctx context.Context, fn func(context.Context, *Tx
 			return err
 		}
 		pause *= 2
+	}
+}
+
+// enter waits for a place among those who write.
+func (e *postgresEngine) enter(ctx context.Context) (leave func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, queueWithin)
+	defer cancel()
+	select {
+	case e.writing <- struct{}{}:
+		return func() { <-e.writing }, nil
+	case <-ctx.Done():
+		return nil, e.classify(ctx.Err())
 	}
 }
 
@@ -236,6 +255,11 @@ func discard(c *sql.Conn) {
 // exec runs one statement, which needs no begin and commit: PostgreSQL makes
 // it a transaction by itself, in one round trip instead of three.
 func (e *postgresEngine) exec(ctx context.Context, query string, args []any) (int64, error) {
+	leave, err := e.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
 	pause := firstPause
 	for try := 1; ; try++ {
 		n, err := e.execOnce(ctx, query, args)
@@ -256,7 +280,7 @@ func (e *postgresEngine) execOnce(ctx context.Context, query string, args []any)
 		return 0, err
 	}
 	defer c.Close()
-	ctx, cancel := e.bound(ctx)
+	ctx, cancel := e.bound(ctx, statementWithin)
 	defer cancel()
 	res, err := c.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -302,7 +326,7 @@ func (e *postgresEngine) snapshot(ctx context.Context, fn func(context.Context, 
 		return err
 	}
 	defer c.Close()
-	tx := &Tx{session: c, engine: e}
+	tx := &Tx{session: c, engine: e, snapshot: true}
 	if err := e.control(c, "begin isolation level repeatable read read only"); err != nil {
 		return err
 	}
@@ -316,8 +340,8 @@ func (e *postgresEngine) snapshot(ctx context.Context, fn func(context.Context, 
 
 // bound gives each statement its time; ctx itself must not end it, because pgx
 // would have to close the connection.
-func (e *postgresEngine) bound(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), statementWithin)
+func (e *postgresEngine) bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), limit)
 }
 
 func (e *postgresEngine) classify(err error) error { return classifyPostgres(err) }

@@ -3,6 +3,7 @@ package sqldb_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -386,4 +387,26 @@ func TestPoolSize(t *testing.T) {
 	if _, err := db.Query(t.Context(), `select 1`); !errors.Is(err, idp.Unavailable) {
 		t.Errorf("a third connection of two: %v, want Unavailable", err)
 	}
+}
+
+// TestReadsInsideWrites: transactions that also read past themselves do not
+// starve one another of connections.
+func TestReadsInsideWrites(t *testing.T) {
+	sqldbtest.Each(t, schema, func(t *testing.T, db *sqldb.DB) {
+		var wg sync.WaitGroup
+		for i := range 128 {
+			wg.Go(func() {
+				err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+					if err := put(ctx, tx, fmt.Sprint(i)); err != nil {
+						return err
+					}
+					return db.QueryRow(ctx, `select 1`).Scan(new(int))
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
 }

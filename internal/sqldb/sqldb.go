@@ -27,6 +27,15 @@ const (
 // that is down must be an answer, not a hanging page.
 const connectWithin = 2 * time.Second
 
+// How long PostgreSQL may take: for a statement, for all rows of a query, and
+// for those of a query in a snapshot. It ends what a hung server or a cut
+// network would hold for ever.
+const (
+	statementWithin = 10 * time.Second
+	rowsWithin      = 5 * time.Minute
+	snapshotWithin  = 2 * time.Hour
+)
+
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	engine  engine
@@ -46,7 +55,7 @@ type engine interface {
 	lease(ctx context.Context) (session, func(), error)
 	// bound makes the context of one driver call: it never ends because the
 	// caller went away, which would cost a connection that others use.
-	bound(ctx context.Context) (context.Context, context.CancelFunc)
+	bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 	// classify puts a driver's error into the words of idp.
 	classify(err error) error
 	listen(ctx context.Context, channel string, fn func(payload string)) error

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -212,7 +213,7 @@ func (e *sqliteEngine) snapshot(ctx context.Context, fn func(context.Context, *T
 
 // bound gives driver calls a context that never ends. An interrupt would hit
 // the connection, which here is shared, and statements are short.
-func (e *sqliteEngine) bound(context.Context) (context.Context, context.CancelFunc) {
+func (e *sqliteEngine) bound(context.Context, time.Duration) (context.Context, context.CancelFunc) {
 	return context.Background(), func() {}
 }
 

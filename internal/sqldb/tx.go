@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 )
@@ -36,12 +37,13 @@ type session interface {
 // Write itself return the first error. To try something that may fail, use
 // Nested. An idp.NotFound from Row.Scan spoils nothing.
 type Tx struct {
-	session session
-	engine  engine
-	failed  error    // the first failure of a statement
-	open    *Rows    // rows being read; the wire has room for one query at a time
-	depth   int      // of Nested
-	after   []func() // OnCommit
+	session  session
+	engine   engine
+	snapshot bool     // reads only, and may take long
+	failed   error    // the first failure of a statement
+	open     *Rows    // rows being read; the wire has room for one query at a time
+	depth    int      // of Nested
+	after    []func() // OnCommit
 }
 
 // Exec runs a statement and returns the number of rows it changed. A violated
@@ -55,7 +57,7 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 }
 
 func (tx *Tx) exec(ctx context.Context, query string, args []any) (int64, error) {
-	ctx, cancel := tx.engine.bound(ctx)
+	ctx, cancel := tx.engine.bound(ctx, statementWithin)
 	defer cancel()
 	res, err := tx.session.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -67,17 +69,24 @@ func (tx *Tx) exec(ctx context.Context, query string, args []any) (int64, error)
 // QueryRow runs a query of at most one row; its errors come out of Row.Scan.
 // Statements with a returning clause go here, too.
 func (tx *Tx) QueryRow(ctx context.Context, query string, args ...any) *Row {
-	rows, err := tx.Query(ctx, query, args...)
+	rows, err := tx.query(ctx, statementWithin, query, args)
 	return &Row{rows: rows, err: err}
 }
 
 // Query runs a query. The rows must be closed before the next statement.
 func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*Rows, error) {
+	return tx.query(ctx, rowsWithin, query, args)
+}
+
+func (tx *Tx) query(ctx context.Context, limit time.Duration, query string, args []any) (*Rows, error) {
 	args, err := tx.ready(ctx, args)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := tx.engine.bound(ctx)
+	if tx.snapshot {
+		limit = snapshotWithin
+	}
+	ctx, cancel := tx.engine.bound(ctx, limit)
 	rows, err := tx.session.QueryContext(ctx, query, args...)
 	if err != nil {
 		cancel()
@@ -164,13 +173,17 @@ func (tx *Tx) sound() error {
 // QueryRow runs a query of at most one row; its errors come out of Row.Scan,
 // which must be called.
 func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *Row {
-	rows, err := db.Query(ctx, query, args...)
+	rows, err := db.query(ctx, statementWithin, query, args)
 	return &Row{rows: rows, err: err}
 }
 
-// Query runs a query outside of any transaction. The rows hold a connection
-// until they are closed.
+// Query runs a query outside of any transaction, which must not change
+// anything. The rows hold a connection until they are closed.
 func (db *DB) Query(ctx context.Context, query string, args ...any) (*Rows, error) {
+	return db.query(ctx, rowsWithin, query, args)
+}
+
+func (db *DB) query(ctx context.Context, limit time.Duration, query string, args []any) (*Rows, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, db.engine.classify(err)
 	}
@@ -182,7 +195,7 @@ func (db *DB) Query(ctx context.Context, query string, args ...any) (*Rows, erro
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := db.engine.bound(ctx)
+	ctx, cancel := db.engine.bound(ctx, limit)
 	rows, err := s.QueryContext(ctx, query, args...)
 	if err != nil {
 		cancel()

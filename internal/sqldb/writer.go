@@ -8,9 +8,14 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 )
+
+// queueWithin bounds how long a caller waits to be taken. It turns a hung disk,
+// or a function that waits for another write, into an error.
+const queueWithin = 10 * time.Second
 
 // maxBatch bounds how many callers share a commit, and so how long the first
 // of them waits for the last.
@@ -62,14 +67,22 @@ func startWriter(c *conn) *writer {
 func (w *writer) do(ctx context.Context, e engine, fn func(context.Context, *Tx) error) error {
 	t := &task{ctx: ctx, fn: fn, done: make(chan struct{})}
 	t.tx = Tx{session: w.conn, engine: e}
-	if err := w.enqueue(t); err != nil {
+	late := time.NewTimer(queueWithin)
+	defer late.Stop()
+	if err := w.enqueue(t, late.C); err != nil {
 		return e.classify(err)
 	}
+	var gone error
 	select {
 	case <-t.done:
 	case <-ctx.Done():
+		gone = ctx.Err()
+	case <-late.C:
+		gone = lateError()
+	}
+	if gone != nil {
 		if t.state.CompareAndSwap(queued, withdrawn) {
-			return e.classify(ctx.Err())
+			return e.classify(gone)
 		}
 		<-t.done // fn has run or is running; only its outcome is the truth
 	}
@@ -84,7 +97,11 @@ func (w *writer) do(ctx context.Context, e engine, fn func(context.Context, *Tx)
 	return t.err
 }
 
-func (w *writer) enqueue(t *task) error {
+func lateError() error {
+	return idp.Unavailablef("database_busy", "other writes took longer than %v", queueWithin)
+}
+
+func (w *writer) enqueue(t *task, late <-chan time.Time) error {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.closed {
@@ -95,6 +112,8 @@ func (w *writer) enqueue(t *task) error {
 		return nil
 	case <-t.ctx.Done():
 		return t.ctx.Err()
+	case <-late:
+		return lateError()
 	}
 }
 

@@ -254,3 +254,18 @@ func TestCloseFinishes(t *testing.T) {
 		t.Errorf("%d rows, %d were acknowledged", n, stored)
 	}
 }
+
+// TestSelfInflictedWait: a function that waits for another write would wait
+// for ever; the other one is told so and the writer goes on.
+func TestSelfInflictedWait(t *testing.T) {
+	t.Parallel()
+	db := sqldbtest.Open(t, schema)
+	outer := t.Context()
+	must(t, db.Write(outer, func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := write(outer, db, "a"); !errors.Is(err, idp.Unavailable) {
+			t.Errorf("a write inside a write: %v, want Unavailable", err)
+		}
+		return put(ctx, tx, "b")
+	}))
+	want(t, db, "b")
+}
