@@ -1,0 +1,115 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/signin"
+)
+
+// Codes are sealed values: issuing one writes nothing, redeeming one burns it.
+const (
+	codePurpose = "code"
+	codeLives   = 60 * time.Second
+)
+
+// codeBody is what a code says when it comes back: what it is bound to
+// (security.md OAU03) and what the tokens will state. It stays within what an
+// address may hold: 1.5 KB for the largest nonce.
+type codeBody struct {
+	Client    idp.ClientID  `json:"c"`
+	Redirect  string        `json:"r"`
+	Challenge string        `json:"p"`
+	User      idp.UserID    `json:"u"`
+	Session   idp.SessionID `json:"i"`
+	Scopes    []string      `json:"s"`
+	Audience  string        `json:"a"`
+	Nonce     string        `json:"n,omitempty"`
+	ACR       string        `json:"k,omitempty"`
+	AMR       []string      `json:"m,omitempty"`
+	AuthTime  int64         `json:"t"`
+	Info      []string      `json:"f,omitempty"`
+}
+
+// Resume goes on where a flow of this door left off: the corridor is done with
+// it, or refuses it. The portal calls it with the step that it got.
+func (s *Server) Resume(w http.ResponseWriter, r *http.Request, f signin.Flow, step signin.Step) error {
+	t, err := s.tenant(r.Context(), string(f.Tenant), nil)
+	if err != nil {
+		return err
+	}
+	step.Flow = f
+	return s.finish(w, r, t, step)
+}
+
+// finish answers the application: a code, or why there is none.
+func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step signin.Step) error {
+	var a ask
+	if err := json.Unmarshal(step.Flow.Ask, &a); err != nil {
+		return err
+	}
+	if step.Bearer != "" {
+		s.cfg.Sessions.Set(w, r, step.Bearer, step.Replaces)
+	}
+	back := a.reply(t.Issuer)
+	if step.Kind == signin.Deny {
+		return back.fail(w, r, denied(step))
+	}
+	code, err := s.mint(r.Context(), t, step, a)
+	if err != nil {
+		return back.fail(w, r, err)
+	}
+	return back.send(w, r, url.Values{"code": {code}})
+}
+
+// mint seals a code for what the corridor has allowed. The registration is
+// read again: a person may sit long before a page, and an address that was
+// taken out meanwhile must get nothing.
+func (s *Server) mint(ctx context.Context, t tenant, step signin.Step, a ask) (string, error) {
+	c, err := s.lookup(ctx, t.ID, step.Flow.Client)
+	if err != nil {
+		return "", err
+	}
+	if a.Subject != "" {
+		sub, err := s.cfg.Tokens.PublicSubject(ctx, c, step.Session.User)
+		if err != nil {
+			return "", err
+		}
+		if sub != a.Subject {
+			return "", otherPerson(sub)
+		}
+	}
+	body, err := json.Marshal(codeBody{
+		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
+		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
+		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, step.Flow.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
+		Info: a.Claims.info(),
+	})
+	if err != nil {
+		return "", err
+	}
+	return s.cfg.Box.Seal(ctx, t.ID, codePurpose, codeLives, body)
+}
+
+// statedACR is the acr that tokens carry: the truth about the proofs, in the
+// words of the request. What is hardware-bound is phishing-resistant too, and a
+// request for phr must get phr (OpenID Connect Core 1.0, Section 5.5.1.1).
+func statedACR(proven string, asked []string) string {
+	if proven == policy.ACRHardwareBound && !slices.Contains(asked, proven) && slices.Contains(asked, policy.ACRPhishingResistant) {
+		return policy.ACRPhishingResistant
+	}
+	return proven
+}
+
+// otherPerson refuses to answer for somebody else than the one asked for
+// (OpenID Connect Core 1.0, Section 5.5.1).
+func otherPerson(sub string) error {
+	return fault(idp.Unproven, "login_required", codeNoSession, "other_person",
+		"Somebody else is signed in than the person asked for.", "subject is %s", sub)
+}

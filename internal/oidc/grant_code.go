@@ -1,0 +1,203 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
+)
+
+// redeemCode is grant_type=authorization_code (RFC 6749, Section 4.1.3).
+//
+// Everything is verified before the one transaction, which always commits: it
+// burns the code and opens the family of tokens, or burns it and notes the
+// failure. Whoever loses the burn holds a code that was redeemed before: then
+// what came of it is revoked in that same transaction (RFC 9700, Section
+// 4.13; security.md OAU03).
+func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
+	ctx := r.Context()
+	presented := x.params.get("code")
+	if presented == "" {
+		return tokenReply{}, missing("code")
+	}
+	if len(presented) > maxToken {
+		return tokenReply{}, unreadableCode(idp.Expiredf("code_too_long", "%d bytes", len(presented)))
+	}
+	sealed, err := s.cfg.Box.Open(ctx, x.tenant.ID, codePurpose, presented)
+	if err != nil {
+		return tokenReply{}, unreadableCode(err)
+	}
+	var body codeBody
+	if err := json.Unmarshal(sealed.Payload, &body); err != nil {
+		return tokenReply{}, unreadableCode(idp.Expiredf("code_malformed", "%w", err))
+	}
+	subject, verdict := s.judgeCode(ctx, x, body)
+	if ours(verdict) {
+		return tokenReply{}, verdict // the code stays good
+	}
+	// The key behind refresh tokens is made on first use, by a write of its own:
+	// it must not be asked for first inside a transaction.
+	if _, err := s.cfg.Keys.Sealing(ctx, x.tenant.ID, "refresh"); err != nil {
+		return tokenReply{}, err
+	}
+	made, err := s.burnCode(ctx, x, sealed, subject, verdict)
+	if err != nil {
+		return tokenReply{}, err
+	}
+	return s.reply(ctx, made.Subject, made.Refresh)
+}
+
+func unreadableCode(err error) error {
+	if ours(err) {
+		return err
+	}
+	return fault(idp.Expired, "invalid_grant", codeGrantExpired, "code_unreadable",
+		"The code is over, or was not given out here. Start again.", "code: %w", err)
+}
+
+// judgeCode compares the code with the request that redeems it and reads what
+// the tokens will state. It writes nothing.
+func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (token.Subject, error) {
+	// RFC 6749, Section 4.1.3: issued to this client, for this address.
+	if body.Client != x.client.ID {
+		return token.Subject{}, fault(idp.Unproven, "invalid_grant", codeGrantOther, "code_of_other_client",
+			"The code was issued to another application.", "code of %s presented by %s", body.Client, x.client.ID)
+	}
+	if !secret.Equal([]byte(body.Redirect), []byte(x.params.get("redirect_uri"))) {
+		return token.Subject{}, fault(idp.Unproven, "invalid_grant", codeGrantOther, "other_redirect",
+			"redirect_uri is not the one of the authorization request.", "redirect differs")
+	}
+	// RFC 7636, Section 4.6.
+	if err := checkVerifier(x.params.get("code_verifier"), body.Challenge); err != nil {
+		return token.Subject{}, err
+	}
+	// RFC 8707, Section 2.2: the audience may be repeated, not widened.
+	if res := x.params.get("resource"); res != "" && res != body.Audience {
+		return token.Subject{}, otherResource(res)
+	}
+	// The person may have been switched off since; a code of theirs dies with
+	// them. Of the session the transaction makes sure.
+	user, err := s.livingUser(ctx, x.tenant.ID, body.User)
+	if err != nil {
+		return token.Subject{}, err
+	}
+	return token.Subject{
+		Tenant: x.tenant.ID, User: user, Session: body.Session, Client: x.client,
+		Scopes: body.Scopes, Audience: body.Audience, AuthTime: time.UnixMilli(body.AuthTime),
+		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info,
+	}, nil
+}
+
+func otherResource(res string) error {
+	return fault(idp.Denied, "invalid_target", codeBadResource, "other_resource",
+		"The resource is not the one that was granted.", "resource %q", clip(res))
+}
+
+// livingUser reads the person and refuses who is gone or switched off.
+func (s *Server) livingUser(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+	user, err := s.cfg.Directory.User(ctx, s.cfg.DB, t, id)
+	if err != nil && !errors.Is(err, idp.NotFound) {
+		return user, err
+	}
+	if err != nil || !user.Enabled {
+		return user, fault(idp.Denied, "invalid_grant", codeUserGone, "user_disabled",
+			"The account is switched off or gone.", "user %s", id)
+	}
+	return user, nil
+}
+
+// redeemed is what a code was turned into.
+type redeemed struct {
+	token.Subject
+	Refresh string
+}
+
+// burnCode is the one transaction.
+func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, subject token.Subject, verdict error) (redeemed, error) {
+	var out redeemed
+	var answer error
+	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		out, answer = redeemed{Subject: subject}, verdict
+		event := audit.Event{
+			Tenant: x.tenant.ID, Category: "token", Activity: "token.code", Outcome: "success",
+			Actor: "client:" + string(x.client.ID), Client: x.client.ID, User: subject.User.ID, UserName: subject.User.Name,
+			Session: subject.Session, IP: x.ip, Agent: x.agent, Trace: x.trace,
+		}
+		burnt := nonce.Burn(ctx, tx, sealed)
+		switch {
+		case errors.Is(burnt, idp.Expired):
+			answer = spentCode(burnt)
+			if err := s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, sealed.ID); err != nil {
+				return err
+			}
+			event.Activity = "token.code_replay"
+		case burnt != nil:
+			return burnt
+		case verdict == nil:
+			out, answer, err = s.openGrant(ctx, tx, subject, sealed.ID)
+			if err != nil {
+				return err
+			}
+		}
+		if answer != nil {
+			event.Outcome, event.Reason, event.Code = "failure", idp.AsError(answer).Reason, code(answer)
+		}
+		return s.cfg.Audit.Write(ctx, tx, event)
+	})
+	if err != nil {
+		return out, err
+	}
+	return out, answer
+}
+
+// openGrant opens the family of tokens, if the session that the code stands on
+// still stands. answer says why not.
+func (s *Server) openGrant(ctx context.Context, tx *sqldb.Tx, sub token.Subject, codeID []byte) (out redeemed, answer, err error) {
+	alive, err := s.cfg.Sessions.Alive(ctx, tx, sub.Tenant, sub.Session)
+	if err != nil {
+		return out, nil, err
+	}
+	if !alive {
+		return out, fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
+			"The session has ended. Sign in again.", "session %s", sub.Session), nil
+	}
+	sub.Family, out.Refresh, err = s.cfg.Tokens.OpenFamily(ctx, tx, sub, codeID)
+	out.Subject = sub
+	return out, nil, err
+}
+
+func spentCode(err error) error {
+	return fault(idp.Unproven, "invalid_grant", codeGrantSpent, "code_replayed",
+		"The code was redeemed before. What came of it is revoked.", "code: %w", err)
+}
+
+// reply mints the tokens of a grant. A refresh token goes out only with
+// offline_access (OpenID Connect Core 1.0, Section 11), an ID token only with
+// openid.
+func (s *Server) reply(ctx context.Context, sub token.Subject, refresh string) (tokenReply, error) {
+	access, lives, err := s.cfg.Tokens.Access(ctx, sub)
+	if err != nil {
+		return tokenReply{}, err
+	}
+	out := tokenReply{AccessToken: access, ExpiresIn: int64(lives.Seconds()), Scope: joined(sub.Scopes)}
+	if slices.Contains(sub.Scopes, "offline_access") {
+		out.RefreshToken = refresh
+	}
+	if slices.Contains(sub.Scopes, "openid") {
+		shown := sub
+		shown.Scopes = idScopes(sub.Scopes, sub.Info)
+		if out.IDToken, err = s.cfg.Tokens.ID(ctx, shown, access); err != nil {
+			return tokenReply{}, err
+		}
+	}
+	return out, nil
+}

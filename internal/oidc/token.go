@@ -1,0 +1,213 @@
+package oidc
+
+import (
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
+)
+
+// tokenReply is the answer of the token endpoint (RFC 6749, Section 5.1;
+// OpenID Connect Core 1.0, Section 3.1.3.3).
+type tokenReply struct {
+	TokenType    string `json:"token_type"`
+	AccessToken  string `json:"access_token"`
+	ExpiresIn    int64  `json:"expires_in"`
+	ExtExpiresIn int64  `json:"ext_expires_in"` // clients of Entra read it
+	Scope        string `json:"scope,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+}
+
+// exchange is a token request whose client is proven.
+type exchange struct {
+	tenant tenant
+	id     idp.ClientID // as presented
+	client client.Client
+	params params
+	ip     string
+	agent  string
+	trace  string
+}
+
+// grants are the grant types of the token endpoint, each in a file of its own.
+var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, error){
+	"authorization_code": (*Server).redeemCode,
+	"refresh_token":      (*Server).refresh,
+	"client_credentials": (*Server).clientCredentials,
+}
+
+// token is the token endpoint.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
+	x, err := s.exchange(w, r)
+	defer func() { s.countFailure(x, err) }()
+	if err != nil {
+		return err
+	}
+	grantType := x.params.get("grant_type")
+	redeem, ok := grants[grantType]
+	if !ok || !slices.Contains(x.client.Grants, grantType) {
+		return fault(idp.Denied, "unauthorized_client", codeGrantNotAllowed, "grant_not_allowed",
+			"This application is not registered for this grant type.", "grant %q of client %s", clip(grantType), x.client.ID)
+	}
+	out, err := redeem(s, r, x)
+	if err != nil {
+		return err
+	}
+	out.TokenType, out.ExtExpiresIn = "Bearer", out.ExpiresIn
+	// RFC 6749, Section 5.1 asks for both headers; JSON sets no-store.
+	w.Header().Set("Pragma", "no-cache")
+	return web.JSON(w, http.StatusOK, out)
+}
+
+// exchange reads a request of the token endpoint and proves its client. What
+// the grant type is comes first: a password must be refused as such, whoever
+// sends it.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (exchange, error) {
+	v, err := web.Form(w, r)
+	if err != nil {
+		return exchange{ip: web.ClientIP(r)}, err
+	}
+	p := params(v)
+	switch g := p.get("grant_type"); {
+	case g == "":
+		return exchange{}, missing("grant_type")
+	case grants[g] == nil:
+		return exchange{}, fault(idp.Invalid, "unsupported_grant_type", codeBadGrant, "unsupported_grant_type",
+			"The grant type is not supported.", "grant type %q", clip(g))
+	}
+	return s.authenticated(r, p)
+}
+
+// authenticated proves the client of a token, introspection or revocation
+// request.
+func (s *Server) authenticated(r *http.Request, p params) (exchange, error) {
+	ctx := r.Context()
+	x := exchange{params: p, ip: web.ClientIP(r), agent: r.UserAgent(), trace: web.Trace(ctx)}
+	creds, err := parseCredentials(r.Header.Get("Authorization"), p)
+	x.id = creds.ID
+	if err != nil {
+		return x, err
+	}
+	if x.tenant, err = s.tenant(ctx, r.PathValue("t"), s.byClient(ctx, string(creds.ID))); err != nil {
+		return x, err
+	}
+	if err := s.mayTry(x.ip, creds.ID); err != nil {
+		return x, err
+	}
+	if x.client, err = s.lookup(ctx, x.tenant.ID, creds.ID); err != nil {
+		return x, err
+	}
+	return x, s.prove(ctx, x.tenant, x.client, creds)
+}
+
+// mayTry refuses those whose requests failed too often lately. A source that
+// fails under the name of a client uses up its own allowance, not that of the
+// client's other instances.
+func (s *Server) mayTry(ip string, id idp.ClientID) error {
+	for _, l := range []struct {
+		limiter *web.Limiter
+		key     string
+	}{{s.perSource, ip}, {s.perClient, ip + " " + string(id)}} {
+		if full, wait := l.limiter.Full(l.key); full {
+			return &limited{wait: wait, cause: idp.Limitedf("token_failures", "source %s", ip).Coded(codeTooMany)}
+		}
+	}
+	return nil
+}
+
+// countFailure uses up the allowance of mayTry. Failures on our side do not
+// count, nor does what merely came late: an office behind one address whose
+// refresh tokens ran out over the weekend has done nothing wrong.
+func (s *Server) countFailure(x exchange, err error) {
+	if err == nil {
+		return
+	}
+	switch idp.AsError(err).Kind {
+	case idp.Internal, idp.Unavailable, idp.Limited, idp.Expired:
+		return
+	}
+	s.perSource.Allow(x.ip)
+	s.perClient.Allow(x.ip + " " + string(x.id))
+}
+
+// limited is a Limited error that knows when to come back.
+type limited struct {
+	wait  time.Duration
+	cause *idp.Error
+}
+
+func (l *limited) Error() string { return l.cause.Error() }
+func (l *limited) Unwrap() error { return l.cause }
+
+// errorBody is Entra's shape of an OAuth error (entra-behaviours.md §13). It
+// has no error_uri: there is no page to point to.
+type errorBody struct {
+	Error         string `json:"error"`
+	Description   string `json:"error_description"`
+	Codes         []int  `json:"error_codes"`
+	Timestamp     string `json:"timestamp"`
+	TraceID       string `json:"trace_id"`
+	CorrelationID string `json:"correlation_id"`
+}
+
+// api adapts the handlers that applications call: this is where their errors
+// are phrased and logged.
+func (s *Server) api(h web.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil {
+			return
+		}
+		web.Note(r, err, code(err))
+		s.phrase(w, r, err)
+	})
+}
+
+// phrase writes the error body.
+func (s *Server) phrase(w http.ResponseWriter, r *http.Request, err error) {
+	name := word(err, false)
+	status := http.StatusBadRequest
+	switch idp.AsError(err).Kind {
+	case idp.Internal, idp.Unavailable, idp.Limited:
+		status = web.Status(idp.AsError(err).Kind)
+	}
+	if name == "invalid_client" {
+		status = http.StatusUnauthorized
+		// RFC 6749, Section 5.2: who used the header is told which scheme.
+		if r.Header.Get("Authorization") != "" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="Signet", charset="UTF-8"`)
+		}
+	}
+	var l *limited
+	if errors.As(err, &l) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(l.wait.Seconds()))))
+	}
+	s.body(w, r, status, err)
+}
+
+// body writes the error body alone.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, status int, err error) {
+	trace := web.Trace(r.Context())
+	w.Header().Set("Pragma", "no-cache")
+	web.JSON(w, status, errorBody{
+		Error: word(err, false), Description: description(err, trace), Codes: []int{code(err)},
+		Timestamp: s.cfg.Now().UTC().Format("2006-01-02 15:04:05Z"), TraceID: trace, CorrelationID: correlation(r, trace),
+	})
+}
+
+// correlation is the client's own id of the request when it sent a GUID.
+func correlation(r *http.Request, trace string) string {
+	if id, err := uuid.Parse(r.Header.Get("Client-Request-Id")); err == nil {
+		return id.String()
+	}
+	return trace
+}
