@@ -1,0 +1,195 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+
+	"github.com/signetid/signet/internal/app"
+)
+
+const (
+	envPrefix = "SIGNET_"
+	// kekVariable holds the key-encryption key itself. It is the one value
+	// that has no flag and no line in the file: both are too easy to read.
+	kekVariable = "SIGNET_KEK"
+)
+
+// foreignVariables share our prefix and are no settings: those of the tests,
+// and those that an orchestrator makes for a service called signet.
+var foreignVariables = []string{"SIGNET_TEST_", "SIGNET_CORPORA", "SIGNET_SCREENSHOTS", "SIGNET_SERVICE_", "SIGNET_PORT", "SIGNET_TOKEN", "SIGNET_SERVER"}
+
+// addSettings defines the settings that a command takes. The flags are also
+// the keys of the configuration file and, in capitals with SIGNET_ before
+// them, the names of the variables: one list, no second place to forget.
+func addSettings(fs *pflag.FlagSet, c *app.Config) {
+	fs.StringVar(&c.Data, "data", c.Data, "folder for the SQLite file, the keys and admin.sock")
+	fs.StringVar(&c.Database, "database", c.Database, "postgres://… to use PostgreSQL instead of SQLite")
+	fs.StringVar(&c.KEKFile, "kek-file", c.KEKFile, "file with the key-encryption key (default: kek in the data folder)")
+}
+
+func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
+	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
+	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages)")
+	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")
+}
+
+func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
+	fs.StringVar(&c.BaseURL, "base-url", c.BaseURL, "address that people and apps use: https://id.example.com")
+	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM file with the certificate; without one, let a proxy speak TLS")
+	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM file with its key")
+	fs.StringSliceVar(&c.TrustedProxy, "trusted-proxy", c.TrustedProxy, "address or network whose X-Forwarded-For is believed (repeatable)")
+	fs.StringSliceVar(&c.RelatedOrigins, "related-origin", c.RelatedOrigins, "another origin that may use these passkeys (repeatable)")
+	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
+}
+
+// fillIn gives every setting that was not on the command line its value from
+// the environment or the file. All complaints come at once.
+func fillIn(fs *pflag.FlagSet, c *app.Config, file string, environ []string) error {
+	k := koanf.New("\x00") // no path separator: keys are flat
+	var bad []error
+	if file != "" {
+		if err := loadFile(k, file); err != nil {
+			return err
+		}
+	}
+	for _, key := range k.Keys() {
+		if !isSetting(key) {
+			bad = append(bad, unknownKey("the configuration file "+file+" has an unknown key", strings.ReplaceAll(key, "\x00", ".")))
+		}
+	}
+	if err := k.Load(env.Provider("\x00", env.Opt{
+		Prefix:      envPrefix,
+		EnvironFunc: func() []string { return environ },
+		TransformFunc: func(name, value string) (string, any) {
+			if name == kekVariable {
+				c.KEK = value
+				return "", nil
+			}
+			if foreign(name) {
+				return "", nil
+			}
+			key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")
+			if !isSetting(key) {
+				bad = append(bad, unknownKey("the environment has the variable "+name+" for an unknown key", key))
+				return "", nil
+			}
+			return key, value
+		},
+	}), nil); err != nil {
+		return fmt.Errorf("read the environment: %w", err)
+	}
+	for _, key := range k.Keys() {
+		flag := fs.Lookup(key)
+		if flag == nil || flag.Changed {
+			continue // unknown and reported, of another command, or on the command line
+		}
+		value := k.String(key)
+		if list := k.Strings(key); len(list) > 0 {
+			value = strings.Join(list, ",")
+		}
+		if err := fs.Set(key, value); err != nil {
+			bad = append(bad, fmt.Errorf("%s cannot be %q: %w", key, value, err))
+		}
+	}
+	return errors.Join(bad...)
+}
+
+// settings are all that may stand in a file or the environment, whichever
+// command reads them: one file serves signet serve and signet admin. What a
+// person must say each time (accept-rollback) is not among them.
+var settings = sync.OnceValue(func() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("settings", pflag.ContinueOnError)
+	c := app.Default()
+	addSettings(fs, &c)
+	addServerSettings(fs, &c)
+	addServeOnlySettings(fs, &c)
+	fs.String("listen-app", "", "")
+	return fs
+})
+
+func isSetting(key string) bool { return settings().Lookup(key) != nil }
+
+func foreign(name string) bool {
+	return slices.ContainsFunc(foreignVariables, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// mapProvider hands koanf a map that is already parsed.
+type mapProvider map[string]any
+
+func (m mapProvider) ReadBytes() ([]byte, error)    { return nil, errors.New("not bytes") }
+func (m mapProvider) Read() (map[string]any, error) { return m, nil }
+
+func loadFile(k *koanf.Koanf, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("the configuration file cannot be read: %w; check --config", err)
+	}
+	values, err := yaml.Parser().Unmarshal(text)
+	if err != nil {
+		return fmt.Errorf("the configuration file %s is not YAML: %w; write lines such as base-url: https://id.example.com", file, err)
+	}
+	return k.Load(mapProvider(values), nil)
+}
+
+// unknownKey names the nearest key there is: most unknown keys are misspelt.
+func unknownKey(where, key string) error {
+	best, distance := "", len(key)/2+2
+	settings().VisitAll(func(f *pflag.Flag) {
+		if d := editDistance(key, f.Name); d < distance {
+			best, distance = f.Name, d
+		}
+	})
+	if best == "" {
+		return fmt.Errorf("%s %q: see signet serve --help for the keys", where, key)
+	}
+	return fmt.Errorf("%s %q: did you mean %q?", where, key, best)
+}
+
+// editDistance counts insertions, deletions and replacements (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// configured reads file, environment and flags into c and judges the result.
+func configured(fs *pflag.FlagSet, c *app.Config) error {
+	file, _ := fs.GetString("config")
+	if file == "" {
+		file = os.Getenv(envPrefix + "CONFIG")
+	}
+	var environ []string
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, envPrefix+"CONFIG=") {
+			environ = append(environ, e)
+		}
+	}
+	err := errors.Join(fillIn(fs, c, file, environ), c.Validate())
+	// A child process or a dump of the environment should not show the key.
+	os.Unsetenv(kekVariable)
+	return err
+}

@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/signetid/signet/internal/admin"
+	"github.com/signetid/signet/internal/backup"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Administrator does administration operations: through the running server,
+// or on the database itself when none runs (decisions 6.1).
+type Administrator struct {
+	admin.Doer
+	actor   string
+	offline bool
+	close   func() error
+}
+
+// Administer reaches the server that uses the data folder; when there is none
+// it takes the folder's lock and opens the database.
+func Administer(ctx context.Context, cfg Config) (*Administrator, error) {
+	cfg = cfg.quiet()
+	if c, err := admin.Dial(ctx, filepath.Join(cfg.Data, AdminSocket)); err == nil {
+		return &Administrator{Doer: c, close: func() error { c.Close(); return nil }}, nil
+	} else if !errors.Is(err, admin.ErrNoServer) {
+		return nil, err
+	}
+	if err := cfg.hasDatabase(); err != nil {
+		return nil, err
+	}
+	// Addresses are of no use here: nothing that an operation makes has one.
+	h, err := Open(ctx, cfg.asFound(), "http://localhost")
+	if err != nil {
+		return nil, err
+	}
+	return &Administrator{Doer: h.administration(), actor: admin.Actor(os.Geteuid()), offline: true, close: h.Close}, nil
+}
+
+// asFound makes a command accept a demo's database: looking after a demo is
+// no harm.
+func (c Config) asFound() Config {
+	c.anyMark = true
+	return c
+}
+
+// Do does one operation.
+func (a *Administrator) Do(ctx context.Context, op string, params any, progress func(done int)) (json.RawMessage, error) {
+	if a.offline && op == "token" {
+		// A token names the issuer, which only a server's configuration knows.
+		return nil, errors.New("a token is for the API of a running server, and none runs on this data folder: start signet serve first")
+	}
+	text, err := json.Marshal(params)
+	if err != nil {
+		return nil, err
+	}
+	return a.Doer.Do(ctx, a.actor, op, text, progress)
+}
+
+// Close gives the folder back.
+func (a *Administrator) Close() error { return a.close() }
+
+// administration is the door behind admin.sock.
+func (h *House) administration() *admin.Service {
+	return admin.New(admin.Config{
+		DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Keys: h.Keys,
+		IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut, Now: h.cfg.Now,
+	})
+}
+
+func (h *House) issuePass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, ask admin.PassOptions) (admin.Pass, error) {
+	o := accesspass.Options{Lifetime: ask.Lifetime, Length: ask.Length}
+	if ask.Once != nil {
+		p, err := h.Policies.Get(ctx, t)
+		if err != nil {
+			return admin.Pass{}, err
+		}
+		if p.AccessPass.Once && !*ask.Once {
+			return admin.Pass{}, idp.Deniedf("pass_once", "the tenant's passes are good once").
+				Say("Passes are good for one use here. To allow others: signet admin policy set accessPass.once false")
+		}
+		o.Once = *ask.Once
+	}
+	code, c, err := h.Passes.Issue(ctx, tx, t, u, o)
+	if err != nil {
+		return admin.Pass{}, err
+	}
+	return admin.Pass{ID: c.ID, Code: code, Expires: c.Expires, Once: c.Mode == idp.ModeAccessPassOnce}, nil
+}
+
+func (h *House) mintToken(ctx context.Context, g admin.TokenGrant) (string, error) {
+	token, _, err := h.Tokens.Administration(ctx, g.Tenant, g.Actor, []string{g.Role}, g.Expires.Sub(h.cfg.Now()))
+	return token, err
+}
+
+// Backup writes an encrypted backup to w. It only reads, as of one moment, and
+// so needs no lock: a server may run, and goes on meanwhile.
+func Backup(ctx context.Context, cfg Config, w io.Writer, keys backup.Keys, version string) (n backup.Count, err error) {
+	cfg = cfg.quiet()
+	if err := cfg.hasDatabase(); err != nil {
+		return n, err
+	}
+	db, err := sqldb.Open(ctx, sqldb.Config{Path: filepath.Join(cfg.Data, databaseFile), URL: cfg.Database, Log: cfg.Log})
+	if err != nil {
+		return n, err
+	}
+	defer db.Close()
+	if f, err := look(ctx, db); err != nil {
+		return n, err
+	} else if !f.used {
+		return n, errors.New("this database is empty: there is nothing to back up")
+	}
+	return dump(ctx, db, w, keys, backup.Header{Version: version, Created: cfg.Now().UTC().Truncate(time.Second)})
+}

@@ -1,0 +1,5 @@
+package app
+
+import "net/http"
+
+func (h *House) mount(mux *http.ServeMux) error { return nil }

@@ -1,0 +1,230 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
+)
+
+// House is everything below the doors, wired.
+type House struct {
+	rooms
+	DB        *sqldb.DB
+	Audit     *audit.Log
+	Directory *directory.Directory
+	Clients   *client.Registry
+	Policies  *policy.Store
+	Keys      *keyring.Ring
+	Box       *nonce.Box
+	Sessions  *session.Store
+	Tokens    *token.Service
+	Corridor  *signin.Corridor
+
+	cfg   Config
+	base  string
+	bus   *bus.Bus
+	jobs  *job.Runner
+	epoch *epoch
+	high  *highWater
+	vault *vault
+}
+
+// Open opens the data folder and wires the house. base is the address that
+// people use.
+func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	v, err := openVault(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			v.close()
+		}
+	}()
+	h := &House{cfg: cfg, base: base, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h.bus = bus.New(h.DB, cfg.Log)
+	h.Audit = audit.New(cfg.Now)
+	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
+	if _, err := v.prepare(ctx, h.Keys, h.Audit, h.high); err != nil {
+		return nil, err
+	}
+	if err := h.epoch.load(ctx, h.DB); err != nil {
+		return nil, fmt.Errorf("read the epoch: %w", err)
+	}
+	if err := h.wire(); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// wire makes registries, outcomes, rooms and the corridor, floor by floor.
+func (h *House) wire() error {
+	now := h.cfg.Now
+	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Policies = policy.New(policy.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
+	h.Sessions = session.New(session.Config{
+		DB: h.DB, Now: now, Secure: strings.HasPrefix(h.base, "https:"), Epoch: h.epoch.Now,
+		Limits: func(ctx context.Context, t idp.TenantID) (idle, absolute time.Duration, err error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.Session.Idle, p.Session.Absolute, err
+		},
+	})
+	h.Tokens = token.New(token.Config{
+		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now,
+		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now,
+	})
+	var err error
+	if h.rooms, err = h.openRooms(); err != nil {
+		return err
+	}
+	h.Corridor, err = signin.New(signin.Config{
+		DB: h.DB, Box: h.Box, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
+		Sessions: h.Sessions, Audit: h.Audit, Now: now, Methods: h.rooms.all(),
+	})
+	if err != nil {
+		return err
+	}
+	h.follow()
+	h.addJobs()
+	return nil
+}
+
+// PassKeys makes the keys that a tenant's first access pass needs. A key is
+// made in a transaction of its own, so before the one that issues the pass.
+func (h *House) PassKeys(ctx context.Context, t idp.TenantID) error {
+	_, err := h.Keys.Sealing(ctx, t, purposePass)
+	return err
+}
+
+// Issuer is the one issuer of a tenant (decisions 3.1).
+func (h *House) Issuer(t idp.TenantID) string { return h.base + "/" + string(t) + "/v2.0" }
+
+// follow lets everything that belongs to a user go with the user.
+func (h *House) follow() {
+	h.Directory.OnRemoveUser(func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+		return h.SignOut(ctx, tx, t, u)
+	})
+	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	for _, m := range h.rooms.all() {
+		if r, ok := m.(interface {
+			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+		}); ok {
+			h.Directory.OnRemoveUser(r.RemoveUser)
+		}
+	}
+}
+
+// SignOut ends everything a user has open: sessions and refresh tokens.
+func (h *House) SignOut(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+	if _, err := h.Sessions.EndAll(ctx, tx, t, u, ""); err != nil {
+		return fmt.Errorf("end sessions: %w", err)
+	}
+	if err := h.Tokens.RevokeUser(ctx, tx, t, u); err != nil {
+		return fmt.Errorf("revoke refresh tokens: %w", err)
+	}
+	return nil
+}
+
+// addJobs collects the background work of the house.
+func (h *House) addJobs() {
+	h.jobs = job.New(h.DB, nodeName(), h.cfg.Now, h.cfg.Log)
+	h.jobs.Add(nonce.Jobs(h.DB)...)
+	h.jobs.Add(h.Keys.Jobs()...)
+	h.jobs.Add(h.Sessions.Jobs()...)
+	h.jobs.Add(h.Tokens.Jobs()...)
+	h.jobs.Add(h.Corridor.Jobs()...)
+	for _, m := range h.rooms.all() {
+		if w, ok := m.(method.Worker); ok {
+			h.jobs.Add(w.Jobs()...)
+		}
+	}
+	h.jobs.Add(job.Job{Name: "audit.purge", Every: time.Hour, Run: func(ctx context.Context, now time.Time) error {
+		_, err := h.Audit.Purge(ctx, h.DB, now.Add(-h.cfg.AuditKeep))
+		return err
+	}})
+}
+
+// nodeName tells this process from the other nodes in leases.
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), secret.Token()[:8])
+}
+
+// Run does the background work until ctx ends.
+func (h *House) Run(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error { return h.bus.Run(ctx) })
+	all.Go(func() error { return h.jobs.Run(ctx) })
+	all.Go(func() error {
+		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
+	})
+	all.Go(func() error { return h.everyMinute(ctx) })
+	if err := all.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// everyMinute does what each node does for itself: counts of failures that it
+// has in memory, and the epoch that another node may have raised.
+func (h *House) everyMinute(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := errors.Join(h.Audit.Flush(ctx, h.DB), h.epoch.load(ctx, h.DB)); err != nil {
+				h.cfg.Log.Warn("minute", "cause", err)
+			}
+		}
+	}
+}
+
+// Check says whether the house can serve: the database answers.
+func (h *House) Check(ctx context.Context) error { return h.DB.Ping(ctx) }
+
+// closeWithin bounds what is left to write when everything else has stopped.
+const closeWithin = 5 * time.Second
+
+// Close writes what is left and gives the data folder back.
+func (h *House) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	err := errors.Join(h.Audit.Flush(ctx, h.DB), h.high.advance(ctx, h.DB, h.Audit))
+	if err != nil {
+		h.cfg.Log.Warn("close", "cause", err)
+	}
+	return h.vault.close()
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/passkey"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// rooms are the methods of this house. A new one is a line here and a field,
+// when it has something to configure.
+type rooms struct {
+	Passkeys *passkey.Room
+	Passes   *accesspass.Method
+}
+
+// all lists the rooms in the order in which pages offer them.
+func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Passes} }
+
+// Purposes of sealing keys that rooms are given. A name is for ever: it is
+// part of what the key is sealed with.
+const (
+	purposePass  = "accesspass.code"
+	purposeDecoy = "passkey.decoy"
+)
+
+// keyOf names a tenant's sealing key for one purpose.
+func (h *House) keyOf(purpose string) func(context.Context, idp.TenantID) (*secret.Key, error) {
+	return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return h.Keys.Sealing(ctx, t, purpose) }
+}
+
+func (h *House) userByName(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
+	return h.Directory.UserByName(ctx, h.DB, t, name)
+}
+
+func (h *House) openRooms() (rooms, error) {
+	base, err := url.Parse(h.base)
+	if err != nil {
+		return rooms{}, err
+	}
+	keys, err := passkey.New(passkey.Config{
+		DB:   h.DB,
+		RPID: base.Hostname(), RPName: "Signet",
+		Origins: []string{h.base}, RelatedOrigins: h.cfg.RelatedOrigins,
+		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.Passkey, err
+		},
+		Secret: h.keyOf(purposeDecoy),
+		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+			return h.Directory.User(ctx, h.DB, t, id)
+		},
+		UserByName: h.userByName,
+		Audit: func(ctx context.Context, tx *sqldb.Tx, e audit.Event) error {
+			return h.Audit.Write(ctx, tx, e)
+		},
+	})
+	if err != nil {
+		return rooms{}, err
+	}
+	passes := accesspass.New(accesspass.Config{
+		DB: h.DB, Now: h.cfg.Now,
+		Key: h.keyOf(purposePass),
+		Rules: func(ctx context.Context, t idp.TenantID) (policy.AccessPassRules, error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.AccessPass, err
+		},
+		User: h.userByName,
+	})
+	return rooms{Passkeys: keys, Passes: passes}, nil
+}

@@ -1,0 +1,183 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/passkey"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
+)
+
+// Sources are the migrations of every package that has tables.
+func Sources() []fs.FS {
+	return []fs.FS{
+		Migrations,
+		audit.Migrations, bus.Migrations, job.Migrations,
+		directory.Migrations, client.Migrations, keyring.Migrations, nonce.Migrations, policy.Migrations,
+		session.Migrations, token.Migrations, signin.Migrations,
+		accesspass.Migrations, passkey.Migrations,
+	}
+}
+
+// vault is an opened data folder: locked, its database and key at hand.
+type vault struct {
+	cfg   Config
+	db    *sqldb.DB
+	kek   *secret.Key
+	found found
+	lock  *os.File
+	made  string // the key file that this start made, to be taken back if it fails
+}
+
+// errRunning says that another process has the data folder.
+func errRunning(dir string) error {
+	return fmt.Errorf("another signet uses the data folder %s: stop it first, or name another folder with --data", dir)
+}
+
+// openVault opens the data folder and its database and changes nothing in
+// either, beyond making what is not there.
+func openVault(ctx context.Context, cfg Config) (_ *vault, err error) {
+	if err := openFolder(cfg.Data); err != nil {
+		return nil, err
+	}
+	v := &vault{cfg: cfg}
+	defer func() {
+		if err != nil {
+			v.close()
+		}
+	}()
+	var busy bool
+	if v.lock, busy, err = lock(cfg.Data); err != nil {
+		return nil, err
+	}
+	if busy {
+		return nil, errRunning(cfg.Data)
+	}
+	v.kek, err = loadKEK(cfg)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return nil, err
+	}
+	if v.db, err = sqldb.Open(ctx, sqldb.Config{Path: v.sqlitePath(), URL: cfg.Database, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	if v.found, err = look(ctx, v.db); err != nil {
+		return nil, err
+	}
+	if missing && v.found.used {
+		return nil, errNoKEK(cfg)
+	}
+	if err := v.fits(); err != nil {
+		return nil, err
+	}
+	if missing {
+		if v.kek, err = makeKEK(cfg.kekPath()); err != nil {
+			return nil, err
+		}
+		v.made = cfg.kekPath()
+	}
+	return v, nil
+}
+
+// fits refuses a demo's database to a server, and a server's to a demo.
+func (v *vault) fits() error {
+	switch {
+	case !v.found.used || v.cfg.anyMark:
+	case v.found.demo && !v.cfg.Demo:
+		return errors.New("this database is a demo's, with passes that were printed on a terminal: start a server with an empty data folder or database")
+	case !v.found.demo && v.cfg.Demo:
+		return errors.New("this database belongs to a server, and a demo would print ways into it: name another folder with --data")
+	}
+	return nil
+}
+
+func (v *vault) sqlitePath() string { return filepath.Join(v.cfg.Data, databaseFile) }
+
+func errNoKEK(cfg Config) error {
+	return fmt.Errorf("the key-encryption key %s is missing, and this database was made with one: put your copy back, or name it with --kek-file", cfg.kekPath())
+}
+
+// prepare brings the database up to date, having made sure that it is ours:
+// the right key, and not set back. Only then is anything written.
+func (v *vault) prepare(ctx context.Context, ring *keyring.Ring, log *audit.Log, high *highWater) (applied int, err error) {
+	if v.found.used {
+		if err := ring.Check(ctx); err != nil {
+			return 0, kekError(err)
+		}
+		if err := v.checkHighWater(ctx, log, high); err != nil {
+			return 0, err
+		}
+	}
+	// From here on the database may depend on the key, so the key stays.
+	made := v.made
+	v.made = ""
+	if applied, err = v.db.Migrate(ctx, Sources()...); err != nil {
+		return 0, err
+	}
+	if err := v.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return firstFacts(ctx, tx, v.cfg.Demo, v.cfg.Now())
+	}); err != nil {
+		return 0, err
+	}
+	err = ring.Check(ctx)
+	if errors.Is(err, idp.Invalid) {
+		v.made = made // another node was first, with a key of its own
+	}
+	return applied, kekError(err)
+}
+
+func (v *vault) checkHighWater(ctx context.Context, log *audit.Log, high *highWater) error {
+	err := high.check(ctx, v.db, log, v.cfg.AuditKeep, v.cfg.Now())
+	if back := (*rolledBack)(nil); !errors.As(err, &back) || !v.cfg.AcceptRollback {
+		return err
+	}
+	if err := v.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return raiseEpoch(ctx, tx, v.cfg.Now())
+	}); err != nil {
+		return fmt.Errorf("void what was handed out: %w", err)
+	}
+	v.cfg.Log.Warn("the database was set back; everybody has to sign in again")
+	return high.drop()
+}
+
+var errWrongKEK = errors.New("this is another key-encryption key than the one this database was made with: put the right one in place, or name it with --kek-file")
+
+func kekError(err error) error {
+	if errors.Is(err, idp.Invalid) {
+		return errWrongKEK
+	}
+	return err
+}
+
+// close gives everything back, and takes back a key that nothing depends on.
+func (v *vault) close() error {
+	var err error
+	if v.db != nil {
+		err = v.db.Close()
+	}
+	if v.made != "" {
+		os.Remove(v.made)
+	}
+	if v.lock != nil {
+		v.lock.Close() // and with it the lock
+	}
+	return err
+}

@@ -1,0 +1,296 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signetid/signet/internal/admin"
+	"github.com/signetid/signet/internal/web"
+)
+
+// Limits of a connection (security.md NET03). Bodies have their own limits,
+// route by route.
+const (
+	headerLimit  = 32 << 10
+	headerWithin = 5 * time.Second
+	readWithin   = 30 * time.Second
+	writeWithin  = 60 * time.Second
+	idleWithin   = 2 * time.Minute
+	adminWithin  = 10 * time.Minute
+)
+
+// Server is a house with its doors open: ports held, database ready.
+type Server struct {
+	*House
+	cfg       Config
+	base      string
+	health    *health
+	listeners []*door
+}
+
+// door is one listener and what it serves.
+type door struct {
+	net.Listener
+	server *http.Server
+}
+
+// Start takes the ports and opens the house, in the order in which a failure
+// costs least. Whatever fails, nothing has been changed, and the error is a
+// sentence for the operator. Requests wait in the kernel until Run.
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	tlsConf, err := cfg.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg}
+	if err := s.listen(ctx, tlsConf); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	if s.House, err = Open(ctx, cfg, s.base); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	if err := s.openDoors(ctx); err != nil {
+		s.closeListeners()
+		s.House.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// BaseURL is the address that people and apps use.
+func (s *Server) BaseURL() string { return s.base }
+
+func (s *Server) listen(ctx context.Context, tlsConf *tls.Config) error {
+	main, err := listenOn(ctx, "listen", s.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	s.listeners = append(s.listeners, &door{Listener: main})
+	if s.base, err = s.cfg.baseURL(main.Addr()); err != nil {
+		return err
+	}
+	if tlsConf != nil {
+		tlsConf.NextProtos = []string{"h2", "http/1.1"}
+		s.listeners[0].Listener = tls.NewListener(main, tlsConf)
+	}
+	if s.cfg.ListenMetrics == "" {
+		return nil
+	}
+	metrics, err := listenOn(ctx, "listen-metrics", s.cfg.ListenMetrics)
+	if err != nil {
+		return err
+	}
+	s.listeners = append(s.listeners, &door{Listener: metrics})
+	return nil
+}
+
+// ListenOn takes a TCP port, or says in a sentence why it cannot. flag names
+// the setting that chose it.
+func ListenOn(ctx context.Context, flag, addr string) (net.Listener, error) {
+	return listenOn(ctx, flag, addr)
+}
+
+func listenOn(ctx context.Context, flag, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("the address %s is in use by another program: stop that one, or choose another with --%s", addr, flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("the address %s needs more rights than this user has: choose a port from 1024 up with --%s", addr, flag)
+	case err != nil:
+		return nil, fmt.Errorf("the address %s cannot be used: %w; choose another with --%s", addr, err, flag)
+	}
+	return l, nil
+}
+
+func (s *Server) closeListeners() {
+	for _, d := range s.listeners {
+		d.Close()
+	}
+}
+
+// openDoors makes the handlers and the admin socket.
+func (s *Server) openDoors(ctx context.Context) error {
+	s.health = newHealth(s.House.Check)
+	mux := http.NewServeMux()
+	s.health.mount(mux)
+	if s.cfg.ListenMetrics == "" {
+		mux.Handle("GET /metrics", s.health.metrics())
+	}
+	if err := s.House.mount(mux); err != nil {
+		return err
+	}
+	pages, err := s.around(mux)
+	if err != nil {
+		return err
+	}
+	s.listeners[0].server = s.httpServer(ctx, pages)
+	if s.cfg.ListenMetrics != "" {
+		mux := http.NewServeMux()
+		s.health.mount(mux)
+		mux.Handle("GET /metrics", s.health.metrics())
+		s.listeners[1].server = s.httpServer(ctx, mux)
+	}
+	return s.openAdminSocket(ctx)
+}
+
+// openAdminSocket listens for this machine's administrator. The lock on the
+// data folder is ours, so a socket that is there was left by a crash.
+func (s *Server) openAdminSocket(ctx context.Context) error {
+	path := filepath.Join(s.cfg.Data, AdminSocket)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return diskError(path, err)
+	}
+	// Nobody may connect between bind and chmod, whatever the umask: the
+	// folder is 0700.
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("the administration socket %s cannot be made: %w; a shorter --data may help", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return diskError(path, err)
+	}
+	server := s.httpServer(ctx, s.House.administration().Handler())
+	server.ConnContext = admin.ConnContext
+	// An import of many people takes longer than a page.
+	server.ReadTimeout, server.WriteTimeout = adminWithin, adminWithin
+	s.listeners = append(s.listeners, &door{l, server})
+	return nil
+}
+
+func (s *Server) httpServer(ctx context.Context, h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		MaxHeaderBytes:    headerLimit,
+		ReadHeaderTimeout: headerWithin,
+		ReadTimeout:       readWithin,
+		WriteTimeout:      writeWithin,
+		IdleTimeout:       idleWithin,
+		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug),
+		// Requests in flight finish although the process was told to stop.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+}
+
+// Abandon gives everything back without ever having served.
+func (s *Server) Abandon() error {
+	s.closeListeners()
+	return s.House.Close()
+}
+
+// Run serves until ctx ends and then stops without losing a request: not
+// ready, drain, close the listeners, let requests in flight finish, jobs,
+// database. ready is called once, when /readyz answers 200.
+func (s *Server) Run(ctx context.Context, ready func(base string)) error {
+	jobs, stopJobs := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopJobs()
+	all, failed := errgroup.WithContext(ctx)
+	for _, d := range s.listeners {
+		all.Go(func() error {
+			if err := d.server.Serve(d.Listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %s: %w", d.Addr(), err)
+			}
+			return nil
+		})
+	}
+	background := make(chan error, 1)
+	go func() { background <- s.House.Run(jobs) }()
+
+	s.health.serving.Store(true)
+	all.Go(func() error {
+		if s.health.await(failed) && ready != nil {
+			ready(s.base)
+		}
+		return nil
+	})
+	var err error
+	select {
+	case <-failed.Done(): // told to stop, or a listener failed
+	case err = <-background:
+		background <- nil
+	}
+	s.stop(ctx)
+	err = errors.Join(err, all.Wait())
+	stopJobs()
+	err = errors.Join(err, <-background)
+	return errors.Join(err, s.House.Close())
+}
+
+// stop closes the doors. Connections that rest are closed by Shutdown; those
+// with a request get its answer first.
+func (s *Server) stop(ctx context.Context) {
+	s.health.serving.Store(false)
+	s.health.stopping.Store(true)
+	ctx = context.WithoutCancel(ctx)
+	if s.cfg.Drain > 0 {
+		time.Sleep(s.cfg.Drain)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Stop)
+	defer cancel()
+	var closing errgroup.Group
+	for _, d := range s.listeners {
+		closing.Go(func() error {
+			if err := d.server.Shutdown(ctx); err != nil {
+				d.server.Close()
+				return fmt.Errorf("requests on %s took longer than %s and were cut off: %w", d.Addr(), s.cfg.Stop, err)
+			}
+			return nil
+		})
+	}
+	if err := closing.Wait(); err != nil {
+		s.cfg.Log.Warn("stop", "cause", err)
+	}
+}
+
+// around is what every request to a door passes through, outermost first.
+func (s *Server) around(h http.Handler) (http.Handler, error) {
+	trusted, err := s.cfg.proxies()
+	if err != nil {
+		return nil, err
+	}
+	secure := strings.HasPrefix(s.base, "https:")
+	return web.Chain(h, web.Identify(trusted), web.Log(s.cfg.Log, s.health.requests), web.Headers(secure), s.moveOn, s.ownHost), nil
+}
+
+// moveOn tells peers that keep a connection to use another one once the stop
+// has begun: when the listeners close, nobody's next request is on its way.
+func (s *Server) moveOn(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.health.stopping.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ownHost refuses requests for other hosts (security.md NET02). Machines that
+// ask after our health do so by any name they have.
+func (s *Server) ownHost(next http.Handler) http.Handler {
+	own := web.Host(strings.TrimPrefix(strings.TrimPrefix(s.base, "https://"), "http://"))(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics":
+			next.ServeHTTP(w, r)
+		default:
+			own.ServeHTTP(w, r)
+		}
+	})
+}
