@@ -1,0 +1,144 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"slices"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/session"
+)
+
+// sessionRow is one session on the account page.
+type sessionRow struct {
+	ID         idp.SessionID
+	Icon       string
+	Name, Meta template.HTML
+	Here       bool
+}
+
+// sessionRows lists sessions, this browser's first.
+func sessionRows(pg *page, list []session.Session, here idp.SessionID, creds []method.Credential) []sessionRow {
+	var out []sessionRow
+	for _, s := range list {
+		row := sessionRow{ID: s.ID, Icon: agentIcon(s.Agent), Name: agentName(pg, s.Agent), Here: s.ID == here}
+		var meta []template.HTML
+		if s.IP != "" {
+			meta = append(meta, template.HTML(template.HTMLEscapeString(s.IP)))
+		}
+		meta = append(meta, pg.T("meta.since", "when", when(s.Opened, "")))
+		if n := len(s.Proofs); n > 0 {
+			meta = append(meta, pg.T("meta.with", "name", proofName(pg, s.Proofs[n-1].Method, s.Proofs[n-1].Credential, creds)))
+		}
+		row.Meta = dots(pg, meta)
+		out = append(out, row)
+	}
+	slices.SortStableFunc(out, func(a, b sessionRow) int { return boolInt(b.Here) - boolInt(a.Here) })
+	return out
+}
+
+// proofName is what somebody proved themselves with.
+func proofName(pg *page, m idp.MethodID, id idp.CredentialID, creds []method.Credential) string {
+	for _, c := range creds {
+		if c.ID == id && c.Method == m {
+			return credentialName(pg, c)
+		}
+	}
+	if m == accessPass {
+		return plain(pg.T("kind.accessPass"))
+	}
+	return plain(pg.T("methods.unnamed"))
+}
+
+// eventRow is one line of "Recent activity".
+type eventRow struct {
+	When, Text, Meta template.HTML
+	Bad              bool
+}
+
+func (p *Portal) eventRows(ctx context.Context, pg *page, list []audit.Event, creds []method.Credential) ([]eventRow, error) {
+	apps := map[idp.ClientID]string{}
+	var out []eventRow
+	for _, e := range list {
+		name, seen := apps[e.Client]
+		if !seen && e.Client != "" && p.cfg.Clients != nil {
+			c, err := p.cfg.Clients.Get(ctx, e.Tenant, e.Client)
+			if err != nil && !errors.Is(err, idp.NotFound) {
+				return nil, err
+			}
+			name = c.Name
+			apps[e.Client] = name
+		}
+		out = append(out, eventOf(pg, e, name, creds))
+	}
+	return out, nil
+}
+
+// eventOf tells one record in the words of this page.
+func eventOf(pg *page, e audit.Event, app string, creds []method.Credential) eventRow {
+	row := eventRow{When: when(e.At, "start"), Bad: e.Outcome == audit.Failure}
+	row.Text = deed(pg, e, app, creds)
+	var meta []template.HTML
+	if e.Agent != "" {
+		meta = append(meta, agentName(pg, e.Agent))
+	}
+	if e.IP != "" {
+		meta = append(meta, template.HTML(template.HTMLEscapeString(e.IP)))
+	}
+	if row.Bad && e.Rule != "" {
+		meta = append(meta, pg.T("activity.rule", "rule", e.Rule))
+	}
+	row.Meta = dots(pg, meta)
+	return row
+}
+
+// deed is the sentence of an event.
+func deed(pg *page, e audit.Event, app string, creds []method.Credential) template.HTML {
+	name := proofName(pg, e.Method, e.Credential, creds)
+	failed := e.Outcome == audit.Failure
+	switch e.Activity {
+	case "signin.done":
+		if app != "" {
+			return pg.T("activity.signin.app", "app", app, "name", name)
+		}
+		return pg.T("activity.signin", "name", name)
+	case "signin.refused":
+		if e.Rule != "" {
+			return pg.T("activity.signin.denied")
+		}
+		return pg.T("activity.signin.failed")
+	case "signin.interrupted":
+		return pg.T("activity.signin.interrupted")
+	case "signout.done":
+		return pg.T("activity.signout")
+	case "signout.everywhere":
+		return pg.T("activity.signout.everywhere")
+	case "session.end":
+		return pg.T("activity.session.ended")
+	case "consent.allow":
+		return pg.T("activity.consent", "app", app)
+	case "consent.deny":
+		return pg.T("activity.consent.denied", "app", app)
+	case "passkey.register":
+		if failed {
+			return pg.T("activity.register.failed")
+		}
+		return pg.T("activity.passkey.added", "name", name)
+	case "passkey.rename":
+		if failed {
+			return pg.T("activity.rename.failed")
+		}
+		return pg.T("activity.renamed", "name", name)
+	case "passkey.remove", "accessPass.remove":
+		if failed {
+			return pg.T("activity.remove.failed")
+		}
+		return pg.T("activity.removed")
+	case "accessPass.issue":
+		return pg.T("activity.pass.issued")
+	}
+	return pg.T("activity.other", "activity", e.Activity)
+}

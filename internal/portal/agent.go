@@ -1,0 +1,56 @@
+package portal
+
+import (
+	"html/template"
+	"strings"
+)
+
+// token is a word in a User-Agent header and the name that people know.
+type token struct{ word, name string }
+
+// The order matters: every browser claims to be several others.
+var (
+	browsers = []token{
+		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"},
+		{"CriOS/", "Chrome"}, {"HeadlessChrome/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"},
+	}
+	systems = []token{
+		{"Android", "Android"}, {"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"},
+		{"CrOS", "ChromeOS"}, {"Linux", "Linux"},
+	}
+)
+
+func find(agent string, list []token) string {
+	for _, t := range list {
+		if strings.Contains(agent, t.word) {
+			return t.name
+		}
+	}
+	return ""
+}
+
+// agentName turns a User-Agent header into "Firefox on Linux". It is what the
+// browser says of itself: good to recognise one's own, proof of nothing.
+func agentName(pg *page, agent string) template.HTML {
+	browser, system := find(agent, browsers), find(agent, systems)
+	switch {
+	case browser == "" && system == "":
+		return pg.T("agent.unknown")
+	case browser == "":
+		browser = plain(pg.T("agent.browser"))
+	case system == "":
+		return template.HTML(template.HTMLEscapeString(browser))
+	}
+	return pg.T("agent.on", "browser", browser, "system", system)
+}
+
+// agentIcon is the picture of the machine.
+func agentIcon(agent string) string {
+	switch find(agent, systems) {
+	case "Android", "iPhone", "iPad":
+		return "phone"
+	case "macOS":
+		return "screen"
+	}
+	return "laptop"
+}

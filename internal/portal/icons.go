@@ -1,0 +1,44 @@
+package portal
+
+import "html/template"
+
+// icons are the drawings of the pages: 24 by 24, 1.6 line, the colour of the
+// text beside them. Text always stands beside them, so readers skip them.
+var icons = map[string]template.HTML{
+	"passkey": `<circle cx="7.6" cy="16.4" r="4.4"/><path d="M10.8 13.2 20.5 3.5M15 9l3 3M18.3 5.7l2.4 2.4"/>`,
+	"key":     `<circle cx="7.6" cy="16.4" r="4.4"/><path d="M10.8 13.2 20.5 3.5M15 9l3 3M18.3 5.7l2.4 2.4"/>`,
+	"usb":     `<rect x="7" y="8" width="10" height="13" rx="2.5"/><path d="M9 8V3h6v5M11 5.2h.01M13 5.2h.01"/><circle cx="12" cy="14.5" r="2"/>`,
+	"phone":   `<rect x="6.5" y="2.5" width="11" height="19" rx="2.5"/><path d="M10.5 18.5h3"/>`,
+	"laptop":  `<rect x="4.5" y="4.5" width="15" height="10.5" rx="1.8"/><path d="M2 19h20"/>`,
+	"screen":  `<rect x="3" y="4.5" width="18" height="12" rx="2"/><path d="M9 20h6M12 16.5V20"/>`,
+	"cloud":   `<path d="M7 18.5a4.3 4.3 0 0 1-.4-8.58 5.6 5.6 0 0 1 10.7-1.05A4.85 4.85 0 0 1 17 18.5z"/>`,
+	"ticket":  `<path d="M3 8.5a2 2 0 0 1 2-2h14a2 2 0 0 1 2 2 2.2 2.2 0 0 0 0 4.6v2.4a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2v-2.4a2.2 2.2 0 0 0 0-4.6zM14 7v2M14 11v2M14 15v2"/>`,
+	"right":   `<path d="m9.5 6 6 6-6 6"/>`,
+	"left":    `<path d="m14.5 6-6 6 6 6"/>`,
+	"plus":    `<path d="M12 5v14M5 12h14"/>`,
+	"check":   `<path d="m5 12.8 4.4 4.4L19 7.4"/>`,
+	"copy":    `<rect x="8.5" y="8.5" width="11.5" height="11.5" rx="2"/><path d="M15.5 8.5V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v7.5a2 2 0 0 0 2 2h2.5"/>`,
+	"info":    `<circle cx="12" cy="12" r="8.75"/><path d="M12 11v5.2M12 7.8v.01"/>`,
+	"warn":    `<path d="M12 4 2.8 19.5h18.4zM12 10v4.5M12 17v.01"/>`,
+	"half":    `<circle cx="12" cy="12" r="8.25"/><path d="M12 3.75v16.5M12 7l5.6-1M12 12h8M12 17l5.6 1"/>`,
+	"again":   `<path d="M19.5 12a7.5 7.5 0 1 1-2.3-5.4M19.5 3.5v4h-4"/>`,
+	"person":  `<circle cx="12" cy="8" r="4"/><path d="M4.5 20.5c.8-4 3.8-6 7.5-6s6.7 2 7.5 6"/>`,
+	"mail":    `<rect x="3" y="5.5" width="18" height="13" rx="2"/><path d="m3.5 7.5 8.5 6 8.5-6"/>`,
+}
+
+// directed icons point somewhere and are mirrored in right-to-left pages.
+var directed = map[string]bool{"right": true, "left": true}
+
+// icon draws one by name. An unknown name draws a key: a room may name an
+// icon that this page has not got, and a page without a picture still works.
+func icon(name string) template.HTML {
+	body, ok := icons[name]
+	if !ok {
+		body = icons["key"]
+	}
+	class := "ic"
+	if directed[name] {
+		class = "ic turn"
+	}
+	return `<svg class="` + template.HTML(class) + `" viewBox="0 0 24 24" aria-hidden="true" focusable="false">` + body + `</svg>`
+}

@@ -1,0 +1,206 @@
+package portal
+
+import (
+	"html/template"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+)
+
+// loss is one line of "If you lost one tomorrow".
+type loss struct {
+	Text template.HTML
+	Bad  bool // it would need the help desk
+}
+
+// mostLosses keeps the panel short for somebody with many keys.
+const mostLosses = 4
+
+// usable are the credentials that let somebody in today, and again tomorrow: a
+// pass is no way in of its own.
+func usable(creds []method.Credential) []method.Credential {
+	var out []method.Credential
+	for _, c := range creds {
+		if !c.Bootstrap && !c.Disabled && !c.Orphaned {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// losses says what each loss would mean, by what is really there.
+func losses(pg *page, works []method.Credential) []loss {
+	if len(works) == 0 {
+		return []loss{{pg.T("lose.none"), true}}
+	}
+	var out []loss
+	for n, c := range works[:min(len(works), mostLosses)] {
+		out = append(out, lossOf(pg, c, without(works, n)))
+	}
+	switch len(works) {
+	case 1:
+	case 2:
+		out = append(out, loss{pg.T("lose.both"), true})
+	default:
+		out = append(out, loss{pg.T("lose.all", "n", len(works)), true})
+	}
+	return out
+}
+
+// lossOf is the loss of what keeps c, when rest is what remains. Whatever the
+// same device keeps goes with it; what is synced comes back from its provider.
+func lossOf(pg *page, c method.Credential, rest []method.Credential) loss {
+	name := credentialName(pg, c)
+	if c.Facts.Device != "" {
+		var kept []method.Credential
+		for _, r := range rest {
+			if r.Facts.Device != c.Facts.Device {
+				kept = append(kept, r)
+			}
+		}
+		rest = kept
+	}
+	switch {
+	case len(rest) == 1:
+		return loss{pg.T("lose.one", "name", name, "rest", credentialName(pg, rest[0])), false}
+	case len(rest) > 1:
+		return loss{pg.T("lose.many", "name", name, "rest", nameList(pg, rest)), false}
+	case c.Facts.Synced:
+		return loss{pg.T("lose.synced", "name", name), false}
+	}
+	return loss{pg.T("lose.only", "name", name), true}
+}
+
+func without(list []method.Credential, n int) []method.Credential {
+	out := append([]method.Credential{}, list[:n]...)
+	return append(out, list[n+1:]...)
+}
+
+// nameList is "a and b", "a, b and c", "a, b and 3 others".
+func nameList(pg *page, creds []method.Credential) template.HTML {
+	var names []template.HTML
+	for n, c := range creds {
+		if n == 2 && len(creds) > 3 {
+			names = append(names, pg.N("lose.more", len(creds)-2))
+			return pg.T("and.more", "a", pg.T("list.comma", "a", names[0], "b", names[1]), "b", names[2])
+		}
+		names = append(names, template.HTML(template.HTMLEscapeString(credentialName(pg, c))))
+	}
+	out := names[0]
+	for n, name := range names[1:] {
+		key := "list.comma"
+		if n == len(names)-2 {
+			key = "and"
+		}
+		out = joined(pg, key, out, name)
+	}
+	return out
+}
+
+func joined(pg *page, key string, a, b template.HTML) template.HTML {
+	if key == "and" {
+		return pg.T("and", "a", a, "b", b)
+	}
+	return pg.T("list.comma", "a", a, "b", b)
+}
+
+// credentialName is what its owner calls it, or what it is.
+func credentialName(pg *page, c method.Credential) string {
+	switch {
+	case c.Name != "":
+		return c.Name
+	case c.Method == accessPass:
+		return plain(pg.T("kind.accessPass"))
+	case c.Model != "":
+		return c.Model
+	}
+	return plain(pg.T("methods.unnamed"))
+}
+
+// methodRow is one credential on the account page.
+type methodRow struct {
+	ID         idp.CredentialID
+	Method     idp.MethodID
+	Name, Icon string
+	Kind, Meta template.HTML
+	State      template.HTML
+	Mine       bool // its owner may rename and remove it
+	Ask        *askView
+}
+
+// askView is the question before a credential is renamed or removed.
+type askView struct {
+	Session idp.SessionID
+	Flow    string
+	Cred    struct {
+		ID     idp.CredentialID
+		Method idp.MethodID
+		Name   string
+	}
+	BadName template.HTML
+	Last    bool
+	Left    template.HTML
+}
+
+func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.SessionID) methodRow {
+	row := methodRow{ID: c.ID, Method: c.Method, Name: credentialName(pg, c), Icon: "key", Kind: pg.T("kind.passkey"), Mine: !c.Bootstrap}
+	switch {
+	case c.Method == accessPass:
+		row.Icon, row.Kind = "ticket", pg.T("kind.accessPass")
+	case c.Facts.Synced:
+		row.Icon, row.Kind = "cloud", pg.T("kind.synced")
+	case c.Facts.Attested:
+		row.Icon = "usb"
+	}
+	var meta []template.HTML
+	if c.Model != "" && c.Model != row.Name {
+		meta = append(meta, template.HTML(template.HTMLEscapeString(c.Model)))
+	}
+	meta = append(meta, pg.T("meta.added", "when", when(c.Created, "")))
+	if c.LastUsed.IsZero() {
+		meta = append(meta, pg.T("meta.never"))
+	} else {
+		meta = append(meta, pg.T("meta.used", "when", when(c.LastUsed, "")))
+	}
+	row.Meta = dots(pg, meta)
+	switch {
+	case c.Disabled:
+		row.State = pg.T("state.disabled")
+	case c.Orphaned:
+		row.State = pg.T("state.orphaned")
+	}
+	row.Ask = askOf(pg, c, works, s)
+	return row
+}
+
+// askOf says what is left after c is gone.
+func askOf(pg *page, c method.Credential, works []method.Credential, s idp.SessionID) *askView {
+	a := &askView{Session: s}
+	a.Cred.ID, a.Cred.Method, a.Cred.Name = c.ID, c.Method, credentialName(pg, c)
+	var rest []method.Credential
+	counts := false
+	for _, o := range works {
+		if o.ID == c.ID && o.Method == c.Method {
+			counts = true
+			continue
+		}
+		rest = append(rest, o)
+	}
+	a.Last = counts && len(rest) == 0
+	if len(rest) > 0 {
+		a.Left = pg.T("remove.left", "rest", nameList(pg, rest))
+	}
+	return a
+}
+
+// dots sets facts in a row.
+func dots(pg *page, list []template.HTML) template.HTML {
+	if len(list) == 0 {
+		return ""
+	}
+	out := list[0]
+	for _, next := range list[1:] {
+		out = pg.T("meta.join", "a", out, "b", next)
+	}
+	return out
+}

@@ -1,0 +1,132 @@
+// The sign-in page: passkeys by autofill, by the button, and for the user
+// name that was typed. What comes back is posted as an ordinary form, so that
+// the browser itself follows where the server sends it.
+
+import { able, get, post, quietAble, signal, stop } from "./webauthn.js";
+import { alarm, busy, calm, say, words } from "./page.js";
+
+const form = document.getElementById("signin");
+const name = form.elements.namedItem("username");
+const pass = form.elements.namedItem("access_pass");
+const other = form.querySelector("details.other");
+const METHOD = "passkey";
+
+const begin = (username) => post(form.dataset.begin, { handle: form.elements.namedItem("handle").value, method: METHOD, username });
+
+function put(field, value) {
+  const input = document.createElement("input");
+  input.type = "hidden";
+  input.name = field;
+  input.value = value;
+  form.append(input);
+}
+
+function send(ceremony, payload) {
+  put("method", METHOD);
+  put("ceremony", ceremony);
+  put("payload", JSON.stringify(payload));
+  if (pass) pass.disabled = true;
+  HTMLFormElement.prototype.submit.call(form);
+}
+
+// quietly waits behind the user name field until somebody picks a passkey
+// there. Its challenge is renewed before it is over.
+let quietRound = 0;
+
+async function quietly() {
+  if (!name || name.type === "hidden" || !(await quietAble())) return;
+  const round = ++quietRound;
+  let begun;
+  try {
+    begun = await begin("");
+  } catch {
+    return; // the button will say what is wrong
+  }
+  if (round !== quietRound) return;
+  const left = new Date(begun.expires).getTime() - Date.now() - 30000;
+  const renew = setTimeout(() => round === quietRound && quietly(), Math.max(left, 30000));
+  try {
+    send(begun.ceremony, await get(begun.show, { quiet: true }));
+  } catch (err) {
+    if (err.name === "NotAllowedError" && round === quietRound) cancelled();
+  } finally {
+    clearTimeout(renew);
+  }
+}
+
+function cancelled() {
+  say(words("say-cancelled"));
+  if (other) other.open = true;
+}
+
+function failed(err) {
+  if (err.name === "AbortError") return;
+  if (err.told) return alarm(err.told.message, err.told);
+  if (err.name === "SecurityError") return alarm(words("say-misfit"));
+  if (err instanceof TypeError || err instanceof SyntaxError) return alarm(words("say-offline"));
+  cancelled(); // NotAllowedError, and whatever a browser invents: nothing was sent
+}
+
+let asking = false;
+
+async function ask(button, hints) {
+  if (asking) return;
+  asking = true;
+  quietRound++;
+  stop();
+  calm();
+  const back = button.classList.contains("btn") ? busy(button, words("say-checking")) : () => {};
+  say(words("say-prompt"));
+  const slow = setTimeout(() => say(words("say-slow")), 8000);
+  try {
+    const begun = await begin(name ? name.value.trim() : "");
+    const answer = await get(begun.show, { hints });
+    send(begun.ceremony, answer);
+    return;
+  } catch (err) {
+    say("");
+    failed(err);
+  } finally {
+    clearTimeout(slow);
+  }
+  asking = false;
+  back();
+  quietly();
+}
+
+form.addEventListener("submit", (event) => {
+  const button = event.submitter;
+  const way = button && button.name;
+  // A pass that was typed is what is meant, whichever button Enter took.
+  if (pass && pass.value.trim() !== "" && way !== "forget") {
+    stop();
+    if (!(button && button.value === "accessPass")) {
+      event.preventDefault();
+      put("method", "accessPass");
+      HTMLFormElement.prototype.submit.call(form);
+    }
+    return;
+  }
+  if (way === "method" && button.value === "accessPass") {
+    event.preventDefault();
+    pass.focus();
+    return;
+  }
+  if (way === "forget" || (way === "method" && button.value !== METHOD)) return;
+  if (!able()) return;
+  event.preventDefault();
+  const main = form.querySelector(`.ways [value="${METHOD}"]`) || button;
+  ask(way === "method" ? button : main, button && button.dataset.hint ? [button.dataset.hint] : undefined);
+});
+
+if (!able()) {
+  document.getElementById("unsupported").hidden = false;
+  for (const b of form.querySelectorAll(`[value="${METHOD}"]`)) b.hidden = true;
+  if (other) other.open = true;
+} else if (form.querySelector(`[value="${METHOD}"]`)) {
+  if (form.dataset.unknown) signal("signalUnknownCredential", { rpId: form.dataset.rp, credentialId: form.dataset.unknown });
+  quietly();
+}
+
+// A page that comes back from the browser's own cache has spent its ceremony.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
