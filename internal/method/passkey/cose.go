@@ -52,6 +52,11 @@ func keyAlg(cose []byte) (int, error) {
 // parseKey reads a COSE key (RFC 9052, §7; WebAuthn Level 3, §5.8.5): type,
 // curve and algorithm must agree and a point must lie on its curve.
 func parseKey(cose []byte) (publicKey, error) {
+	// Nearly every key at nearly every sign-in: the one canonical form of an
+	// ES256 key, read without a CBOR decoder.
+	if x, y, ok := es256Canonical(cose); ok {
+		return es256Key(x, y)
+	}
 	parsed, err := webauthncose.ParsePublicKey(cose)
 	if err != nil {
 		return publicKey{}, fmt.Errorf("cose key: %w", err)
@@ -63,7 +68,7 @@ func parseKey(cose []byte) (publicKey, error) {
 		}
 	case webauthncose.EC2PublicKeyData:
 		if k.Algorithm == algES256 {
-			return es256Key(k)
+			return es256Key(k.XCoord, k.YCoord)
 		}
 	case webauthncose.RSAPublicKeyData:
 		if k.Algorithm == algRS256 {
@@ -73,8 +78,22 @@ func parseKey(cose []byte) (publicKey, error) {
 	return publicKey{}, fmt.Errorf("cose key: type %T does not go with an algorithm offered", parsed)
 }
 
-func es256Key(k webauthncose.EC2PublicKeyData) (publicKey, error) {
-	point := slices.Concat([]byte{4}, k.XCoord, k.YCoord)
+// es256Canonical takes {1: 2, 3: -7, -1: 1, -2: x, -3: y} apart.
+func es256Canonical(cose []byte) (x, y []byte, ok bool) {
+	const (
+		start  = "\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20"
+		middle = "\x22\x58\x20"
+		atX    = len(start)
+		atY    = atX + 32 + len(middle)
+	)
+	if len(cose) != atY+32 || string(cose[:atX]) != start || string(cose[atX+32:atY]) != middle {
+		return nil, nil, false
+	}
+	return cose[atX : atX+32], cose[atY:], true
+}
+
+func es256Key(x, y []byte) (publicKey, error) {
+	point := slices.Concat([]byte{4}, x, y)
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {
 		return publicKey{}, fmt.Errorf("cose key: %w", err)

@@ -1,12 +1,10 @@
 package passkey
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
@@ -64,12 +62,8 @@ type wire struct {
 func parseWire(raw []byte) (wire, answer, error) {
 	var w wire
 	var a answer
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if err := d.Decode(&w); err != nil {
+	if err := json.Unmarshal(raw, &w); err != nil {
 		return w, a, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return w, a, errors.New("bytes after the object")
 	}
 	if w.Type != "public-key" || w.Response == nil {
 		return w, a, fmt.Errorf("type %.40q", w.Type)

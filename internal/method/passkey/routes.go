@@ -44,7 +44,7 @@ func document(v any) http.Handler {
 // script speaks to the browser; doc.go has the shapes.
 func (m *Room) View() method.View {
 	return method.View{
-		Action: "signin-passkey", Icon: "passkey",
+		Action: "signin-passkey", Icon: "key",
 		Label: "method.passkey", Note: "method.passkey.note", Primary: true,
 	}
 }

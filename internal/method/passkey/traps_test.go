@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
@@ -313,3 +315,39 @@ func TestKeys(t *testing.T) {
 		})
 	}
 }
+
+// TestCanonicalKey: the short way to read an ES256 key and the library agree.
+func TestCanonicalKey(t *testing.T) {
+	for _, s := range seedsOf(t) {
+		if s.row.alg != algES256 {
+			continue
+		}
+		short, err := parseKey(s.row.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := webauthncose.ParsePublicKey(s.row.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := parsed.(webauthncose.EC2PublicKeyData)
+		long, err := k.ToECDSA()
+		if err != nil || !long.Equal(short.key) {
+			t.Errorf("%x: %v", s.row.key, err)
+		}
+		if _, _, ok := es256Canonical(s.row.key); !ok {
+			t.Errorf("%x took the long way", s.row.key)
+		}
+		for i := range s.row.key[:10] {
+			if _, _, ok := es256Canonical(append([]byte{}, replaceAt(s.row.key, i)...)); ok {
+				t.Errorf("byte %d does not matter", i)
+			}
+		}
+		bad := replaceAt(s.row.key, len(s.row.key)-1)
+		if _, err := parseKey(bad); err == nil {
+			t.Error("a point that is not on the curve")
+		}
+	}
+}
+
+func replaceAt(b []byte, i int) []byte { b = slices.Clone(b); b[i] ^= 1; return b }
