@@ -41,6 +41,7 @@ func (t *tally) beyond() int { return max(t.seen-anonymousLimit, 0) }
 // write two counted rows.
 type crowd struct {
 	mu      sync.Mutex
+	size    int
 	sources map[source]*tally
 }
 
@@ -83,7 +84,7 @@ func (c *crowd) note(key source, minute int64) (t, old *tally, what task) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t = c.sources[key]
-	if t == nil && len(c.sources) >= maxSources {
+	if t == nil && len(c.sources) >= c.size {
 		// Too many sources to tell apart: they share a tally, so that a
 		// botnet cannot write twenty rows for each of its members.
 		key.ip = ""

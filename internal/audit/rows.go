@@ -25,7 +25,7 @@ type Log struct {
 
 // New makes a log.
 func New(now func() time.Time) *Log {
-	return &Log{now: now, crowd: crowd{sources: make(map[source]*tally)}}
+	return &Log{now: now, crowd: crowd{size: maxSources, sources: make(map[source]*tally)}}
 }
 
 // Write appends e to the record of its tenant, in the transaction of what it
