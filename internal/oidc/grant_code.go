@@ -49,11 +49,15 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 	if _, err := s.cfg.Keys.Sealing(ctx, x.tenant.ID, "refresh"); err != nil {
 		return tokenReply{}, err
 	}
-	made, err := s.burnCode(ctx, x, sealed, subject, verdict)
+	granted, err := s.burnCode(ctx, x, sealed, subject, verdict)
 	if err != nil {
 		return tokenReply{}, err
 	}
-	return s.reply(ctx, made.Subject, made.Refresh)
+	refresh, err := s.cfg.Tokens.FirstRefresh(ctx, granted.Tenant, granted.Family)
+	if err != nil {
+		return tokenReply{}, err
+	}
+	return s.reply(ctx, granted, refresh)
 }
 
 func unreadableCode(err error) error {
@@ -115,18 +119,12 @@ func (s *Server) livingUser(ctx context.Context, t idp.TenantID, id idp.UserID) 
 	return user, nil
 }
 
-// redeemed is what a code was turned into.
-type redeemed struct {
-	token.Subject
-	Refresh string
-}
-
 // burnCode is the one transaction.
-func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, subject token.Subject, verdict error) (redeemed, error) {
-	var out redeemed
+func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, subject token.Subject, verdict error) (token.Subject, error) {
+	var out token.Subject
 	var answer error
 	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		out, answer = redeemed{Subject: subject}, verdict
+		out, answer = subject, verdict
 		event := audit.Event{
 			Tenant: x.tenant.ID, Category: "token", Activity: "token.code", Outcome: "success",
 			Actor: "client:" + string(x.client.ID), Client: x.client.ID, User: subject.User.ID, UserName: subject.User.Name,
@@ -161,18 +159,17 @@ func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, 
 
 // openGrant opens the family of tokens, if the session that the code stands on
 // still stands. answer says why not.
-func (s *Server) openGrant(ctx context.Context, tx *sqldb.Tx, sub token.Subject, codeID []byte) (out redeemed, answer, err error) {
+func (s *Server) openGrant(ctx context.Context, tx *sqldb.Tx, sub token.Subject, codeID []byte) (_ token.Subject, answer, err error) {
 	alive, err := s.cfg.Sessions.Alive(ctx, tx, sub.Tenant, sub.Session)
 	if err != nil {
-		return out, nil, err
+		return sub, nil, err
 	}
 	if !alive {
-		return out, fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
+		return sub, fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
 			"The session has ended. Sign in again.", "session %s", sub.Session), nil
 	}
-	sub.Family, out.Refresh, err = s.cfg.Tokens.OpenFamily(ctx, tx, sub, codeID)
-	out.Subject = sub
-	return out, nil, err
+	sub.Family, err = s.cfg.Tokens.OpenFamily(ctx, tx, sub, codeID)
+	return sub, nil, err
 }
 
 func spentCode(err error) error {

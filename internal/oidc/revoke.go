@@ -28,8 +28,12 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) (err error) {
 
 // endToken revokes and records it, in one transaction.
 func (s *Server) endToken(ctx context.Context, x exchange) error {
+	presented, err := s.cfg.Tokens.Present(ctx, x.params.get("token"), x.client)
+	if err != nil {
+		return err
+	}
 	return s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		ended, err := s.cfg.Tokens.Revoke(ctx, tx, x.params.get("token"), x.client)
+		ended, err := presented.End(ctx, tx)
 		if err != nil || !ended {
 			return err
 		}

@@ -48,18 +48,18 @@ type family struct {
 	revoked    bool
 }
 
-// OpenFamily writes the grant of a redeemed code and gives its first refresh
-// token and its id, in the transaction that burns the code.
-func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, codeID []byte) (idp.FamilyID, string, error) {
+// OpenFamily writes the grant of a redeemed code, in the transaction that burns
+// the code. FirstRefresh gives its refresh token, after the commit.
+func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, codeID []byte) (idp.FamilyID, error) {
 	now := s.cfg.Now()
 	id := idp.FamilyID(secret.NewUUID7(now))
 	info, err := json.Marshal(sub.Info)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	amr, err := json.Marshal(sub.AMR)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	_, err = tx.Exec(ctx, `
 		insert into refresh_family (id, tenant_id, user_id, session_id, client_id, code_id, scopes, audience, info,
@@ -68,10 +68,15 @@ func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, cod
 		id, sub.Tenant, sub.User.ID, sub.Session, sub.Client.ID, codeID, strings.Join(sub.Scopes, " "), sub.Audience, string(info),
 		sub.ACR, string(amr), sub.AuthTime.UnixMilli(), sub.Nonce, now.UnixMilli(), now.UnixMilli(), now.Add(FamilyLives).UnixMilli())
 	if err != nil {
-		return "", "", fmt.Errorf("open family: %w", err)
+		return "", fmt.Errorf("open family: %w", err)
 	}
-	refresh, err := s.refreshToken(ctx, sub.Tenant, id, 1)
-	return id, refresh, err
+	return id, nil
+}
+
+// FirstRefresh is the refresh token of a family that was just opened. It may
+// have to make the tenant's key, so it must not be called in a transaction.
+func (s *Service) FirstRefresh(ctx context.Context, t idp.TenantID, id idp.FamilyID) (string, error) {
+	return s.refreshToken(ctx, t, id, 1)
 }
 
 // refreshToken derives the token of a generation: nothing that is stored would
@@ -272,32 +277,51 @@ func (s *Service) RevokeClient(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return err
 }
 
-// Revoke ends what a client presents at the revocation endpoint (RFC 7009): a
-// refresh token with its whole family, an access token alone. What is not the
-// client's own, or no token at all, is passed over in silence (Section 2.2).
-// It says whether something ended.
-func (s *Service) Revoke(ctx context.Context, tx *sqldb.Tx, presented string, c client.Client) (bool, error) {
+// Presented is a token that a client asks to end: read and verified, so that
+// End needs nothing but its transaction. The zero Presented ends nothing.
+type Presented struct {
+	svc    *Service
+	client client.Client
+	family idp.FamilyID
+	access Claims
+}
+
+// Present reads what a client sends to the revocation endpoint (RFC 7009). What
+// is not the client's own, or no token at all, gives a Presented that ends
+// nothing: the endpoint passes over it in silence (Section 2.2).
+func (s *Service) Present(ctx context.Context, presented string, c client.Client) (Presented, error) {
+	p := Presented{svc: s, client: c}
+	var err error
 	if strings.Count(presented, ".") == 2 {
-		claims, err := s.VerifyAccess(ctx, c.Tenant, presented)
-		if isOurs(err) {
-			return false, err
+		if p.access, err = s.VerifyAccess(ctx, c.Tenant, presented); err == nil && p.access.Client != c.ID {
+			p.access = Claims{}
 		}
-		if err != nil || claims.Client != c.ID {
-			return false, nil
-		}
-		return true, s.RevokeAccess(ctx, tx, claims)
+	} else {
+		p.family, _, err = s.readRefresh(ctx, c.Tenant, presented)
 	}
-	id, _, err := s.readRefresh(ctx, c.Tenant, presented)
 	if isOurs(err) {
-		return false, err
+		return Presented{}, err
 	}
 	if err != nil {
-		return false, nil
+		return Presented{}, nil
 	}
-	n, err := tx.Exec(ctx, `
-		update refresh_family set revoked_at = $4
-		where tenant_id = $1 and id = $2 and client_id = $3 and revoked_at = 0`, c.Tenant, id, c.ID, s.cfg.Now().UnixMilli())
-	return n > 0, err
+	return p, nil
+}
+
+// End revokes a refresh token with its whole family, an access token alone. It
+// says whether something ended.
+func (p Presented) End(ctx context.Context, tx *sqldb.Tx) (bool, error) {
+	switch {
+	case p.access.ID != "":
+		return true, p.svc.RevokeAccess(ctx, tx, p.access)
+	case p.family != "":
+		n, err := tx.Exec(ctx, `
+			update refresh_family set revoked_at = $4
+			where tenant_id = $1 and id = $2 and client_id = $3 and revoked_at = 0`,
+			p.client.Tenant, p.family, p.client.ID, p.svc.cfg.Now().UnixMilli())
+		return n > 0, err
+	}
+	return false, nil
 }
 
 // isOurs says whether an error is our fault rather than the token's.
