@@ -22,7 +22,7 @@ const (
 	maxJTI         = 256
 )
 
-var assertionAlgs = []string{"ES256", "ES384", "RS256", "PS256", "EdDSA"}
+var assertionAlgs = []string{"ES256", "RS256", "PS256"} // what the client registry admits
 
 // assertion are the claims of a client assertion (RFC 7523, Section 3; OpenID
 // Connect Core 1.0, Section 9).

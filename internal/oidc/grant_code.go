@@ -44,9 +44,9 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 	if ours(verdict) {
 		return tokenReply{}, verdict // the code stays good
 	}
-	// The key behind refresh tokens is made on first use, by a write of its own:
-	// it must not be asked for first inside a transaction.
-	if _, err := s.cfg.Keys.Sealing(ctx, x.tenant.ID, "refresh"); err != nil {
+	// The transaction asks whether the session lives, by the tenant's limits:
+	// they are read before, so that it holds no second connection for them.
+	if _, err := s.cfg.Policies.Get(ctx, x.tenant.ID); err != nil {
 		return tokenReply{}, err
 	}
 	granted, err := s.burnCode(ctx, x, sealed, subject, verdict)

@@ -1,0 +1,685 @@
+package oidc_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	jose "github.com/go-jose/go-jose/v4"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+)
+
+// code signs ada in and gives a fresh code of the app.
+func (a app) code(d *door, pairs ...string) string {
+	d.t.Helper()
+	heard := d.browser().signIn(a.ask(pairs...), d.ada)
+	if heard.Get("code") == "" {
+		d.t.Fatalf("no code: %v", heard)
+	}
+	return heard.Get("code")
+}
+
+func set(v url.Values, pairs ...string) url.Values {
+	for n := 0; n < len(pairs); n += 2 {
+		if pairs[n+1] == "" {
+			v.Del(pairs[n])
+		} else {
+			v.Set(pairs[n], pairs[n+1])
+		}
+	}
+	return v
+}
+
+func TestRedeem(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	status, out := a.token(d, a.redeem(a.code(d)))
+	if status != http.StatusOK || out["token_type"] != "Bearer" || out["expires_in"] != float64(3600) ||
+		out["scope"] != "openid profile email offline_access" || str(out, "refresh_token") == "" {
+		t.Fatalf("reply is %d %v", status, out)
+	}
+	id := payload(t, str(out, "id_token"))
+	for name, want := range map[string]any{
+		"iss": d.issuer(), "aud": string(a.ID), "sub": string(d.ada.ID), "nonce": "the nonce", "acr": "phr",
+		"name": "Ada", "preferred_username": "ada@nordhafen.example", "email": "ada@nordhafen.example", "tid": string(d.tenant.ID),
+	} {
+		if id[name] != want {
+			t.Errorf("ID token: %s is %v, want %v", name, id[name], want)
+		}
+	}
+	for _, name := range []string{"exp", "iat", "auth_time", "at_hash", "sid", "amr"} {
+		if id[name] == nil {
+			t.Errorf("ID token lacks %s", name)
+		}
+	}
+	access := payload(t, str(out, "access_token"))
+	if access["aud"] != d.issuer() || access["client_id"] != string(a.ID) {
+		t.Errorf("access token: %v", access)
+	}
+	// Without openid there is no ID token, without offline_access no refresh
+	// token.
+	_, out = a.token(d, a.redeem(a.code(d, "scope", "notes.read")))
+	if out["id_token"] != nil || out["refresh_token"] != nil || payload(t, str(out, "access_token"))["aud"] != string(a.ID) {
+		t.Errorf("scope notes.read: %v", out)
+	}
+}
+
+func TestSec_OAU03_CodeIsBound(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	thief := d.newApp(func(c *client.Client) { c.Name = "Thief" })
+	wrong := strings.Repeat("x", 43)
+	for _, c := range []struct {
+		name string
+		by   app
+		edit []string
+		word string
+		code int
+	}{
+		{"other client", thief, nil, "invalid_grant", 70000},
+		{"other redirect", a, []string{"redirect_uri", "https://wiki.example/cb2"}, "invalid_grant", 70000},
+		{"redirect missing", a, []string{"redirect_uri", ""}, "invalid_grant", 70000},
+		{"verifier missing", a, []string{"code_verifier", ""}, "invalid_grant", 501481},
+		{"other verifier", a, []string{"code_verifier", wrong}, "invalid_grant", 501481},
+		{"other resource", a, []string{"resource", "api://drawings"}, "invalid_target", 500011},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code := a.code(d)
+			status, out := c.by.token(d, set(a.redeem(code), c.edit...))
+			wantError(t, status, out, http.StatusBadRequest, c.word, c.code)
+			// The wrong try has used the code up.
+			status, out = a.token(d, a.redeem(code))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 54005)
+		})
+	}
+	for name, code := range map[string]string{"garbage": "x", "empty": "", "huge": strings.Repeat("x", 20<<10)} {
+		status, out := a.token(d, a.redeem(code))
+		if status != http.StatusBadRequest {
+			t.Errorf("%s: %d %v", name, status, out)
+		}
+	}
+}
+
+func TestSec_OAU03_CodeIsShortLived(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	code := a.code(d)
+	d.advance(61 * time.Second)
+	status, out := a.token(d, a.redeem(code))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 70008)
+}
+
+// A second use revokes what the first one made.
+func TestSec_OAU03_CodeTwiceRevokes(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	code := a.code(d)
+	_, first := a.token(d, a.redeem(code))
+	if got := d.userinfo(str(first, "access_token")); got.StatusCode != http.StatusOK {
+		t.Fatalf("userinfo: %d %s", got.StatusCode, got.body)
+	}
+	status, out := a.token(d, a.redeem(code))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 54005)
+	status, out = a.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {str(first, "refresh_token")}})
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50173)
+	if got := d.userinfo(str(first, "access_token")); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("userinfo after the replay: %d", got.StatusCode)
+	}
+	events, err := d.audit.List(t.Context(), d.db, d.tenant.ID, audit.Filter{Category: audit.Token, Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, e := range events {
+		found[e.Activity+" "+e.Outcome] = true
+	}
+	if !found["token.code success"] || !found["token.code_replay failure"] {
+		t.Errorf("events are %v", found)
+	}
+}
+
+// Of many parallel redemptions one wins, and since the others prove that the
+// code is in two hands, what it won is revoked (T42).
+func TestSec_OAU03_ParallelRedeem(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		d := newDoorOn(t, db)
+		a := d.newApp(nil)
+		code := a.code(d)
+		const callers = 20
+		type result struct {
+			status int
+			out    map[string]any
+		}
+		results := make([]result, callers)
+		start := make(chan struct{})
+		var wg sync.WaitGroup
+		for n := range callers {
+			wg.Go(func() {
+				<-start
+				results[n].status, results[n].out = a.token(d, a.redeem(code))
+			})
+		}
+		close(start)
+		wg.Wait()
+		var won map[string]any
+		for _, r := range results {
+			switch {
+			case r.status == http.StatusOK && won != nil:
+				t.Fatal("two winners")
+			case r.status == http.StatusOK:
+				won = r.out
+			case r.status != http.StatusBadRequest || r.out["error"] != "invalid_grant":
+				t.Errorf("loser gets %d %v", r.status, r.out)
+			}
+		}
+		if won == nil {
+			t.Fatal("no winner")
+		}
+		status, out := a.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {str(won, "refresh_token")}})
+		wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50173)
+		if got := d.userinfo(str(won, "access_token")); got.StatusCode != http.StatusUnauthorized {
+			t.Errorf("userinfo with the winner's token: %d", got.StatusCode)
+		}
+	})
+}
+
+func TestCodeDiesWithSessionAndUser(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	b := d.browser()
+	heard := b.signIn(a.ask(), d.ada)
+	b.post(b.at("/oauth2/v2.0/logout"), url.Values{})
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := d.sessions.EndAll(ctx, tx, d.tenant.ID, d.ada.ID, "")
+		return err
+	})
+	status, out := a.token(d, a.redeem(heard.Get("code")))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50133)
+
+	code := a.code(d)
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.directory.SetEnabled(ctx, tx, d.tenant.ID, d.ada.ID, false)
+	})
+	status, out = a.token(d, a.redeem(code))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50057)
+}
+
+func TestSec_OAU08_Refresh(t *testing.T) {
+	d := newDoor(t)
+	a, other := d.newApp(nil), d.newApp(func(c *client.Client) { c.Name = "Other" })
+	refresh := func(a app, token string, pairs ...string) (int, map[string]any) {
+		t.Helper()
+		return a.token(d, set(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, pairs...))
+	}
+	first := a.tokens(d, "openid profile offline_access")
+	status, second := refresh(a, str(first, "refresh_token"))
+	if status != http.StatusOK || str(second, "refresh_token") == str(first, "refresh_token") || str(second, "id_token") == "" {
+		t.Fatalf("refresh: %d %v", status, second)
+	}
+	before, after := payload(t, str(first, "id_token")), payload(t, str(second, "id_token"))
+	for _, name := range []string{"iss", "sub", "aud", "auth_time", "acr", "sid"} {
+		if before[name] != after[name] {
+			t.Errorf("%s was %v, is %v", name, before[name], after[name])
+		}
+	}
+	if status, out := refresh(other, str(second, "refresh_token")); status != http.StatusBadRequest || out["error"] != "invalid_grant" {
+		t.Errorf("another client: %d %v", status, out)
+	}
+	// Scope and audience only shrink.
+	status, out := refresh(a, str(second, "refresh_token"), "scope", "openid profile email")
+	wantError(t, status, out, http.StatusBadRequest, "invalid_scope", 70011)
+	status, third := refresh(a, str(second, "refresh_token"), "scope", "profile")
+	if status != http.StatusOK || third["scope"] != "profile" || third["id_token"] != nil || str(third, "refresh_token") == "" {
+		t.Fatalf("narrowed: %d %v", status, third)
+	}
+	status, out = refresh(a, str(third, "refresh_token"), "resource", "api://drawings")
+	wantError(t, status, out, http.StatusBadRequest, "invalid_target", 500011)
+	// An old one, late: the family ends.
+	d.advance(11 * time.Second)
+	status, out = refresh(a, str(first, "refresh_token"))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50173)
+	status, out = refresh(a, str(third, "refresh_token"))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50173)
+
+	noOffline := d.newApp(func(c *client.Client) { c.Name = "No refresh"; c.Grants = []string{"authorization_code"} })
+	tokens := noOffline.tokens(d, "openid offline_access")
+	status, out = refresh(noOffline, str(tokens, "refresh_token"))
+	if status != http.StatusBadRequest {
+		t.Errorf("client without the grant: %d %v", status, out)
+	}
+	for name, bad := range map[string]string{"garbage": "x", "missing": "", "huge": strings.Repeat("x", 20<<10), "access token": str(first, "access_token")} {
+		if status, out := refresh(a, bad); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %v", name, status, out)
+		}
+	}
+}
+
+func TestClientCredentials(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	public := d.newApp(func(c *client.Client) {
+		c.Name, c.Kind, c.Auth, c.Grants = "Public", "native", "none", []string{"authorization_code"}
+		c.RedirectURIs = []string{"http://127.0.0.1/cb"}
+		c.PostLogoutURIs = nil
+	})
+	grant := url.Values{"grant_type": {"client_credentials"}}
+	status, out := a.token(d, set(grant, "scope", "api://drawings/.default"))
+	if status != http.StatusOK || out["scope"] != "api://drawings/view api://drawings/edit" || out["refresh_token"] != nil || out["id_token"] != nil {
+		t.Fatalf("reply is %d %v", status, out)
+	}
+	c := payload(t, str(out, "access_token"))
+	if c["aud"] != "api://drawings" || c["sub"] != string(a.ID) || c["oid"] != nil {
+		t.Errorf("token says %v", c)
+	}
+	status, out = a.token(d, set(grant, "scope", "openid"))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_scope", 70011)
+	status, out = public.token(d, set(grant, "scope", ""))
+	wantError(t, status, out, http.StatusBadRequest, "unauthorized_client", 70001)
+}
+
+func TestSec_OAU04_GrantTypes(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	for _, g := range []string{"password", "implicit", "srv_challenge", "urn:ietf:params:oauth:grant-type:device_code", "PASSWORD"} {
+		status, out := a.token(d, url.Values{"grant_type": {g}, "username": {d.ada.Name}, "password": {"hunter2"}})
+		wantError(t, status, out, http.StatusBadRequest, "unsupported_grant_type", 70003)
+	}
+	status, out := a.token(d, url.Values{})
+	wantError(t, status, out, http.StatusBadRequest, "invalid_request", 900144)
+	req, err := http.NewRequest("POST", d.at("/oauth2/v2.0/token?grant_type=client_credentials"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, out := d.send(req, url.Values{"client_id": {string(a.ID)}}); status != http.StatusBadRequest {
+		t.Errorf("parameters in the address: %d %v", status, out)
+	}
+	if got := d.browser().get(d.at("/oauth2/v2.0/token?grant_type=client_credentials")); got.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", got.StatusCode)
+	}
+}
+
+func TestErrorBody(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	req, err := http.NewRequest("POST", d.at("/oauth2/token"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Client-Request-Id", "0B5FB7A1-3C4D-4E5F-8A9B-0C1D2E3F4A5B")
+	status, out := d.send(req, url.Values{"grant_type": {"password"}, "client_id": {string(a.ID)}})
+	wantError(t, status, out, http.StatusBadRequest, "unsupported_grant_type", 70003)
+	if out["correlation_id"] != "0b5fb7a1-3c4d-4e5f-8a9b-0c1d2e3f4a5b" || out["correlation_id"] == out["trace_id"] {
+		t.Errorf("ids are %v and %v", out["correlation_id"], out["trace_id"])
+	}
+	if _, err := time.Parse("2006-01-02 15:04:05Z", str(out, "timestamp")); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(str(out, "error_description"), "Trace ID: "+str(out, "trace_id")) {
+		t.Errorf("description is %q", out["error_description"])
+	}
+}
+
+func TestSec_OAU09_ClientAuthentication(t *testing.T) {
+	d := newDoor(t)
+	grants := []string{"client_credentials"}
+	var none, both, basic, post app
+	for auth, into := range map[string]*app{"secret": &both, "client_secret_basic": &basic, "client_secret_post": &post} {
+		*into = d.newApp(func(c *client.Client) { c.Name, c.Auth, c.Grants = auth, auth, grants })
+	}
+	none = d.newApp(func(c *client.Client) {
+		c.Name, c.Auth, c.Grants = "none", "none", []string{"refresh_token", "authorization_code"}
+	})
+	call := func(a app, method, secret string) (int, map[string]any) {
+		t.Helper()
+		req, err := http.NewRequest("POST", d.at("/oauth2/v2.0/token"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := url.Values{"grant_type": {"client_credentials"}}
+		if a.Auth == "none" {
+			v = url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}
+		}
+		switch method {
+		case "basic":
+			req.SetBasicAuth(string(a.ID), secret)
+		case "post":
+			v.Set("client_id", string(a.ID))
+			v.Set("client_secret", secret)
+		case "none":
+			v.Set("client_id", string(a.ID))
+		case "both":
+			req.SetBasicAuth(string(a.ID), secret)
+			v.Set("client_secret", secret)
+		}
+		return d.send(req, v)
+	}
+	for _, c := range []struct {
+		name, method, secret string
+		a                    app
+		status, code         int
+		word                 string
+	}{
+		{"basic", "basic", basic.secret, basic, 200, 0, ""},
+		{"post", "post", post.secret, post, 200, 0, ""},
+		{"either: basic", "basic", both.secret, both, 200, 0, ""},
+		{"either: post", "post", both.secret, both, 200, 0, ""},
+		{"post where basic is registered", "post", basic.secret, basic, 401, 7000215, "invalid_client"},
+		{"basic where post is registered", "basic", post.secret, post, 401, 7000215, "invalid_client"},
+		{"wrong secret", "basic", basic.secret + "x", basic, 401, 7000215, "invalid_client"},
+		{"empty secret", "basic", "", basic, 401, 7000215, "invalid_client"},
+		{"another app's secret", "basic", post.secret, basic, 401, 7000215, "invalid_client"},
+		{"two methods", "both", both.secret, both, 400, 9002313, "invalid_request"},
+		{"nothing", "none", "", basic, 401, 7000218, "invalid_client"},
+		{"public with a secret", "post", "x", none, 401, 700025, "invalid_client"},
+		{"public", "none", "", none, 400, 70008, "invalid_grant"},
+		{"unknown app", "basic", "x", app{Client: client.Client{ID: "33333333-3333-4333-8333-333333333333"}}, 401, 700016, "invalid_client"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, out := call(c.a, c.method, c.secret)
+			if c.word != "" {
+				wantError(t, status, out, c.status, c.word, c.code)
+				return
+			}
+			if status != 200 || str(out, "access_token") == "" {
+				t.Errorf("got %d %v", status, out)
+			}
+		})
+	}
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		c := basic.Client
+		c.Enabled = false
+		_, err := d.clients.Update(ctx, tx, c)
+		return err
+	})
+	status, out := call(basic, "basic", basic.secret)
+	wantError(t, status, out, http.StatusUnauthorized, "invalid_client", 7000112)
+}
+
+// signer makes client assertions.
+type signer struct {
+	alg jose.SignatureAlgorithm
+	key any
+	jwk jose.JSONWebKey
+}
+
+func newSigner(t testing.TB, alg jose.SignatureAlgorithm, kid string) signer {
+	t.Helper()
+	var key crypto.Signer
+	var err error
+	switch alg {
+	case jose.ES256:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case jose.ES384:
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case jose.EdDSA:
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{alg, key, jose.JSONWebKey{Key: key.Public(), KeyID: kid, Algorithm: string(alg), Use: "sig"}}
+}
+
+// keys keeps one key an algorithm: RSA keys take long to make.
+var keys sync.Map
+
+func testKey(t testing.TB, alg string) signer {
+	t.Helper()
+	if k, ok := keys.Load(alg); ok {
+		return k.(signer)
+	}
+	k, _ := keys.LoadOrStore(alg, newSigner(t, jose.SignatureAlgorithm(alg), "k"))
+	return k.(signer)
+}
+
+// set is the JWKS with this key.
+func (s signer) set() []byte {
+	out, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{s.jwk}})
+	if err != nil {
+		panic(err) // a key that we made ourselves
+	}
+	return out
+}
+
+func (s signer) sign(t testing.TB, claims map[string]any, headers map[jose.HeaderKey]any) string {
+	t.Helper()
+	opts := (&jose.SignerOptions{}).WithHeader("kid", s.jwk.KeyID)
+	for k, v := range headers {
+		opts = opts.WithHeader(k, v)
+	}
+	made, err := jose.NewSigner(jose.SigningKey{Algorithm: s.alg, Key: s.key}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := made.Sign(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := m.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestSec_OAU09_PrivateKeyJWT(t *testing.T) {
+	d := newDoor(t)
+	k, other, rs := newSigner(t, jose.ES256, "k1"), newSigner(t, jose.ES256, "k1"), newSigner(t, jose.PS256, "k2")
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.jwk, rs.jwk}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := d.newApp(func(c *client.Client) { c.Auth, c.JWKS = "private_key_jwt", jwks })
+	serial := 0
+	claims := func(pairs ...any) map[string]any {
+		serial++
+		now := d.clock().Unix()
+		c := map[string]any{"iss": string(a.ID), "sub": string(a.ID), "aud": d.issuer(), "jti": fmt.Sprint("j", serial), "iat": now, "exp": now + 120}
+		for n := 0; n < len(pairs); n += 2 {
+			if pairs[n+1] == nil {
+				delete(c, pairs[n].(string))
+			} else {
+				c[pairs[n].(string)] = pairs[n+1]
+			}
+		}
+		return c
+	}
+	call := func(assertion string, pairs ...string) (int, map[string]any) {
+		t.Helper()
+		req, err := http.NewRequest("POST", d.at("/oauth2/v2.0/token"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.send(req, set(url.Values{"grant_type": {"client_credentials"}, "client_id": {string(a.ID)},
+			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}}, pairs...))
+	}
+	now := d.clock().Unix()
+	for name, assertion := range map[string]string{
+		"ES256": k.sign(t, claims(), nil), "PS256": rs.sign(t, claims(), nil), "audience in a list": k.sign(t, claims("aud", []string{d.issuer()}), nil),
+		"typed": k.sign(t, claims(), map[jose.HeaderKey]any{"typ": "client-authentication+jwt"}),
+	} {
+		if status, out := call(assertion); status != http.StatusOK {
+			t.Errorf("%s: %d %v", name, status, out)
+		}
+	}
+	if status, out := call(k.sign(t, claims(), nil), "client_id", ""); status != http.StatusOK {
+		t.Errorf("client_id left to the assertion: %d %v", status, out)
+	}
+	twice := k.sign(t, claims(), nil)
+	call(twice)
+	es := k.sign(t, claims(), nil)
+	parts := strings.Split(es, ".")
+	unsigned := b64url.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + "."
+	for name, assertion := range map[string]string{
+		"used before":           twice,
+		"other key, same kid":   other.sign(t, claims(), nil),
+		"token endpoint as aud": k.sign(t, claims("aud", d.at("/oauth2/v2.0/token")), nil),
+		"another issuer as aud": k.sign(t, claims("aud", "https://id.example/v2.0"), nil),
+		"two audiences":         k.sign(t, claims("aud", []string{d.issuer(), "https://evil.example"}), nil),
+		"no audience":           k.sign(t, claims("aud", nil), nil),
+		"another issuer":        k.sign(t, claims("iss", "x"), nil),
+		"another subject":       k.sign(t, claims("sub", "x"), nil),
+		"no exp":                k.sign(t, claims("exp", nil), nil),
+		"expired":               k.sign(t, claims("exp", now-61), nil),
+		"lives too long":        k.sign(t, claims("exp", now+3600), nil),
+		"exp beyond all clocks": k.sign(t, claims("exp", 1e300), nil),
+		"not yet":               k.sign(t, claims("nbf", now+300), nil),
+		"issued in the future":  k.sign(t, claims("iat", now+300), nil),
+		"no jti":                k.sign(t, claims("jti", nil), nil),
+		"long jti":              k.sign(t, claims("jti", strings.Repeat("j", 300)), nil),
+		"access token type":     k.sign(t, claims(), map[jose.HeaderKey]any{"typ": "at+jwt"}),
+		"embedded key":          k.sign(t, claims(), map[jose.HeaderKey]any{"jku": "https://evil.example/keys"}),
+		"critical header":       k.sign(t, claims(), map[jose.HeaderKey]any{"x5u": "https://evil.example"}),
+		"unsigned":              unsigned,
+		"no signature":          parts[0] + "." + parts[1] + ".",
+		"other payload":         parts[0] + "." + b64url.EncodeToString([]byte(`{"iss":"x"}`)) + "." + parts[2],
+		"psychic signature":     parts[0] + "." + parts[1] + "." + b64url.EncodeToString(make([]byte, 64)),
+		"garbage":               "x.y.z",
+		"huge":                  strings.Repeat("x", 9<<10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, out := call(assertion)
+			wantError(t, status, out, http.StatusUnauthorized, "invalid_client", 700027)
+		})
+	}
+	// Nor does a secret, or nothing, get in for such a client.
+	status, out := call("", "client_assertion_type", "", "client_secret", "x")
+	wantError(t, status, out, http.StatusUnauthorized, "invalid_client", 7000215)
+}
+
+// The same assertion from many connections at once: one gets in.
+func TestSec_OAU09_AssertionOnce(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		d := newDoorOn(t, db)
+		k := newSigner(t, jose.ES256, "k")
+		jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.jwk}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := d.newApp(func(c *client.Client) { c.Auth, c.JWKS = "private_key_jwt", jwks })
+		assertion := k.sign(t, map[string]any{"iss": a.ID, "sub": a.ID, "aud": d.issuer(), "jti": "once", "exp": d.clock().Unix() + 60}, nil)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won := 0
+		for range 16 {
+			wg.Go(func() {
+				status, _ := a.token(d, url.Values{"grant_type": {"client_credentials"}, "client_assertion": {assertion},
+					"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
+				mu.Lock()
+				defer mu.Unlock()
+				if status == http.StatusOK {
+					won++
+				}
+			})
+		}
+		wg.Wait()
+		if won != 1 {
+			t.Errorf("%d got in", won)
+		}
+	})
+}
+
+func TestFailuresAreLimited(t *testing.T) {
+	d := newDoor(t)
+	a, other := d.newApp(nil), d.newApp(func(c *client.Client) { c.Name = "Other" })
+	wrong := app{a.Client, "wrong"}
+	grant := url.Values{"grant_type": {"client_credentials"}}
+	limit := 0
+	for ; limit < 200; limit++ {
+		if status, _ := wrong.token(d, grant); status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	if limit != 60 {
+		t.Errorf("limited after %d failures", limit)
+	}
+	if status, _ := a.token(d, grant); status != http.StatusTooManyRequests {
+		t.Errorf("the right secret from that source: %d", status)
+	}
+	if status, _ := other.token(d, grant); status != http.StatusOK {
+		t.Errorf("another app from that source: %d", status)
+	}
+	d.advance(time.Minute)
+	if status, _ := a.token(d, grant); status != http.StatusOK {
+		t.Errorf("a minute later: %d", status)
+	}
+}
+
+// What merely came late uses up nobody's allowance.
+func TestLateTokensAreNotLimited(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	code := a.code(d)
+	d.advance(2 * time.Minute)
+	for range 100 {
+		if status, out := a.token(d, a.redeem(code)); status != http.StatusBadRequest {
+			t.Fatalf("got %d %v", status, out)
+		}
+	}
+}
+
+func TestSec_OAU13_Pairwise(t *testing.T) {
+	d := newDoor(t)
+	pairwise := func(name, redirect string) app {
+		return d.newApp(func(c *client.Client) {
+			c.Name, c.Subject, c.RedirectURIs, c.PostLogoutURIs = name, "pairwise", []string{redirect}, nil
+		})
+	}
+	one, same, far := pairwise("One", "https://one.example/cb"), pairwise("Same", "https://one.example/cb2"), pairwise("Far", "https://far.example/cb")
+	sub := func(a app) string {
+		t.Helper()
+		out := a.tokens(d, "openid profile")
+		id, access := payload(t, str(out, "id_token")), payload(t, str(out, "access_token"))
+		if id["sub"] != access["sub"] || id["oid"] != nil || access["oid"] != nil || strings.Contains(str(out, "id_token"), string(d.ada.ID)) {
+			t.Errorf("pairwise tokens: %v %v", id, access)
+		}
+		var info map[string]any
+		if err := json.Unmarshal([]byte(d.userinfo(str(out, "access_token")).body), &info); err != nil || info["sub"] != id["sub"] || info["oid"] != nil {
+			t.Errorf("userinfo says %v, the ID token %v", info, id["sub"])
+		}
+		return str(id, "sub")
+	}
+	if a, b, c := sub(one), sub(same), sub(far); a != b || a == c || a == string(d.ada.ID) {
+		t.Errorf("subjects are %s, %s and %s", a, b, c)
+	}
+}
+
+func TestSigningAlgorithmOfClient(t *testing.T) {
+	d := newDoor(t)
+	for _, alg := range []string{"ES256", "RS256"} {
+		a := d.newApp(func(c *client.Client) { c.Name, c.Alg = alg, alg })
+		out := a.tokens(d, "openid")
+		for _, name := range []string{"id_token", "access_token"} {
+			raw, err := b64url.DecodeString(strings.Split(str(out, name), ".")[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			var h map[string]any
+			if err := json.Unmarshal(raw, &h); err != nil || h["alg"] != alg || h["kid"] == "" {
+				t.Errorf("%s of a %s client has the header %s", name, alg, raw)
+			}
+		}
+	}
+}
