@@ -196,7 +196,7 @@ func (a *administrator) policyCommands() *cobra.Command {
 	}
 	set := &cobra.Command{
 		Use: "set NAME VALUE", Short: "Change a setting of a tenant",
-		Example: "  signet admin policy set passkey.limit 10\n  signet admin policy set method.accessPass false",
+		Example: "  signet admin policy set passkey.limit 30\n  signet admin policy set method.accessPass false",
 		Args:    exactly("a NAME", "a VALUE"), ValidArgsFunction: first(a.complete("policy.show", "name")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.do(cmd, "policy.set", fields{"name": args[0], "value": args[1]}, "name", "value")

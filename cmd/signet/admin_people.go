@@ -32,7 +32,7 @@ func (a *administrator) tenantCommands() *cobra.Command {
 		},
 	}
 	see := &cobra.Command{
-		Use: "show [TENANT]", Short: "Show a tenant", Example: "  signet admin tenant show example.com", Args: cobra.MaximumNArgs(1),
+		Use: "show [TENANT]", Short: "Show a tenant", Example: "  signet admin tenant show example.com", Args: atMost(1, nil),
 		ValidArgsFunction: first(a.complete("tenant.list", "domain")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in := fields{}
@@ -110,7 +110,7 @@ func (a *administrator) userSetRole() *cobra.Command {
 	return &cobra.Command{
 		Use: "set-role USER [ROLE]", Short: "Give somebody a role: administrator or helpdesk; no ROLE takes it away",
 		Example: "  signet admin user set-role ada@example.com helpdesk",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    atMost(2, exactly("a USER (name or id)")),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return []string{"administrator", "helpdesk"}, cobra.ShellCompDirectiveNoFileComp

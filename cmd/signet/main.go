@@ -49,7 +49,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	for _, line := range complaints(err) {
 		fmt.Fprintln(errs, "signet: "+line)
 	}
-	if u := (*usageError)(nil); errors.As(err, &u) {
+	// cobra has no type for a required flag that is missing.
+	if u := (*usageError)(nil); errors.As(err, &u) || strings.HasPrefix(err.Error(), "required flag(s) ") {
 		return exitUsage
 	}
 	return exitFailed
@@ -132,12 +133,13 @@ func needCommand(cmd *cobra.Command, args []string) error {
 	return usagef("%s has no command %q; see %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
 }
 
-// noArgs, exactly and atLeast are cobra's checks with words that help.
+// noArgs, exactly and atMost are cobra's checks with words that help.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	if cmd.HasSubCommands() {
+		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			return usagef("there is no %s %s; did you mean %s?", cmd.CommandPath(), args[0], near[0])
 		}
@@ -152,5 +154,17 @@ func exactly(names ...string) cobra.PositionalArgs {
 			return nil
 		}
 		return usagef("%s needs %s; see %s --help", cmd.CommandPath(), strings.Join(names, " and "), cmd.CommandPath())
+	}
+}
+
+func atMost(n int, args cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if len(given) > n {
+			return usagef("%s takes no %q; see %s --help", cmd.CommandPath(), given[n], cmd.CommandPath())
+		}
+		if args == nil {
+			return nil
+		}
+		return args(cmd, given[:min(1, len(given))])
 	}
 }

@@ -1,0 +1,375 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// used makes a data folder that a server has used and left.
+func used(t *testing.T) string {
+	t.Helper()
+	data := dataFolder(t)
+	s := serve(t, data)
+	must[object](t, "admin", "tenant", "create", "One", "--domain", "one.example", "--data", data)
+	s.stop(t)
+	return data
+}
+
+// contents describes every file of a folder: what a start that fails must
+// leave as it was. What SQLite keeps beside its file is not content.
+func contents(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, "-wal") || strings.HasSuffix(path, "-shm") {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		sum := sha256.Sum256(text)
+		fmt.Fprintln(&all, filepath.Base(path), info.Mode(), hex.EncodeToString(sum[:6]))
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// A start that cannot succeed says so in one sentence, exits with 1 and has
+// changed nothing (product.md §7).
+func TestBadStarts(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(t *testing.T, data string) (args, env []string)
+		want  string
+	}{
+		{"corrupt database", func(t *testing.T, data string) ([]string, []string) {
+			overwrite(t, filepath.Join(data, "signet.db"), 0, strings.Repeat("not a database. ", 100))
+			return nil, nil
+		}, "database"},
+		{"damaged page", func(t *testing.T, data string) ([]string, []string) {
+			overwrite(t, filepath.Join(data, "signet.db"), 4096, strings.Repeat("\xff", 4096*4))
+			return nil, nil
+		}, "damaged"},
+		{"no key", func(t *testing.T, data string) ([]string, []string) {
+			remove(t, filepath.Join(data, "kek"))
+			return nil, nil
+		}, "is missing"},
+		{"another key", func(t *testing.T, data string) ([]string, []string) {
+			remove(t, filepath.Join(data, "kek"))
+			write(t, filepath.Join(data, "kek"), strings.Repeat("QUFB", 10)+"QUE=\n")
+			return nil, nil
+		}, "another key-encryption key"},
+		{"another key in the environment", func(t *testing.T, data string) ([]string, []string) {
+			return nil, []string{"SIGNET_KEK=" + strings.Repeat("ab", 32)}
+		}, "another key-encryption key"},
+		{"half a key", func(t *testing.T, data string) ([]string, []string) {
+			remove(t, filepath.Join(data, "kek"))
+			write(t, filepath.Join(data, "kek"), "QUFBQQ==\n")
+			return nil, nil
+		}, "is damaged"},
+		{"key that others can read", func(t *testing.T, data string) ([]string, []string) {
+			chmod(t, filepath.Join(data, "kek"), 0o644)
+			return nil, nil
+		}, "chmod 600"},
+		{"folder that others can read", func(t *testing.T, data string) ([]string, []string) {
+			chmod(t, data, 0o750)
+			return nil, nil
+		}, "chmod 700"},
+		{"newer database", func(t *testing.T, data string) ([]string, []string) {
+			newer(t, filepath.Join(data, "signet.db"))
+			return nil, nil
+		}, "newer version"},
+		{"set back", func(t *testing.T, data string) ([]string, []string) {
+			remove(t, filepath.Join(data, "highwater"))
+			write(t, filepath.Join(data, "highwater"), secret.NewUUID7(time.Now())+"\n")
+			return nil, nil
+		}, "--accept-rollback"},
+		{"port in use", func(t *testing.T, data string) ([]string, []string) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			return []string{"--listen", l.Addr().String()}, nil
+		}, "in use by another program"},
+		{"no address", func(*testing.T, string) ([]string, []string) {
+			return []string{"--listen", "8080"}, nil
+		}, "which is no address"},
+		{"unknown key", func(*testing.T, string) ([]string, []string) {
+			return nil, []string{"SIGNET_LISTN=127.0.0.1:0"}
+		}, `did you mean "listen"?`},
+		{"plain http", func(*testing.T, string) ([]string, []string) {
+			return []string{"--base-url", "http://id.example.com"}, nil
+		}, "only on https"},
+		{"a number for a name", func(*testing.T, string) ([]string, []string) {
+			return []string{"--base-url", "https://192.0.2.1"}, nil
+		}, "belongs to a host name"},
+		{"a path", func(*testing.T, string) ([]string, []string) {
+			return []string{"--base-url", "https://id.example.com/signet"}, nil
+		}, "a scheme, a host and a port only"},
+		{"reachable without a name", func(*testing.T, string) ([]string, []string) {
+			return []string{"--listen", "0.0.0.0:0"}, nil
+		}, "set base-url"},
+		{"half a certificate", func(*testing.T, string) ([]string, []string) {
+			return []string{"--tls-cert", "x.pem"}, nil
+		}, "go together"},
+		{"no certificate", func(*testing.T, string) ([]string, []string) {
+			return []string{"--tls-cert", "/does/not/exist.pem", "--tls-key", "/does/not/exist.pem"}, nil
+		}, "cannot be used"},
+		{"no such database server", func(t *testing.T, data string) ([]string, []string) {
+			return []string{"--database", "postgres://nobody@127.0.0.1:1/none?connect_timeout=1"}, nil
+		}, "database"},
+		{"demo's database", func(t *testing.T, data string) ([]string, []string) {
+			os.RemoveAll(data)
+			start(t, "demo", "--data", data, "--listen", "127.0.0.1:0", "--listen-app", "127.0.0.1:0").stop(t)
+			return nil, nil
+		}, "a demo's"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			data := used(t)
+			args, env := c.spoil(t, data)
+			before := contents(t, data)
+			r := signetEnv(t, env, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+			if r.code != exitFailed || !strings.Contains(r.errs, c.want) || strings.Count(r.errs, "\n") != 1 || !strings.HasPrefix(r.errs, "signet: ") || r.out != "" {
+				t.Errorf("exit %d, %q, %q; want exit 1 and one line with %q", r.code, r.errs, r.out, c.want)
+			}
+			if after := contents(t, data); after != before {
+				t.Errorf("changed from\n%s\nto\n%s", before, after)
+			}
+		})
+	}
+}
+
+// Whatever a bad start of a new server leaves, the next good one works.
+func TestBadStartOfNewServer(t *testing.T) {
+	data := dataFolder(t)
+	for _, args := range [][]string{
+		{"--listen", "8080"},
+		{"--listen", "0.0.0.0:0"},
+		{"--listen", "127.0.0.1:0", "--base-url", "http://id.example.com"},
+	} {
+		if r := signet(t, append([]string{"serve", "--data", data}, args...)...); r.code != exitFailed {
+			t.Errorf("%q: %+v", args, r)
+		}
+		if _, err := os.Stat(data); !os.IsNotExist(err) {
+			t.Errorf("%q: the data folder was made", args)
+		}
+	}
+	serve(t, data)
+}
+
+func TestFullDisk(t *testing.T) {
+	data := smallDisk(t)
+	if data == "" {
+		return
+	}
+	fill, err := os.Create(filepath.Join(data, "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = fill.Write(make([]byte, 4096))
+	}
+	fill.Close()
+	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if r.code != exitFailed || !strings.Contains(r.errs, "is full: make room") {
+		t.Errorf("full disk: %+v", r)
+	}
+	remove(t, filepath.Join(data, "fill"))
+	serve(t, data).stop(t)
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	data := smallDisk(t)
+	if data == "" {
+		return
+	}
+	serve(t, data).stop(t)
+	if err := syscall.Mount("", data, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, data)
+	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if r.code != exitFailed || !strings.Contains(r.errs, "read-only") || strings.Count(r.errs, "\n") != 1 {
+		t.Errorf("read-only disk: %+v", r)
+	}
+	if contents(t, data) != before {
+		t.Error("something changed on a read-only disk")
+	}
+}
+
+// smallDisk mounts a disk of 4 MB, where this process may.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=4m,mode=0700"); err != nil {
+		t.Logf("no small disk can be mounted here (%v): not tested", err)
+		if os.Getenv("CI") == "true" && os.Geteuid() == 0 {
+			t.Fail()
+		}
+		return ""
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// A second server on the same folder is refused and does not disturb the first.
+func TestFolderInUse(t *testing.T) {
+	data := dataFolder(t)
+	s := serve(t, data)
+	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if r.code != exitFailed || !strings.Contains(r.errs, "stop it first") {
+		t.Errorf("second server: %+v", r)
+	}
+	if code, _ := get(t, s.base+"/readyz"); code != http.StatusOK {
+		t.Errorf("the first server answers %d", code)
+	}
+}
+
+// A mistyped folder is no new installation.
+func TestAdminMakesNothing(t *testing.T) {
+	data := dataFolder(t)
+	for _, args := range [][]string{{"user", "list"}, {"tenant", "create", "X", "--domain", "x.example"}, {"backup", "x.age", "--recipient", "age1"}} {
+		r := signet(t, append(append([]string{"admin"}, args...), "--data", data)...)
+		if r.code != exitFailed || !strings.Contains(r.errs, "there is no database in") {
+			t.Errorf("%q: %+v", args, r)
+		}
+		if _, err := os.Stat(data); !os.IsNotExist(err) {
+			t.Errorf("%q made the folder", args)
+		}
+	}
+}
+
+// What is void after a rollback is decided elsewhere; here: the start refuses,
+// then goes on when told, once.
+func TestAcceptRollback(t *testing.T) {
+	data := used(t)
+	write(t, filepath.Join(data, "highwater"), secret.NewUUID7(time.Now())+"\n")
+	serve(t, data, "--accept-rollback").stop(t)
+	serve(t, data).stop(t)
+}
+
+func TestHealth(t *testing.T) {
+	data := dataFolder(t)
+	s := serve(t, data, "--listen-metrics", "127.0.0.1:0")
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 404} {
+		if code, _ := get(t, s.base+path); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+	data = dataFolder(t)
+	s = serve(t, data)
+	get(t, s.base+"/no/such/page/of-ours")
+	code, text := get(t, s.base+"/metrics")
+	if code != 200 || !strings.Contains(text, "signet_http_requests_total") || strings.Contains(text, "of-ours") {
+		t.Errorf("/metrics: %d\n%s", code, text)
+	}
+	// The labels are a closed set: nothing that a stranger sends is one.
+	if labels := regexp.MustCompile(`route="([^"]*)"`).FindAllStringSubmatch(text, -1); len(labels) == 0 {
+		t.Error("no routes in the metrics")
+	}
+}
+
+// Requests for other hosts are misdirected; health is for whoever asks.
+func TestOtherHost(t *testing.T) {
+	s := serve(t, dataFolder(t))
+	for path, want := range map[string]int{"/account": http.StatusMisdirectedRequest, "/healthz": http.StatusOK} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "evil.example"
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, res.StatusCode, want)
+		}
+	}
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+func overwrite(t *testing.T, path string, at int64, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(text), at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newer marks a database as migrated by a version that is not written yet.
+func newer(t *testing.T, path string) {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), sqldb.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(t.Context(), `insert into schema_migration (version_id, is_applied) values (299901010000, true)`); err != nil {
+		t.Fatal(err)
+	}
+}
