@@ -1,0 +1,67 @@
+package directory_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+func TestGroups(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		ctx := t.Context()
+		a := h.tenant("a.example")
+		ada, bob := h.user(a.ID, "ada@a.example"), h.user(a.ID, "bob@a.example")
+		g := h.group(a.ID, " Zeichenbüro\u202e ")
+		if g.Name != "Zeichenbüro" {
+			t.Errorf("name %q", g.Name)
+		}
+		if got, err := h.GroupByName(ctx, h.db, a.ID, "ZEICHENBÜRO"); err != nil || cmp.Diff(g, got) != "" {
+			t.Errorf("by name: %+v, %v", got, err)
+		}
+		err := h.write(func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := h.CreateGroup(ctx, tx, directory.Group{Tenant: a.ID, Name: "zeichenbüro"})
+			return err
+		})
+		wantKind(t, "name in another case", err, idp.Conflict)
+		err = h.write(func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := h.CreateGroup(ctx, tx, directory.Group{Tenant: "nobody", Name: "x"})
+			return err
+		})
+		wantKind(t, "group of no tenant", err, idp.NotFound)
+		add := func(u idp.UserID) (added bool) {
+			h.must(func(ctx context.Context, tx *sqldb.Tx) (err error) {
+				added, err = h.AddMember(ctx, tx, a.ID, g.ID, u)
+				return err
+			})
+			return added
+		}
+		if !add(ada.ID) || !add(bob.ID) || add(ada.ID) {
+			t.Error("adding members: the first time is new, the second is not")
+		}
+		if of, err := h.GroupsOf(ctx, a.ID, ada.ID); err != nil || cmp.Diff([]idp.GroupID{g.ID}, of) != "" {
+			t.Errorf("groups of ada: %v, %v", of, err)
+		}
+		if members, _, err := h.Members(ctx, a.ID, g.ID, directory.Page{}); err != nil || len(members) != 2 {
+			t.Errorf("members: %v, %v", members, err)
+		}
+		remove := func() error {
+			return h.write(func(ctx context.Context, tx *sqldb.Tx) error { return h.RemoveMember(ctx, tx, a.ID, g.ID, ada.ID) })
+		}
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		wantKind(t, "removing twice", remove(), idp.NotFound)
+		h.must(func(ctx context.Context, tx *sqldb.Tx) error { return h.DeleteGroup(ctx, tx, a.ID, g.ID) })
+		if of, err := h.GroupsOf(ctx, a.ID, bob.ID); err != nil || len(of) != 0 {
+			t.Errorf("groups of bob after the group went: %v, %v", of, err)
+		}
+		if _, err := h.User(ctx, h.db, a.ID, bob.ID); err != nil {
+			t.Errorf("a member went with the group: %v", err)
+		}
+	})
+}
