@@ -101,8 +101,9 @@ func (db *DB) Ping(ctx context.Context) error {
 //
 // fn may run twice (after a serialization failure, a deadlock or a connection
 // that broke before the commit), must do nothing but SQL, and must not call
-// Write. A panic in fn undoes the transaction and goes on in the caller. When
-// ctx ends, the next statement of fn fails.
+// Write or Exec of the DB, which panics when given the context that fn got and
+// otherwise waits in vain. A panic in fn undoes the transaction and goes on in
+// the caller. When ctx ends, the next statement of fn fails.
 //
 // Errors: what fn returned; idp.Unavailable when the database is down, its
 // disk full, or the commit failed: then the outcome may be unknown, as when a
@@ -111,9 +112,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // On SQLite, writes that wait at the same time share one commit, each in a
 // savepoint of its own: a caller that fails takes nobody along.
 func (db *DB) Write(ctx context.Context, fn func(context.Context, *Tx) error) error {
-	if ctx.Value(insideWrite{}) == db {
-		panic("sqldb: Write inside a Write; use its Tx, or Tx.Nested")
-	}
+	db.mustBeOutside(ctx)
 	if err := ctx.Err(); err != nil {
 		return db.engine.classify(err)
 	}
@@ -125,8 +124,17 @@ func (db *DB) Write(ctx context.Context, fn func(context.Context, *Tx) error) er
 // insideWrite marks the context that a Write hands to its function.
 type insideWrite struct{}
 
+// mustBeOutside makes a mistake loud that would otherwise be a long wait: on
+// SQLite there is one writer, and it cannot wait for itself.
+func (db *DB) mustBeOutside(ctx context.Context) {
+	if ctx.Value(insideWrite{}) == db {
+		panic("sqldb: a write inside a Write; use its Tx, or Tx.Nested")
+	}
+}
+
 // Exec is a Write of one statement. It returns the number of rows changed.
 func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	db.mustBeOutside(ctx)
 	if err := ctx.Err(); err != nil {
 		return 0, db.engine.classify(err)
 	}

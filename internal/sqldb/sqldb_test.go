@@ -358,17 +358,24 @@ func TestSnapshot(t *testing.T) {
 
 func TestWriteInsideWrite(t *testing.T) {
 	sqldbtest.Each(t, schema, func(t *testing.T, db *sqldb.DB) {
-		defer func() {
-			if r := recover(); r == nil {
-				t.Error("no panic")
-			}
-			must(t, write(context.Background(), db, "b"))
-			want(t, db, "b")
-		}()
-		db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-			must(t, put(ctx, tx, "a"))
-			return write(ctx, db, "a")
-		})
+		for name, inner := range map[string]func(context.Context) error{
+			"write": func(ctx context.Context) error { return write(ctx, db, "a") },
+			"exec":  func(ctx context.Context) error { _, err := db.Exec(ctx, `delete from thing`); return err },
+		} {
+			func() {
+				defer func() {
+					if r := recover(); r == nil || !strings.Contains(panicText(r), "a write inside a Write") {
+						t.Errorf("%s: recovered %v", name, r)
+					}
+				}()
+				db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+					must(t, put(ctx, tx, "a"))
+					return inner(ctx)
+				})
+			}()
+		}
+		must(t, write(t.Context(), db, "b"))
+		want(t, db, "b")
 	})
 }
 
