@@ -3,6 +3,7 @@ package signintest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,12 @@ func flipped(t *testing.T, b *bench) {
 	}
 	for n := range flips {
 		c := b.begin(t)
-		bad := spoil(held.Answer(t, c.Show), n)
+		var bad []byte
+		if held.Spoil != nil {
+			bad = held.Spoil(t, c.Show, n)
+		} else {
+			bad = spoil(held.Answer(t, c.Show), n)
+		}
 		if _, err := b.answer(t, c, bad); !errors.Is(err, idp.Unproven) {
 			t.Errorf("flip %d, %q: %v, want unproven", n, bad, err)
 		}
@@ -59,9 +65,8 @@ func garbage(t *testing.T, b *bench) {
 	}
 	for _, payload := range nasty() {
 		c := b.begin(t)
-		if _, err := b.answer(t, c, payload); !errors.Is(err, idp.Unproven) {
-			t.Errorf("%.40q (%d bytes): %v, want unproven", payload, len(payload), err)
-		}
+		step, err := b.answer(t, c, payload)
+		b.wantRefused(t, fmt.Sprintf("%.40q (%d bytes)", payload, len(payload)), step, err)
 	}
 	b.wantNobody(t)
 }

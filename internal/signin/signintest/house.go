@@ -37,9 +37,10 @@ type House struct {
 	Ada, Bob      idp.User // of Tenant
 	Eve           idp.User // of Other
 
-	mu  sync.Mutex
-	now time.Time
-	key *secret.Key
+	mu    sync.Mutex
+	now   time.Time
+	onNow func()
+	key   *secret.Key
 }
 
 // Sources are the migrations that a House needs, and more.
@@ -107,8 +108,20 @@ func (h *House) people(t testing.TB) {
 // Now is the time in the house; only Advance moves it.
 func (h *House) Now() time.Time {
 	h.mu.Lock()
+	now, hook := h.now, h.onNow
+	h.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	return now
+}
+
+// OnNow has fn called whenever somebody asks the time: for what happens in the
+// middle of something.
+func (h *House) OnNow(fn func()) {
+	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.now
+	h.onNow = fn
 }
 
 // Advance moves the clock.

@@ -20,18 +20,9 @@ import (
 // and for one who does not exist, on the wire between us and PostgreSQL
 // (decisions 2.7): the same number of statements, or the time tells.
 func equalWork(t *testing.T, sources []fs.FS, mk func(testing.TB, *House) Room) {
-	address := sqldbtest.NewPostgres(t)
-	if address == "" {
+	db, statements := Counted(t, sources...)
+	if db == nil {
 		return
-	}
-	wire := listen(t, address)
-	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: wire.url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	if _, err := db.Migrate(t.Context(), Sources(sources...)...); err != nil {
-		t.Fatal(err)
 	}
 	b := newBench(t, db, mk)
 	held := b.Enrol(t, b.Ada)
@@ -43,11 +34,11 @@ func equalWork(t *testing.T, sources []fs.FS, mk func(testing.TB, *House) Room) 
 		t.Helper()
 		c := b.begin(t)
 		payload := make(t, c.Show)
-		before := wire.statements.Load()
+		before := statements()
 		if _, err := b.answer(t, c, payload); !errors.Is(err, idp.Unproven) {
 			t.Fatalf("wrong answer: %v, want unproven", err)
 		}
-		return wire.statements.Load() - before
+		return statements() - before
 	}
 	cost(b.Unknown) // the first one fills caches
 	for range 3 {
@@ -56,6 +47,27 @@ func equalWork(t *testing.T, sources []fs.FS, mk func(testing.TB, *House) Room) 
 			t.Errorf("%d statements for a known person, %d for an unknown one", known, unknown)
 		}
 	}
+}
+
+// Counted opens a PostgreSQL database with the Sources, and says how many
+// statements were sent to it so far. The database is nil, after a line in the
+// log, when there is no server.
+func Counted(t testing.TB, sources ...fs.FS) (*sqldb.DB, func() int64) {
+	t.Helper()
+	address := sqldbtest.NewPostgres(t)
+	if address == "" {
+		return nil, nil
+	}
+	wire := listen(t, address)
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: wire.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, err := db.Migrate(t.Context(), Sources(sources...)...); err != nil {
+		t.Fatal(err)
+	}
+	return db, wire.statements.Load
 }
 
 // wire passes everything on to a PostgreSQL and counts the statements.
