@@ -82,7 +82,7 @@ func nameList(pg *page, creds []method.Credential) template.HTML {
 	for n, c := range creds {
 		if n == 2 && len(creds) > 3 {
 			names = append(names, pg.N("lose.more", len(creds)-2))
-			return pg.T("and.more", "a", pg.T("list.comma", "a", names[0], "b", names[1]), "b", names[2])
+			return pg.T("list.and_more", "a", pg.T("list.comma", "a", names[0], "b", names[1]), "b", names[2])
 		}
 		names = append(names, template.HTML(template.HTMLEscapeString(credentialName(pg, c))))
 	}
@@ -90,7 +90,7 @@ func nameList(pg *page, creds []method.Credential) template.HTML {
 	for n, name := range names[1:] {
 		key := "list.comma"
 		if n == len(names)-2 {
-			key = "and"
+			key = "list.and"
 		}
 		out = joined(pg, key, out, name)
 	}
@@ -98,8 +98,8 @@ func nameList(pg *page, creds []method.Credential) template.HTML {
 }
 
 func joined(pg *page, key string, a, b template.HTML) template.HTML {
-	if key == "and" {
-		return pg.T("and", "a", a, "b", b)
+	if key == "list.and" {
+		return pg.T("list.and", "a", a, "b", b)
 	}
 	return pg.T("list.comma", "a", a, "b", b)
 }
@@ -146,7 +146,7 @@ func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.Sessi
 	row := methodRow{ID: c.ID, Method: c.Method, Name: credentialName(pg, c), Icon: "key", Kind: pg.T("kind.passkey"), Mine: !c.Bootstrap}
 	switch {
 	case c.Method == accessPass:
-		row.Icon, row.Kind = "ticket", pg.T("kind.accessPass")
+		row.Icon, row.Kind = "ticket", "" // its name says it
 	case c.Facts.Synced:
 		row.Icon, row.Kind = "cloud", pg.T("kind.synced")
 	case c.Facts.Attested:

@@ -40,7 +40,6 @@ var views = map[string]view{
 	"org":      {frame: "door", short: true, account: true},
 	"consent":  {frame: "door", scripts: []string{"page.js"}},
 	"register": {frame: "door", scripts: []string{"register.js"}, wide: true, sheet: true, account: true},
-	"name":     {frame: "door", wide: true, sheet: true, account: true},
 	"rename":   {frame: "door", wide: true, sheet: true, account: true},
 	"remove":   {frame: "door", wide: true, sheet: true, account: true},
 	"account":  {frame: "chapters", scripts: []string{"account.js"}, wide: true, account: true},
@@ -78,6 +77,9 @@ func (p *page) Scripts() []string        { return p.view.scripts }
 func (p *page) Wide() bool               { return p.view.wide }
 func (p *page) WideSheet() bool          { return p.view.sheet }
 func (p *page) Short() bool              { return p.view.short }
+
+// Alone says that the page is one question, which is its title then.
+func (p *page) Alone() bool { return p.view.frame == "door" }
 
 // With is the page with another part, for a form inside of it.
 func (p *page) With(v any) *page {

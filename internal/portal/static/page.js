@@ -45,7 +45,10 @@ export function busy(button, word) {
 
 // Times come as UTC; the browser knows better where the reader is.
 const day = (d) => new Date(d.getFullYear(), d.getMonth(), d.getDate()).getTime();
-const lang = document.documentElement.lang || "en";
+
+// The page's language, as this reader writes it: en-GB rather than en.
+const page = document.documentElement.lang || "en";
+const lang = (navigator.languages || []).find((l) => l.split("-")[0] === page.split("-")[0]) || page;
 
 function local(el) {
   const at = new Date(el.dateTime);
@@ -55,7 +58,7 @@ function local(el) {
     return;
   }
   const ago = Math.round((day(new Date()) - day(at)) / 86400000);
-  const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: el.dataset.cycle }).format(at);
+  const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" }).format(at);
   if (ago === 0 || ago === 1) {
     const name = new Intl.RelativeTimeFormat(lang, { numeric: "auto" }).format(-ago, "day");
     el.textContent = (el.dataset.style === "start" ? name.charAt(0).toUpperCase() + name.slice(1) : name) + " " + clock;
