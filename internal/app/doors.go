@@ -1,5 +1,68 @@
 package app
 
-import "net/http"
+import (
+	"context"
+	"net/http"
 
-func (h *House) mount(mux *http.ServeMux) error { return nil }
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/portal"
+	"github.com/signetid/signet/internal/signin"
+)
+
+// mount adds the doors and the roads that rooms have of their own. The two
+// doors need each other, oidc for its pages and portal to go back to the app
+// that asked: the second is handed over by a func.
+func (h *House) mount(mux *http.ServeMux) error {
+	var openID *oidc.Server
+	pages, err := portal.New(portal.Config{
+		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients,
+		Sessions: h.Sessions, Audit: h.Audit, Now: h.cfg.Now,
+		Resume: map[string]portal.Resume{
+			"oidc": func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
+				return openID.Resume(w, r, f, s)
+			},
+		},
+		Holding: func(ctx context.Context, t idp.TenantID, u idp.UserID) (portal.Holding, error) {
+			n, err := h.Passkeys.Holding(ctx, t, u)
+			return portal.Holding{Held: n.Held, Limit: n.Limit, WarnAt: n.WarnAt}, err
+		},
+		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) {
+			return h.Passkeys.Signal(ctx, t, u)
+		},
+		Unknown:       h.Passkeys.Unknown,
+		RevokeSession: h.Tokens.RevokeSession,
+		RevokeUser:    h.Tokens.RevokeUser,
+	})
+	if err != nil {
+		return err
+	}
+	openID = oidc.New(oidc.Config{
+		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
+		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
+		Audit: h.Audit, Now: h.cfg.Now,
+		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
+			return pages.ConfirmLogout(w, r, logoutPage(p))
+		}, SignedOut: "/signed-out",
+	})
+	openID.Mount(mux)
+	pages.Mount(mux)
+	for _, m := range h.rooms.all() {
+		if road, ok := m.(method.Mounter); ok {
+			road.Mount(mux)
+		}
+	}
+	return nil
+}
+
+// logoutPage says what the OpenID door wants confirmed in the portal's words.
+func logoutPage(p oidc.LogoutPrompt) portal.Logout {
+	page := portal.Logout{
+		Tenant: p.Tenant, User: p.User, ClientName: p.ClientName, Action: p.Action, LeadsTo: p.LeadsTo,
+	}
+	for _, f := range p.Fields {
+		page.Fields = append(page.Fields, portal.Field(f))
+	}
+	return page
+}
