@@ -1,9 +1,12 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -117,7 +120,7 @@ func TestWrappedLibraries(t *testing.T) {
 	}
 	for _, p := range packages(t) {
 		for _, imported := range p.Imports {
-			for lib, owner := range only {
+			for lib, owner := range only { // (what serves tests may know a driver)
 				if (imported == lib || strings.HasPrefix(imported, lib+"/")) && p.ImportPath != owner && !strings.HasSuffix(p.ImportPath, "test") {
 					t.Errorf("%s imports %s, which only %s may", p.ImportPath, imported, owner)
 				}
@@ -129,7 +132,7 @@ func TestWrappedLibraries(t *testing.T) {
 // A package says in one place what it owns and what it leaves to whom.
 func TestEveryPackageHasDoc(t *testing.T) {
 	for _, p := range packages(t) {
-		if !strings.HasPrefix(p.ImportPath, house) || len(p.GoFiles) == 0 {
+		if !strings.HasPrefix(p.ImportPath, house) || len(p.GoFiles) == 0 || strings.HasSuffix(p.ImportPath, "test") {
 			continue
 		}
 		found := false
@@ -138,6 +141,27 @@ func TestEveryPackageHasDoc(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s has no doc.go", p.ImportPath)
+		}
+	}
+}
+
+// The clock is read in few places: everything else is told the time, so that
+// tests can tell it another one.
+func TestClock(t *testing.T) {
+	own := map[string]bool{"app": true, "sqldb": true, "web": true, "job": true, "bus": true}
+	for _, p := range packages(t) {
+		name, ours := strings.CutPrefix(p.ImportPath, house)
+		if !ours || own[name] || strings.HasSuffix(name, "test") {
+			continue
+		}
+		for _, file := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join("..", name, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(text, []byte("time.Now")) {
+				t.Errorf("%s/%s reads the clock: take the time as an argument or as Now in the Config", name, file)
+			}
 		}
 	}
 }
