@@ -24,6 +24,30 @@ func TestEach(t *testing.T) {
 	}
 }
 
+// TestVandals: what a test does to the schema or to the list of migrations is
+// not handed on.
+func TestVandals(t *testing.T) {
+	sources := []fs.FS{fstest.MapFS{"migrations/1_v.sql": {Data: []byte("-- +goose Up\ncreate table v (id text not null primary key);")}}}
+	for _, vandalism := range []string{
+		`create table extra (id text)`,
+		`alter table v add column extra text`,
+		`insert into schema_migration (version_id, is_applied) values (99, true)`,
+		`drop table schema_migration`,
+		`drop table v`,
+	} {
+		sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+			if _, err := db.Exec(t.Context(), vandalism); err != nil {
+				t.Fatalf("%s: the one before left its traces: %v", vandalism, err)
+			}
+		})
+	}
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		if _, err := db.Exec(t.Context(), `insert into v (id) values ('x')`); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestNewPostgres(t *testing.T) {
 	address := sqldbtest.NewPostgres(t)
 	if address == "" {
