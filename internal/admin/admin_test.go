@@ -263,6 +263,11 @@ func TestNoChangeWithoutRecord(t *testing.T) {
 		if _, err := o.db.Exec(t.Context(), `alter table audit_event rename to audit_away`); err != nil {
 			t.Fatal(err)
 		}
+		defer func() { // the database may serve the next test
+			if _, err := o.db.Exec(context.Background(), `alter table audit_away rename to audit_event`); err != nil {
+				t.Error(err)
+			}
+		}()
 		for op, in := range map[string]fields{
 			"user.disable": {"user": "ada@a.example"}, "user.delete": {"user": "ada@a.example"}, "user.create": {"userPrincipalName": "bob@a.example"},
 			"group.create": {"displayName": "G"}, "policy.set": {"name": "passkey.limit", "value": "16"}, "token": {}, "signing-key.rotate": {},
