@@ -57,6 +57,11 @@ func NewPerson(t *testing.T, browser context.Context) *Person {
 	ctx, stop := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(stop)
 	p := &Person{t: t, ctx: ctx}
+	// The context that first runs something owns the tab; one with a deadline
+	// would close it.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
 	p.do("size", chromedp.EmulateViewport(1280, 800))
 	if _, err := chromedp.Call(ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 		t.Fatalf("enable WebAuthn: %v", err)
@@ -141,7 +146,11 @@ func (p *Person) do(step string, action chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, action); err != nil {
+	err := chromedp.Do(ctx, action)
+	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "node with given id") {
+		err = chromedp.Do(ctx, action) // the page changed between finding and acting
+	}
+	if err != nil {
 		p.t.Fatalf("%s: %v\n%s", step, err, p.Where())
 	}
 }
