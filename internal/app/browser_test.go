@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/signetid/signet/internal/app"
 	"github.com/signetid/signet/internal/demo"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
@@ -276,4 +278,25 @@ func (b *browser) firstDay(s *site, who demo.PersonFact) page {
 	p = b.usePass(p, who.UserName, who.AccessPass)
 	p = b.addPasskey(p)
 	return b.usePasskey(p)
+}
+
+// context is for libraries that are handed an HTTP client in it.
+func (b *browser) context() context.Context {
+	return context.WithValue(b.t.Context(), oauth2.HTTPClient, b.http)
+}
+
+// resume runs a server that took the place of the site's; the returned
+// function stops it.
+func (s *site) resume(t *testing.T, server *app.Server) func() {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- server.Run(ctx, func(string) { close(ready) }) }()
+	<-ready
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the server stopped with %v", err)
+		}
+	}
 }
