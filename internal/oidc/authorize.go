@@ -124,8 +124,6 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, t tenant, c clien
 		// The account behind the session is switched off; somebody else may
 		// want to sign in at this browser.
 		return s.cfg.Corridor.Next(ctx, flow, nil, peer)
-	case step.Kind == signin.Deny:
-		return step, denied(step)
 	case step.Kind == signin.Done && (several || q.prompts("select_account")):
 		return s.choose(ctx, t, step, peer)
 	}

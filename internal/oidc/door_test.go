@@ -261,7 +261,7 @@ func (d *door) newTenant(name, domain string) (out idp.Tenant) {
 func (d *door) newUser(t idp.TenantID, name string) (out idp.User) {
 	d.t.Helper()
 	d.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		out, err = d.directory.CreateUser(ctx, tx, idp.User{Tenant: t, Name: name, DisplayName: strings.Title(name[:3]), Enabled: true, Type: idp.Member})
+		out, err = d.directory.CreateUser(ctx, tx, idp.User{Tenant: t, Name: name, DisplayName: strings.ToUpper(name[:1]) + name[1:3], Enabled: true, Type: idp.Member})
 		return err
 	})
 	return out

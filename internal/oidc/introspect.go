@@ -32,7 +32,7 @@ type introspection struct {
 // OAU15).
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) (err error) {
 	x, err := s.tokenRequest(w, r)
-	defer func() { s.countFailure(x, err) }()
+	defer func() { err = s.failed(r.Context(), x, err) }()
 	if err != nil {
 		return err
 	}

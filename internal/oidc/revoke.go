@@ -14,7 +14,7 @@ import (
 // OAU15).
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) (err error) {
 	x, err := s.tokenRequest(w, r)
-	defer func() { s.countFailure(x, err) }()
+	defer func() { err = s.failed(r.Context(), x, err) }()
 	if err != nil {
 		return err
 	}

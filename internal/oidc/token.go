@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/web"
@@ -48,7 +50,7 @@ var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, erro
 // token is the token endpoint.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
 	x, err := s.exchange(w, r)
-	defer func() { s.countFailure(x, err) }()
+	defer func() { err = s.failed(r.Context(), x, err) }()
 	if err != nil {
 		return err
 	}
@@ -124,19 +126,27 @@ func (s *Server) mayTry(ip string, id idp.ClientID) error {
 	return nil
 }
 
-// countFailure uses up the allowance of mayTry. Failures on our side do not
-// count, nor does what merely came late: an office behind one address whose
-// refresh tokens ran out over the weekend has done nothing wrong.
-func (s *Server) countFailure(x exchange, err error) {
-	if err == nil {
-		return
-	}
-	switch idp.AsError(err).Kind {
-	case idp.Internal, idp.Unavailable, idp.Limited, idp.Expired:
-		return
+// failed notes a failure of an application: it uses up the allowance of
+// mayTry, and a client that did not authenticate is recorded. Failures on our
+// side do not count, nor does what merely came late: an office behind one
+// address whose refresh tokens ran out over the weekend has done nothing wrong.
+func (s *Server) failed(ctx context.Context, x exchange, err error) error {
+	if err == nil || ours(err) || errors.Is(err, idp.Expired) {
+		return err
 	}
 	s.perSource.Allow(x.ip)
 	s.perClient.Allow(x.ip + " " + string(x.id))
+	if x.tenant.ID == "" || word(err, false) != "invalid_client" {
+		return err
+	}
+	told := s.cfg.Audit.Failure(ctx, s.cfg.DB, audit.Event{
+		Tenant: x.tenant.ID, Category: audit.Token, Activity: "token.client", Outcome: audit.Failure,
+		Client: x.id, Reason: idp.AsError(err).Reason, Code: code(err), IP: x.ip, Agent: x.agent, Trace: x.trace,
+	})
+	if told != nil {
+		return told
+	}
+	return err
 }
 
 // limited is a Limited error that knows when to come back.

@@ -409,6 +409,21 @@ func TestSec_OAU09_ClientAuthentication(t *testing.T) {
 	})
 	status, out := call(basic, "basic", basic.secret)
 	wantError(t, status, out, http.StatusUnauthorized, "invalid_client", 7000112)
+	events, err := d.audit.List(t.Context(), d.db, d.tenant.ID, audit.Filter{Category: audit.Token, Limit: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]int{}
+	for _, e := range events {
+		if e.Activity == "token.client" && e.Outcome == audit.Failure && e.Code != 0 {
+			reasons[e.Reason]++
+		}
+	}
+	for _, r := range []string{"client_unproven", "client_auth_missing", "public_client_with_secret", "client_unknown", "client_disabled"} {
+		if reasons[r] == 0 {
+			t.Errorf("no record of %s: %v", r, reasons)
+		}
+	}
 }
 
 // signer makes client assertions.
