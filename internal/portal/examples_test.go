@@ -36,7 +36,7 @@ type text func(plain string) string
 
 func credential(id, name, model string, x text) method.Credential {
 	return method.Credential{
-		ID: idp.CredentialID(x(id)), Method: passkey, Name: x(name), Model: x(model),
+		ID: idp.CredentialID(id + x("")), Method: passkey, Name: x(name), Model: x(model),
 		Created: noon.AddDate(0, -8, 0), LastUsed: noon.Add(-4 * time.Hour),
 	}
 }
