@@ -273,6 +273,8 @@ func TestRenewRefuses(t *testing.T) {
 		if err := renew(); !errors.Is(err, idp.Expired) {
 			t.Errorf("second renewal from one bearer: %v, want expired", err)
 		}
+		_, bearer = h.open(t, ada, h.proof("k1"))
+		s = h.mustFind(t, bearer)
 		if err := h.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return h.End(ctx, tx, tenant, s.ID) }); err != nil {
 			t.Fatal(err)
 		}

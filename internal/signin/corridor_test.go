@@ -342,6 +342,47 @@ func TestStoredFlowRace(t *testing.T) {
 	})
 }
 
+// A page that is behind its flow cannot take it back, whether what it has to
+// say moves the flow on or finishes it.
+func TestStaleFlow(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.two(t)
+		first, second := w.page.room(t).Enrol(t, w.Ada), w.second.room(t).Enrol(t, w.Ada)
+		stale := w.Stored(t, signin.Flow{ACR: []string{"two"}}, w.Ada, w.peer)
+		w.must(t, stale, w.page, first, nil, signin.StepUp)
+		if _, err := w.do(t, stale, w.second, second, nil); !errors.Is(err, idp.Expired) {
+			t.Errorf("moved on from behind: %v, want expired", err)
+		}
+		s := w.Session(t, w.Ada) // has what the stale page lacks
+		if step, err := w.do(t, stale, w.second, second, &s); !errors.Is(err, idp.Expired) {
+			t.Errorf("finished from behind: step %q, %v, want expired", step.Kind, err)
+		}
+		if f := w.Resume(t, w.Tenant.ID, stale.Handle(), w.peer); len(f.Proofs) != 2 {
+			t.Errorf("the flow has %d proofs, want 2", len(f.Proofs))
+		}
+	})
+}
+
+// A ceremony that was begun before anybody was known, answered by Bob after
+// Ada has proven something in the same flow.
+func TestCeremonyOlderThanPerson(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.two(t)
+		adas, bobs := w.page.room(t).Enrol(t, w.Ada), w.second.room(t).Enrol(t, w.Bob)
+		f := w.Flow(t, signin.Flow{ACR: []string{"two"}}, w.peer)
+		old := w.Begin(t, f, "second", "")
+		step := w.must(t, f, w.page, adas, nil, signin.StepUp)
+		f = w.Resume(t, w.Tenant.ID, step.Handle, w.peer)
+		_, err := w.Corridor.Answer(t.Context(), f, old.Ceremony, bobs.Answer(t, old.Show), nil, w.peer)
+		if e := idp.AsError(err); !errors.Is(err, idp.Denied) || e.Reason != "proof_of_other" {
+			t.Errorf("%v, want denied proof_of_other", err)
+		}
+		if _, err := w.Corridor.Resume(t.Context(), w.Tenant.ID, step.Handle, w.peer); !errors.Is(err, idp.Expired) {
+			t.Errorf("the flow afterwards: %v, want it ended", err)
+		}
+	})
+}
+
 // What goes wrong on our side says nothing about the proof: nothing is burnt,
 // and the same answer works when we are well again.
 func TestOwnTroubleBurnsNothing(t *testing.T) {

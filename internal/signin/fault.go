@@ -2,6 +2,8 @@ package signin
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 )
@@ -21,8 +23,8 @@ const (
 	sayUnproven = "That did not let you in. The name or the proof does not match. Try again, or ask the help desk." // text 3
 	sayOver     = "The time is up, or this was used before. Nobody was let in. Start again."
 	sayLast     = "This is your only way in, so it stays. Add another first, then remove this one." // text 17
-	sayFresh    = "Show that it is still you. You are changing how you sign in, and your last proof is too old."
 	sayStronger = "Show that it is still you with a passkey. You are changing how you sign in, and this needs one you already have."
+	sayNewHere  = "This browser is new to us. Add a method from one in which you have signed in before, or with a pass from the help desk."
 	sayOther    = "This was proven for somebody else than before, so it ends here. Nobody was let in. Start again."
 	sayHint     = "The app asked for somebody else. Sign in as the person it named, or start again from the app."
 	sayDisabled = "You may not sign in. An administrator has switched this off. Ask the help desk."
@@ -63,4 +65,19 @@ func over(err error) error {
 	}
 	e := idp.AsError(err)
 	return &idp.Error{Kind: idp.Expired, Reason: e.Reason, Code: codeOver, Public: sayOver, Err: err}
+}
+
+// stale refuses a change of how one signs in, by a gesture that was made so
+// long ago (design §5, text 18).
+func stale(who idp.UserID, age time.Duration) *idp.Error {
+	minutes := int(age / time.Minute)
+	old := "less than a minute"
+	switch {
+	case minutes == 1:
+		old = "1 minute"
+	case minutes > 1:
+		old = fmt.Sprintf("%d minutes", minutes)
+	}
+	return idp.Deniedf("fresh_proof_needed", "proof of user %s is %s old", who, age).Coded(codeFresh).
+		Say("Show that it is still you. You are changing how you sign in, and your last proof is " + old + " old.")
 }

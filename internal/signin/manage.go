@@ -58,7 +58,7 @@ func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID
 	case s.Restricted:
 		err = restricted(s)
 	case age > changeWithin:
-		err = idp.Deniedf("fresh_proof_needed", "proof of session %s is %s old", s.ID, age).Coded(codeFresh).Say(sayFresh)
+		err = stale(s.User, age)
 	}
 	if err != nil {
 		return c.failed(ctx, event, err)

@@ -161,8 +161,7 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 		return method.Credential{}, c.failed(ctx, event, err)
 	}
 	if age := c.now().Sub(r.ProofTime); !r.User.Known() || age > r.Within {
-		err := idp.Deniedf("fresh_proof_needed", "proof of %q is %s old", r.User.ID, age).Coded(codeFresh).Say(sayFresh)
-		return method.Credential{}, c.failed(ctx, event, err)
+		return method.Credential{}, c.failed(ctx, event, stale(r.User.ID, age))
 	}
 	reg, err := t.room.oneShot.RegisterOnce(ctx, t.answer)
 	if err != nil && !refusal(err) {
@@ -172,26 +171,30 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 		err = ours(reg, r.Tenant, r.User.ID, r.Method)
 	}
 	event.Credential = reg.Credential.ID
-	return reg.Credential, c.commit(ctx, deed{
+	err = c.commit(ctx, deed{
 		burn:   r.Nonces,
 		failed: err,
 		event:  event,
-		effect: func(ctx context.Context, tx *sqldb.Tx) error {
-			if _, err := c.enabled(ctx, tx, r.Tenant, r.User.ID); err != nil {
-				return err
-			}
-			if err := reg.Settle(ctx, tx); err != nil {
-				return err
-			}
-			if r.Settle != nil {
-				p := idp.Proof{Tenant: r.Tenant, User: r.User.ID, Method: r.Method, Credential: reg.Credential.ID, Time: r.ProofTime}
-				if err := r.Settle(ctx, tx, p); err != nil {
-					return err
-				}
-			}
-			e := event
-			e.Outcome = audit.Success
-			return c.audit.Write(ctx, tx, e)
-		},
+		effect: func(ctx context.Context, tx *sqldb.Tx) error { return c.settleRegisterOnce(ctx, tx, r, reg, event) },
 	})
+	if err != nil {
+		return method.Credential{}, err
+	}
+	return reg.Credential, nil
+}
+
+func (c *Corridor) settleRegisterOnce(ctx context.Context, tx *sqldb.Tx, r RegisterOnceRequest, reg method.Registration, event audit.Event) error {
+	if _, err := c.enabled(ctx, tx, r.Tenant, r.User.ID); err != nil {
+		return err
+	}
+	if err := reg.Settle(ctx, tx); err != nil {
+		return err
+	}
+	if r.Settle != nil {
+		p := idp.Proof{Tenant: r.Tenant, User: r.User.ID, Method: r.Method, Credential: reg.Credential.ID, Time: r.ProofTime}
+		if err := r.Settle(ctx, tx, p); err != nil {
+			return err
+		}
+	}
+	return c.succeed(ctx, tx, event)
 }

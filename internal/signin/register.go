@@ -69,27 +69,27 @@ func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User,
 	case policy.Deny:
 		return refusedBy(d)
 	}
-	stale := idp.Deniedf("fresh_proof_needed", "session %s, last proof %s", s.ID, s.ProofTime).Coded(codeFresh).Say(sayFresh)
-	if now.Sub(s.ProofTime) > changeWithin {
-		return stale
+	age := now.Sub(s.ProofTime)
+	if age > changeWithin {
+		return stale(s.User, age)
 	}
 	all, err := c.Credentials(ctx, s.Tenant, s.User)
 	if err != nil {
 		return err
 	}
 	if slices.ContainsFunc(all, resists) {
-		return stale.Say(sayStronger)
+		return stale(s.User, age).Say(sayStronger)
 	}
 	mfa := func(p idp.Proof) bool { return p.Has(idp.MultiFactor) && now.Sub(p.Time) <= changeWithin }
 	if !slices.ContainsFunc(s.Proofs, mfa) {
-		return stale
+		return stale(s.User, age).Say(sayStronger)
 	}
 	known, err := c.sessions.Known(ctx, c.db, s, BrowserDigest(peer.Browser))
 	if err != nil {
 		return fmt.Errorf("known browser: %w", err)
 	}
 	if !known {
-		return stale
+		return stale(s.User, age).Say(sayNewHere)
 	}
 	return nil
 }
