@@ -26,9 +26,6 @@ const maxKeys = 20
 // ParseKeys reads a JWKS that a client registers: public signature keys only,
 // of the sizes that we accept (security.md TOK07). Errors are Invalid.
 func ParseKeys(raw []byte) ([]Key, error) {
-	if err := Strict(raw, new(any)); err != nil {
-		return nil, err
-	}
 	var set jose.JSONWebKeySet
 	if err := Strict(raw, &set); err != nil {
 		return nil, err
@@ -37,7 +34,13 @@ func ParseKeys(raw []byte) ([]Key, error) {
 		return nil, idp.Invalidf("key_count", "%d keys", len(set.Keys)).On("jwks").Say("The key set must hold 1 to 20 keys.")
 	}
 	var out []Key
+	named := map[string]bool{}
 	for _, k := range set.Keys {
+		if k.KeyID != "" && named[k.KeyID] {
+			return nil, idp.Invalidf("key_name_twice", "two keys are called %q", k.KeyID).On("jwks").
+				Say("Two keys of the set have the same kid. Give each its own.")
+		}
+		named[k.KeyID] = true
 		if !k.IsPublic() {
 			return nil, idp.Invalidf("private_key", "key %q is not a public key", k.KeyID).On("jwks").
 				Say("Register the public key alone; the private key stays with the application.")
@@ -82,8 +85,11 @@ func Usable(key crypto.PublicKey) ([]string, error) {
 		if bits := k.N.BitLen(); bits < 2048 || bits > 8192 {
 			return nil, refused("RSA key of %d bits", bits)
 		}
-		if k.E < 65537 || k.E%2 == 0 {
+		if k.E < 65537 || int64(k.E) >= 1<<32 || k.E%2 == 0 {
 			return nil, refused("RSA exponent %d", k.E)
+		}
+		if roca(k.N) {
+			return nil, refused("RSA key of a generator that can be factored (ROCA)")
 		}
 		return []string{"RS256", "PS256"}, nil
 	}

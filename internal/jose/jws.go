@@ -2,8 +2,9 @@ package jose
 
 import (
 	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
 	"encoding/base64"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,40 +20,13 @@ const (
 	maxKeyID = 128
 )
 
-// Signer signs claims with one key, algorithm and type. It is safe for
-// concurrent use.
-type Signer struct{ inner jose.Signer }
-
-// NewSigner makes a Signer whose messages name the key kid and have the type
-// typ (RFC 8725, Section 3.11).
-func NewSigner(alg, kid, typ string, key crypto.Signer) (*Signer, error) {
-	opts := (&jose.SignerOptions{}).WithHeader("kid", kid).WithType(jose.ContentType(typ))
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: key}, opts)
-	if err != nil {
-		return nil, fmt.Errorf("signer for %s: %w", alg, err)
-	}
-	return &Signer{s}, nil
-}
-
-// Sign serialises the claims and signs them, compactly (RFC 7515, Section 7.1).
-func (s *Signer) Sign(claims any) (string, error) {
-	body, err := json.Marshal(claims)
-	if err != nil {
-		return "", fmt.Errorf("encode claims: %w", err)
-	}
-	m, err := s.inner.Sign(body)
-	if err != nil {
-		return "", fmt.Errorf("sign: %w", err)
-	}
-	return m.CompactSerialize()
-}
-
 // Message is a signed message that was read but not verified.
 type Message struct {
 	Alg   string
 	KeyID string
 	Type  string // typ, in lower case, without "application/"
 	inner *jose.JSONWebSignature
+	input string // what was signed
 }
 
 func malformed(format string, args ...any) error {
@@ -71,7 +45,7 @@ func Parse(compact string, algs ...string) (Message, error) {
 		return Message{}, malformed("%d parts", len(parts))
 	}
 	for _, p := range parts {
-		if _, err := base64.RawURLEncoding.Strict().DecodeString(p); err != nil || p == "" {
+		if _, err := unbase64(p); err != nil || p == "" {
 			return Message{}, malformed("part is not base64url")
 		}
 	}
@@ -91,7 +65,16 @@ func Parse(compact string, algs ...string) (Message, error) {
 		return Message{}, malformed("%w", err)
 	}
 	typ := strings.TrimPrefix(strings.ToLower(h.Typ), "application/")
-	return Message{Alg: h.Alg, KeyID: h.Kid, Type: typ, inner: m}, nil
+	return Message{Alg: h.Alg, KeyID: h.Kid, Type: typ, inner: m, input: compact[:strings.LastIndexByte(compact, '.')]}, nil
+}
+
+// unbase64 decodes base64url as RFC 7515, Section 2 has it: no padding, no
+// stray bits, and no line breaks, which the decoder would pass over.
+func unbase64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, malformed("line break in base64url")
+	}
+	return base64.RawURLEncoding.Strict().DecodeString(s)
 }
 
 // protected is the header of a message, with the members that we refuse.
@@ -109,7 +92,7 @@ type protected struct {
 }
 
 func header(part string) (protected, error) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	raw, err := unbase64(part)
 	if err != nil {
 		return protected{}, malformed("header: %w", err)
 	}
@@ -117,15 +100,11 @@ func header(part string) (protected, error) {
 	if err := Strict(raw, &h); err != nil {
 		return protected{}, malformed("header: %w", err)
 	}
-	for name, member := range map[string]json.RawMessage{"crit": h.Crit, "b64": h.B64, "zip": h.Zip} {
-		if member != nil {
-			return protected{}, idp.Unprovenf("header_refused", "header %s", name)
-		}
-	}
-	for name, member := range map[string]json.RawMessage{"jwk": h.JWK, "jku": h.JKU, "x5u": h.X5U, "x5c": h.X5C} {
-		if member != nil {
-			return protected{}, idp.Unprovenf("embedded_key", "header %s", name)
-		}
+	switch {
+	case h.Crit != nil || h.B64 != nil || h.Zip != nil:
+		return protected{}, idp.Unprovenf("header_refused", "header has crit, b64 or zip")
+	case h.JWK != nil || h.JKU != nil || h.X5U != nil || h.X5C != nil:
+		return protected{}, idp.Unprovenf("embedded_key", "header has jwk, jku, x5u or x5c")
 	}
 	if len(h.Kid) > maxKeyID {
 		return protected{}, malformed("kid of %d bytes", len(h.Kid))
@@ -137,12 +116,9 @@ func header(part string) (protected, error) {
 // payload into v, strictly. A message that names another algorithm than the
 // key's is refused whatever its signature.
 func (m Message) Verify(alg string, key crypto.PublicKey, v any) error {
-	if m.Alg != alg {
-		return idp.Unprovenf("algorithm_differs", "message says %s, key is for %s", m.Alg, alg)
-	}
-	payload, err := m.inner.Verify(key)
+	payload, err := m.payload(alg, key)
 	if err != nil {
-		return idp.Unprovenf("wrong_signature", "%w", err)
+		return err
 	}
 	if err := Strict(payload, v); err != nil {
 		return malformed("payload: %w", err)
@@ -150,39 +126,29 @@ func (m Message) Verify(alg string, key crypto.PublicKey, v any) error {
 	return nil
 }
 
-// Strict decodes one JSON value: names are matched exactly, one given twice is
-// refused, and so is anything behind the value.
-func Strict(data []byte, v any) error {
-	if len(data) > MaxToken {
-		return idp.Invalidf("json_too_large", "%d bytes", len(data))
+func (m Message) payload(alg string, key crypto.PublicKey) ([]byte, error) {
+	if m.Alg != alg {
+		return nil, idp.Unprovenf("algorithm_differs", "message says %s, key is for %s", m.Alg, alg)
 	}
-	if depth(data) > maxDepth {
-		return idp.Invalidf("json_too_deep", "deeper than %d", maxDepth)
+	algs, err := Usable(key)
+	if err != nil {
+		return nil, idp.Unprovenf("key_refused", "%w", err)
 	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return idp.Invalidf("json_malformed", "%w", err)
+	if !slices.Contains(algs, alg) {
+		return nil, idp.Unprovenf("algorithm_differs", "a %T is not for %s", key, alg)
 	}
-	return nil
-}
-
-const maxDepth = 32
-
-// depth is how deep arrays and objects nest, strings passed over.
-func depth(data []byte) int {
-	deepest, now, quoted := 0, 0, false
-	for n := 0; n < len(data); n++ {
-		switch c := data[n]; {
-		case quoted && c == '\\':
-			n++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			now++
-			deepest = max(deepest, now)
-		case c == '}' || c == ']':
-			now--
+	payload, err := m.inner.Verify(key)
+	if err != nil {
+		return nil, idp.Unprovenf("wrong_signature", "%w", err)
+	}
+	if pub, ok := key.(*rsa.PublicKey); ok && alg == "PS256" {
+		// RFC 7518, Section 3.5 wants a salt as long as the hash; go-jose
+		// takes any.
+		sum := sha256.Sum256([]byte(m.input))
+		opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+		if err := rsa.VerifyPSS(pub, crypto.SHA256, sum[:], m.inner.Signatures[0].Signature, opts); err != nil {
+			return nil, idp.Unprovenf("wrong_signature", "salt: %w", err)
 		}
 	}
-	return deepest
+	return payload, nil
 }
