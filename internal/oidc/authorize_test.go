@@ -259,6 +259,12 @@ func TestConsent(t *testing.T) {
 	if page = b.authorize(a.ask("scope", "openid notes.read")).shown(t); page.Kind != signin.Consent {
 		t.Errorf("a new scope: %+v", page)
 	}
+	// Claims asked for one by one are no way around consent.
+	bare := d.newApp(func(c *client.Client) { c.Name = "Bare"; c.FirstParty = false })
+	page = b.authorize(bare.ask("scope", "openid", "claims", `{"userinfo":{"email":null}}`)).shown(t)
+	if page.Kind != signin.Consent || !slices.Contains(page.Scopes, "email") {
+		t.Errorf("a claim asked for by itself: %+v", page)
+	}
 	if page = b.authorize(a.ask("prompt", "consent")).shown(t); page.Kind != signin.Consent {
 		t.Errorf("prompt=consent: %+v", page)
 	}

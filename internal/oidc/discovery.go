@@ -47,8 +47,8 @@ type metadata struct {
 
 var secretMethods = []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
 
-// describe makes the document. ref is the tenant as addresses have it, prefix
-// what stands between it and the endpoint names of this version.
+// describeProvider makes the document. ref is the tenant as addresses have it,
+// version what stands between it and the endpoint names: "/v2.0", or nothing.
 func describeProvider(base, ref, issuer, version string, acr []string) metadata {
 	root := base + "/" + ref
 	return metadata{
