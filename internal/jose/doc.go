@@ -1,5 +1,5 @@
-// Package jose is the few JSON object signing operations that we allow, with
-// go-jose reading, and the algorithm always named by us or by a registered key and
+// Package jose is the few JSON object signing operations that we allow. go-jose
+// reads them; the algorithm is always named by us or by a registered key, and
 // never by the message (RFC 8725, Section 3.1).
 //
 // It reads strictly: size caps, base64url without padding or stray bits, no

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -42,17 +43,22 @@ func New(cfg Config) *Box { return &Box{cfg} }
 type Sealed struct {
 	Tenant  idp.TenantID
 	Purpose string
-	// ID names the value in the spent set: 6 bytes of time, then 10 random
-	// ones. The time comes first so that rows arrive in order.
+	// ID names the value in the spent set: 6 bytes of time, then 10 of the
+	// random bytes it was sealed with. The time comes first so that rows
+	// arrive in order.
 	ID      []byte
 	Expires time.Time
 	Payload []byte
 }
 
-// A sealed plain text is id (16) ‖ expiry in Unix milliseconds (8) ‖ payload.
+// A sealed value is what secret.Key makes of: made (8) ‖ expiry (8) ‖ payload,
+// times in Unix milliseconds. It begins with the random bytes that the cipher
+// drew, which no two values of a key share: they name the value as well as
+// others drawn for that alone would.
 const (
 	idSize   = 16
-	headSize = idSize + 8
+	headSize = 16
+	drawn    = 12 // what secret.Key.Seal puts first
 )
 
 // Seal makes a value for the purpose that lives so long. It writes nothing.
@@ -62,12 +68,13 @@ func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives ti
 		return "", fmt.Errorf("sealing key %s: %w", purpose, err)
 	}
 	now := b.cfg.Now()
-	plain := make([]byte, headSize, headSize+len(payload))
-	binary.BigEndian.PutUint64(plain, uint64(now.UnixMilli())<<16)
-	copy(plain[6:], secret.Bytes(idSize-6))
-	binary.BigEndian.PutUint64(plain[idSize:], uint64(now.Add(lives).UnixMilli()))
-	plain = append(plain, payload...)
-	return base64.RawURLEncoding.EncodeToString(key.Seal(plain, b.aad(t, purpose))), nil
+	buf := make([]byte, 0, headSize+len(payload)+b.aadSize(t, purpose))
+	buf = binary.BigEndian.AppendUint64(buf, uint64(now.UnixMilli()))
+	buf = binary.BigEndian.AppendUint64(buf, uint64(now.Add(lives).UnixMilli()))
+	buf = append(buf, payload...)
+	plain := len(buf)
+	buf = b.appendAAD(buf, t, purpose)
+	return base64.RawURLEncoding.EncodeToString(key.Seal(buf[:plain:plain], buf[plain:])), nil
 }
 
 // Open reads a value that Seal made for the same tenant and purpose in this
@@ -75,28 +82,32 @@ func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives ti
 // wrong is Expired with the reason "unreadable", whatever it was. That a value
 // opens does not say that it was not spent: only Burn does.
 func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (Sealed, error) {
-	unreadable := idp.Expiredf("unreadable", "sealed value for %s", purpose)
-	if value == "" || len(value) > MaxValue {
-		return Sealed{}, unreadable
+	// The decoder passes over line breaks: with them a value could be written
+	// in many ways.
+	if value == "" || len(value) > MaxValue || strings.ContainsAny(value, "\r\n") {
+		return Sealed{}, unreadable(purpose)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
-	if err != nil {
-		return Sealed{}, unreadable
+	if err != nil || len(raw) < drawn {
+		return Sealed{}, unreadable(purpose)
 	}
 	key, err := b.cfg.Keys(ctx, t, purpose)
 	if errors.Is(err, idp.NotFound) {
-		return Sealed{}, unreadable
+		return Sealed{}, unreadable(purpose)
 	}
 	if err != nil {
 		return Sealed{}, fmt.Errorf("sealing key %s: %w", purpose, err)
 	}
-	plain, err := key.Open(raw, b.aad(t, purpose))
+	plain, err := key.Open(raw, b.appendAAD(make([]byte, 0, b.aadSize(t, purpose)), t, purpose))
 	if err != nil || len(plain) < headSize {
-		return Sealed{}, unreadable
+		return Sealed{}, unreadable(purpose)
 	}
+	id := make([]byte, 0, idSize)
+	id = append(id, plain[2:8]...)
+	id = append(id, raw[drawn-10:drawn]...)
 	s := Sealed{
-		Tenant: t, Purpose: purpose, ID: plain[:idSize:idSize], Payload: plain[headSize:],
-		Expires: time.UnixMilli(int64(binary.BigEndian.Uint64(plain[idSize:headSize]))),
+		Tenant: t, Purpose: purpose, ID: id, Payload: plain[headSize:],
+		Expires: time.UnixMilli(int64(binary.BigEndian.Uint64(plain[8:headSize]))),
 	}
 	// No leeway: both ends of a sealed value's life are our own clock.
 	if !b.cfg.Now().Before(s.Expires) {
@@ -105,13 +116,20 @@ func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (
 	return s, nil
 }
 
-func (b *Box) aad(t idp.TenantID, purpose string) []byte {
-	a := make([]byte, 0, 64)
+func unreadable(purpose string) error {
+	return idp.Expiredf("unreadable", "sealed value for %s", purpose)
+}
+
+// appendAAD appends what a value is bound to: epoch, tenant and purpose. An id
+// has no zero byte, so that no two pairs give the same bytes.
+func (b *Box) appendAAD(a []byte, t idp.TenantID, purpose string) []byte {
 	a = binary.BigEndian.AppendUint64(a, uint64(b.cfg.Epoch()))
 	a = append(a, t...)
 	a = append(a, 0)
 	return append(a, purpose...)
 }
+
+func (b *Box) aadSize(t idp.TenantID, purpose string) int { return 8 + len(t) + 1 + len(purpose) }
 
 // Burn spends the value. Of several callers, on whatever node, one gets nil;
 // the others get Expired with the reason "spent".

@@ -33,7 +33,11 @@ func newWorld() *world {
 	w := &world{now: time.UnixMilli(1_800_000_000_000)}
 	w.box = nonce.New(nonce.Config{
 		Keys: func(_ context.Context, t idp.TenantID, purpose string) (*secret.Key, error) {
-			k, _ := w.keys.LoadOrStore(string(t)+"/"+purpose, secret.RandomKey())
+			name := string(t) + "/" + purpose
+			k, ok := w.keys.Load(name)
+			if !ok {
+				k, _ = w.keys.LoadOrStore(name, secret.RandomKey())
+			}
 			return k.(*secret.Key), nil
 		},
 		Epoch: func() int64 { return w.epoch },
@@ -84,6 +88,12 @@ func TestSec_NON02_OpenRefuses(t *testing.T) {
 		{"empty", func(*world, string) (idp.TenantID, string, string) { return tenant, "flow", "" }, "expired unreadable"},
 		{"too long", func(*world, string) (idp.TenantID, string, string) {
 			return tenant, "flow", strings.Repeat("A", nonce.MaxValue+1)
+		}, "expired unreadable"},
+		{"line break", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "flow", v[:30] + "\n" + v[30:] }, "expired unreadable"},
+		{"line break at the end", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "flow", v + "\r\n" }, "expired unreadable"},
+		{"another value's key", func(w *world, v string) (idp.TenantID, string, string) {
+			w.keys.Store(string(tenant)+"/flow", secret.RandomKey())
+			return tenant, "flow", v
 		}, "expired unreadable"},
 		{"padding", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "flow", v + "=" }, "expired unreadable"},
 		{"cut short", func(_ *world, v string) (idp.TenantID, string, string) { return tenant, "flow", v[:20] }, "expired unreadable"},
@@ -141,6 +151,99 @@ func TestSec_NON01_BurnOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSec_NON01_ManyValues lets 64 callers burn the same 200 values, each in an
+// order of its own: every value has exactly one winner.
+func TestSec_NON01_ManyValues(t *testing.T) {
+	sqldbtest.Each(t, []fs.FS{nonce.Migrations}, func(t *testing.T, db *sqldb.DB) {
+		w := newWorld()
+		const callers, values = 64, 200
+		var all [values]nonce.Sealed
+		for n := range all {
+			v, err := w.box.Seal(t.Context(), tenant, "nonce", time.Minute, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if all[n], err = w.box.Open(t.Context(), tenant, "nonce", v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var won [values]atomic.Int64
+		var wg sync.WaitGroup
+		for caller := range callers {
+			wg.Go(func() {
+				for n := range values {
+					n = (n + caller*3) % values
+					err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, all[n]) })
+					switch {
+					case err == nil:
+						won[n].Add(1)
+					case reason(err) != "expired spent":
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for n := range won {
+			if got := won[n].Load(); got != 1 {
+				t.Errorf("value %d has %d winners", n, got)
+			}
+		}
+	})
+}
+
+// TestSec_NON05 takes back a burn together with the effect that failed.
+func TestSec_NON05_BurnAndEffectCommitTogether(t *testing.T) {
+	sqldbtest.Each(t, []fs.FS{nonce.Migrations}, func(t *testing.T, db *sqldb.DB) {
+		s := nonce.Sealed{Tenant: tenant, Purpose: "code", ID: secret.Bytes(16), Expires: newWorld().now}
+		failed := errors.New("the effect failed")
+		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			return errors.Join(nonce.Burn(ctx, tx, s), failed)
+		})
+		if !errors.Is(err, failed) {
+			t.Fatal(err)
+		}
+		if gone, err := nonce.Spent(t.Context(), db, s); err != nil || gone {
+			t.Fatalf("spent without its effect: %v, %v", gone, err)
+		}
+		burn := func() error {
+			return db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, s) })
+		}
+		if err := burn(); err != nil {
+			t.Errorf("the first burn that commits: %v", err)
+		}
+		if err := burn(); reason(err) != "expired spent" {
+			t.Errorf("the second: %v", err)
+		}
+	})
+}
+
+// TestIDsAreTheirOwnAndInOrder of time: rows of the spent set arrive at its end.
+func TestIDsAreTheirOwnAndInOrder(t *testing.T) {
+	w := newWorld()
+	seen := map[string]bool{}
+	last := []byte{}
+	for range 2000 {
+		w.now = w.now.Add(time.Millisecond)
+		v, err := w.box.Seal(t.Context(), tenant, "nonce", time.Minute, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := w.box.Open(t.Context(), tenant, "nonce", v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := w.box.Open(t.Context(), tenant, "nonce", v)
+		if err != nil || !bytes.Equal(again.ID, s.ID) {
+			t.Fatalf("one value, two names: %x and %x, %v", s.ID, again.ID, err)
+		}
+		if bytes.Compare(last, s.ID) >= 0 || seen[string(s.ID[6:])] || len(s.ID) != 16 {
+			t.Fatalf("%x comes after %x", s.ID, last)
+		}
+		seen[string(s.ID[6:])], last = true, s.ID
+	}
 }
 
 func race(t *testing.T, db *sqldb.DB, s nonce.Sealed, uses int) (won, lost int) {
@@ -218,7 +321,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-func BenchmarkSeal(b *testing.B) {
+func BenchmarkSealNonce(b *testing.B) {
 	w := newWorld()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -228,7 +331,7 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
-func BenchmarkOpen(b *testing.B) {
+func BenchmarkOpenNonce(b *testing.B) {
 	w := newWorld()
 	v, err := w.box.Seal(b.Context(), tenant, "nonce", time.Minute, nil)
 	if err != nil {
