@@ -9,58 +9,12 @@ import (
 	"github.com/signetid/signet/test/running"
 )
 
-// claims waits for the demo app and reads what it was told.
-func (p *Person) claims() map[string]any {
-	p.t.Helper()
-	var c map[string]any
-	if err := json.Unmarshal([]byte(p.Read("pre[data-claims]")), &c); err != nil {
-		p.t.Fatalf("claims: %v\n%s", err, p.Where())
-	}
-	return c
-}
-
-// usePass signs in with a Temporary Access Pass on the sign-in page.
-func (p *Person) usePass(name, pass string) {
-	p.t.Helper()
-	p.Press("other-ways")
-	p.Type("username", name)
-	p.Type("access_pass", pass)
-	p.Press("signin-access-pass")
-}
-
-// register goes through the pages of a new passkey, keeping the name that is
-// suggested.
-func (p *Person) register() {
-	p.t.Helper()
-	p.Press("register-passkey")
-	p.Press("next")
-}
-
-// firstDay takes a person from a pass to the opened app.
-func (p *Person) firstDay(d *running.Demo, u running.User) {
-	p.t.Helper()
-	p.Open(d.App)
-	p.Press("login")
-	p.usePass(u.Name, u.Pass)
-	p.register()
-	p.Press("signin-passkey") // "try it once now"
-	p.claims()
-}
-
-// leave signs out at the app, which signs out at the server too.
-func (p *Person) leave(d *running.Demo) {
-	p.t.Helper()
-	p.Open(d.App)
-	p.Press("logout")
-	p.Until("signed out", `!document.querySelector("pre[data-claims]")`)
-}
-
 func TestFirstDayAndEveryWayBackIn(t *testing.T) {
 	d := running.StartDemo(t)
 	p := NewPerson(t, Chromium(t))
 	u := d.Users[1]
-	p.firstDay(d, u)
-	c := p.claims()
+	p.FirstDay(d, u)
+	c := p.Claims()
 	if c["preferred_username"] != u.Name || c["iss"] != d.Issuer || c["acr"] != "phr" {
 		t.Errorf("claims %v", c)
 	}
@@ -70,28 +24,28 @@ func TestFirstDayAndEveryWayBackIn(t *testing.T) {
 
 	t.Run("autofill", func(t *testing.T) {
 		p.t = t
-		p.leave(d)
+		p.Leave(d)
 		// The person picks the passkey in the field's list: no button at all.
 		p.Open(d.App + "/login?prompt=login")
-		if got := p.claims()["preferred_username"]; got != u.Name {
+		if got := p.Claims()["preferred_username"]; got != u.Name {
 			t.Errorf("signed in as %v", got)
 		}
 	})
 	t.Run("button", func(t *testing.T) {
 		p.t = t
-		p.leave(d)
+		p.Leave(d)
 		p.Presence(false)
 		p.Open(d.App + "/login?prompt=login")
 		p.See(`[data-action="signin-passkey"]`)
 		p.Press("signin-passkey")
 		p.Presence(true)
-		if got := p.claims()["preferred_username"]; got != u.Name {
+		if got := p.Claims()["preferred_username"]; got != u.Name {
 			t.Errorf("signed in as %v", got)
 		}
 	})
 	t.Run("user name first", func(t *testing.T) {
 		p.t = t
-		p.leave(d)
+		p.Leave(d)
 		p.Presence(false)
 		p.Open(d.App + "/login?prompt=login")
 		if Eval[bool](p, `document.querySelector("[name=username]").type === "hidden"`) {
@@ -100,7 +54,7 @@ func TestFirstDayAndEveryWayBackIn(t *testing.T) {
 		p.Type("username", u.Name)
 		p.Press("next")
 		p.Presence(true)
-		if got := p.claims()["preferred_username"]; got != u.Name {
+		if got := p.Claims()["preferred_username"]; got != u.Name {
 			t.Errorf("signed in as %v", got)
 		}
 	})
@@ -108,7 +62,7 @@ func TestFirstDayAndEveryWayBackIn(t *testing.T) {
 		p.t = t
 		p.Presence(false) // any prompt would now hang
 		p.Open(d.App + "/login")
-		p.claims()
+		p.Claims()
 		p.Presence(true)
 	})
 }
@@ -116,7 +70,7 @@ func TestFirstDayAndEveryWayBackIn(t *testing.T) {
 func TestMethods(t *testing.T) {
 	d := running.StartDemo(t)
 	p := NewPerson(t, Chromium(t))
-	p.firstDay(d, d.Users[1])
+	p.FirstDay(d, d.Users[1])
 	p.Open(d.Base + "/account")
 	first := Eval[string](p, `document.querySelector("[data-credential]").dataset.credential`)
 
@@ -139,7 +93,7 @@ func TestMethods(t *testing.T) {
 
 	p.NewKey() // another device
 	p.Press("register-passkey")
-	p.register()
+	p.Register()
 	p.Until("the page after it", `document.readyState === "complete" && location.pathname !== "/account/register"`)
 	p.Open(d.Base + "/account")
 	p.Until("two passkeys", `document.querySelectorAll("[data-action=remove]").length === 2`)
@@ -150,16 +104,16 @@ func TestMethods(t *testing.T) {
 	if Eval[bool](p, `Boolean(document.querySelector('[data-credential="`+first+`"]'))`) {
 		t.Error("the wrong one was removed")
 	}
-	p.leave(d)
+	p.Leave(d)
 	p.Open(d.App + "/login?prompt=login")
-	p.claims() // with the second
+	p.Claims() // with the second
 }
 
 func TestEndingSessions(t *testing.T) {
 	d := running.StartDemo(t)
 	chromium := Chromium(t)
 	p := NewPerson(t, chromium)
-	p.firstDay(d, d.Users[1])
+	p.FirstDay(d, d.Users[1])
 	p.Open(d.Base + "/account")
 	p.Press("sign-out-everywhere")
 	p.Until("signed out", `!document.querySelector("[data-credential]")`)
@@ -180,8 +134,8 @@ func TestRefusals(t *testing.T) {
 	chromium := Chromium(t)
 	p := NewPerson(t, chromium)
 	u := d.Users[1]
-	p.firstDay(d, u)
-	p.leave(d)
+	p.FirstDay(d, u)
+	p.Leave(d)
 
 	const nothing = "That did not let you in."
 	signin := func(t *testing.T) {
@@ -214,12 +168,12 @@ func TestRefusals(t *testing.T) {
 	})
 	t.Run("pass used before", func(t *testing.T) {
 		signin(t)
-		p.usePass(u.Name, u.Pass)
+		p.UsePass(u.Name, u.Pass)
 		p.told("This pass does not work.")
 	})
 	t.Run("pass of nobody", func(t *testing.T) {
 		signin(t)
-		p.usePass("nobody@nordhafen.example", "AAAA-BBBB-CCCC")
+		p.UsePass("nobody@nordhafen.example", "AAAA-BBBB-CCCC")
 		p.told("This pass does not work.")
 	})
 	t.Run("switched off", func(t *testing.T) {
