@@ -242,7 +242,10 @@ func (p *Person) Look(theme string, width, height int64) {
 	p.t.Helper()
 	p.do("size", chromedp.EmulateViewport(width, height))
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}})
+		Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: theme},
+			{Name: "prefers-reduced-motion", Value: "reduce"}, // nothing is caught half-way
+		}})
 	if err != nil {
 		p.t.Fatalf("set theme: %v", err)
 	}
