@@ -192,7 +192,7 @@ func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountVie
 	if err != nil {
 		return nil, err
 	}
-	events, err := p.cfg.Audit.List(ctx, p.cfg.DB, v.tenant.ID, audit.Filter{User: v.user.ID, Limit: 12})
+	events, err := p.cfg.Audit.List(ctx, p.cfg.DB, v.tenant.ID, audit.Filter{User: v.user.ID, Limit: 5 * mostEvents})
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +238,9 @@ func (v *accountView) fill(pg *page, creds []method.Credential, h Holding) {
 		v.Warn = pg.T("methods.warn", "n", h.Held, "limit", h.Limit)
 	}
 	for _, c := range creds {
+		if c.Bootstrap && c.Disabled {
+			continue // a pass that was used or is over is nothing any more
+		}
 		v.Methods = append(v.Methods, rowOf(pg, c, works, v.Session))
 	}
 }

@@ -59,10 +59,16 @@ type eventRow struct {
 	Bad              bool
 }
 
+// mostEvents is how many the page shows.
+const mostEvents = 12
+
 func (p *Portal) eventRows(ctx context.Context, pg *page, list []audit.Event, creds []method.Credential) ([]eventRow, error) {
 	apps := map[idp.ClientID]string{}
 	var out []eventRow
 	for _, e := range list {
+		if !telling(e) || len(out) == mostEvents {
+			continue
+		}
 		name, seen := apps[e.Client]
 		if !seen && e.Client != "" && p.cfg.Clients != nil {
 			c, err := p.cfg.Clients.Get(ctx, e.Tenant, e.Client)
@@ -95,6 +101,31 @@ func eventOf(pg *page, e audit.Event, app string, creds []method.Credential) eve
 	return row
 }
 
+// plainDeeds are the events that one sentence tells.
+var plainDeeds = map[string]string{
+	"tap.issue":           "activity.pass.issued",
+	"passkey.counter":     "activity.counter",
+	"passkey.synced":      "activity.synced",
+	"token.refresh_reuse": "activity.reuse",
+	"session.revokeUser":  "activity.session.revoked",
+	"user.create":         "activity.user.created",
+	"user.import":         "activity.user.created",
+	"user.update":         "activity.user",
+	"user.setRole":        "activity.user",
+	"user.enable":         "activity.user",
+	"user.disable":        "activity.user",
+	"signin.interrupted":  "activity.signin.interrupted",
+	"signout.done":        "activity.signout",
+	"signout.everywhere":  "activity.signout.everywhere",
+	"session.end":         "activity.session.ended",
+}
+
+// telling says whether an event belongs on the page: tokens that apps fetch
+// every hour do not, one that was stolen does.
+func telling(e audit.Event) bool {
+	return e.Category != audit.Token || plainDeeds[e.Activity] != ""
+}
+
 // deed is the sentence of an event.
 func deed(pg *page, e audit.Event, app string, creds []method.Credential) template.HTML {
 	name := proofName(pg, e.Method, e.Credential, creds)
@@ -110,14 +141,6 @@ func deed(pg *page, e audit.Event, app string, creds []method.Credential) templa
 			return pg.T("activity.signin.denied")
 		}
 		return pg.T("activity.signin.failed")
-	case "signin.interrupted":
-		return pg.T("activity.signin.interrupted")
-	case "signout.done":
-		return pg.T("activity.signout")
-	case "signout.everywhere":
-		return pg.T("activity.signout.everywhere")
-	case "session.end":
-		return pg.T("activity.session.ended")
 	case "consent.allow":
 		return pg.T("activity.consent", "app", app)
 	case "consent.deny":
@@ -137,8 +160,9 @@ func deed(pg *page, e audit.Event, app string, creds []method.Credential) templa
 			return pg.T("activity.remove.failed")
 		}
 		return pg.T("activity.removed")
-	case "accessPass.issue":
-		return pg.T("activity.pass.issued")
+	}
+	if key, ok := plainDeeds[e.Activity]; ok {
+		return pg.T(key, "name", name)
 	}
 	return pg.T("activity.other", "activity", e.Activity)
 }

@@ -374,7 +374,7 @@ func (p *Portal) rename(w http.ResponseWriter, r *http.Request) error {
 		return p.showQuestion(w, r, v, http.StatusBadRequest, "rename", "rename.title", m, id, ws.t("register.problem.name"))
 	}
 	if err != nil {
-		return err
+		return gone(err)
 	}
 	return p.back(w, r, v, "renamed", id)
 }
@@ -394,9 +394,17 @@ func (p *Portal) remove(w http.ResponseWriter, r *http.Request) error {
 		return p.prove(w, r, v, ask{Then: "remove", Method: m, Credential: id})
 	}
 	if err != nil {
-		return err
+		return gone(err)
 	}
 	return p.back(w, r, v, "removed", "")
+}
+
+// gone tells a credential that is not there from an address that is not.
+func gone(err error) error {
+	if errors.Is(err, idp.NotFound) {
+		return idp.NotFoundf("credential_gone", "%w", err)
+	}
+	return err
 }
 
 // back leads to the account page and tells there what was done.

@@ -157,7 +157,9 @@ func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.Sessi
 		meta = append(meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
 	meta = append(meta, pg.T("meta.added", "when", when(c.Created, "")))
-	if c.LastUsed.IsZero() {
+	if c.Bootstrap && !c.Expires.IsZero() {
+		meta = append(meta, pg.T("meta.until", "when", when(c.Expires, "")))
+	} else if c.LastUsed.IsZero() {
 		meta = append(meta, pg.T("meta.never"))
 	} else {
 		meta = append(meta, pg.T("meta.used", "when", when(c.LastUsed, "")))

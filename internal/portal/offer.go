@@ -27,7 +27,9 @@ func (p *Portal) showSignIn(w http.ResponseWriter, r *http.Request, f signin.Flo
 	if err := p.recognise(r, pg, f, step, &v); err != nil {
 		return err
 	}
-	v.Handle = step.Handle
+	if v.Handle, err = p.handle(w, r, f, step); err != nil {
+		return err
+	}
 	v.arrange(pg, offers, lastWay(r))
 	if v.title == "" {
 		v.title, v.Lead = p.heading(pg, f, step)
@@ -239,11 +241,15 @@ func (p *Portal) accountPicker(w http.ResponseWriter, r *http.Request, f signin.
 	if len(people) == 0 {
 		return p.showSignIn(w, r, f, step, signInView{})
 	}
+	handle, err := p.handle(w, r, f, step)
+	if err != nil {
+		return err
+	}
 	pg := p.newPage(r, "pick", p.tenantOf(r.Context(), f.Tenant), "", nil)
 	pg.LeadsTo = f.LeadsTo
 	pg.Title = pg.T("pick.title")
 	pg.V = pickView{
-		Lead: pg.T("pick.lead.app", "app", f.ClientName), Verb: "post", Handle: step.Handle,
+		Lead: pg.T("pick.lead.app", "app", f.ClientName), Verb: "post", Handle: handle,
 		Action: "/" + string(f.Tenant) + "/signin/choose", People: people,
 	}
 	return p.show(w, http.StatusOK, "pick", pg)

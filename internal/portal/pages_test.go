@@ -498,7 +498,7 @@ func TestAgentName(t *testing.T) {
 	pg := p.newPage(httptest.NewRequest("GET", "/", nil), "account", examples(p, same)["account"].Tenant, "", nil)
 	for agent, want := range map[string]string{
 		firefox: "Firefox on Linux", mac: "Safari on macOS", pixel: "Chrome on Android",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0":                 "Edge on Windows",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0":                  "Edge on Windows",
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/140.0 Mobile/15E148 Safari/604.1": "Chrome on iPhone",
 		"curl/8.5": "curl", "": "Unknown browser", "(Linux)": "A browser on Linux",
 	} {

@@ -26,7 +26,7 @@ var kinds = map[idp.Kind]saying{
 	idp.Invalid:     {"error.invalid.title", "error.invalid.text", "error.invalid.what", 90100, 0, []string{"desk", "account"}},
 	idp.Unproven:    {"error.unproven.title", "error.unproven.text", "error.unproven.what", 130005, 0, []string{"again", "desk"}},
 	idp.Denied:      {"error.denied.title", "error.denied.text", "error.denied.what", 53003, 0, []string{"desk", "account"}},
-	idp.NotFound:    {"error.notfound.title", "error.notfound.text", "error.notfound.what", 900144, 0, []string{"account"}},
+	idp.NotFound:    {"error.notfound.title", "error.notfound.text", "error.notfound.what", 90100, 0, []string{"account"}},
 	idp.Conflict:    {"error.conflict.title", "error.conflict.text", "error.conflict.what", 90099, 0, []string{"account"}},
 	idp.Expired:     {"error.expired.title", "error.expired.text", "error.expired.what", 50089, 0, []string{"again", "account"}},
 	idp.Limited:     {"error.limited.title", "error.limited.text", "error.limited.what", 50196, 0, []string{"desk"}},
@@ -35,8 +35,8 @@ var kinds = map[idp.Kind]saying{
 
 // reasons tell some errors better than their Kind does.
 var reasons = map[string]saying{
-	"page_unknown":     {"error.notfound.title", "error.notfound.text", "error.notfound.what", 404, 0, []string{"account"}},
-	"wrong_method":     {"error.method.title", "error.method.text", "error.method.what", 405, http.StatusMethodNotAllowed, []string{"account"}},
+	"page_unknown":     {"error.notfound.title", "error.notfound.text", "error.notfound.what", 90100, 0, []string{"account"}},
+	"wrong_method":     {"error.method.title", "error.method.text", "error.method.what", 900561, http.StatusMethodNotAllowed, []string{"account"}},
 	"other_origin":     {"error.origin.title", "error.origin.text", "error.origin.what", 90100, 0, []string{"account"}},
 	"tenant_unknown":   {"error.tenant.title", "error.tenant.text", "error.notfound.what", 90002, 0, []string{"account", "desk"}},
 	"other_browser":    {"error.other_browser.title", "error.other_browser.text", "error.expired.what", 50089, 0, []string{"again", "account"}},
@@ -45,8 +45,8 @@ var reasons = map[string]saying{
 	"last_method":      {"error.last_method.title", "error.last_method.text", "error.denied.what", 53003, 0, []string{"register", "account"}},
 	"user_disabled":    {"error.user_disabled.title", "error.user_disabled.text", "error.denied.what", 50057, 0, []string{"desk"}},
 	"pass_session":     {"error.pass_only.title", "error.pass_only.text", "error.denied.what", 53003, 0, []string{"register", "desk"}},
-	"credential_gone":  {"error.gone.title", "error.gone.text", "error.notfound.what", 900144, 0, []string{"account"}},
-	"session_gone":     {"error.gone.title", "error.gone.text", "error.notfound.what", 900144, 0, []string{"account"}},
+	"credential_gone":  {"error.gone.title", "error.gone.text", "error.notfound.what", 90100, 0, []string{"account"}},
+	"session_gone":     {"error.gone.title", "error.gone.text", "error.notfound.what", 90100, 0, []string{"account"}},
 	"strength_unknown": {"error.stronger.title", "error.stronger.text", "error.denied.what", 53003, 0, []string{"desk", "back"}},
 }
 

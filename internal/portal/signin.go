@@ -155,6 +155,17 @@ func (p *Portal) SignIn(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 	return p.showSignIn(w, r, f, step, signInView{})
 }
 
+// handle gives the page the value to go on with. A door may want a page
+// although the corridor was done and so has sealed nothing: whose session it
+// shall be, or a new gesture, is still to be asked for.
+func (p *Portal) handle(w http.ResponseWriter, r *http.Request, f signin.Flow, step signin.Step) (string, error) {
+	if step.Handle != "" {
+		return step.Handle, nil
+	}
+	f.Browser = signin.BrowserDigest(p.peer(w, r).Browser)
+	return p.cfg.Corridor.Start(r.Context(), f)
+}
+
 func (p *Portal) setBearer(w http.ResponseWriter, r *http.Request, step *signin.Step) {
 	if step.Bearer != "" {
 		p.cfg.Sessions.Set(w, r, step.Bearer, step.Replaces)
