@@ -5,8 +5,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -49,29 +51,45 @@ type Bus interface {
 
 // Config is what a Ring needs. Bus may be nil in tests.
 type Config struct {
-	DB  *sqldb.DB
+	DB *sqldb.DB
+	// KEK seals everything that is written.
 	KEK *secret.Key
-	Now func() time.Time
-	Bus Bus
+	// AlsoOpens are other key-encryption keys that what is stored may be
+	// sealed under, while the KEK is being replaced; see Rewrap.
+	AlsoOpens []*secret.Key
+	Now       func() time.Time
+	Bus       Bus
 }
 
 // Ring hands out keys. It is safe for concurrent use.
 type Ring struct {
-	cfg Config
-
-	mu      sync.RWMutex
-	sealing map[sealingName]*secret.Key
-	signing map[idp.TenantID]*snapshot
+	cfg     Config
+	tenants sync.Map // idp.TenantID → *tenant
 }
 
-type sealingName struct {
-	tenant  idp.TenantID
-	purpose string
+// tenant is what this node knows of one tenant's keys. Readers take what the
+// pointers show and lock nothing; what they point to never changes.
+type tenant struct {
+	sealing atomic.Pointer[map[string]*secret.Key] // by purpose
+	signing atomic.Pointer[snapshot]
+
+	mu sync.Mutex // held while either is read anew
+	// drops counts the notices of a change: what was read before one is not
+	// kept.
+	drops atomic.Uint64
+}
+
+func (r *Ring) tenant(id idp.TenantID) *tenant {
+	if t, ok := r.tenants.Load(id); ok {
+		return t.(*tenant)
+	}
+	t, _ := r.tenants.LoadOrStore(id, &tenant{})
+	return t.(*tenant)
 }
 
 // New makes a Ring. Call Check before anything else.
 func New(cfg Config) *Ring {
-	r := &Ring{cfg: cfg, sealing: map[sealingName]*secret.Key{}, signing: map[idp.TenantID]*snapshot{}}
+	r := &Ring{cfg: cfg}
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(topic, func(tenant string) { r.forget(idp.TenantID(tenant)) })
 	}
@@ -97,7 +115,7 @@ func (r *Ring) Check(ctx context.Context) error {
 	if err := r.cfg.DB.QueryRow(ctx, `select sealed from kek_check where id = 1`).Scan(&sealed); err != nil {
 		return fmt.Errorf("read check of the key-encryption key: %w", err)
 	}
-	if _, err := r.cfg.KEK.Open(sealed, []byte("kek_check")); err != nil {
+	if _, err := r.unseal(sealed, []byte("kek_check")); err != nil {
 		return idp.Invalidf("wrong_kek", "the key-encryption key is not the one this database was made with")
 	}
 	return nil
@@ -125,28 +143,45 @@ func aad(t idp.TenantID, id, purpose string) []byte {
 	return a
 }
 
-// Sealing gives the tenant's key for a purpose, making it on first use.
-func (r *Ring) Sealing(ctx context.Context, t idp.TenantID, purpose string) (*secret.Key, error) {
-	name := sealingName{t, purpose}
-	r.mu.RLock()
-	k, ok := r.sealing[name]
-	r.mu.RUnlock()
-	if ok {
-		return k, nil
+// unseal opens what is stored under the KEK, or under another one while that
+// is being replaced.
+func (r *Ring) unseal(sealed, aad []byte) ([]byte, error) {
+	plain, err := r.cfg.KEK.Open(sealed, aad)
+	for _, other := range r.cfg.AlsoOpens {
+		if err == nil {
+			break
+		}
+		plain, err = other.Open(sealed, aad)
 	}
-	k, err := r.readSealing(ctx, t, purpose)
+	return plain, err
+}
+
+// Sealing gives the tenant's key for a purpose, making it on first use.
+func (r *Ring) Sealing(ctx context.Context, id idp.TenantID, purpose string) (*secret.Key, error) {
+	t := r.tenant(id)
+	if known := t.sealing.Load(); known != nil {
+		if k, ok := (*known)[purpose]; ok {
+			return k, nil
+		}
+	}
+	k, err := r.readSealing(ctx, id, purpose)
 	if errors.Is(err, idp.NotFound) {
-		if err = r.makeSealing(ctx, t, purpose); err != nil {
+		if err = r.makeSealing(ctx, id, purpose); err != nil {
 			return nil, err
 		}
-		k, err = r.readSealing(ctx, t, purpose) // another node's, if it was faster
+		k, err = r.readSealing(ctx, id, purpose) // another node's, if it was faster
 	}
 	if err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
-	r.sealing[name] = k
-	r.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	more := map[string]*secret.Key{}
+	if known := t.sealing.Load(); known != nil {
+		maps.Copy(more, *known)
+	}
+	more[purpose] = k
+	t.sealing.Store(&more)
 	return k, nil
 }
 
@@ -157,7 +192,7 @@ func (r *Ring) readSealing(ctx context.Context, t idp.TenantID, purpose string) 
 	if err != nil {
 		return nil, fmt.Errorf("read sealing key %s: %w", purpose, err)
 	}
-	raw, err := r.cfg.KEK.Open(sealed, aad(t, id, purpose))
+	raw, err := r.unseal(sealed, aad(t, id, purpose))
 	if err != nil {
 		return nil, fmt.Errorf("open sealing key %s of tenant %s: %w", purpose, t, err)
 	}

@@ -85,6 +85,19 @@ func (s *snapshot) at(alg string, now time.Time) (Signer, bool) {
 	return Signer{}, false
 }
 
+// key finds a private key by its id; nil when s is nil or has none.
+func (s *snapshot) key(id idp.KeyID) crypto.Signer {
+	if s == nil {
+		return nil
+	}
+	for _, k := range s.keys {
+		if k.ID == id {
+			return k.Key
+		}
+	}
+	return nil
+}
+
 // Signer gives the tenant's active key for alg, making the first one when
 // there is none. An algorithm we do not sign with is Invalid.
 func (r *Ring) Signer(ctx context.Context, t idp.TenantID, alg string) (Signer, error) {
@@ -96,7 +109,10 @@ func (r *Ring) Signer(ctx context.Context, t idp.TenantID, alg string) (Signer, 
 	if k, ok := s.at(alg, now); ok {
 		return k, nil
 	}
-	// The first key is used at once: nobody has a JWKS without it in a cache.
+	// The first key of an algorithm is used at once: whoever gets its first
+	// token has fetched no JWKS of this tenant for that algorithm yet, and a
+	// verifier that meets an unknown kid fetches again (OpenID Connect Core
+	// 1.0, Section 10.1.1).
 	if err := r.add(ctx, t, alg, now, false); err != nil && !errors.Is(err, idp.Conflict) {
 		return Signer{}, err
 	}
@@ -188,9 +204,18 @@ func (r *Ring) Rotate(ctx context.Context, t idp.TenantID, alg string) error {
 }
 
 // RotateNow is for a key that somebody else may have: a new key signs at once
-// and the old ones are gone, with every token they signed.
+// and the old ones are gone, with every token they signed. It does not lose to
+// a rotation that another node began meanwhile.
 func (r *Ring) RotateNow(ctx context.Context, t idp.TenantID, alg string) error {
-	return r.add(ctx, t, alg, r.cfg.Now(), true)
+	const tries = 5
+	var err error
+	for range tries {
+		r.forget(t) // another node may have added a key that our snapshot lacks
+		if err = r.add(ctx, t, alg, r.cfg.Now(), true); !errors.Is(err, idp.Conflict) {
+			break
+		}
+	}
+	return err
 }
 
 // add makes a key that signs from the given time. The keys before it end when
@@ -205,7 +230,7 @@ func (r *Ring) add(ctx context.Context, t idp.TenantID, alg string, from time.Ti
 		return fmt.Errorf("encode %s key: %w", alg, err)
 	}
 	id, now := secret.NewUUID4(), r.cfg.Now()
-	sealed := r.cfg.KEK.Seal(der, aad(t, id, "signing."+alg))
+	sealed := r.cfg.KEK.Seal(der, aad(t, id, signingPurpose(alg)))
 	goneAt := from.Add(Afterlife)
 	if emergency {
 		goneAt = now
@@ -245,6 +270,9 @@ func (r *Ring) add(ctx context.Context, t idp.TenantID, alg string, from time.Ti
 	return nil
 }
 
+// signingPurpose is what the AAD of a sealed signing key says it is for.
+func signingPurpose(alg string) string { return "signing." + alg }
+
 func generate(alg string) (crypto.Signer, error) {
 	switch alg {
 	case "ES256":
@@ -255,35 +283,49 @@ func generate(alg string) (crypto.Signer, error) {
 	return nil, idp.Invalidf("unknown_algorithm", "no signing with %q", alg).On("alg")
 }
 
-func (r *Ring) forget(t idp.TenantID) {
-	r.mu.Lock()
-	delete(r.signing, t)
-	r.mu.Unlock()
+// forget makes the next look read anew, and keeps one that is reading now from
+// storing what it read before the change.
+func (r *Ring) forget(id idp.TenantID) {
+	t := r.tenant(id)
+	t.drops.Add(1)
+	t.signing.Store(nil)
 }
 
-// look gives the tenant's snapshot, reading it when it is old.
-func (r *Ring) look(ctx context.Context, t idp.TenantID) (*snapshot, error) {
-	now := r.cfg.Now()
-	r.mu.RLock()
-	s := r.signing[t]
-	r.mu.RUnlock()
+// look gives the tenant's snapshot, reading it when it is old. While one
+// caller reads, the others go on with the old one: a key's own times say
+// whether it may still be used.
+func (r *Ring) look(ctx context.Context, id idp.TenantID) (*snapshot, error) {
+	t, now := r.tenant(id), r.cfg.Now()
+	s := t.signing.Load()
 	if s != nil && now.Before(s.ends) {
 		return s, nil
 	}
-	fresh, err := r.read(ctx, t, now)
+	if s == nil {
+		t.mu.Lock()
+	} else if !t.mu.TryLock() {
+		return s, nil
+	}
+	defer t.mu.Unlock()
+	if s = t.signing.Load(); s != nil && now.Before(s.ends) {
+		return s, nil // read while we waited
+	}
+	drops := t.drops.Load()
+	fresh, err := r.read(ctx, id, now, s)
 	if err != nil {
 		if s != nil && errors.Is(err, idp.Unavailable) {
 			return s, nil // the keys we know stay good while the database is away
 		}
 		return nil, err
 	}
-	r.mu.Lock()
-	r.signing[t] = fresh
-	r.mu.Unlock()
+	t.signing.Store(fresh)
+	if t.drops.Load() != drops {
+		t.signing.CompareAndSwap(fresh, nil) // it may lack what the notice was about
+	}
 	return fresh, nil
 }
 
-func (r *Ring) read(ctx context.Context, t idp.TenantID, now time.Time) (*snapshot, error) {
+// read makes a snapshot; keys that the last one had are not opened again.
+func (r *Ring) read(ctx context.Context, t idp.TenantID, now time.Time, last *snapshot) (*snapshot, error) {
 	rows, err := r.cfg.DB.Query(ctx, `
 		select id, alg, number, sealed, created_at, active_from, gone_at from signing_key
 		where tenant_id = $1 and (gone_at = 0 or gone_at > $2) order by number, alg`, t, now.UnixMilli())
@@ -298,8 +340,10 @@ func (r *Ring) read(ctx context.Context, t idp.TenantID, now time.Time) (*snapsh
 		if err := rows.Scan(&e.ID, &e.Alg, &e.number, &sealed, &e.created, &e.activeFrom, &e.goneAt); err != nil {
 			return nil, errors.Join(err, rows.Close())
 		}
-		if e.Key, err = r.open(t, e.ID, e.Alg, sealed); err != nil {
-			return nil, errors.Join(err, rows.Close())
+		if e.Key = last.key(e.ID); e.Key == nil {
+			if e.Key, err = r.open(t, e.ID, e.Alg, sealed); err != nil {
+				return nil, errors.Join(err, rows.Close())
+			}
 		}
 		if gone := time.UnixMilli(e.goneAt); e.goneAt > 0 && gone.Before(s.ends) {
 			s.ends = gone
@@ -315,7 +359,7 @@ func (r *Ring) read(ctx context.Context, t idp.TenantID, now time.Time) (*snapsh
 }
 
 func (r *Ring) open(t idp.TenantID, id idp.KeyID, alg string, sealed []byte) (crypto.Signer, error) {
-	der, err := r.cfg.KEK.Open(sealed, aad(t, string(id), "signing."+alg))
+	der, err := r.unseal(sealed, aad(t, string(id), signingPurpose(alg)))
 	if err != nil {
 		return nil, fmt.Errorf("open signing key %s of tenant %s: %w", id, t, err)
 	}
