@@ -38,6 +38,7 @@ func addSettings(fs *pflag.FlagSet, c *app.Config) {
 
 func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
+	fs.StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "address for certificate sign-in and device registration; nothing listens there in this version")
 	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages)")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")

@@ -59,6 +59,7 @@ demo.json in the data folder tells scripts what the terminal tells people.`,
 	fs.StringVar(&cfg.Data, "data", "", "folder to keep (default: a temporary one)")
 	fs.StringVar(&cfg.Listen, "listen", cfg.Listen, "address for the pages; this machine only")
 	fs.StringVar(&listenApp, "listen-app", "127.0.0.1:8090", "address for the demo app; this machine only")
+	fs.StringVar(&cfg.ListenTLS, "listen-tls", "", "address for certificate sign-in and device registration; nothing listens there in this version")
 	fs.StringVar(&cfg.Database, "database", "", "postgres://… to use an empty PostgreSQL instead of SQLite")
 	fs.StringVar(&cfg.KEKFile, "kek-file", "", "file with the key-encryption key (default: kek in the data folder)")
 	fs.StringVar(&cfg.BaseURL, "base-url", "", "address of the pages; localhost only")

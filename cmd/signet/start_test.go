@@ -2,12 +2,16 @@ package main
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +22,7 @@ import (
 
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
 // used makes a data folder that a server has used and left.
@@ -371,5 +376,76 @@ func newer(t *testing.T, path string) {
 	defer db.Close()
 	if _, err := db.Exec(t.Context(), `insert into schema_migration (version_id, is_applied) values (299901010000, true)`); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The second server on one PostgreSQL needs the first one's key, and says so
+// instead of making one of its own.
+func TestSecondNode(t *testing.T) {
+	url := sqldbtest.NewPostgres(t)
+	if url == "" {
+		return
+	}
+	first, second := dataFolder(t), dataFolder(t)
+	a := serve(t, first, "--database", url)
+	r := signet(t, "serve", "--data", second, "--listen", "127.0.0.1:0", "--database", url)
+	if r.code != exitFailed || !strings.Contains(r.errs, "is missing") {
+		t.Errorf("without the key: %+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(second, "kek")); !os.IsNotExist(err) {
+		t.Error("a key was made for a database that has one")
+	}
+	b := serve(t, second, "--database", url, "--kek-file", filepath.Join(first, "kek"))
+	made := must[object](t, "admin", "tenant", "create", "One", "--domain", "one.example", "--data", first)
+	path := "/" + made["id"].(string) + "/discovery/v2.0/keys"
+	codeA, keysA := get(t, a.base+path)
+	codeB, keysB := get(t, b.base+path)
+	if codeA != 200 || codeB != 200 || keysA != keysB {
+		t.Errorf("keys of the two servers: %d %s and %d %s", codeA, keysA, codeB, keysB)
+	}
+}
+
+// With a certificate, --listen speaks TLS.
+func TestServeTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	cert := server.TLS.Certificates[0]
+	server.Close()
+	dir := t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
+	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	s := serve(t, dataFolder(t), "--tls-cert", certFile, "--tls-key", keyFile)
+	if !strings.HasPrefix(s.base, "https://localhost:") {
+		t.Fatalf("base %s", s.base)
+	}
+	roots := x509.NewCertPool()
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AddCert(leaf)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com"}, ForceAttemptHTTP2: true}}
+	res, err := client.Get(s.base + "/account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.ProtoMajor != 2 || res.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("%s with headers %v", res.Proto, res.Header)
+	}
+	for _, c := range res.Cookies() {
+		if !c.Secure || !strings.HasPrefix(c.Name, "__Host-") {
+			t.Errorf("cookie %s over TLS is not bound to it", c.Name)
+		}
+	}
+	old := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com", MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}}}
+	if res, err := old.Get(s.base + "/healthz"); err == nil {
+		res.Body.Close()
+		t.Error("TLS 1.1 was accepted")
 	}
 }

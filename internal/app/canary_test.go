@@ -130,7 +130,9 @@ func (s *site) provoke(t *testing.T, b *browser, canaries map[string]string) map
 	stranger := newBrowser(t, s.BaseURL())
 	at := page{url: must(url.Parse(s.BaseURL()))}
 	for what, secret := range canaries {
-		say := func(p page, where string) { outputs["answer to "+where+" with the "+what] = back.ReplaceAllString(p.text, "") }
+		say := func(p page, where string) {
+			outputs["answer to "+where+" with the "+what] = back.ReplaceAllString(p.text, "")
+		}
 		q := url.QueryEscape(secret)
 		say(stranger.get(s.BaseURL()+tenant+"/signin?flow="+q), "the sign-in page")
 		say(stranger.get(s.BaseURL()+tenant+"/oauth2/v2.0/logout?id_token_hint="+q), "logout")

@@ -19,6 +19,7 @@ type Config struct {
 	Database string // postgres://… instead of SQLite
 
 	Listen        string // pages and APIs
+	ListenTLS     string // checked only: what will listen there is not part of this version
 	ListenMetrics string // when set, /metrics is served there and nowhere else
 	BaseURL       string // the address people and apps use; empty: http://localhost and the port of Listen
 	TLSCert       string // with TLSKey: Listen serves TLS
@@ -75,7 +76,7 @@ func (c Config) Validate() error {
 func (c Config) checkListeners() error {
 	var bad []error
 	for _, l := range []struct{ flag, addr string }{
-		{"listen", c.Listen}, {"listen-metrics", c.ListenMetrics},
+		{"listen", c.Listen}, {"listen-tls", c.ListenTLS}, {"listen-metrics", c.ListenMetrics},
 	} {
 		if l.addr == "" && l.flag != "listen" {
 			continue

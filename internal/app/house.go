@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -54,9 +53,7 @@ type House struct {
 // Open opens the data folder and wires the house. base is the address that
 // people use.
 func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+	cfg = cfg.quiet()
 	v, err := openVault(ctx, cfg)
 	if err != nil {
 		return nil, err

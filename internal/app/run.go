@@ -53,6 +53,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.quiet()
 	tlsConf, err := cfg.tlsConfig()
 	if err != nil {
 		return nil, err
@@ -216,7 +217,11 @@ func (s *Server) Run(ctx context.Context, ready func(base string)) error {
 
 	s.health.serving.Store(true)
 	all.Go(func() error {
-		if s.health.await(failed) && ready != nil {
+		if !s.health.await(failed) {
+			return nil
+		}
+		s.cfg.Log.Info("ready", "base", s.base, "database", s.DB.Dialect())
+		if ready != nil {
 			ready(s.base)
 		}
 		return nil
@@ -227,6 +232,7 @@ func (s *Server) Run(ctx context.Context, ready func(base string)) error {
 	case err = <-background:
 		background <- nil
 	}
+	s.cfg.Log.Info("stopping")
 	s.stop(ctx)
 	err = errors.Join(err, all.Wait())
 	stopJobs()

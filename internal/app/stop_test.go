@@ -123,7 +123,7 @@ func TestRollback(t *testing.T) {
 		}
 	}
 
-	if server, err = again(false); err == nil || !strings.Contains(err.Error(), "--accept-rollback") {
+	if _, err = again(false); err == nil || !strings.Contains(err.Error(), "--accept-rollback") {
 		t.Fatalf("an older database started: %v", err)
 	}
 	if server, err = again(true); err != nil {

@@ -1,0 +1,55 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/internal/app"
+)
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*app.Config)
+		want   []string // none: good
+	}{
+		{"default", func(*app.Config) {}, nil},
+		{"https", func(c *app.Config) { c.BaseURL = "https://id.example.com" }, nil},
+		{"https with a slash", func(c *app.Config) { c.BaseURL = "https://id.example.com/" }, nil},
+		{"localhost", func(c *app.Config) { c.BaseURL = "http://localhost:8080" }, nil},
+		{"proxies", func(c *app.Config) { c.TrustedProxy = []string{"127.0.0.1", "10.0.0.0/8", "::1"} }, nil},
+		{"plain http", func(c *app.Config) { c.BaseURL = "http://id.example.com" }, []string{"only on https"}},
+		{"looks like localhost", func(c *app.Config) { c.BaseURL = "http://localhost.example.com" }, []string{"only on https"}},
+		{"no scheme", func(c *app.Config) { c.BaseURL = "id.example.com" }, []string{"which is no address"}},
+		{"user in the address", func(c *app.Config) { c.BaseURL = "https://a:b@id.example.com" }, []string{"a scheme, a host and a port only"}},
+		{"address for a name", func(c *app.Config) { c.BaseURL = "https://[::1]" }, []string{"belongs to a host name"}},
+		{"demo for others", func(c *app.Config) { c.Demo = true; c.BaseURL = "https://id.example.com" }, []string{"for this machine only"}},
+		{"demo on all interfaces", func(c *app.Config) { c.Demo = true; c.Listen = ":8080" }, []string{"this machine only"}},
+		{"demo metrics on all interfaces", func(c *app.Config) { c.Demo = true; c.ListenMetrics = "0.0.0.0:9090" }, []string{"listen-metrics"}},
+		{"other database", func(c *app.Config) { c.Database = "mysql://root:hunter2@db" }, []string{"postgres://"}},
+		{"proxy", func(c *app.Config) { c.TrustedProxy = []string{"proxy.example.com"} }, []string{"trusted-proxy"}},
+		{"two keys", func(c *app.Config) { c.KEK, c.KEKFile = "x", "y" }, []string{"use one of them"}},
+		{"related origin", func(c *app.Config) { c.RelatedOrigins = []string{"https://a.example/x"} }, []string{"related-origin"}},
+		{"forgetful audit", func(c *app.Config) { c.AuditKeep = time.Hour }, []string{"audit-keep"}},
+		{"everything at once", func(c *app.Config) { c.Listen, c.BaseURL, c.TLSCert, c.LogLevel, c.Drain = "x", "y", "z", "loud", -1 },
+			[]string{"listen is", "base-url is", "go together", "log-level is", "drain is"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := app.Default()
+			c.change(&cfg)
+			err := cfg.Validate()
+			if (err == nil) != (c.want == nil) {
+				t.Fatalf("got %v", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Error("a password is in the error")
+			}
+		})
+	}
+}
