@@ -14,6 +14,7 @@ import (
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -545,6 +546,64 @@ func TestLastWayFirst(t *testing.T) {
 		v.arrange(pg, append([]signin.Offer{}, two...), last)
 		if v.Primary[0].Method != want || !v.Primary[0].Main || v.Primary[1].Main || len(v.Primary) != 2 {
 			t.Errorf("last %q: %+v", last, v.Primary)
+		}
+	}
+}
+
+func TestSuggestedNames(t *testing.T) {
+	p := bare(t)
+	pg := examples(p, same)["register"]
+	have := []method.Credential{{Name: "Passkey on Linux"}, {Name: "Passkey on Linux 2"}, {Name: "Security key 7"}, {Name: "Blue"}}
+	var v registerView
+	v.suggest(pg, firefox, have)
+	if v.Here != "Passkey on Linux 3" || v.Key != "Security key" || v.Phone != "Passkey on my phone" {
+		t.Errorf("suggested %q, %q, %q", v.Here, v.Key, v.Phone)
+	}
+}
+
+// TestLosses: the panel is computed from what is there.
+func TestLosses(t *testing.T) {
+	pg := examples(bare(t), same)["account"]
+	cred := func(name string, change ...func(*method.Credential)) method.Credential {
+		c := method.Credential{ID: idp.CredentialID(name), Method: passkey, Name: name}
+		for _, fn := range change {
+			fn(&c)
+		}
+		return c
+	}
+	synced := func(c *method.Credential) { c.Facts.Synced = true }
+	on := func(d idp.DeviceID) func(*method.Credential) {
+		return func(c *method.Credential) { c.Facts.Device = d }
+	}
+	off := func(c *method.Credential) { c.Disabled = true }
+	orphan := func(c *method.Credential) { c.Orphaned = true }
+	pass := func(c *method.Credential) { c.Bootstrap = true }
+	for _, c := range []struct {
+		name  string
+		creds []method.Credential
+		want  []string
+		bad   int
+	}{
+		{"nothing", nil, []string{"You hold nothing yet that lets you in again. Add a passkey before you sign out."}, 1},
+		{"a pass is no way in", []method.Credential{cred("P", pass)}, []string{"You hold nothing yet that lets you in again. Add a passkey before you sign out."}, 1},
+		{"one", []method.Credential{cred("A")}, []string{"Lose A: the help desk must let you back in."}, 1},
+		{"one synced", []method.Credential{cred("A", synced)}, []string{"Lose the device with A: your passkey provider keeps a copy."}, 0},
+		{"two", []method.Credential{cred("A"), cred("B")}, []string{"Lose A: B still works.", "Lose B: A still works.", "Lose both: the help desk must let you back in."}, 1},
+		{"what is off does not count", []method.Credential{cred("A"), cred("B", off), cred("C", orphan)}, []string{"Lose A: the help desk must let you back in."}, 1},
+		{"two on one device", []method.Credential{cred("A", on("d")), cred("B", on("d"))},
+			[]string{"Lose A: the help desk must let you back in.", "Lose B: the help desk must let you back in.", "Lose both: the help desk must let you back in."}, 3},
+		{"three", []method.Credential{cred("A"), cred("B"), cred("C")},
+			[]string{"Lose A: B and C still work.", "Lose B: A and C still work.", "Lose C: A and B still work.", "Lose all 3: the help desk must let you back in."}, 1},
+		{"six", []method.Credential{cred("A"), cred("B"), cred("C"), cred("D"), cred("E"), cred("F")},
+			[]string{"Lose A: B, C and 3 others still work.", "Lose B: A, C and 3 others still work.", "Lose C: A, B and 3 others still work.", "Lose D: A, B and 3 others still work.", "Lose all 6: the help desk must let you back in."}, 1},
+	} {
+		got, bad := []string{}, 0
+		for _, l := range losses(pg, usable(c.creds)) {
+			got = append(got, plain(l.Text))
+			bad += boolInt(l.Bad)
+		}
+		if strings.Join(got, "|") != strings.Join(c.want, "|") || bad != c.bad {
+			t.Errorf("%s: got %q with %d bad, want %q with %d", c.name, got, bad, c.want, c.bad)
 		}
 	}
 }

@@ -152,9 +152,8 @@ func (p *Portal) newPage(r *http.Request, key string, t idp.Tenant, title templa
 	}
 	pg.view.name = pg.view.file(key)
 	if r.Method == http.MethodGet {
-		pg.Back = clip(r.URL.RequestURI(), 8<<10)
-		if !localPath(pg.Back) {
-			pg.Back = ""
+		if uri := r.URL.RequestURI(); len(uri) <= 8<<10 && localPath(uri) {
+			pg.Back = uri
 		}
 	}
 	return pg

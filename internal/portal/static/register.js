@@ -28,7 +28,7 @@ function step(here) {
 }
 
 function show(naming) {
-  part("place").hidden = naming;
+  part("place").hidden = part("lead").hidden = naming;
   part("naming").hidden = !naming;
   step(naming ? 2 : 0);
 }

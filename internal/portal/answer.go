@@ -1,0 +1,190 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/web"
+)
+
+// answered is a parsed POST to the sign-in page.
+type answered struct {
+	flow              signin.Flow
+	peer              signin.Peer
+	method            idp.MethodID
+	ceremony, payload string
+	userName, pass    string
+	forget            bool
+}
+
+func (p *Portal) parseAnswer(w http.ResponseWriter, r *http.Request) (in answered, err error) {
+	v, err := web.Form(w, r)
+	if err != nil {
+		return in, err
+	}
+	t, err := p.tenant(r)
+	if err != nil {
+		return in, err
+	}
+	in = answered{
+		peer: p.peer(w, r), method: idp.MethodID(v.Get("method")), ceremony: v.Get("ceremony"), payload: v.Get("payload"),
+		userName: strings.TrimSpace(v.Get("username")), pass: strings.TrimSpace(v.Get("access_pass")), forget: v.Get("forget") != "",
+	}
+	// A pass that was typed is what is meant, whichever button was pressed:
+	// without script, Enter presses the first.
+	if in.pass != "" && in.payload == "" {
+		in.method = accessPass
+	}
+	in.flow, err = p.cfg.Corridor.Resume(r.Context(), t.ID, v.Get("handle"), in.peer)
+	return in, err
+}
+
+// answer is POST /{t}/signin/answer: what the person has to show, or a button
+// that needs no proof.
+func (p *Portal) answer(w http.ResponseWriter, r *http.Request) error {
+	in, err := p.parseAnswer(w, r)
+	if err != nil {
+		return err
+	}
+	if in.forget {
+		return p.somebodyElse(w, r, in.flow, in.peer)
+	}
+	if in.method == accessPass {
+		if asked, err := p.beginPass(w, r, &in); asked || err != nil {
+			return err
+		}
+	}
+	if in.payload == "" {
+		return p.again(w, r, in, nil)
+	}
+	current, err := p.current(r, in.flow)
+	if err != nil {
+		return err
+	}
+	step, err := p.cfg.Corridor.Answer(r.Context(), in.flow, in.ceremony, []byte(in.payload), current, in.peer)
+	if err != nil {
+		return p.refused(w, r, in, err)
+	}
+	if in.method != accessPass {
+		p.keep(w, wayCookie, string(in.method))
+	}
+	return p.follow(w, r, step)
+}
+
+// follow goes where a step leads: by a redirect wherever the next page has an
+// address of its own, so that reloading it sends nothing twice.
+func (p *Portal) follow(w http.ResponseWriter, r *http.Request, step signin.Step) error {
+	p.setBearer(w, r, &step)
+	if step.Kind != signin.Done && step.Kind != signin.Deny && step.Flow.Stored() {
+		return web.SeeOther(w, r, "/"+string(step.Flow.Tenant)+"/signin?flow="+step.Flow.Handle())
+	}
+	return p.SignIn(w, r, step.Flow, step)
+}
+
+// beginPass makes the ceremony of an access pass, whose form needs no script.
+// asked says that a field is missing and the page was shown again.
+func (p *Portal) beginPass(w http.ResponseWriter, r *http.Request, in *answered) (asked bool, err error) {
+	ws := p.catalogue.pick(r)
+	v := signInView{Open: true, UserName: in.userName, status: http.StatusBadRequest}
+	switch {
+	case in.userName == "":
+		v.BadName = ws.t("signin.problem.username")
+	case in.pass == "":
+		v.BadPass = ws.t("signin.problem.pass")
+	}
+	if v.BadName != "" || v.BadPass != "" {
+		return true, p.showFlow(w, r, in.flow, in.peer, v)
+	}
+	key := string(in.flow.Tenant) + "\n" + strings.ToLower(in.userName) + "\n" + in.peer.IP
+	if ok, wait := p.passTries.Allow(key); !ok {
+		return true, p.waitForPass(w, r, in, wait)
+	}
+	begun, err := p.cfg.Corridor.Begin(r.Context(), in.flow, accessPass, in.userName)
+	if err != nil {
+		return false, err
+	}
+	payload, err := json.Marshal(map[string]string{"username": in.userName, "access_pass": in.pass})
+	in.ceremony, in.payload = begun.Ceremony, string(payload)
+	return false, err
+}
+
+// refused shows the sign-in page again with what was wrong, as long as trying
+// again can help; else an error page says what does.
+func (p *Portal) refused(w http.ResponseWriter, r *http.Request, in answered, err error) error {
+	e := idp.AsError(err)
+	switch {
+	case e.Kind == idp.Unproven, e.Kind == idp.Expired, e.Reason == "other_than_hinted":
+		return p.again(w, r, in, e)
+	}
+	return err
+}
+
+// again shows the page once more, unfolded. e is nil when nothing was sent.
+func (p *Portal) again(w http.ResponseWriter, r *http.Request, in answered, e *idp.Error) error {
+	ws := p.catalogue.pick(r)
+	v := signInView{Open: true, UserName: in.userName}
+	if e == nil {
+		v.status, v.Said = http.StatusOK, ws.t("signin.problem.script")
+		return p.showFlow(w, r, in.flow, in.peer, v)
+	}
+	t := p.tell(r, ws, e, "", app{})
+	v.status, v.Problem = t.status, &problem{Code: t.Code, Trace: t.Trace, Text: t.Text}
+	switch {
+	case e.Kind == idp.Unproven && in.method == accessPass:
+		v.Problem.Text = ws.t("signin.problem.pass_wrong")
+	case e.Kind == idp.Unproven:
+		v.Problem.Text = ws.t("signin.problem.proof")
+	}
+	if e.Reason == "credential_unknown" && in.method == passkey {
+		v.Unknown = p.unknown(r.Context(), in.payload)
+	}
+	return p.showFlow(w, r, in.flow, in.peer, v)
+}
+
+// unknown gives the id of a passkey that nobody here has, so that the page can
+// tell the passkey's provider; empty when in doubt: it is deleted for good.
+func (p *Portal) unknown(ctx context.Context, payload string) string {
+	var sent struct {
+		ID string `json:"id"`
+	}
+	if p.cfg.Unknown == nil || json.Unmarshal([]byte(payload), &sent) != nil || !p.cfg.Unknown(ctx, idp.CredentialID(sent.ID)) {
+		return ""
+	}
+	return sent.ID
+}
+
+// showFlow asks the corridor where a flow stands and shows the page with v.
+func (p *Portal) showFlow(w http.ResponseWriter, r *http.Request, f signin.Flow, peer signin.Peer, v signInView) error {
+	current, err := p.current(r, f)
+	if err != nil {
+		return err
+	}
+	step, err := p.cfg.Corridor.Next(r.Context(), f, current, peer)
+	if err != nil {
+		return err
+	}
+	if step.Kind != signin.StepUp {
+		return p.SignIn(w, r, step.Flow, step)
+	}
+	return p.showSignIn(w, r, step.Flow, step, v)
+}
+
+// waitForPass says that there were too many tries with a pass. It says so to
+// known and unknown names alike.
+func (p *Portal) waitForPass(w http.ResponseWriter, r *http.Request, in *answered, wait time.Duration) error {
+	ws := p.catalogue.pick(r)
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	t := p.tell(r, ws, idp.Limitedf("pass_throttled", "access pass of %q from %s", in.userName, in.peer.IP), "", app{})
+	minutes := max(1, int(math.Ceil(wait.Minutes())))
+	return p.showFlow(w, r, in.flow, in.peer, signInView{
+		Open: true, UserName: in.userName, status: t.status,
+		Problem: &problem{Code: t.Code, Trace: t.Trace, Text: ws.n("signin.problem.limited", minutes)},
+	})
+}

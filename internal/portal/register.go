@@ -1,0 +1,280 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/web"
+)
+
+// stepMark is one step of adding a passkey.
+type stepMark struct {
+	Label      template.HTML
+	Done, Here bool
+}
+
+func steps(pg *page, here int) []stepMark {
+	out := []stepMark{
+		{Label: pg.T("register.step.where")}, {Label: pg.T("register.step.prompt")},
+		{Label: pg.T("register.step.name")}, {Label: pg.T("register.step.try")},
+	}
+	for n := range out {
+		out[n].Done, out[n].Here = n < here, n == here
+	}
+	return out
+}
+
+// registerView is the page on which a passkey is added.
+type registerView struct {
+	Session          idp.SessionID
+	Flow             string
+	Steps            []stepMark
+	Lead             template.HTML
+	Full, Warn       template.HTML
+	Back             string
+	Here, Key, Phone string // names to begin with
+}
+
+// suggest puts in names that the person has not given yet.
+func (v *registerView) suggest(pg *page, agent string, have []method.Credential) {
+	free := func(name string) string {
+		for n := 2; slices.ContainsFunc(have, func(c method.Credential) bool { return c.Name == name }); n++ {
+			name = trimNumber(name) + " " + strconv.Itoa(n)
+		}
+		return name
+	}
+	v.Here = free(plain(pg.T("register.default.here", "device", deviceName(pg, agent))))
+	v.Key, v.Phone = free(plain(pg.T("register.default.key"))), free(plain(pg.T("register.default.phone")))
+}
+
+// trimNumber takes the number off the end that suggest has put there.
+func trimNumber(name string) string {
+	at := strings.LastIndexByte(name, ' ')
+	if at < 0 {
+		return name
+	}
+	if _, err := strconv.Atoi(name[at+1:]); err != nil {
+		return name
+	}
+	return name[:at]
+}
+
+// registerPage is GET /account/register. A stale proof is renewed first: it is
+// asked for when somebody presses the button, not when they look.
+func (p *Portal) registerPage(w http.ResponseWriter, r *http.Request) error {
+	v, instead, err := p.visitor(w, r, r.URL.Query().Get("session"))
+	if err != nil {
+		return err
+	}
+	if instead != nil {
+		return instead(w, r)
+	}
+	if !v.session.Restricted && !p.fresh(v.session) {
+		return p.prove(w, r, v, ask{Then: "register"})
+	}
+	return p.showRegister(w, r, v.session, signin.Flow{Tenant: v.session.Tenant})
+}
+
+// showRegister shows the page; with a stored flow it goes on with that after.
+func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.Session, f signin.Flow) error {
+	hold, err := p.holding(r.Context(), s.Tenant, s.User)
+	if err != nil {
+		return err
+	}
+	have, err := p.cfg.Corridor.Credentials(r.Context(), s.Tenant, s.User)
+	if err != nil {
+		return err
+	}
+	pg := p.newPage(r, "register", p.tenantOf(r.Context(), f.Tenant), "", nil)
+	pg.Title = pg.T("register.title")
+	v := registerView{Session: s.ID, Steps: steps(pg, 0), Lead: pg.T("register.lead")}
+	v.suggest(pg, r.UserAgent(), have)
+	if f.Stored() {
+		v.Flow = f.Handle()
+	}
+	if s.Restricted {
+		v.Lead = pg.T("register.lead.pass")
+	} else {
+		v.Back = "/account?session=" + url.QueryEscape(string(s.ID))
+	}
+	switch {
+	case hold.Full():
+		v.Full = pg.T("register.limit", "n", hold.Held, "org", pg.OrgName())
+	case hold.Near():
+		v.Warn = pg.T("methods.warn", "n", hold.Held, "limit", hold.Limit)
+	}
+	pg.V = v
+	return p.show(w, http.StatusOK, "register", pg)
+}
+
+// deviceName is what this machine runs, for the name of a passkey on it.
+func deviceName(pg *page, agent string) string {
+	if s := find(agent, systems); s != "" {
+		return s
+	}
+	return plain(pg.T("agent.unknown"))
+}
+
+// registration is what the page's script sends.
+type registration struct {
+	Session  string          `json:"session"`
+	Flow     string          `json:"flow"`
+	Method   idp.MethodID    `json:"method"`
+	Ceremony string          `json:"ceremony"`
+	Payload  json.RawMessage `json:"payload"`
+}
+
+// sessionFor is visitor for scripts, which cannot be shown another page.
+func (p *Portal) sessionFor(w http.ResponseWriter, r *http.Request, in *registration) (*visit, error) {
+	if err := web.ReadJSON(w, r, in); err != nil {
+		return nil, err
+	}
+	v, instead, err := p.visitor(w, r, in.Session)
+	if err == nil && instead != nil {
+		err = idp.Expiredf("session_over", "no session %.40q", in.Session)
+	}
+	return v, err
+}
+
+// registerBegin is POST /account/register/begin.
+func (p *Portal) registerBegin(w http.ResponseWriter, r *http.Request) error {
+	var in registration
+	v, err := p.sessionFor(w, r, &in)
+	if err != nil {
+		return err
+	}
+	begun, err := p.cfg.Corridor.BeginRegister(r.Context(), v.session, in.Method, v.peer)
+	if err != nil {
+		return p.registerRefused(w, r, v, err)
+	}
+	return replyBegun(w, begun)
+}
+
+// registerFinish is POST /account/register/finish.
+func (p *Portal) registerFinish(w http.ResponseWriter, r *http.Request) error {
+	var in registration
+	v, err := p.sessionFor(w, r, &in)
+	if err != nil {
+		return err
+	}
+	cred, err := p.cfg.Corridor.FinishRegister(r.Context(), v.session, in.Ceremony, in.Payload, v.peer)
+	if err != nil {
+		return p.registerRefused(w, r, v, err)
+	}
+	next := "/account/register/try?" + url.Values{"session": {string(v.session.ID)}, "credential": {string(cred.ID)}}.Encode()
+	if v.session.Restricted {
+		next = "/" + string(v.tenant.ID) + "/signin?" + url.Values{"flow": {in.Flow}, "added": {string(cred.ID)}}.Encode()
+	}
+	return web.JSON(w, http.StatusOK, struct {
+		Next string `json:"next"`
+		Name string `json:"name"`
+	}{next, cred.Name})
+}
+
+// registerRefused tells the script; when only a fresh proof is missing, also
+// where that can be given.
+func (p *Portal) registerRefused(w http.ResponseWriter, r *http.Request, v *visit, err error) error {
+	e := idp.AsError(err)
+	if e.Reason != "fresh_proof_needed" || v.session.Restricted || p.fresh(v.session) {
+		return err
+	}
+	p.phraseJSON(w, r, e, "/account/prove?session="+url.QueryEscape(string(v.session.ID)))
+	return nil
+}
+
+// provePage is GET /account/prove: a fresh proof, then adding goes on.
+func (p *Portal) provePage(w http.ResponseWriter, r *http.Request) error {
+	v, instead, err := p.visitor(w, r, r.URL.Query().Get("session"))
+	if err != nil {
+		return err
+	}
+	if instead != nil {
+		return instead(w, r)
+	}
+	return p.prove(w, r, v, ask{Then: "register"})
+}
+
+// prove asks for a fresh proof of the same person and comes back to a.
+func (p *Portal) prove(w http.ResponseWriter, r *http.Request, v *visit, a ask) error {
+	step, err := p.beginProof(r, v, a)
+	if err != nil {
+		return err
+	}
+	pg := p.newPage(r, "signin", v.tenant, "", nil)
+	age := int(math.Floor(p.cfg.Now().Sub(v.session.ProofTime).Minutes()))
+	return p.showSignIn(w, r, step.Flow, step, signInView{
+		title: pg.T("signin.title.again"), Lead: pg.N("signin.lead.fresh", max(age, 1)),
+		Skip: "/account?session=" + url.QueryEscape(string(v.session.ID)),
+	})
+}
+
+// beginProof begins a flow that only a new gesture of this person finishes.
+func (p *Portal) beginProof(r *http.Request, v *visit, a ask) (signin.Step, error) {
+	kept, err := json.Marshal(a)
+	if err != nil {
+		return signin.Step{}, err
+	}
+	f := signin.Flow{Tenant: v.tenant.ID, Door: Door, Ask: kept, Prompt: []string{"login"}, HintUser: v.user.ID}
+	return p.cfg.Corridor.Next(r.Context(), f, &v.session, v.peer)
+}
+
+// tryPage is GET /account/register/try: the new passkey is used once, which
+// proves to its owner that it works.
+func (p *Portal) tryPage(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	v, instead, err := p.visitor(w, r, q.Get("session"))
+	if err != nil {
+		return err
+	}
+	if instead != nil {
+		return instead(w, r)
+	}
+	id := idp.CredentialID(q.Get("credential"))
+	cred, err := p.credential(r.Context(), v, passkey, id)
+	if err != nil {
+		return err
+	}
+	step, err := p.beginProof(r, v, ask{Then: "tried", Credential: id})
+	if err != nil {
+		return err
+	}
+	pg := p.newPage(r, "try", v.tenant, "", nil)
+	return p.showSignIn(w, r, step.Flow, step, signInView{
+		title: pg.T("signin.title.try"), Lead: pg.T("signin.lead.try", "name", credentialName(pg, cred)),
+		Steps: steps(pg, 3), template: "try", only: passkey,
+		Skip: "/account?" + url.Values{"session": {string(v.session.ID)}, "done": {"untried"}, "credential": {string(id)}}.Encode(),
+	})
+}
+
+// tryInFlow makes of the sign-in page the last step of adding a passkey: who
+// came by a pass uses it once and is where they wanted to be.
+func (p *Portal) tryInFlow(ctx context.Context, pg *page, f signin.Flow, step signin.Step, id idp.CredentialID, v *signInView) error {
+	cred, err := p.credential(ctx, &visit{session: step.Session}, passkey, id)
+	if errors.Is(err, idp.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	v.template, v.Steps, v.title = "try", steps(pg, 3), pg.T("signin.title.try")
+	v.Pass, v.Others = false, nil
+	pg.view = views["try"]
+	if f.ClientName == "" {
+		v.Lead = pg.T("signin.lead.try", "name", credentialName(pg, cred))
+		return nil
+	}
+	v.Lead = pg.T("signin.lead.try.app", "name", credentialName(pg, cred), "app", f.ClientName)
+	return nil
+}
