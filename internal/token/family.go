@@ -2,6 +2,8 @@ package token
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -14,15 +16,16 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
 // AADSTS numbers of this package (entra-behaviours §13).
 const (
-	codeRevoked = 50173
-	codeOver    = 70008
+	codeRevoked        = 50173
+	codeOver           = 70008
+	codeUserDisabled   = 50057
+	codeClientDisabled = 7000112
 )
 
 // A refresh token is family (16) ‖ generation (4) ‖ MAC (32), base64url.
@@ -79,48 +82,74 @@ func (s *Service) FirstRefresh(ctx context.Context, t idp.TenantID, id idp.Famil
 	return s.refreshToken(ctx, t, id, 1)
 }
 
-// refreshToken derives the token of a generation: nothing that is stored would
-// give it to somebody who reads the database.
-func (s *Service) refreshToken(ctx context.Context, t idp.TenantID, id idp.FamilyID, generation int64) (string, error) {
+// chain derives the tokens of one family: nothing that is stored would give
+// them to somebody who reads the database.
+type chain struct {
+	id  [16]byte
+	key []byte // HMAC key of this family and epoch
+}
+
+func (s *Service) chain(ctx context.Context, t idp.TenantID, id [16]byte) (chain, error) {
 	key, err := s.cfg.Keys.Sealing(ctx, t, "refresh")
 	if err != nil {
-		return "", fmt.Errorf("refresh key: %w", err)
+		return chain{}, fmt.Errorf("refresh key: %w", err)
 	}
+	var epoch [8]byte
+	binary.BigEndian.PutUint64(epoch[:], uint64(s.cfg.Epoch()))
+	return chain{id, key.MAC([]byte("family"), id[:], epoch[:])}, nil
+}
+
+// token is the refresh token of a generation.
+func (c chain) token(generation int64) string {
+	out := make([]byte, 0, refreshSize)
+	out = append(out, c.id[:]...)
+	out = binary.BigEndian.AppendUint32(out, uint32(generation))
+	h := hmac.New(sha256.New, c.key)
+	h.Write(out[16:20])
+	return encode(h.Sum(out))
+}
+
+func (s *Service) refreshToken(ctx context.Context, t idp.TenantID, id idp.FamilyID, generation int64) (string, error) {
 	raw, err := hex.DecodeString(strings.ReplaceAll(string(id), "-", ""))
 	if err != nil || len(raw) != 16 {
 		return "", fmt.Errorf("family id %q is no GUID", id)
 	}
-	out := make([]byte, 0, refreshSize)
-	out = append(out, raw...)
-	out = binary.BigEndian.AppendUint32(out, uint32(generation))
-	var epoch [8]byte
-	binary.BigEndian.PutUint64(epoch[:], uint64(s.cfg.Epoch()))
-	familyKey := key.MAC([]byte("family"), raw, epoch[:])
-	k, err := secret.NewKey(familyKey)
+	c, err := s.chain(ctx, t, [16]byte(raw))
 	if err != nil {
 		return "", err
 	}
-	return encode(append(out, k.MAC(out[16:20])...)), nil
+	return c.token(generation), nil
+}
+
+// claimed is a presented refresh token that is one of ours: whose, and which.
+type claimed struct {
+	family     idp.FamilyID
+	generation int64
+	chain      chain
 }
 
 // readRefresh takes a presented token apart and checks its MAC.
-func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented string) (idp.FamilyID, int64, error) {
-	unreadable := idp.Expiredf("refresh_unreadable", "refresh token of %d bytes", len(presented)).Coded(codeOver)
+func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented string) (claimed, error) {
+	unreadable := func() error {
+		return idp.Expiredf("refresh_unreadable", "refresh token of %d bytes", len(presented)).Coded(codeOver)
+	}
+	if len(presented) != base64.RawURLEncoding.EncodedLen(refreshSize) {
+		return claimed{}, unreadable()
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(presented)
 	if err != nil || len(raw) != refreshSize {
-		return "", 0, unreadable
+		return claimed{}, unreadable()
+	}
+	c := claimed{generation: int64(binary.BigEndian.Uint32(raw[16:20]))}
+	if c.chain, err = s.chain(ctx, t, [16]byte(raw[:16])); err != nil {
+		return claimed{}, err
+	}
+	if !secret.Equal([]byte(c.chain.token(c.generation)), []byte(presented)) {
+		return claimed{}, unreadable()
 	}
 	h := hex.EncodeToString(raw[:16])
-	id := idp.FamilyID(h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:])
-	generation := int64(binary.BigEndian.Uint32(raw[16:20]))
-	want, err := s.refreshToken(ctx, t, id, generation)
-	if err != nil {
-		return "", 0, err
-	}
-	if !secret.Equal([]byte(want), []byte(presented)) {
-		return "", 0, unreadable
-	}
-	return id, generation, nil
+	c.family = idp.FamilyID(h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:])
+	return c, nil
 }
 
 const familyColumns = `id, tenant_id, user_id, session_id, client_id, scopes, audience, info, acr, amr, auth_time, nonce,
@@ -154,38 +183,65 @@ type Refreshed struct {
 // Refresh rotates a refresh token (decisions 1.6). Of many uses of one token
 // within Overlap all get the same successor; a later one, or one of an older
 // generation, revokes the family with an event. Every refusal is Expired.
-func (s *Service) Refresh(ctx context.Context, presented string, c client.Client) (Refreshed, error) {
-	id, generation, err := s.readRefresh(ctx, c.Tenant, presented)
+//
+// admit, when given, sees the grant before anything is rotated; its error is
+// returned as it is and leaves the token as good as it was. Whoever refuses a
+// request for its own reasons, a scope too wide, must do it there: refused
+// after the rotation, the client would be left with a spent token.
+func (s *Service) Refresh(ctx context.Context, presented string, c client.Client, admit ...func(Subject) error) (Refreshed, error) {
+	p, err := s.readRefresh(ctx, c.Tenant, presented)
 	if err != nil {
 		return Refreshed{}, err
 	}
-	f, err := s.usable(ctx, c, id)
+	f, err := s.usable(ctx, c, p.family)
 	if err != nil {
 		return Refreshed{}, err
 	}
 	user, err := s.cfg.User(ctx, s.cfg.DB, f.tenant, f.user)
 	if errors.Is(err, idp.NotFound) || (err == nil && !user.Enabled) {
-		return Refreshed{}, idp.Expiredf("user_disabled", "user %s", f.user).Coded(50057)
+		return Refreshed{}, idp.Expiredf("user_disabled", "user %s", f.user).Coded(codeUserDisabled)
 	}
 	if err != nil {
 		return Refreshed{}, err
 	}
-	if f.generation == generation {
-		if f, err = s.advance(ctx, f); err != nil {
+	if s.stale(f, p.generation) {
+		return Refreshed{}, s.reused(ctx, f, p.generation)
+	}
+	sub := f.subject(c, user)
+	for _, ask := range admit {
+		if err := ask(sub); err != nil {
 			return Refreshed{}, err
 		}
 	}
-	if f.generation != generation+1 || s.cfg.Now().Sub(f.rotated) > Overlap {
-		return Refreshed{}, s.reused(ctx, f, generation)
+	if f.generation == p.generation {
+		if f, err = s.advance(ctx, f); err != nil {
+			return Refreshed{}, err
+		}
+		if s.stale(f, p.generation) { // others were faster, more than once
+			return Refreshed{}, s.reused(ctx, f, p.generation)
+		}
 	}
-	next, err := s.refreshToken(ctx, f.tenant, f.id, f.generation)
-	if err != nil {
-		return Refreshed{}, err
+	return Refreshed{Refresh: p.chain.token(f.generation), Subject: sub}, nil
+}
+
+// stale says whether a token of this generation is one too many: neither the
+// current one, nor the one before it within Overlap.
+func (s *Service) stale(f family, generation int64) bool {
+	switch f.generation {
+	case generation:
+		return false
+	case generation + 1:
+		return s.cfg.Now().Sub(f.rotated) > Overlap
 	}
-	return Refreshed{Refresh: next, Subject: Subject{
+	return true
+}
+
+// subject is whom the family's tokens speak of.
+func (f family) subject(c client.Client, user idp.User) Subject {
+	return Subject{
 		Tenant: f.tenant, User: user, Session: f.session, Family: f.id, Client: c, Scopes: f.scopes, Audience: f.audience,
 		Info: f.info, AuthTime: f.authTime, ACR: f.acr, AMR: f.amr, Nonce: f.nonce,
-	}}, nil
+	}
 }
 
 // usable reads the family and checks what does not change with rotation.
@@ -196,6 +252,8 @@ func (s *Service) usable(ctx context.Context, c client.Client, id idp.FamilyID) 
 		return f, idp.Expiredf("refresh_unknown", "family %s", id).Coded(codeOver)
 	case err != nil:
 		return f, err
+	case !c.Enabled:
+		return f, idp.Expiredf("client_disabled", "client %s", c.ID).Coded(codeClientDisabled)
 	case f.client != c.ID:
 		return f, idp.Expiredf("refresh_other_client", "family of %s used by %s", f.client, c.ID).Coded(codeOver)
 	case f.revoked:
@@ -221,10 +279,17 @@ func (s *Service) advance(ctx context.Context, f family) (family, error) {
 		f.generation, f.rotated = f.generation+1, now
 		return f, nil
 	}
-	if f, err = readFamily(ctx, s.cfg.DB, f.tenant, f.id); err == nil && f.revoked {
-		err = idp.Expiredf("refresh_revoked", "family %s", f.id).Coded(codeRevoked)
+	was := f.generation
+	f, err = readFamily(ctx, s.cfg.DB, f.tenant, f.id)
+	switch {
+	case err != nil:
+		return f, err
+	case f.revoked:
+		return f, idp.Expiredf("refresh_revoked", "family %s", f.id).Coded(codeRevoked)
+	case f.generation == was:
+		return f, fmt.Errorf("family %s neither moved nor could be moved", f.id)
 	}
-	return f, err
+	return f, nil
 }
 
 // reused ends a family of which an old token turned up: either the thief or
@@ -245,106 +310,4 @@ func (s *Service) reused(ctx context.Context, f family, generation int64) error 
 		return fmt.Errorf("revoke family %s: %w", f.id, err)
 	}
 	return idp.Expiredf("refresh_reuse", "generation %d of family %s, current is %d", generation, f.id, f.generation).Coded(codeRevoked)
-}
-
-// revoke ends families; column is one of ours, never input.
-func revoke(ctx context.Context, tx *sqldb.Tx, now time.Time, t idp.TenantID, column string, value any) (int64, error) {
-	return tx.Exec(ctx, `update refresh_family set revoked_at = $3 where tenant_id = $1 and `+column+` = $2 and revoked_at = 0`,
-		t, value, now.UnixMilli())
-}
-
-// RevokeByCode ends what a code was turned into, when the code turns up again.
-func (s *Service) RevokeByCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, codeID []byte) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "code_id", codeID)
-	return err
-}
-
-// RevokeSession ends all families that stand on a session.
-func (s *Service) RevokeSession(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.SessionID) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "session_id", id)
-	return err
-}
-
-// RevokeUser ends all families of a person.
-func (s *Service) RevokeUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "user_id", u)
-	return err
-}
-
-// RevokeClient ends all families of an application.
-func (s *Service) RevokeClient(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, c idp.ClientID) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "client_id", c)
-	return err
-}
-
-// Presented is a token that a client asks to end: read and verified, so that
-// End needs nothing but its transaction. The zero Presented ends nothing.
-type Presented struct {
-	svc    *Service
-	client client.Client
-	family idp.FamilyID
-	access Claims
-}
-
-// Present reads what a client sends to the revocation endpoint (RFC 7009). What
-// is not the client's own, or no token at all, gives a Presented that ends
-// nothing: the endpoint passes over it in silence (Section 2.2).
-func (s *Service) Present(ctx context.Context, presented string, c client.Client) (Presented, error) {
-	p := Presented{svc: s, client: c}
-	var err error
-	if strings.Count(presented, ".") == 2 {
-		if p.access, err = s.VerifyAccess(ctx, c.Tenant, presented); err == nil && p.access.Client != c.ID {
-			p.access = Claims{}
-		}
-	} else {
-		p.family, _, err = s.readRefresh(ctx, c.Tenant, presented)
-	}
-	if isOurs(err) {
-		return Presented{}, err
-	}
-	if err != nil {
-		return Presented{}, nil
-	}
-	return p, nil
-}
-
-// End revokes a refresh token with its whole family, an access token alone. It
-// says whether something ended.
-func (p Presented) End(ctx context.Context, tx *sqldb.Tx) (bool, error) {
-	switch {
-	case p.access.ID != "":
-		return true, p.svc.RevokeAccess(ctx, tx, p.access)
-	case p.family != "":
-		n, err := tx.Exec(ctx, `
-			update refresh_family set revoked_at = $4
-			where tenant_id = $1 and id = $2 and client_id = $3 and revoked_at = 0`,
-			p.client.Tenant, p.family, p.client.ID, p.svc.cfg.Now().UnixMilli())
-		return n > 0, err
-	}
-	return false, nil
-}
-
-// isOurs says whether an error is our fault rather than the token's.
-func isOurs(err error) bool {
-	if err == nil {
-		return false
-	}
-	k := idp.AsError(err).Kind
-	return k == idp.Internal || k == idp.Unavailable
-}
-
-// Jobs forgets families that have ended, a week after.
-func (s *Service) Jobs() []job.Job {
-	return []job.Job{{Name: "token.sweep", Every: time.Hour, Run: func(ctx context.Context, now time.Time) error {
-		const batch = 2000
-		for {
-			n, err := s.cfg.DB.Exec(ctx, `
-				delete from refresh_family where id in (
-					select id from refresh_family where expires_at < $1 order by expires_at limit $2)`,
-				now.Add(-7*24*time.Hour).UnixMilli(), batch)
-			if err != nil || n < batch {
-				return err
-			}
-		}
-	}}}
 }

@@ -387,6 +387,15 @@ func TestRefreshRefused(t *testing.T) {
 			w.now = w.now.Add(token.FamilyLives)
 			return r, app()
 		}, "refresh_over"},
+		{"client switched off", func(_ *testing.T, _ *world, r string) (string, client.Client) {
+			c := app()
+			c.Enabled = false
+			return r, c
+		}, "client_disabled"},
+		{"line break", func(_ *testing.T, _ *world, r string) (string, client.Client) { return r + "\n", app() }, "refresh_unreadable"},
+		{"line break instead of the last", func(_ *testing.T, _ *world, r string) (string, client.Client) {
+			return r[:len(r)-1] + "\n", app()
+		}, "refresh_unreadable"},
 		{"person disabled", func(_ *testing.T, w *world, r string) (string, client.Client) {
 			w.user.Enabled = false
 			return r, app()
@@ -513,6 +522,31 @@ func BenchmarkAccess(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := w.svc.Access(b.Context(), sub); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkID(b *testing.B) {
+	w := newWorld(sqldbtest.Open(b, sources))
+	sub := w.subject()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.svc.ID(b.Context(), sub, "the-access-token"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkVerifyAccess(b *testing.B) {
+	w := newWorld(sqldbtest.Open(b, sources))
+	jwt, _, err := w.svc.Access(b.Context(), w.subject())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.svc.VerifyAccess(b.Context(), tenant, jwt); err != nil {
 			b.Fatal(err)
 		}
 	}
