@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -529,6 +530,17 @@ func TestAppearance(t *testing.T) {
 	}
 	if r := b.post("/appearance", url.Values{"theme": {"\"><script>"}, "back": {"/"}}); strings.Contains(strings.Join(r.Header.Values("Set-Cookie"), ""), "script") {
 		t.Error("a theme was kept that is none")
+	}
+}
+
+func TestCookies(t *testing.T) {
+	p := bare(t) // at https://id.example
+	rec := httptest.NewRecorder()
+	p.keep(rec, themeCookie, "dark")
+	for _, want := range []string{"__Host-signet-theme=dark", "Path=/", "HttpOnly", "Secure", "SameSite=Lax"} {
+		if got := rec.Header().Get("Set-Cookie"); !strings.Contains(got, want) {
+			t.Errorf("cookie %q lacks %s", got, want)
+		}
 	}
 }
 

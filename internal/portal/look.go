@@ -21,13 +21,22 @@ func (p *Portal) keep(w http.ResponseWriter, name, value string) {
 		age = -1
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: p.secure, SameSite: http.SameSiteLaxMode,
+		Name: p.cookieName(name), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: p.secure, SameSite: http.SameSiteLaxMode,
 	})
 }
 
+// cookieName binds the cookie to exactly this host where browsers allow it,
+// which is on https only (security.md WEB03).
+func (p *Portal) cookieName(name string) string {
+	if p.secure {
+		return "__Host-" + name
+	}
+	return name
+}
+
 // theme is what the person chose, or empty for what the system says.
-func theme(r *http.Request) string {
-	if c, err := r.Cookie(themeCookie); err == nil && (c.Value == "light" || c.Value == "dark") {
+func (p *Portal) theme(r *http.Request) string {
+	if c, err := r.Cookie(p.cookieName(themeCookie)); err == nil && (c.Value == "light" || c.Value == "dark") {
 		return c.Value
 	}
 	return ""

@@ -26,7 +26,7 @@ func (p *Portal) showSignIn(w http.ResponseWriter, r *http.Request, f signin.Flo
 	if v.Handle, err = p.handle(w, r, f, step); err != nil {
 		return err
 	}
-	v.arrange(pg, offers, lastWay(r))
+	v.arrange(pg, offers, p.lastWay(r))
 	if v.title == "" {
 		v.title, v.Lead = p.heading(pg, f, step)
 	}
@@ -140,8 +140,8 @@ func boolInt(b bool) int {
 
 // lastWay is the method that this browser used last. It is a convenience and
 // worth nothing else: it only orders what is offered anyway.
-func lastWay(r *http.Request) idp.MethodID {
-	c, err := r.Cookie(wayCookie)
+func (p *Portal) lastWay(r *http.Request) idp.MethodID {
+	c, err := r.Cookie(p.cookieName(wayCookie))
 	if err != nil {
 		return ""
 	}

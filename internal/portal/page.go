@@ -147,7 +147,7 @@ func (v view) file(key string) string {
 // newPage begins a page of the tenant for this request.
 func (p *Portal) newPage(r *http.Request, key string, t idp.Tenant, title template.HTML, v any) *page {
 	pg := &page{
-		Tenant: t, Title: title, Theme: theme(r), RPID: p.rpID, V: v,
+		Tenant: t, Title: title, Theme: p.theme(r), RPID: p.rpID, V: v,
 		view: views[key], words: p.catalogue.pick(r), assets: p.assets,
 	}
 	pg.view.name = pg.view.file(key)
