@@ -16,6 +16,7 @@ type object = map[string]any
 // of a running server, and on the database itself when none runs.
 func TestAdmin(t *testing.T) {
 	t.Run("running", func(t *testing.T) {
+		t.Parallel()
 		data := dataFolder(t)
 		serve(t, data)
 		adminCommands(t, data)
@@ -25,6 +26,7 @@ func TestAdmin(t *testing.T) {
 		}
 	})
 	t.Run("stopped", func(t *testing.T) {
+		t.Parallel()
 		data := dataFolder(t)
 		if r := signet(t, "admin", "migrate", "--data", data); r.code != 0 {
 			t.Fatalf("migrate: %+v", r)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -18,22 +19,32 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// asMain makes the test binary behave as the program: what is tested is the
-// real thing, built as the tests are (with the race detector, say).
-const asMain = "SIGNET_TEST_AS_MAIN"
+// program is the binary under test: the real thing, as make build makes it.
+// (Built as the tests are, with the race detector, it would start fifty times
+// slower than anybody's; internal/app runs the same house in its own process.)
+var program string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asMain) != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "signet-program-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "signet")
+		build := exec.Command("go", "build", "-trimpath", "-o", program, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
 }
 
 func command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), asMain+"=1")
-	return cmd
+	return exec.CommandContext(ctx, program, args...)
 }
 
 // result is what a command left behind.
@@ -53,7 +64,7 @@ func signetEnv(t *testing.T, env []string, args ...string) result {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := command(ctx, args...)
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(os.Environ(), env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

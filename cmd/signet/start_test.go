@@ -151,6 +151,7 @@ func TestBadStarts(t *testing.T) {
 		}, "a demo's"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			data := used(t)
 			args, env := c.spoil(t, data)
 			before := contents(t, data)
