@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDocumentation runs the administrator's commands of README and docs as
+// they are written, in order: what a newcomer copies must work.
+func TestDocumentation(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "people.csv"), "userPrincipalName,displayName\nbo@example.com,Bo\n")
+	write(t, filepath.Join(dir, "reports.jwks.json"), `{"keys":[{"kty":"EC","crv":"P-256","kid":"1","use":"sig","alg":"ES256",
+		"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`)
+	t.Chdir(dir)
+	for _, page := range []string{"README.md", "docs/administrator.md", "docs/help-desk.md"} {
+		t.Run(page, func(t *testing.T) {
+			data := dataFolder(t)
+			serve(t, data)
+			if page != "README.md" && page != "docs/administrator.md" {
+				must[object](t, "admin", "tenant", "create", "Example", "--domain", "example.com", "--data", data)
+				must[object](t, "admin", "user", "create", "root@example.com", "--role", "administrator", "--data", data)
+				must[object](t, "admin", "user", "create", "ada@example.com", "--data", data)
+			}
+			ran := 0
+			for _, line := range commandsOf(t, page) {
+				if r := signet(t, append(line, "--data", data)...); r.code != 0 {
+					t.Errorf("signet %q: exit %d: %s", line, r.code, r.errs)
+				}
+				ran++
+			}
+			if ran == 0 {
+				t.Error("no commands found")
+			}
+		})
+	}
+}
+
+// root is where the repository is, found before any test changes folder.
+var root = func() string {
+	dir, _ := filepath.Abs("../..")
+	return dir
+}()
+
+// commandsOf are the admin commands of a page: lines of code blocks, and code
+// in sentences that has arguments.
+func commandsOf(t *testing.T, page string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]string
+	block := false
+	for _, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(line, "```") {
+			block = !block
+			continue
+		}
+		parts := []string{line}
+		if !block {
+			parts = strings.Split(line, "`")
+		}
+		for i, part := range parts {
+			if !block && i%2 == 0 {
+				continue
+			}
+			w := words(strings.TrimPrefix(strings.TrimSpace(part), "./bin/"))
+			if len(w) > 3 && w[0] == "signet" && w[1] == "admin" {
+				all = append(all, w[1:])
+			}
+		}
+	}
+	return all
+}
