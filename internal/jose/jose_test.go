@@ -202,6 +202,7 @@ func TestSec_TOK02_AlgorithmComesFromTheKey(t *testing.T) {
 		{"HMAC with the public key", confused, "ES256", &key.PublicKey, "algorithm_refused"},
 		{"not in the list", forge(t, key, `{"alg":"ES384"}`, `{}`), "ES256", &key.PublicKey, "algorithm_refused"},
 		{"another than the key is registered for", good, "RS256", &key.PublicKey, "algorithm_differs"},
+		{"RS256 with a key for PS256", rs256(t, weak), "PS256", &weak.PublicKey, "algorithm_differs"},
 		{"RS256 named, EC key", forge(t, key, `{"alg":"RS256"}`, `{}`), "RS256", &key.PublicKey, "algorithm_differs"},
 		{"ES256 named, RSA key", good, "ES256", &weak.PublicKey, "algorithm_differs"},
 		{"another key", good, "ES256", &p256(t).PublicKey, "wrong_signature"},
@@ -213,6 +214,19 @@ func TestSec_TOK02_AlgorithmComesFromTheKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+func rs256(t *testing.T, key *rsa.PrivateKey) string {
+	t.Helper()
+	s, err := jose.NewSigner("RS256", "k", "at+jwt", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact, err := s.Sign(struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compact
 }
 
 func isUnproven(err error) bool { return err != nil && idp.AsError(err).Kind == idp.Unproven }
@@ -302,6 +316,7 @@ func TestSec_TOK08_StrictReading(t *testing.T) {
 		{"empty payload", parts[0] + ".." + parts[2]},
 		{"empty signature", parts[0] + "." + parts[1] + "."},
 		{"JSON serialisation", `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`},
+		{"too long though its parts are not", forge(t, key, goodHeader, `{"x":"`+strings.Repeat("x", 13<<10)+`"}`)},
 		{"too long", forge(t, key, goodHeader, `{"x":"`+strings.Repeat("x", jose.MaxToken)+`"}`)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -182,6 +182,26 @@ func TestSec_KEY01_ASwappedBlobDoesNotOpen(t *testing.T) {
 	}
 }
 
+// TestSec_KEY01_ARetiredKeyDoesNotComeBack puts the sealed key of one row into
+// another of the same tenant and algorithm.
+func TestSec_KEY01_ARetiredKeyDoesNotComeBack(t *testing.T) {
+	db, kek := sqldbtest.Open(t, sources), secret.RandomKey()
+	r := keyring.New(keyring.Config{DB: db, KEK: kek, Now: newClock().Now})
+	old := signer(t, r, "ES256")
+	if err := r.Rotate(t.Context(), tenant, "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	n, err := db.Exec(t.Context(), `
+		update signing_key set sealed = (select s.sealed from signing_key s where s.tenant_id = $1 and s.id = $2)
+		where tenant_id = $1 and id <> $2`, tenant, old)
+	if err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	if _, err := keyring.New(keyring.Config{DB: db, KEK: kek, Now: newClock().Now}).Signer(t.Context(), tenant, "ES256"); err == nil {
+		t.Error("the swapped key opens")
+	}
+}
+
 func TestWrongKeyEncryptionKey(t *testing.T) {
 	db := sqldbtest.Open(t, sources)
 	if known, err := keyring.Known(t.Context(), db); err != nil || known {

@@ -88,12 +88,26 @@ func TestKeysOutliveTheDatabase(t *testing.T) {
 	db, c := sqldbtest.Open(t, sources), newClock()
 	r := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: c.Now})
 	kid := signer(t, r, "ES256")
+	if err := r.Rotate(t.Context(), tenant, "ES256"); err != nil {
+		t.Fatal(err)
+	}
+	if signer(t, r, "ES256") != kid {
+		t.Fatal("the next key signs already")
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c.now = c.now.Add(time.Minute)
 	if got, err := r.Signer(t.Context(), tenant, "ES256"); err != nil || got.ID != kid {
 		t.Errorf("got %s, %v", got.ID, err)
+	}
+	// A key's own times hold without the database too.
+	c.now = c.now.Add(keyring.CachePeriod + keyring.Afterlife)
+	if got, err := r.Signer(t.Context(), tenant, "ES256"); err != nil || got.ID == kid {
+		t.Errorf("after its time %s signs, %v", got.ID, err)
+	}
+	if _, err := r.Public(t.Context(), tenant, string(kid)); !errors.Is(err, idp.NotFound) {
+		t.Errorf("the gone key still verifies: %v", err)
 	}
 }
 

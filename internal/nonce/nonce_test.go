@@ -127,6 +127,41 @@ func TestSec_NON02_OpenRefuses(t *testing.T) {
 	})
 }
 
+// TestSec_NON02_BoundBeyondTheKey uses one key for everything: tenant and
+// purpose are part of the seal itself, not only of the choice of key.
+func TestSec_NON02_BoundBeyondTheKey(t *testing.T) {
+	key, now := secret.RandomKey(), time.UnixMilli(1_800_000_000_000)
+	box := nonce.New(nonce.Config{
+		Keys:  func(context.Context, idp.TenantID, string) (*secret.Key, error) { return key, nil },
+		Epoch: func() int64 { return 1 },
+		Now:   func() time.Time { return now },
+	})
+	v, err := box.Seal(t.Context(), tenant, "flow", time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Open(t.Context(), tenant, "flow", v); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Open(t.Context(), other, "flow", v); reason(err) != "expired unreadable" {
+		t.Errorf("another tenant: %v", err)
+	}
+	if _, err := box.Open(t.Context(), tenant, "code", v); reason(err) != "expired unreadable" {
+		t.Errorf("another purpose: %v", err)
+	}
+}
+
+func TestOpenLooksAtNothingTooLong(t *testing.T) {
+	w := newWorld()
+	v, err := w.box.Seal(t.Context(), tenant, "flow", time.Minute, make([]byte, nonce.MaxValue))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.box.Open(t.Context(), tenant, "flow", v); reason(err) != "expired unreadable" {
+		t.Errorf("a value of %d bytes: %v", len(v), err)
+	}
+}
+
 // TestSec_NON01 spends one value 10^4 times at once, and many values 100
 // times each: every value has exactly one winner.
 func TestSec_NON01_BurnOnce(t *testing.T) {

@@ -84,6 +84,22 @@ func TestSec_TOK05_EveryClaimCounts(t *testing.T) {
 	}
 }
 
+func TestHintRefused(t *testing.T) {
+	w := newWorld(sqldbtest.Open(t, sources))
+	iss := "https://id.example/" + string(tenant) + "/v2.0"
+	good := map[string]any{"iss": iss, "sub": "x", "aud": "wiki", "tid": string(tenant)}
+	if _, err := w.svc.VerifyHint(t.Context(), tenant, w.sign(t, tenant, "", "JWT", good)); err != nil {
+		t.Fatal(err)
+	}
+	for claim, value := range map[string]string{"iss": "https://evil.example", "tid": string(other)} {
+		bent := maps.Clone(good)
+		bent[claim] = value
+		if _, err := w.svc.VerifyHint(t.Context(), tenant, w.sign(t, tenant, "", "JWT", bent)); reason(err) != "wrong_issuer" {
+			t.Errorf("%s %s: %v", claim, value, err)
+		}
+	}
+}
+
 // TestSec_TOK02 swaps kid and algorithm between the tenant's two keys, and
 // brings the key of another tenant.
 func TestSec_TOK02_SwappedKeys(t *testing.T) {

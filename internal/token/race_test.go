@@ -176,6 +176,21 @@ func TestSec_OAU08_NoScopeGrowth(t *testing.T) {
 	})
 }
 
+// TestRevokedWhileAdmitted revokes at the last moment before the rotation.
+func TestRevokedWhileAdmitted(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		w := newWorld(db)
+		_, first := w.open(t, "c")
+		_, err := w.svc.Refresh(t.Context(), first, app(), func(token.Subject) error {
+			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.RevokeUser(ctx, tx, tenant, "ada-id") })
+			return nil
+		})
+		if reason(err) != "refresh_revoked" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // TestSec_TOK01 offers every class of ours to every verifier of ours.
 func TestSec_TOK01_NoClassPassesForAnother(t *testing.T) {
 	w := newWorld(sqldbtest.Open(t, sources))
