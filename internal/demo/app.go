@@ -275,9 +275,10 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 <style>
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
 body { max-width: 42rem; margin: 12vh auto; padding: 0 1.25rem }
+html { background: light-dark(#fff, #16181d); color: light-dark(#1a1c22, #e8eaf0) }
 h1 { font-weight: 600; margin: 0 0 .5rem }
-a.button { display: inline-block; padding: .7rem 1.2rem; border: 2px solid; border-radius: .4rem; text-decoration: none; font-weight: 600 }
-pre { overflow-x: auto; padding: 1rem; border: 1px solid; border-radius: .4rem; font-size: .875rem }
+a.button { color: light-dark(#1d3fa8, #a9bcff); display: inline-block; padding: .7rem 1.2rem; border: 2px solid; border-radius: .4rem; text-decoration: none; font-weight: 600 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: 1rem; border: 1px solid; border-radius: .4rem; font-size: .875rem }
 .bad { border-inline-start: 4px solid; padding-inline-start: 1rem }
 </style>
 </head>

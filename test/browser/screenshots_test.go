@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"encoding/json"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,14 +20,40 @@ var looks = []struct {
 	{"390", "light", 390, 844},
 }
 
+// axe is a set of accessibility rules by others (axe-core).
+func axe(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile("../rp/node_modules/axe-core/axe.min.js")
+	if err != nil {
+		t.Fatal("the npm packages of the tests are not here: `make test` fetches them")
+	}
+	return string(raw)
+}
+
+// broken runs the rules on the page as it stands and names what they find.
+func (p *Person) broken(rules string) []string {
+	p.t.Helper()
+	Eval[bool](p, rules+`; true`)
+	Eval[bool](p, `window.found = null; axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).then((r) => {
+		window.found = JSON.stringify(r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.target.join(" ") + " (" + (n.any[0] || n.all[0] || n.none[0] || {}).message + ")").join(", ")));
+	}); true`)
+	p.Until("the accessibility rules", `window.found !== null`)
+	var found []string
+	if err := json.Unmarshal([]byte(Eval[string](p, "window.found")), &found); err != nil {
+		p.t.Fatal(err)
+	}
+	return found
+}
+
 // TestScreenshots walks through every page of the running demo and, when
 // SIGNET_SCREENSHOTS names a folder, pictures each as a person sees it. On its
-// own it checks that no page is wider than a phone.
+// own it checks each in every look: none is wider than the window, and axe-core
+// finds nothing against WCAG 2.2 AA.
 func TestScreenshots(t *testing.T) {
 	d := running.StartDemo(t)
 	chromium := Chromium(t)
 	p := NewPerson(t, chromium)
-	dir := os.Getenv("SIGNET_SCREENSHOTS")
+	dir, rules := os.Getenv("SIGNET_SCREENSHOTS"), axe(t)
 	shoot := func(name string) {
 		t.Helper()
 		for _, l := range looks {
@@ -34,6 +61,9 @@ func TestScreenshots(t *testing.T) {
 			p.Until("a settled page", `document.readyState === "complete"`)
 			if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 				t.Errorf("%s at %d px is %v px too wide", name, l.width, over)
+			}
+			for _, v := range p.broken(rules) {
+				t.Errorf("%s, %s: %s", name, l.name, v)
 			}
 			if dir != "" {
 				p.Shoot(filepath.Join(dir, name+"-"+l.name+".png"))
