@@ -28,7 +28,6 @@ var allowed = map[string]string{
 	"github.com/spf13/cobra":                  "commands, help and shell completion",
 	"github.com/spf13/pflag":                  "cobra's flags, which are also our settings",
 	"go.uber.org/goleak":                      "goroutines left behind, in tests",
-	"golang.org/x/crypto":                     "what the standard library leaves out of cryptography",
 	"golang.org/x/net":                        "an HTML parser for tests of our pages",
 	"golang.org/x/oauth2":                     "the demo app's OAuth client",
 	"golang.org/x/sync":                       "errgroup: goroutines with an end",

@@ -5,10 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"testing"
-
-	gojose "github.com/go-jose/go-jose/v4"
 
 	"github.com/signetid/signet/internal/jose"
 )
@@ -65,32 +62,6 @@ func BenchmarkSignES256(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Sign(c); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkSignLibrary is what BenchmarkSignES256 is compared with: go-jose with
-// a signer kept per key.
-func BenchmarkSignLibrary(b *testing.B) {
-	key := p256(b)
-	opts := (&gojose.SignerOptions{}).WithHeader("kid", "6f0e3c1e-58a7-4a8e-9b62-1d1a51c1c0aa").WithType("at+jwt")
-	s, err := gojose.NewSigner(gojose.SigningKey{Algorithm: gojose.ES256, Key: key}, opts)
-	if err != nil {
-		b.Fatal(err)
-	}
-	c := sample()
-	b.ReportAllocs()
-	for b.Loop() {
-		body, err := json.Marshal(c)
-		if err != nil {
-			b.Fatal(err)
-		}
-		m, err := s.Sign(body)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := m.CompactSerialize(); err != nil {
 			b.Fatal(err)
 		}
 	}

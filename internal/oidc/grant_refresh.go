@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/token"
 )
 
 // refresh is grant_type=refresh_token (RFC 6749, Section 6). The token service
@@ -21,17 +22,21 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 		return tokenReply{}, fault(idp.Expired, "invalid_grant", codeGrantExpired, "refresh_unreadable",
 			"The refresh token is over, or was not given out here.", "refresh token of %d bytes", len(presented))
 	}
-	got, err := s.cfg.Tokens.Refresh(ctx, presented, x.client)
+	// Judged before the rotation: a request that asks for too much must not
+	// cost its client the grant.
+	var scopes []string
+	got, err := s.cfg.Tokens.Refresh(ctx, presented, x.client, func(sub token.Subject) (err error) {
+		if res := x.params.get("resource"); res != "" && res != sub.Audience {
+			return otherResource(res)
+		}
+		scopes, err = narrow(sub.Scopes, x.params.get("scope"))
+		return err
+	})
 	if err != nil {
 		return tokenReply{}, err
 	}
 	sub := got.Subject
-	if sub.Scopes, err = narrow(sub.Scopes, x.params.get("scope")); err != nil {
-		return tokenReply{}, err
-	}
-	if res := x.params.get("resource"); res != "" && res != sub.Audience {
-		return tokenReply{}, otherResource(res)
-	}
+	sub.Scopes = scopes
 	out, err := s.reply(ctx, sub, got.Refresh)
 	// The successor goes out even when the narrowed scope leaves
 	// offline_access out: the grant itself still has it.
