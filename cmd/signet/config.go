@@ -50,6 +50,10 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM file with its key")
 	fs.StringSliceVar(&c.TrustedProxy, "trusted-proxy", c.TrustedProxy, "address or network whose X-Forwarded-For is believed (repeatable)")
 	fs.StringSliceVar(&c.RelatedOrigins, "related-origin", c.RelatedOrigins, "another origin that may use these passkeys (repeatable)")
+	fs.IntVar(&c.Limits.Nonces, "limit-nonces", c.Limits.Nonces, "server nonces that one source may ask for in a minute")
+	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges that one source may ask for in a minute; raise it for many people behind one address")
+	fs.IntVar(&c.Limits.Failures, "limit-failures", c.Limits.Failures, "refused requests of apps that one source may make in a minute")
+	fs.IntVar(&c.Limits.PassTries, "limit-pass-tries", c.Limits.PassTries, "access passes that one source may try for a user name in 15 minutes")
 	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
 }
 

@@ -34,6 +34,7 @@ type Config struct {
 	Stop           time.Duration // what requests in flight get to finish
 	AuditKeep      time.Duration // how long audit records are kept
 	RelatedOrigins []string      // other origins that may use this server's passkeys
+	Limits         Limits        // how often one source may try
 
 	// AcceptRollback starts a database that lacks what this node saw written,
 	// and voids everything that was handed out (decisions 1.7).
@@ -47,6 +48,15 @@ type Config struct {
 	Now func() time.Time
 }
 
+// Limits bound what one source may do, so that a stranger can neither guess nor
+// exhaust; decisions 3.7 has where they start from.
+type Limits struct {
+	Nonces    int // server nonces a minute
+	Begins    int // challenges on the sign-in page a minute
+	Failures  int // refused requests of applications a minute; a tenth for each application
+	PassTries int // access passes for one user name in 15 minutes
+}
+
 // Default is the configuration of a server that was told nothing.
 func Default() Config {
 	return Config{
@@ -56,6 +66,7 @@ func Default() Config {
 		Drain:     time.Second,
 		Stop:      15 * time.Second,
 		AuditKeep: 180 * 24 * time.Hour,
+		Limits:    Limits{Nonces: 60, Begins: 240, Failures: 600, PassTries: 5},
 		Now:       time.Now,
 	}
 }
@@ -154,6 +165,13 @@ func (c Config) checkLimits() error {
 	}
 	if c.AuditKeep != 0 && c.AuditKeep < 24*time.Hour {
 		bad = append(bad, fmt.Errorf("audit-keep is %s: use at least 24h", c.AuditKeep))
+	}
+	for name, n := range map[string]int{
+		"limit-nonces": c.Limits.Nonces, "limit-sign-ins": c.Limits.Begins, "limit-failures": c.Limits.Failures, "limit-pass-tries": c.Limits.PassTries,
+	} {
+		if n < 1 {
+			bad = append(bad, fmt.Errorf("%s is %d: use at least 1", name, n))
+		}
 	}
 	if c.KEK != "" && c.KEKFile != "" {
 		bad = append(bad, errors.New("kek-file and SIGNET_KEK are both given: use one of them"))

@@ -34,6 +34,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		Unknown:       h.Passkeys.Unknown,
 		RevokeSession: h.Tokens.RevokeSession,
 		RevokeUser:    h.Tokens.RevokeUser,
+		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
 	if err != nil {
 		return err
@@ -42,6 +43,9 @@ func (h *House) mount(mux *http.ServeMux) error {
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
 		Audit: h.Audit, Now: h.cfg.Now,
+		Limits: oidc.Limits{
+			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
+		},
 		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
 			return pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",

@@ -21,6 +21,13 @@ import (
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
+// ServerNonce is the purpose of the nonces that devices ask for, and CommonScope
+// takes the tenant's place in one that is good in every tenant (decisions 1.4).
+const (
+	ServerNonce = "nonce"
+	CommonScope = "common"
+)
+
 // MaxValue is the longest value that Open looks at.
 const MaxValue = 16 << 10
 

@@ -49,11 +49,12 @@ type Config struct {
 	Limits Limits
 }
 
-// Limits bound failures at the endpoints that applications call, for each
-// source and client together, and for each source.
+// Limits bound, for each source, what costs us something: failures at the
+// endpoints that applications call (for each client too), and server nonces.
 type Limits struct {
 	FailuresPerClient int // a minute; 0: 60
 	FailuresPerSource int // a minute; 0: 600
+	Nonces            int // server nonces a minute and source; 0: 60 (decisions 3.7)
 }
 
 // Server is the OpenID provider door.
@@ -61,6 +62,7 @@ type Server struct {
 	cfg       Config
 	perClient *web.Limiter
 	perSource *web.Limiter
+	nonces    *web.Limiter
 }
 
 // New makes the door.
@@ -72,10 +74,14 @@ func New(cfg Config) *Server {
 	if cfg.Limits.FailuresPerSource == 0 {
 		cfg.Limits.FailuresPerSource = 600
 	}
+	if cfg.Limits.Nonces == 0 {
+		cfg.Limits.Nonces = 60
+	}
 	return &Server{
 		cfg:       cfg,
 		perClient: web.NewLimiter(cfg.Limits.FailuresPerClient, time.Minute, 10_000, cfg.Now),
 		perSource: web.NewLimiter(cfg.Limits.FailuresPerSource, time.Minute, 10_000, cfg.Now),
+		nonces:    web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
 	}
 }
 

@@ -49,7 +49,11 @@ var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, erro
 
 // token is the token endpoint.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
-	x, err := s.exchange(w, r)
+	v, err := web.Form(w, r)
+	if err == nil && v.Get("grant_type") == serverChallenge {
+		return s.serverNonce(w, r)
+	}
+	x, err := s.exchange(r, params(v), err)
 	defer func() { err = s.failed(r.Context(), x, err) }()
 	if err != nil {
 		return err
@@ -70,15 +74,13 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
 	return web.JSON(w, http.StatusOK, out)
 }
 
-// exchange reads a request of the token endpoint and proves its client. What
-// the grant type is comes first: a password must be refused as such, whoever
-// sends it.
-func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (exchange, error) {
-	v, err := web.Form(w, r)
+// exchange judges a request of the token endpoint, whose form may have been
+// unreadable, and proves its client. What the grant type is comes first: a
+// password must be refused as such, whoever sends it.
+func (s *Server) exchange(r *http.Request, p params, err error) (exchange, error) {
 	if err != nil {
 		return exchange{ip: web.ClientIP(r)}, err
 	}
-	p := params(v)
 	switch g := p.get("grant_type"); {
 	case g == "":
 		return exchange{}, missing("grant_type")

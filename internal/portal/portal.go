@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"html/template"
@@ -49,6 +50,7 @@ type Config struct {
 	// and of a person, in the transaction that ends sessions.
 	RevokeSession func(context.Context, *sqldb.Tx, idp.TenantID, idp.SessionID) error
 	RevokeUser    func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	Limits        Limits
 }
 
 // Holding is a number of passkeys and the rules about it (product.md §6).
@@ -59,6 +61,12 @@ func (h Holding) Full() bool { return h.Limit > 0 && h.Held >= h.Limit }
 
 // Near says that the limit is near.
 func (h Holding) Near() bool { return h.WarnAt > 0 && h.Held >= h.WarnAt }
+
+// Limits bound tries (decisions 3.7); 0 is the default.
+type Limits struct {
+	PassTries int // access passes, for a user name and source in 15 minutes; 5
+	Begins    int // challenges, for a source in a minute; 240
+}
 
 // Portal is the door for people.
 type Portal struct {
@@ -83,8 +91,8 @@ func New(cfg Config) (*Portal, error) {
 	}
 	p := &Portal{
 		cfg: cfg, rpID: base.Hostname(), secure: base.Scheme == "https",
-		passTries: web.NewLimiter(5, 15*time.Minute, 50_000, cfg.Now),
-		begins:    web.NewLimiter(240, time.Minute, 50_000, cfg.Now),
+		passTries: web.NewLimiter(cmp.Or(cfg.Limits.PassTries, 5), 15*time.Minute, 50_000, cfg.Now),
+		begins:    web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
 	}
 	static, err := fs.Sub(staticFiles, "static")
 	if err != nil {
