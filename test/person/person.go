@@ -78,6 +78,24 @@ func New(base string, dial func() string) (*Person, error) {
 	return p, nil
 }
 
+// Twin is another browser with the cookies that p has now, and the same key.
+func (p *Person) Twin() (*Person, error) {
+	t, err := New(p.base, p.dial)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(p.base)
+	if err != nil {
+		return nil, err
+	}
+	t.HTTP.Jar.SetCookies(u, p.HTTP.Jar.Cookies(u))
+	t.Key = p.Key
+	return t, nil
+}
+
+// NewKey puts the present key away and takes an empty one.
+func (p *Person) NewKey() { p.Key = passkeytest.New(p.Key.RPID, p.Key.Origin) }
+
 // At is a dial function for one fixed address.
 func At(addr string) func() string { return func() string { return addr } }
 
@@ -160,7 +178,9 @@ type Refused struct {
 	Text   string
 }
 
-func (r *Refused) Error() string { return fmt.Sprintf("%s answered %d: %.400s", r.Path, r.Status, r.Text) }
+func (r *Refused) Error() string {
+	return fmt.Sprintf("%s answered %d: %.400s", r.Path, r.Status, r.Text)
+}
 
 // patterns of what is read from the pages.
 var (

@@ -38,11 +38,13 @@ type User struct {
 }
 
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "signet-test")
+	here, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
-	out := filepath.Join(dir, "signet")
+	// One file for each test package, built anew and never piling up; packages
+	// are tested at the same time.
+	out := filepath.Join(here, "../../build/test", filepath.Base(here), "signet")
 	cmd := exec.Command("go", "build", "-o", out, "./cmd/signet")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
