@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -99,4 +98,5 @@ func spread(runs []result) (lo, mid, hi time.Duration) {
 	return per[0], per[len(per)/2], per[len(per)-1]
 }
 
-func us(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/1e3) }
+// us is a time in microseconds.
+func us(d time.Duration) float64 { return float64(d) / 1e3 }

@@ -28,7 +28,6 @@ type floor struct {
 	Verify, Sign            time.Duration // ES256 with the standard library
 	Row                     time.Duration // one durable row in a group commit of 64
 	Read                    time.Duration // one row by key
-	Seal                    time.Duration // AES-GCM of a small value
 }
 
 // measureFloor runs every part. length is the time for each.

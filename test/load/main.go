@@ -5,24 +5,139 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
 	"time"
 )
 
+// settings are the program's flags.
+type settings struct {
+	binary string
+	length time.Duration
+	runs   int
+	scale  bool
+}
+
 func main() {
-	bare := flag.Bool("floor-server", false, "serve bare net/http; used by the program itself")
-	length := flag.Duration("time", 2*time.Second, "how long each part is measured")
+	var s settings
+	bare := flag.Bool("floor-server", false, "serve bare net/http; the program starts itself so")
+	flag.StringVar(&s.binary, "binary", "../bin/signet", "the signet binary to measure")
+	flag.DurationVar(&s.length, "time", 3*time.Second, "how long each run lasts, after a warm-up of a quarter of it")
+	flag.IntVar(&s.runs, "runs", 3, "runs of each measurement")
+	flag.BoolVar(&s.scale, "scale", false, "compare with a million people and ten million passkeys as well (minutes, and about 8 GB of disk)")
 	flag.Parse()
-	var err error
+	err := error(nil)
 	if *bare {
 		err = bareServer()
 	} else {
-		var f floor
-		if f, err = measureFloor(context.Background(), *length); err == nil {
-			fmt.Printf("%+v\n", f)
-		}
+		err = measure(context.Background(), s)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
+}
+
+var callers = []int{1, 16, 64}
+
+func measure(ctx context.Context, set settings) error {
+	binary, err := filepath.Abs(set.binary)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(binary)
+	if err != nil {
+		return fmt.Errorf("no binary to measure: %w (make build)", err)
+	}
+	fmt.Printf("%s, %d processors, binary %.1f MB\n\n", runtime.Version(), runtime.NumCPU(), float64(info.Size())/1e6)
+	s, err := newSite(ctx, binary)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(s.dir)
+	defer func() { s.stop() }()
+	time.Sleep(2 * time.Second) // idle is what is measured next
+	fmt.Printf("resident when idle: %.1f MiB\n", rssOf(s.cmd.Process.Pid))
+
+	c, err := newCrowd(ctx, s, callers[len(callers)-1])
+	if err != nil {
+		return err
+	}
+	f, err := measureFloor(ctx, set.length)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("floor, CPU in µs: GET %.1f, form %.1f, JSON %.1f, ES256 verify %.1f, sign %.1f, durable row in a group of 64 %.1f, read by key %.1f\n\n",
+		us(f.Get), us(f.PostForm), us(f.PostJSON), us(f.Verify), us(f.Sign), us(f.Row), us(f.Read))
+	if err := c.table(ctx, f, set); err != nil {
+		return err
+	}
+	fmt.Printf("\nresident after all this: %.1f MiB\n", rssOf(s.cmd.Process.Pid))
+	if err := s.coldStarts(ctx, "empty but for the crowd"); err != nil {
+		return err
+	}
+	if set.scale {
+		return c.scale(ctx, set)
+	}
+	return nil
+}
+
+// table prints one line for each operation and number of callers. Errors are
+// failures of the run, whatever the speed.
+func (c *crowd) table(ctx context.Context, f floor, set settings) error {
+	fmt.Println("| operation | callers | ceiling µs | CPU µs min / median / max | share | must | per second | p50 ms | p99 ms | errors |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
+	pid := c.site.cmd.Process.Pid
+	var parts []string
+	for _, o := range c.operations() {
+		ceiling, words := o.ceiling(f)
+		parts = append(parts, fmt.Sprintf("%s: %s = %.0f µs", o.name, words, ceiling))
+		for _, n := range callers {
+			ops := make([]op, n)
+			for i := range ops {
+				ops[i] = o.caller(i)
+			}
+			var runs []result
+			failed := 0
+			for range set.runs {
+				r := drive(ctx, pid, ops, set.length/4, set.length)
+				runs = append(runs, r)
+				failed += r.failed
+				if r.why != nil {
+					fmt.Fprintf(os.Stderr, "%s, %d callers: %v\n", o.name, n, r.why)
+				}
+			}
+			lo, mid, hi := spread(runs)
+			must := "–"
+			if o.goal > 0 && n > 1 {
+				must = fmt.Sprintf("%.2f", o.goal)
+			}
+			last := runs[len(runs)-1]
+			fmt.Printf("| %s | %d | %.0f | %.0f / %.0f / %.0f | %.2f | %s | %.0f | %.2f | %.2f | %d |\n", o.name, n, ceiling,
+				us(lo), us(mid), us(hi), ceiling/us(mid), must, float64(last.done)/last.took.Seconds(),
+				us(last.p50)/1000, us(last.p99)/1000, failed)
+		}
+	}
+	fmt.Println("\nceilings, from the floor of this run:")
+	for _, p := range parts {
+		fmt.Println("-", p)
+	}
+	return nil
+}
+
+// coldStarts measures exec to ready, five times.
+func (s *site) coldStarts(ctx context.Context, what string) error {
+	fmt.Printf("exec to ready, %s, ms:", what)
+	for range 5 {
+		if err := s.stop(); err != nil {
+			return err
+		}
+		took, err := s.start(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Printf(" %.0f", us(took)/1000)
+	}
+	fmt.Println()
+	return nil
 }

@@ -99,6 +99,25 @@ func (p *Person) NewKey() { p.Key = passkeytest.New(p.Key.RPID, p.Key.Origin) }
 // At is a dial function for one fixed address.
 func At(addr string) func() string { return func() string { return addr } }
 
+// DropSession forgets every cookie but the one that names the browser, as if
+// its sessions had ended.
+func (p *Person) DropSession() {
+	u, err := url.Parse(p.base)
+	if err != nil {
+		return
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return
+	}
+	for _, c := range p.HTTP.Jar.Cookies(u) {
+		if strings.HasSuffix(c.Name, "signet-browser") {
+			jar.SetCookies(u, []*http.Cookie{c})
+		}
+	}
+	p.HTTP.Jar = jar
+}
+
 // Forget closes open connections, so that the next request dials anew.
 func (p *Person) Forget() { p.HTTP.CloseIdleConnections() }
 
