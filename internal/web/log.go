@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,7 +78,7 @@ func Log(log *slog.Logger, m *Metrics) func(http.Handler) http.Handler {
 					if p == http.ErrAbortHandler {
 						panic(p)
 					}
-					Note(r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()), 0)
+					Note(r, fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack()), 0)
 					if rec.status == 0 {
 						http.Error(rec, "Signet could not finish this. Trace id: "+Trace(r.Context()), http.StatusInternalServerError)
 					}
@@ -89,9 +90,16 @@ func Log(log *slog.Logger, m *Metrics) func(http.Handler) http.Handler {
 	}
 }
 
+// statusGone is what the log and the metrics call a request whose peer hung up
+// before the answer: nobody saw the error that came of it, and it is not ours.
+const statusGone = 499
+
 func report(log *slog.Logger, m *Metrics, r *http.Request, status int, took time.Duration) {
 	if status == 0 {
 		status = http.StatusOK
+	}
+	if status >= 500 && errors.Is(r.Context().Err(), context.Canceled) && !errors.Is(infoOf(r.Context()).err, errPanic) {
+		status = statusGone
 	}
 	route := r.Pattern
 	if route == "" {
@@ -125,6 +133,8 @@ func report(log *slog.Logger, m *Metrics, r *http.Request, status int, took time
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
+
+var errPanic = errors.New("panic")
 
 // knownMethod keeps the label bounded: a method is whatever a peer sends.
 func knownMethod(method string) string {

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -199,6 +200,28 @@ func TestLogTellsErrorsOnceAndSurvivesPanics(t *testing.T) {
 	families, err := reg.Gather()
 	if err != nil || len(families) == 0 {
 		t.Fatalf("metrics: %v %v", families, err)
+	}
+}
+
+func TestAPeerThatHungUpIsNoErrorOfOurs(t *testing.T) {
+	var out bytes.Buffer
+	around := web.Log(slog.New(slog.NewJSONHandler(&out, nil)), web.NewMetrics(prometheus.NewRegistry()))
+	phrase := func(w http.ResponseWriter, _ *http.Request, e *idp.Error) { w.WriteHeader(web.Status(e.Kind)) }
+	ctx, hangUp := context.WithCancel(t.Context())
+	h := web.Chain(web.Adapt(phrase, func(_ http.ResponseWriter, r *http.Request) error {
+		hangUp()
+		return fmt.Errorf("read: %w", r.Context().Err())
+	}), web.Identify(nil), around)
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	if !strings.Contains(out.String(), `"level":"INFO"`) || !strings.Contains(out.String(), `"status":499`) {
+		t.Errorf("logged as %s", out.String())
+	}
+	// Somebody who stays gets, and the log tells, a 500.
+	out.Reset()
+	web.Chain(web.Adapt(phrase, func(http.ResponseWriter, *http.Request) error { return errors.New("disk") }), web.Identify(nil), around).
+		ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	if !strings.Contains(out.String(), `"level":"ERROR"`) {
+		t.Errorf("our own fault is logged as %s", out.String())
 	}
 }
 
