@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type settings struct {
 	length time.Duration
 	runs   int
 	scale  bool
+	only   string
 }
 
 func main() {
@@ -24,6 +26,7 @@ func main() {
 	flag.StringVar(&s.binary, "binary", "../bin/signet", "the signet binary to measure")
 	flag.DurationVar(&s.length, "time", 3*time.Second, "how long each run lasts, after a warm-up of a quarter of it")
 	flag.IntVar(&s.runs, "runs", 3, "runs of each measurement")
+	flag.StringVar(&s.only, "only", "", "measure only operations whose name contains this")
 	flag.BoolVar(&s.scale, "scale", false, "compare with a million people and ten million passkeys as well (minutes, and about 8 GB of disk)")
 	flag.Parse()
 	err := error(nil)
@@ -90,6 +93,9 @@ func (c *crowd) table(ctx context.Context, f floor, set settings) error {
 	pid := c.site.cmd.Process.Pid
 	var parts []string
 	for _, o := range c.operations() {
+		if !strings.Contains(o.name, set.only) {
+			continue
+		}
 		ceiling, words := o.ceiling(f)
 		parts = append(parts, fmt.Sprintf("%s: %s = %.0f µs", o.name, words, ceiling))
 		for _, n := range callers {
