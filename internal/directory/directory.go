@@ -24,8 +24,14 @@ type Bus interface {
 }
 
 // Topic is the bus topic of changed tenants and domains; the key is the
-// tenant.
-const Topic = "tenant"
+// tenant. userTopic is that of changed users; its key is a userKey.
+const (
+	Topic     = "tenant"
+	userTopic = "user"
+)
+
+// userKey names a user over all tenants.
+func userKey(t idp.TenantID, id idp.UserID) string { return string(t) + "/" + string(id) }
 
 // Config is what a Directory needs.
 type Config struct {
@@ -39,6 +45,7 @@ type Config struct {
 type Directory struct {
 	cfg      Config
 	resolved *cache.Cache[string, idp.Tenant] // by id and by domain
+	people   *cache.Cache[string, Person]     // by userKey
 	removed  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 }
 
@@ -50,7 +57,12 @@ func New(cfg Config) *Directory {
 		size = 10_000
 	}
 	d.resolved = cache.New(size, d.resolve)
+	d.people = cache.New(size, func(ctx context.Context, key string) (Person, error) {
+		t, id, _ := strings.Cut(key, "/")
+		return d.person(ctx, cfg.DB, idp.TenantID(t), idp.UserID(id))
+	})
 	if cfg.Bus != nil {
+		cfg.Bus.Subscribe(userTopic, d.people.Drop)
 		// A tenant has several names here; tenants change so seldom that
 		// starting over is the simplest thing that is right.
 		cfg.Bus.Subscribe(Topic, func(string) { d.resolved.DropAll() })

@@ -90,10 +90,24 @@ func nameTaken(name string) error {
 
 const userColumns = `select tenant_id, id, name, display_name, enabled, user_type, role, created from users `
 
-// User finds a user of the tenant by id, or is NotFound.
+// User finds a user of the tenant by id, or is NotFound. Read outside of a
+// transaction it may be as old as the last notice of a change; what must be
+// decided by the present row reads it in its transaction.
 func (d *Directory) User(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.UserID) (idp.User, error) {
+	if q == sqldb.Querier(d.cfg.DB) && d.cfg.Bus != nil {
+		p, err := d.people.Get(ctx, userKey(t, id))
+		return p.User, err
+	}
 	p, err := d.person(ctx, q, t, id)
 	return p.User, err
+}
+
+// userChanged tells every node to read the user anew.
+func (d *Directory) userChanged(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) error {
+	if d.cfg.Bus == nil {
+		return nil
+	}
+	return d.cfg.Bus.Publish(ctx, tx, userTopic, userKey(t, id))
 }
 
 func (d *Directory) person(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.UserID) (Person, error) {
@@ -204,7 +218,7 @@ func (d *Directory) Update(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id
 	if err != nil {
 		return idp.User{}, fmt.Errorf("update user %s: %w", id, err)
 	}
-	return u, nil
+	return u, d.userChanged(ctx, tx, t, id)
 }
 
 func (d *Directory) checkRename(ctx context.Context, tx *sqldb.Tx, old, u idp.User) error {
@@ -235,7 +249,7 @@ func (d *Directory) SetEnabled(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 			return err
 		}
 	}
-	return changeUser(ctx, tx, t, id, `update users set enabled = $3 where tenant_id = $1 and id = $2`, enabled)
+	return d.changeUser(ctx, tx, t, id, `update users set enabled = $3 where tenant_id = $1 and id = $2`, enabled)
 }
 
 // SetRole gives a user a role, or takes it with "". Denied
@@ -250,7 +264,7 @@ func (d *Directory) SetRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, i
 	default:
 		return idp.Invalidf("bad_role", "role %q", audit.Clean(role, 50)).On("role").Say("role must be administrator, helpdesk or empty.")
 	}
-	return changeUser(ctx, tx, t, id, `update users set role = $3 where tenant_id = $1 and id = $2`, role)
+	return d.changeUser(ctx, tx, t, id, `update users set role = $3 where tenant_id = $1 and id = $2`, role)
 }
 
 // DeleteUser removes a user with memberships and, by the hooks, everything
@@ -259,7 +273,7 @@ func (d *Directory) DeleteUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	if err := d.keepAdministrator(ctx, tx, t, id); err != nil {
 		return err
 	}
-	if err := changeUser(ctx, tx, t, id, `delete from users where tenant_id = $1 and id = $2`); err != nil {
+	if err := d.changeUser(ctx, tx, t, id, `delete from users where tenant_id = $1 and id = $2`); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, `delete from user_group_member where tenant_id = $1 and user_id = $2`, t, id); err != nil {
@@ -273,7 +287,16 @@ func (d *Directory) DeleteUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return nil
 }
 
-func changeUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, query string, args ...any) error {
+// changeUser runs one conditional statement on a user's row and tells the other
+// nodes; NotFound when there is no such user.
+func (d *Directory) changeUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, query string, args ...any) error {
+	if err := touchUser(ctx, tx, t, id, query, args...); err != nil {
+		return err
+	}
+	return d.userChanged(ctx, tx, t, id)
+}
+
+func touchUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, query string, args ...any) error {
 	n, err := tx.Exec(ctx, query, append([]any{t, id}, args...)...)
 	if err != nil {
 		return fmt.Errorf("change user %s: %w", id, err)
@@ -316,7 +339,7 @@ func (d *Directory) keepAdministrator(ctx context.Context, tx *sqldb.Tx, t idp.T
 // user (is this the last credential?) come one after the other. NotFound when
 // the user is gone.
 func (d *Directory) Lock(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) error {
-	return changeUser(ctx, tx, t, id, `update users set enabled = enabled where tenant_id = $1 and id = $2`)
+	return touchUser(ctx, tx, t, id, `update users set enabled = enabled where tenant_id = $1 and id = $2`)
 }
 
 // Roles lists the user's roles: none or one. NotFound when there is no such
