@@ -186,7 +186,7 @@ func (l *Log) Purge(ctx context.Context, db *sqldb.DB, before time.Time) (int64,
 				delete from audit_event where tenant_id = $1 and id in (
 					select id from audit_event where tenant_id = $1 and id < $2
 						and id < (select max(id) from audit_event where tenant_id = $1)
-					order by id limit $3)`, t, firstID(before), int64(purgeBatch))
+					order by id limit $3)`, t, secret.FirstUUID7(before), int64(purgeBatch))
 			total += n
 			if err != nil {
 				return total, fmt.Errorf("purge audit events: %w", err)
@@ -197,10 +197,4 @@ func (l *Log) Purge(ctx context.Context, db *sqldb.DB, before time.Time) (int64,
 		}
 	}
 	return total, nil
-}
-
-// firstID is the smallest UUIDv7 of a millisecond.
-func firstID(t time.Time) string {
-	h := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
-	return h[:8] + "-" + h[8:12] + "-7000-8000-000000000000"
 }

@@ -28,6 +28,9 @@ const (
 	CommonScope = "common"
 )
 
+// MaxLife is the longest that a value may live.
+const MaxLife = 24 * time.Hour
+
 // MaxValue is the longest value that Open looks at.
 const MaxValue = 16 << 10
 
@@ -70,6 +73,9 @@ const (
 
 // Seal makes a value for the purpose that lives so long. It writes nothing.
 func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives time.Duration, payload []byte) (string, error) {
+	if lives > MaxLife {
+		return "", fmt.Errorf("sealed value for %s would live %s, longer than its use is remembered", purpose, lives)
+	}
 	key, err := b.cfg.Keys(ctx, t, purpose)
 	if err != nil {
 		return "", fmt.Errorf("sealing key %s: %w", purpose, err)
@@ -169,19 +175,31 @@ func Spent(ctx context.Context, q sqldb.Querier, s Sealed) (bool, error) {
 // sweepBatch bounds how long one sweep holds the writer.
 const sweepBatch = 2000
 
-// Jobs forgets, in batches, what could not be opened any more anyway. A row is
-// kept for an hour beyond its value's life, so that a clock set back does not
-// revive one.
+// Jobs forgets, in batches, what could not be opened any more anyway: what is
+// older than any value may live, and an hour for a clock that was set back.
 func Jobs(db *sqldb.DB) []job.Job {
 	return []job.Job{{Name: "nonce.sweep", Every: 5 * time.Minute, Run: func(ctx context.Context, now time.Time) error {
 		for {
 			n, err := db.Exec(ctx, `
 				delete from spent where (id, tenant_id, purpose) in (
-					select id, tenant_id, purpose from spent where expires_at < $1 order by expires_at limit $2)`,
-				now.Add(-time.Hour).UnixMilli(), sweepBatch)
+					select id, tenant_id, purpose from spent where id < $1 order by id limit $2)`,
+				timed(now.Add(-MaxLife-time.Hour)), sweepBatch)
 			if err != nil || n < sweepBatch {
 				return err
 			}
 		}
 	}}}
+}
+
+// timed is the beginning of every id of that millisecond.
+func timed(t time.Time) []byte {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(max(t.UnixMilli(), 0))<<16)
+	return b[:6]
+}
+
+// ID makes the id of something that must happen once though it was not sealed
+// here: a name that somebody else chose, which is over at the given time.
+func ID(until time.Time, name string) []byte {
+	return append(timed(until), secret.Digest(name)...)
 }

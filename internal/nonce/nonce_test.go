@@ -318,8 +318,11 @@ func TestBurnTellsPurposesAndTenantsApart(t *testing.T) {
 func TestSweepForgetsOnlyWhatIsLongOver(t *testing.T) {
 	sqldbtest.Each(t, []fs.FS{nonce.Migrations}, func(t *testing.T, db *sqldb.DB) {
 		w := newWorld()
-		old := nonce.Sealed{Tenant: tenant, Purpose: "p", ID: secret.Bytes(16), Expires: w.now.Add(-2 * time.Hour)}
-		fresh := nonce.Sealed{Tenant: tenant, Purpose: "p", ID: secret.Bytes(16), Expires: w.now.Add(-time.Minute)}
+		at := func(ago time.Duration) nonce.Sealed {
+			when := w.now.Add(-ago)
+			return nonce.Sealed{Tenant: tenant, Purpose: "p", ID: nonce.ID(when, "x"), Expires: when}
+		}
+		old, fresh := at(nonce.MaxLife+time.Hour+time.Millisecond), at(nonce.MaxLife+time.Hour)
 		for _, s := range []nonce.Sealed{old, fresh} {
 			if err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, s) }); err != nil {
 				t.Fatal(err)
@@ -334,9 +337,21 @@ func TestSweepForgetsOnlyWhatIsLongOver(t *testing.T) {
 			t.Error("the old one is still there")
 		}
 		if gone, _ := nonce.Spent(t.Context(), db, fresh); !gone {
-			t.Error("one within the hour was forgotten")
+			t.Error("one that a clock set back could revive was forgotten")
 		}
 	})
+}
+
+// TestSec_NON03_NothingOutlivesItsMemory: a value that lives longer than the
+// spent set remembers could be used twice.
+func TestSec_NON03_NothingOutlivesItsMemory(t *testing.T) {
+	w := newWorld()
+	if _, err := w.box.Seal(t.Context(), tenant, "flow", nonce.MaxLife+time.Second, nil); err == nil {
+		t.Error("a value was sealed for longer than its use is remembered")
+	}
+	if _, err := w.box.Seal(t.Context(), tenant, "flow", nonce.MaxLife, nil); err != nil {
+		t.Error(err)
+	}
 }
 
 func FuzzOpen(f *testing.F) {

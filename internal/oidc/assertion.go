@@ -10,7 +10,6 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/nonce"
-	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -86,9 +85,9 @@ func (s *Server) proveAssertion(ctx context.Context, t tenant, c client.Client, 
 	if err := a.check(c.ID, t.Issuer, now); err != nil {
 		return err
 	}
+	until := moment(a.Expires).Add(skew)
 	spent := nonce.Sealed{
-		Tenant: t.ID, Purpose: "client-assertion", ID: secret.Digest(string(c.ID) + " " + a.ID),
-		Expires: moment(a.Expires).Add(skew),
+		Tenant: t.ID, Purpose: "client-assertion", ID: nonce.ID(until, string(c.ID)+" "+a.ID), Expires: until,
 	}
 	err = s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, spent) })
 	if errors.Is(err, idp.Expired) {

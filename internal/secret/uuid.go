@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -15,6 +16,13 @@ func NewUUID4() string {
 	var u [16]byte
 	rand.Read(u[:])
 	return text(u, 4)
+}
+
+// FirstUUID7 is the smallest UUIDv7 of t's millisecond: of two rows with such
+// ids, which sort by time, it tells whether one is older than t.
+func FirstUUID7(t time.Time) string {
+	h := fmt.Sprintf("%012x", max(t.UnixMilli(), 0))
+	return h[:8] + "-" + h[8:12] + "-7000-8000-000000000000"
 }
 
 // NewUUID7 returns a UUID that sorts by time, as lower-case text (RFC 9562,

@@ -22,4 +22,3 @@ create table refresh_family (
 create index refresh_family_code on refresh_family (tenant_id, code_id);
 create index refresh_family_session on refresh_family (tenant_id, session_id);
 create index refresh_family_user on refresh_family (tenant_id, user_id);
-create index refresh_family_expires on refresh_family (expires_at);
