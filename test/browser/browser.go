@@ -147,12 +147,19 @@ func (p *Person) do(step string, action chromedp.Action[chromedp.Void]) {
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	err := chromedp.Do(ctx, action)
-	for err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "node with given id") {
-		err = chromedp.Do(ctx, action) // the page changed between finding and acting
+	for err != nil && ctx.Err() == nil && overtaken(err) {
+		err = chromedp.Do(ctx, action)
 	}
 	if err != nil {
 		p.t.Fatalf("%s: %v\n%s", step, err, p.Where())
 	}
+}
+
+// overtaken says that the page moved under a step: it changed between finding
+// and acting, or its own script was just posting a form, which aborts a
+// navigation from outside. Neither says anything about the step.
+func overtaken(err error) bool {
+	return strings.Contains(err.Error(), "node with given id") || strings.Contains(err.Error(), "net::ERR_ABORTED")
 }
 
 // Where tells the address and the words on the page, for failures.
