@@ -138,12 +138,16 @@ func (e *postgresEngine) write(ctx context.Context, fn func(context.Context, *Tx
 		return err
 	}
 	defer leave()
-	pause := firstPause
+	pause, flat := firstPause, true
 	for try := 1; ; try++ {
-		tx, err := e.attempt(ctx, fn)
+		tx, err := e.attempt(ctx, fn, flat)
 		if err == nil {
 			tx.committed()
 			return nil
+		}
+		if tx != nil && flat && tx.failed == errFlat {
+			flat = false
+			continue
 		}
 		if tx == nil || try == writeTries || !retryable(tx.failed) {
 			return err
@@ -184,13 +188,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // attempt runs fn once. It returns no Tx when trying again is out of the
 // question: there is no connection, or the commit was sent and its fate is
 // unknown.
-func (e *postgresEngine) attempt(ctx context.Context, fn func(context.Context, *Tx) error) (*Tx, error) {
+func (e *postgresEngine) attempt(ctx context.Context, fn func(context.Context, *Tx) error, flat bool) (*Tx, error) {
 	c, err := e.conn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	tx := &Tx{session: c, engine: e}
+	tx := &Tx{session: c, engine: e, flat: flat}
 	if err := e.control(c, "begin"); err != nil {
 		return tx, tx.spoil(err)
 	}

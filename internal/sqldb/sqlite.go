@@ -70,7 +70,8 @@ func (e *sqliteEngine) openWriter(ctx context.Context) error {
 	var err error
 	// FULL makes a commit wait for the disk; WAL lets readers go on meanwhile.
 	e.writers, err = sql.Open("sqlite", dsn(e.path, "journal_mode(wal)", "synchronous(full)",
-		"cache_size(-65536)", "journal_size_limit(67108864)"))
+		"cache_size(-65536)", "journal_size_limit(67108864)",
+		"temp_store(memory)")) // else every copied page of a savepoint goes through a file
 	if err != nil {
 		return err
 	}

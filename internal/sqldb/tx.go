@@ -40,6 +40,7 @@ type Tx struct {
 	session  session
 	engine   engine
 	snapshot bool     // reads only, and may take long
+	flat     bool     // without savepoints; what must be undone in part starts all over
 	failed   error    // the first failure of a statement
 	open     *Rows    // rows being read; the wire has room for one query at a time
 	depth    int      // of Nested
@@ -96,10 +97,28 @@ func (tx *Tx) query(ctx context.Context, limit time.Duration, query string, args
 	return tx.open, nil
 }
 
+// errFlat spoils a transaction that has to undo a part of itself but set no
+// savepoints. It is run again, with them.
+var errFlat = errors.New("transaction needs savepoints")
+
 // Nested runs fn in a savepoint. When fn returns an error, only what it did is
 // undone, the error is returned and the transaction goes on.
+//
+// Savepoints cost much more than they look, since SQLite copies every page
+// that is changed under one, and hardly ever are they gone back to. So a Write
+// is tried without them first.
 func (tx *Tx) Nested(ctx context.Context, fn func(context.Context, *Tx) error) error {
 	if _, err := tx.ready(ctx, nil); err != nil {
+		return err
+	}
+	if tx.flat {
+		err := fn(ctx, tx)
+		if unsound := tx.sound(); err == nil {
+			err = unsound
+		}
+		if err != nil {
+			tx.failed = errFlat
+		}
 		return err
 	}
 	tx.depth++

@@ -22,9 +22,10 @@ const queueWithin = 10 * time.Second
 const maxBatch = 256
 
 // writer is the one goroutine that writes to a SQLite file. It takes whatever
-// has queued into one transaction, a savepoint per caller, and commits once
-// for all: the wait for the disk, which is nearly all of a small write, is
-// shared. There is no timer; a lone caller is not kept waiting for company.
+// has queued into one transaction and commits once for all: the wait for the
+// disk, which is nearly all of a small write, is shared. There is no timer; a
+// lone caller is not kept waiting for company. Only when a caller of a batch
+// fails is the batch run again, with a savepoint per caller.
 type writer struct {
 	conn  *conn
 	queue chan *task
@@ -176,52 +177,67 @@ func (w *writer) commitBatch() {
 	if len(w.batch) == 0 {
 		return
 	}
-	if err := w.exec("begin immediate"); err != nil {
-		w.fail(err)
-		return
-	}
-	run := w.runAlone
-	if len(w.batch) > 1 {
-		run = w.runNested
-	}
-	for _, t := range w.batch {
-		if err := run(t); err != nil {
+	for _, attempt := range []func() (bool, error){w.flat, w.nested} {
+		done, err := attempt()
+		if err != nil {
 			w.fail(err)
 			return
 		}
-	}
-	if len(w.batch) == 1 && w.batch[0].err != nil {
-		w.exec("rollback") // SQLite may have done so itself, then this fails harmlessly
-		w.answer()
-		return
-	}
-	if err := w.exec("commit"); err != nil {
-		w.fail(err)
-		return
-	}
-	w.answer()
-}
-
-// runAlone spares a lone caller the savepoint.
-func (w *writer) runAlone(t *task) error {
-	w.call(t)
-	return nil
-}
-
-// runNested runs t in a savepoint. It returns an error when the transaction as
-// a whole is lost: after a full disk or an I/O error SQLite itself rolls back
-// everything, and then the savepoint is gone.
-func (w *writer) runNested(t *task) error {
-	if err := w.exec("savepoint caller"); err != nil {
-		return err
-	}
-	w.call(t)
-	if t.err != nil {
-		if err := w.exec("rollback to savepoint caller"); err != nil {
-			return errors.Join(t.err, err)
+		if done {
+			w.answer()
+			return
 		}
 	}
-	return w.exec("release savepoint caller")
+}
+
+// flat runs the batch without savepoints. It is not done when one caller of
+// several failed, or when a lone one has to undo a part: then nothing of it
+// has happened.
+func (w *writer) flat() (done bool, err error) {
+	if err := w.exec("begin immediate"); err != nil {
+		return false, err
+	}
+	for _, t := range w.batch {
+		w.begin(t, true)
+		w.call(t)
+		if t.err != nil {
+			w.exec("rollback") // SQLite may have done so itself, then this fails harmlessly
+			return len(w.batch) == 1 && t.tx.failed != errFlat, nil
+		}
+	}
+	return true, w.exec("commit")
+}
+
+// nested runs every caller of the batch in a savepoint, so that a failing one
+// takes nothing of the others along. It returns an error when the transaction
+// as a whole is lost: after a full disk or an I/O error SQLite itself rolls
+// back everything, and then the savepoint is gone.
+func (w *writer) nested() (done bool, err error) {
+	if err := w.exec("begin immediate"); err != nil {
+		return false, err
+	}
+	for _, t := range w.batch {
+		if err := w.exec("savepoint caller"); err != nil {
+			return false, err
+		}
+		w.begin(t, false)
+		w.call(t)
+		if t.err != nil {
+			if err := w.exec("rollback to savepoint caller"); err != nil {
+				return false, errors.Join(t.err, err)
+			}
+		}
+		if err := w.exec("release savepoint caller"); err != nil {
+			return false, err
+		}
+	}
+	return true, w.exec("commit")
+}
+
+// begin forgets what an earlier attempt left.
+func (w *writer) begin(t *task, flat bool) {
+	t.tx = Tx{session: w.conn, engine: t.tx.engine, flat: flat}
+	t.err, t.panicked = nil, nil
 }
 
 // call runs the function of t and keeps its error, whatever it does.
