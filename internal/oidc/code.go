@@ -35,6 +35,7 @@ type codeBody struct {
 	AMR       []string      `json:"m,omitempty"`
 	AuthTime  int64         `json:"t"`
 	Info      []string      `json:"f,omitempty"`
+	Recorded  bool          `json:"e,omitempty"` // the corridor has recorded this sign-in
 }
 
 // Resume goes on where a flow of this door left off: the corridor is done with
@@ -89,7 +90,7 @@ func (s *Server) mint(ctx context.Context, t tenant, step signin.Step, a ask) (s
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
 		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, step.Flow.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
-		Info: a.Claims.info(),
+		Info: a.Claims.info(), Recorded: step.Recorded,
 	})
 	if err != nil {
 		return "", err

@@ -473,7 +473,7 @@ func TestSessionEndsTokens(t *testing.T) {
 		if err := d.sessions.End(ctx, tx, d.tenant.ID, sid); err != nil {
 			return err
 		}
-		return d.tokens.RevokeSession(ctx, tx, d.tenant.ID, sid)
+		return d.tokens.RevokeSession(ctx, tx, d.tenant.ID, d.ada.ID, sid)
 	})
 	if got := d.userinfo(str(tokens, "access_token")); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("userinfo: %d", got.StatusCode)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
@@ -19,7 +18,7 @@ import (
 // redeemCode is grant_type=authorization_code (RFC 6749, Section 4.1.3).
 //
 // Everything is verified before the one transaction, which always commits: it
-// burns the code and opens the family of tokens, or burns it and notes the
+// burns the code by opening its family of tokens, or burns it and notes the
 // failure. Whoever loses the burn holds a code that was redeemed before: then
 // what came of it is revoked in that same transaction (RFC 9700, Section
 // 4.13; security.md OAU03).
@@ -49,15 +48,23 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 	if _, err := s.cfg.Policies.Get(ctx, x.tenant.ID); err != nil {
 		return tokenReply{}, err
 	}
-	granted, err := s.burnCode(ctx, x, sealed, subject, verdict)
+	granted, err := s.burnCode(ctx, x, redeemed{token.CodeID(sealed.ID), body.Recorded}, subject, verdict)
 	if err != nil {
 		return tokenReply{}, err
 	}
-	refresh, err := s.cfg.Tokens.FirstRefresh(ctx, granted.Tenant, granted.Family)
-	if err != nil {
-		return tokenReply{}, err
+	refresh := ""
+	if slices.Contains(granted.Scopes, offlineAccess) {
+		if refresh, err = s.cfg.Tokens.FirstRefresh(ctx, granted.Tenant, granted.Family); err != nil {
+			return tokenReply{}, err
+		}
 	}
 	return s.reply(ctx, granted, refresh)
+}
+
+// redeemed is the code that a request brings.
+type redeemed struct {
+	id       token.CodeID
+	recorded bool // the sign-in that it stands for is in the audit already
 }
 
 func unreadableCode(err error) error {
@@ -119,8 +126,10 @@ func (s *Server) livingUser(ctx context.Context, t idp.TenantID, id idp.UserID) 
 	return user, nil
 }
 
-// burnCode is the one transaction.
-func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, subject token.Subject, verdict error) (token.Subject, error) {
+// burnCode is the one transaction. It records every refusal, and a success
+// unless the sign-in that led to it was recorded with this client: of a code
+// that an open session gave without asking anybody this is the only record.
+func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subject token.Subject, verdict error) (token.Subject, error) {
 	var out token.Subject
 	var answer error
 	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
@@ -130,21 +139,23 @@ func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, 
 			Actor: "client:" + string(x.client.ID), Client: x.client.ID, User: subject.User.ID, UserName: subject.User.Name,
 			Session: subject.Session, IP: x.ip, Agent: x.agent, Trace: x.trace,
 		}
-		burnt := nonce.Burn(ctx, tx, sealed)
-		switch {
-		case errors.Is(burnt, idp.Expired):
-			answer = spentCode(burnt)
-			if err := s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, sealed.ID); err != nil {
-				return err
-			}
-			event.Activity = "token.code_replay"
-		case burnt != nil:
-			return burnt
-		case verdict == nil:
-			out, answer, err = s.openGrant(ctx, tx, subject, sealed.ID)
-			if err != nil {
-				return err
-			}
+		if answer == nil {
+			answer, err = s.standing(ctx, tx, subject)
+		}
+		if answer == nil && err == nil {
+			out.Family, err = s.cfg.Tokens.OpenFamily(ctx, tx, subject, spent.id)
+		} else if err == nil {
+			err = s.cfg.Tokens.VoidCode(ctx, tx, x.tenant.ID, x.client.ID, spent.id)
+		}
+		if errors.Is(err, idp.Expired) {
+			answer, event.Activity = spentCode(err), "token.code_replay"
+			err = s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, spent.id)
+		}
+		if err != nil {
+			return err
+		}
+		if answer == nil && spent.recorded {
+			return nil
 		}
 		if answer != nil {
 			event.Outcome, event.Reason, event.Code = "failure", idp.AsError(answer).Reason, code(answer)
@@ -157,19 +168,14 @@ func (s *Server) burnCode(ctx context.Context, x exchange, sealed nonce.Sealed, 
 	return out, answer
 }
 
-// openGrant opens the family of tokens, if the session that the code stands on
-// still stands. answer says why not.
-func (s *Server) openGrant(ctx context.Context, tx *sqldb.Tx, sub token.Subject, codeID []byte) (_ token.Subject, answer, err error) {
+// standing refuses a code whose session has ended.
+func (s *Server) standing(ctx context.Context, tx *sqldb.Tx, sub token.Subject) (answer, err error) {
 	alive, err := s.cfg.Sessions.Alive(ctx, tx, sub.Tenant, sub.Session)
-	if err != nil {
-		return sub, nil, err
+	if err != nil || alive {
+		return nil, err
 	}
-	if !alive {
-		return sub, fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
-			"The session has ended. Sign in again.", "session %s", sub.Session), nil
-	}
-	sub.Family, err = s.cfg.Tokens.OpenFamily(ctx, tx, sub, codeID)
-	return sub, nil, err
+	return fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
+		"The session has ended. Sign in again.", "session %s", sub.Session), nil
 }
 
 func spentCode(err error) error {
@@ -186,7 +192,7 @@ func (s *Server) reply(ctx context.Context, sub token.Subject, refresh string) (
 		return tokenReply{}, err
 	}
 	out := tokenReply{AccessToken: access, ExpiresIn: int64(lives.Seconds()), Scope: joined(sub.Scopes)}
-	if slices.Contains(sub.Scopes, "offline_access") {
+	if slices.Contains(sub.Scopes, offlineAccess) {
 		out.RefreshToken = refresh
 	}
 	if slices.Contains(sub.Scopes, "openid") {

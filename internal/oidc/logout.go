@@ -211,7 +211,7 @@ func (s *Server) end(ctx context.Context, r *http.Request, t tenant, d departure
 		if err := s.cfg.Sessions.End(ctx, tx, t.ID, which.ID); err != nil {
 			return err
 		}
-		if err := s.cfg.Tokens.RevokeSession(ctx, tx, t.ID, which.ID); err != nil {
+		if err := s.cfg.Tokens.RevokeSession(ctx, tx, t.ID, which.User, which.ID); err != nil {
 			return err
 		}
 		return s.cfg.Audit.Write(ctx, tx, audit.Event{

@@ -10,7 +10,11 @@ import (
 
 // The scopes of OpenID Connect Core 1.0, Sections 5.4 and 11, that mean
 // something here. address and phone are known and give no claims.
-var openidScopes = []string{"openid", "profile", "email", "offline_access"}
+var openidScopes = []string{"openid", "profile", "email", offlineAccess}
+
+// offlineAccess asks for a refresh token (OpenID Connect Core 1.0, Section 11).
+const offlineAccess = "offline_access"
+
 var emptyScopes = []string{"address", "phone"}
 
 // grant is what a request may have: scopes, and the one audience that access

@@ -141,16 +141,55 @@ func TestSec_OAU03_CodeTwiceRevokes(t *testing.T) {
 	if got := d.userinfo(str(first, "access_token")); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("userinfo after the replay: %d", got.StatusCode)
 	}
-	events, err := d.audit.List(t.Context(), d.db, d.tenant.ID, audit.Filter{Category: audit.Token, Limit: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]bool{}
-	for _, e := range events {
-		found[e.Activity+" "+e.Outcome] = true
-	}
-	if !found["token.code success"] || !found["token.code_replay failure"] {
+	if found := d.recorded(); found["token.code_replay failure"] != 1 {
 		t.Errorf("events are %v", found)
+	}
+}
+
+// recorded counts the events of the tenant by activity and outcome.
+func (d *door) recorded() map[string]int {
+	d.t.Helper()
+	events, err := d.audit.List(d.t.Context(), d.db, d.tenant.ID, audit.Filter{Limit: 100})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, e := range events {
+		if e.Client != "" {
+			found[e.Activity+" "+e.Outcome]++
+		}
+	}
+	return found
+}
+
+// Every sign-in to an application is recorded once (LOG01): where a person
+// was asked, by the corridor; where an open session was enough, when the code
+// is redeemed.
+func TestSec_LOG01_SignInIsRecordedOnce(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	b := d.browser()
+	asked := b.signIn(a.ask(), d.ada)
+	if status, out := a.token(d, a.redeem(asked.Get("code"))); status != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	if got := d.recorded(); got["signin.done success"] != 1 || got["token.code success"] != 0 {
+		t.Errorf("after a gesture: %v", got)
+	}
+	silent := b.authorize(a.ask()).back(t, a.RedirectURIs[0])
+	if status, out := a.token(d, a.redeem(silent.Get("code"))); status != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	if got := d.recorded(); got["signin.done success"] != 1 || got["token.code success"] != 1 {
+		t.Errorf("after a sign-in without a gesture: %v", got)
+	}
+	wrong := a.redeem(b.authorize(a.ask()).back(t, a.RedirectURIs[0]).Get("code"))
+	wrong.Set("code_verifier", strings.Repeat("x", 43))
+	if status, out := a.token(d, wrong); status != http.StatusBadRequest {
+		t.Fatalf("%d %v", status, out)
+	}
+	if got := d.recorded(); got["token.code failure"] != 1 {
+		t.Errorf("after a refused code: %v", got)
 	}
 }
 

@@ -48,7 +48,7 @@ type Config struct {
 	Unknown func(context.Context, idp.CredentialID) bool
 	// RevokeSession and RevokeUser take back the tokens of an ended session
 	// and of a person, in the transaction that ends sessions.
-	RevokeSession func(context.Context, *sqldb.Tx, idp.TenantID, idp.SessionID) error
+	RevokeSession func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.SessionID) error
 	RevokeUser    func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 	Limits        Limits
 }

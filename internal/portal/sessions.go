@@ -59,7 +59,7 @@ func (p *Portal) end(ctx context.Context, v *visit, id idp.SessionID, activity s
 			return err
 		}
 		if p.cfg.RevokeSession != nil {
-			if err := p.cfg.RevokeSession(ctx, tx, v.tenant.ID, id); err != nil {
+			if err := p.cfg.RevokeSession(ctx, tx, v.tenant.ID, v.user.ID, id); err != nil {
 				return err
 			}
 		}

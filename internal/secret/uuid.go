@@ -25,6 +25,10 @@ func FirstUUID7(t time.Time) string {
 	return h[:8] + "-" + h[8:12] + "-7000-8000-000000000000"
 }
 
+// UUID7Of turns 16 bytes that begin with a 48-bit time in milliseconds into a
+// UUIDv7. The six bits that the version takes are lost.
+func UUID7Of(raw [16]byte) string { return text(raw, 7) }
+
 // NewUUID7 returns a UUID that sorts by time, as lower-case text (RFC 9562,
 // Section 5.7). Appended rows carry these, so that an index grows at its end.
 // Ids made in one process sort in the order in which they were made, also

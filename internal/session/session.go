@@ -218,11 +218,14 @@ func (st *Store) ByID(ctx context.Context, q sqldb.Querier, tenant idp.TenantID,
 // Alive says whether the session may still be stood on: token asks before it
 // refreshes or introspects. An unknown session is not alive.
 func (st *Store) Alive(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, id idp.SessionID) (bool, error) {
-	_, err := st.ByID(ctx, q, tenant, id)
+	s, err := loadLife(ctx, q, tenant, id)
 	if errors.Is(err, idp.NotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, fmt.Errorf("find session %s: %w", id, err)
+	}
+	return st.live(ctx, s)
 }
 
 func (st *Store) live(ctx context.Context, s Session) (bool, error) {

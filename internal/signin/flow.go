@@ -84,6 +84,9 @@ type Step struct {
 	Flow      Flow
 	Decision  policy.Decision
 	NewScopes []string // for Consent
+	// Recorded says that the audit has this sign-in, with its client: a
+	// gesture made in this step finished the flow.
+	Recorded bool
 }
 
 // Offer is a method that the tenant's policy allows.

@@ -23,7 +23,7 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 			return Step{}, unproven(err)
 		}
 	}
-	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes}
+	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes, Recorded: t.step == Done}
 	if err := c.openSession(ctx, tx, t, &step); err != nil {
 		return Step{}, over(err)
 	}

@@ -71,7 +71,8 @@ func (e *sqliteEngine) openWriter(ctx context.Context) error {
 	// FULL makes a commit wait for the disk; WAL lets readers go on meanwhile.
 	e.writers, err = sql.Open("sqlite", dsn(e.path, "journal_mode(wal)", "synchronous(full)",
 		"cache_size(-65536)", "journal_size_limit(67108864)",
-		"temp_store(memory)")) // else every copied page of a savepoint goes through a file
+		"wal_autocheckpoint(4096)", // 16 MiB: most pages are written often in that time, and moved once
+		"temp_store(memory)"))      // else every copied page of a savepoint goes through a file
 	if err != nil {
 		return err
 	}

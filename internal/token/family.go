@@ -38,43 +38,73 @@ type family struct {
 	user       idp.UserID
 	session    idp.SessionID
 	client     idp.ClientID
-	scopes     []string
-	audience   string
-	info       []string
-	acr        string
-	amr        []string
-	authTime   time.Time
-	nonce      string
+	grant      grant
 	generation int64
 	rotated    time.Time
 	expires    time.Time
 	revoked    bool
 }
 
-// OpenFamily writes the grant of a redeemed code, in the transaction that burns
-// the code. FirstRefresh gives its refresh token, after the commit.
-func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, codeID []byte) (idp.FamilyID, error) {
-	now := s.cfg.Now()
-	id := idp.FamilyID(secret.NewUUID7(now))
-	info, err := json.Marshal(sub.Info)
+// grant is what the tokens of a family state besides whose they are, as it is
+// stored.
+type grant struct {
+	Scopes   []string `json:"scopes,omitempty"`
+	Audience string   `json:"audience,omitempty"`
+	Info     []string `json:"info,omitempty"`
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	AuthTime int64    `json:"authTime"` // Unix milliseconds
+	Nonce    string   `json:"nonce,omitempty"`
+}
+
+// OpenFamily burns a code and writes its grant, by one statement: the row of
+// the grant is the mark that the code was redeemed, so that a code that comes
+// again finds what it was turned into. Whoever comes second, on whatever node,
+// gets idp.Expired with the reason "spent". FirstRefresh gives the refresh
+// token, after the commit.
+func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, code CodeID) (idp.FamilyID, error) {
+	granted, err := json.Marshal(grant{
+		Scopes: sub.Scopes, Audience: sub.Audience, Info: sub.Info, ACR: sub.ACR, AMR: sub.AMR,
+		AuthTime: sub.AuthTime.UnixMilli(), Nonce: sub.Nonce,
+	})
 	if err != nil {
 		return "", err
 	}
-	amr, err := json.Marshal(sub.AMR)
-	if err != nil {
-		return "", err
-	}
-	_, err = tx.Exec(ctx, `
-		insert into refresh_family (id, tenant_id, user_id, session_id, client_id, code_id, scopes, audience, info,
-			acr, amr, auth_time, nonce, generation, rotated_at, created_at, expires_at, revoked_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, $14, $15, $16, 0)`,
-		id, sub.Tenant, sub.User.ID, sub.Session, sub.Client.ID, codeID, strings.Join(sub.Scopes, " "), sub.Audience, string(info),
-		sub.ACR, string(amr), sub.AuthTime.UnixMilli(), sub.Nonce, now.UnixMilli(), now.UnixMilli(), now.Add(FamilyLives).UnixMilli())
+	return s.openFamily(ctx, tx, sub, code, string(granted), 0)
+}
+
+// VoidCode burns a code that was presented wrongly: its grant is over before
+// it began. The error is as that of OpenFamily.
+func (s *Service) VoidCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, c idp.ClientID, code CodeID) error {
+	sub := Subject{Tenant: t, Client: client.Client{ID: c}}
+	_, err := s.openFamily(ctx, tx, sub, code, "{}", s.cfg.Now().UnixMilli())
+	return err
+}
+
+func (s *Service) openFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, code CodeID, granted string, revoked int64) (idp.FamilyID, error) {
+	now, id := s.cfg.Now(), code.family()
+	n, err := tx.Exec(ctx, `
+		insert into refresh_family (id, tenant_id, user_id, session_id, client_id, granted,
+			generation, rotated_at, expires_at, revoked_at)
+		values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)
+		on conflict (id) do nothing`,
+		id, sub.Tenant, sub.User.ID, sub.Session, sub.Client.ID, granted,
+		now.UnixMilli(), now.Add(FamilyLives).UnixMilli(), revoked)
 	if err != nil {
 		return "", fmt.Errorf("open family: %w", err)
 	}
+	if n == 0 {
+		return "", idp.Expiredf("spent", "the code of family %s was redeemed before", id)
+	}
 	return id, nil
 }
+
+// CodeID names an authorization code: a time in milliseconds (6 bytes), then
+// random bytes, as nonce.Sealed has it.
+type CodeID [16]byte
+
+// family is the family that the code opens, and no other.
+func (c CodeID) family() idp.FamilyID { return idp.FamilyID(secret.UUID7Of(c)) }
 
 // FirstRefresh is the refresh token of a family that was just opened. It may
 // have to make the tenant's key, so it must not be called in a transaction.
@@ -152,24 +182,21 @@ func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented str
 	return c, nil
 }
 
-const familyColumns = `id, tenant_id, user_id, session_id, client_id, scopes, audience, info, acr, amr, auth_time, nonce,
-	generation, rotated_at, expires_at, revoked_at`
+const familyColumns = `id, tenant_id, user_id, session_id, client_id, granted, generation, rotated_at, expires_at, revoked_at`
 
 func readFamily(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.FamilyID) (family, error) {
 	var f family
-	var scopes, info, amr string
-	var authTime, rotated, expires, revoked int64
+	var granted []byte
+	var rotated, expires, revoked int64
 	err := q.QueryRow(ctx, `select `+familyColumns+` from refresh_family where tenant_id = $1 and id = $2`, t, id).
-		Scan(&f.id, &f.tenant, &f.user, &f.session, &f.client, &scopes, &f.audience, &info, &f.acr, &amr, &authTime, &f.nonce,
-			&f.generation, &rotated, &expires, &revoked)
+		Scan(&f.id, &f.tenant, &f.user, &f.session, &f.client, &granted, &f.generation, &rotated, &expires, &revoked)
 	if err != nil {
 		return f, fmt.Errorf("read family %s: %w", id, err)
 	}
-	if err := errors.Join(json.Unmarshal([]byte(info), &f.info), json.Unmarshal([]byte(amr), &f.amr)); err != nil {
+	if err := json.Unmarshal(granted, &f.grant); err != nil {
 		return f, fmt.Errorf("read family %s: %w", id, err)
 	}
-	f.scopes = strings.Fields(scopes)
-	f.authTime, f.rotated, f.expires = time.UnixMilli(authTime), time.UnixMilli(rotated), time.UnixMilli(expires)
+	f.rotated, f.expires = time.UnixMilli(rotated), time.UnixMilli(expires)
 	f.revoked = revoked > 0
 	return f, nil
 }
@@ -239,8 +266,8 @@ func (s *Service) stale(f family, generation int64) bool {
 // subject is whom the family's tokens speak of.
 func (f family) subject(c client.Client, user idp.User) Subject {
 	return Subject{
-		Tenant: f.tenant, User: user, Session: f.session, Family: f.id, Client: c, Scopes: f.scopes, Audience: f.audience,
-		Info: f.info, AuthTime: f.authTime, ACR: f.acr, AMR: f.amr, Nonce: f.nonce,
+		Tenant: f.tenant, User: user, Session: f.session, Family: f.id, Client: c, Scopes: f.grant.Scopes, Audience: f.grant.Audience,
+		Info: f.grant.Info, AuthTime: time.UnixMilli(f.grant.AuthTime), ACR: f.grant.ACR, AMR: f.grant.AMR, Nonce: f.grant.Nonce,
 	}
 }
 

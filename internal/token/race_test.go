@@ -117,7 +117,7 @@ func TestSec_OAU08_RevocationRace(t *testing.T) {
 		atOnce(all, func(caller int, w *world) {
 			if caller == 0 {
 				err := w.db.Write(context.Background(), func(ctx context.Context, tx *sqldb.Tx) error {
-					return w.svc.RevokeSession(ctx, tx, tenant, sub.Session)
+					return w.svc.RevokeSession(ctx, tx, tenant, sub.User.ID, sub.Session)
 				})
 				if err != nil {
 					t.Error(err)
@@ -236,4 +236,54 @@ func newWorldWith(db *sqldb.DB, kek *secret.Key) *world {
 		Epoch: func() int64 { return w.epoch },
 	})
 	return w
+}
+
+// Of many who bring one code, rightly or wrongly, one burns it.
+func TestSec_OAU03_OneCodeOneFamily(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		all := nodes(db, 2)
+		var won, lost atomic.Int64
+		atOnce(all, func(caller int, w *world) {
+			err := w.db.Write(context.Background(), func(ctx context.Context, tx *sqldb.Tx) error {
+				if caller%2 == 0 {
+					return w.svc.VoidCode(ctx, tx, tenant, "wiki", code("raced"))
+				}
+				_, err := w.svc.OpenFamily(ctx, tx, w.subject(), code("raced"))
+				return err
+			})
+			switch {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, idp.Expired):
+				lost.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+		if won.Load() != 1 || lost.Load() == 0 {
+			t.Errorf("%d won and %d lost", won.Load(), lost.Load())
+		}
+	})
+}
+
+// A code that was burnt by a wrong use opens nothing later, and the row that
+// says so gives no refresh token.
+func TestSec_OAU03_VoidCodeStaysVoid(t *testing.T) {
+	w := newWorld(sqldbtest.Open(t, sources))
+	w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.VoidCode(ctx, tx, tenant, "wiki", code("v")) })
+	err := w.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := w.svc.OpenFamily(ctx, tx, w.subject(), code("v"))
+		return err
+	})
+	if !errors.Is(err, idp.Expired) {
+		t.Errorf("a void code opened a family: %v", err)
+	}
+	id := idp.FamilyID(secret.UUID7Of(code("v")))
+	refresh, err := w.svc.FirstRefresh(t.Context(), tenant, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.svc.Refresh(t.Context(), refresh, app()); !errors.Is(err, idp.Expired) {
+		t.Errorf("the row of a void code was refreshed: %v", err)
+	}
 }

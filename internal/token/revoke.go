@@ -8,6 +8,7 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -18,14 +19,17 @@ func revoke(ctx context.Context, tx *sqldb.Tx, now time.Time, t idp.TenantID, co
 }
 
 // RevokeByCode ends what a code was turned into, when the code turns up again.
-func (s *Service) RevokeByCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, codeID []byte) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "code_id", codeID)
+func (s *Service) RevokeByCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, code CodeID) error {
+	_, err := revoke(ctx, tx, s.cfg.Now(), t, "id", code.family())
 	return err
 }
 
-// RevokeSession ends all families that stand on a session.
-func (s *Service) RevokeSession(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.SessionID) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "session_id", id)
+// RevokeSession ends all families that stand on a session of the person.
+func (s *Service) RevokeSession(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.SessionID) error {
+	_, err := tx.Exec(ctx, `
+		update refresh_family set revoked_at = $4
+		where tenant_id = $1 and user_id = $2 and session_id = $3 and revoked_at = 0`,
+		t, u, id, s.cfg.Now().UnixMilli())
 	return err
 }
 
@@ -99,15 +103,16 @@ func isOurs(err error) bool {
 	return k == idp.Internal || k == idp.Unavailable
 }
 
-// Jobs forgets families that have ended, a week after.
+// Jobs forgets families that have ended, a week after. All live equally long
+// and their ids are times, so the oldest are the first.
 func (s *Service) Jobs() []job.Job {
 	return []job.Job{{Name: "token.sweep", Every: time.Hour, Run: func(ctx context.Context, now time.Time) error {
 		const batch = 2000
 		for {
 			n, err := s.cfg.DB.Exec(ctx, `
 				delete from refresh_family where id in (
-					select id from refresh_family where expires_at < $1 order by expires_at limit $2)`,
-				now.Add(-7*24*time.Hour).UnixMilli(), batch)
+					select id from refresh_family where id < $1 order by id limit $2)`,
+				secret.FirstUUID7(now.Add(-FamilyLives-7*24*time.Hour)), batch)
 			if err != nil || n < batch {
 				return err
 			}

@@ -79,7 +79,7 @@ func (s *Service) stands(ctx context.Context, c *Claims) error {
 	if errors.Is(err, idp.NotFound) || (err == nil && f.revoked) {
 		return idp.Expiredf("token_revoked", "family %s", c.Family)
 	}
-	c.User, c.Info = f.user, f.info
+	c.User, c.Info = f.user, f.grant.Info
 	return err
 }
 

@@ -20,4 +20,3 @@ create table session (
     ended      bigint not null
 );
 create index session_of_user on session (tenant_id, user_id);
-create index session_expires on session (expires);
