@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	filippo.io/age v1.3.2 // encrypted backups
 	github.com/coreos/go-oidc/v3 v3.21.0 // the demo app is a stock relying party
+	github.com/fxamacker/cbor/v2 v2.9.6 // CBOR: payloads of sealed values
 	github.com/go-jose/go-jose/v4 v4.1.8 // JWS, JWK: not ours to write
 	github.com/go-webauthn/webauthn v0.18.2 // WebAuthn; only method/passkey imports it
 	github.com/google/go-cmp v0.7.0 // readable differences in tests
@@ -31,7 +32,6 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/fxamacker/cbor/v2 v2.9.6 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
 	github.com/go-webauthn/x v0.3.1 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect

@@ -12,7 +12,7 @@ import (
 var allowed = map[string]string{
 	"filippo.io/age":                          "encrypted backups; inventing a file format for secrets is not ours",
 	"github.com/coreos/go-oidc/v3":            "the demo app: an independent relying party",
-	"github.com/fxamacker/cbor/v2":            "CBOR of WebAuthn, strict; the software authenticator of the tests",
+	"github.com/fxamacker/cbor/v2":            "CBOR of WebAuthn, strict; payloads of sealed values",
 	"github.com/go-jose/go-jose/v4":           "JWS, JWE and JWK",
 	"github.com/go-webauthn/webauthn":         "WebAuthn parsing, COSE keys, attestation statements",
 	"github.com/google/go-cmp":                "readable differences in tests",

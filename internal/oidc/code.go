@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -86,7 +87,7 @@ func (s *Server) mint(ctx context.Context, t tenant, step signin.Step, a ask) (s
 			return "", otherPerson(sub)
 		}
 	}
-	body, err := json.Marshal(codeBody{
+	body, err := nonce.Encode(codeBody{
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
 		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, step.Flow.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),

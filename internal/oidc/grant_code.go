@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
@@ -36,7 +36,7 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 		return tokenReply{}, unreadableCode(err)
 	}
 	var body codeBody
-	if err := json.Unmarshal(sealed.Payload, &body); err != nil {
+	if err := nonce.Decode(sealed.Payload, &body); err != nil {
 		return tokenReply{}, unreadableCode(idp.Expiredf("code_malformed", "%w", err))
 	}
 	subject, verdict := s.judgeCode(ctx, x, body)

@@ -3,7 +3,6 @@ package signin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -70,7 +69,7 @@ func (c *Corridor) proven(ctx context.Context, f Flow) (idp.User, error) {
 
 func (c *Corridor) sealCeremony(ctx context.Context, tenant idp.TenantID, purpose string, ch method.Challenge, cer ceremony) (Begun, error) {
 	cer.Keep = ch.Keep
-	body, err := json.Marshal(cer)
+	body, err := nonce.Encode(cer)
 	if err != nil {
 		return Begun{}, fmt.Errorf("encode ceremony: %w", err)
 	}
@@ -88,7 +87,7 @@ func (c *Corridor) openCeremony(ctx context.Context, tenant idp.TenantID, purpos
 		return nonce.Sealed{}, ceremony{}, over(err)
 	}
 	var cer ceremony
-	if err := json.Unmarshal(sealed.Payload, &cer); err != nil {
+	if err := nonce.Decode(sealed.Payload, &cer); err != nil {
 		return nonce.Sealed{}, ceremony{}, fmt.Errorf("decode ceremony: %w", err)
 	}
 	return sealed, cer, nil

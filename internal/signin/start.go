@@ -2,12 +2,12 @@ package signin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/secret"
 )
 
@@ -40,7 +40,7 @@ func (c *Corridor) start(ctx context.Context, f Flow) (Flow, error) {
 	f.ID = idp.FlowID(secret.NewUUID7(now))
 	f.Started, f.Expires = now, now.Add(flowLives)
 	f.Proofs, f.User, f.Consented, f.version = nil, "", false, 0
-	body, err := json.Marshal(f)
+	body, err := nonce.Encode(f)
 	if err != nil {
 		return Flow{}, fmt.Errorf("encode flow: %w", err)
 	}
@@ -80,7 +80,7 @@ func (c *Corridor) open(ctx context.Context, tenant idp.TenantID, handle string)
 		return Flow{}, err
 	}
 	var f Flow
-	if err := json.Unmarshal(sealed.Payload, &f); err != nil {
+	if err := nonce.Decode(sealed.Payload, &f); err != nil {
 		return Flow{}, fmt.Errorf("decode flow: %w", err)
 	}
 	f.handle = handle

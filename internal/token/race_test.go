@@ -270,7 +270,9 @@ func TestSec_OAU03_OneCodeOneFamily(t *testing.T) {
 // says so gives no refresh token.
 func TestSec_OAU03_VoidCodeStaysVoid(t *testing.T) {
 	w := newWorld(sqldbtest.Open(t, sources))
-	w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.VoidCode(ctx, tx, tenant, "wiki", code("v")) })
+	w.write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+		return w.svc.VoidCode(ctx, tx, tenant, "wiki", code("v"))
+	})
 	err := w.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 		_, err := w.svc.OpenFamily(ctx, tx, w.subject(), code("v"))
 		return err

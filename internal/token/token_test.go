@@ -409,7 +409,9 @@ func TestRefreshRefused(t *testing.T) {
 			return r, app()
 		}, "user_disabled"},
 		{"session ended", func(t *testing.T, w *world, r string) (string, client.Client) {
-			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.RevokeSession(ctx, tx, tenant, w.user.ID, "sid-1") })
+			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.svc.RevokeSession(ctx, tx, tenant, w.user.ID, "sid-1")
+			})
 			return r, app()
 		}, "refresh_revoked"},
 		{"code used twice", func(t *testing.T, w *world, r string) (string, client.Client) {
