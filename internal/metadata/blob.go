@@ -1,0 +1,140 @@
+package metadata
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"time"
+
+	gojose "github.com/go-jose/go-jose/v4"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/jose"
+)
+
+// Limits of a list. The published one has some 8 MiB.
+const (
+	maxBlob   = 32 << 20
+	maxHeader = 64 << 10
+	maxChain  = 8
+)
+
+// anchor is whom a list must be signed by.
+type anchor struct {
+	roots  []*x509.Certificate
+	domain string // "" for any name, where the root certifies nobody else
+}
+
+// header is the protected header of the list (MDS §3.1.7).
+type header struct {
+	Alg  string          `json:"alg"`
+	Typ  string          `json:"typ"`
+	X5C  []string        `json:"x5c"`
+	X5U  json.RawMessage `json:"x5u"`
+	Crit json.RawMessage `json:"crit"`
+	B64  json.RawMessage `json:"b64"`
+	Zip  json.RawMessage `json:"zip"`
+}
+
+// verify follows MDS §3.2 steps 3 to 6, at a time: the chain in the header must
+// lead to the anchor, and its first certificate must have signed the list. It
+// returns the payload. Errors are Unproven; nothing of the list was believed.
+//
+// A list without x5c, or with x5u, is refused: the service has never made one,
+// and following an address in an unproven header would be somebody's tool.
+func verify(blob []byte, a anchor, at time.Time) ([]byte, error) {
+	if len(blob) > maxBlob {
+		return nil, idp.Unprovenf("metadata_too_large", "list of %d bytes", len(blob))
+	}
+	text := strings.TrimSpace(string(blob))
+	first, rest, ok := strings.Cut(text, ".")
+	if !ok || strings.Count(rest, ".") != 1 || len(first) > maxHeader {
+		return nil, idp.Unprovenf("metadata_malformed", "the list is not a signed message of three parts")
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(first)
+	if err != nil {
+		return nil, idp.Unprovenf("metadata_malformed", "header: %w", err)
+	}
+	var h header
+	if err := jose.Strict(raw, &h); err != nil {
+		return nil, idp.Unprovenf("metadata_malformed", "header: %w", err)
+	}
+	if h.X5U != nil || h.Crit != nil || h.B64 != nil || h.Zip != nil {
+		return nil, idp.Unprovenf("metadata_malformed", "header has x5u, crit, b64 or zip")
+	}
+	leaf, err := a.judge(h.X5C, at)
+	if err != nil {
+		return nil, err
+	}
+	return signed(text, h.Alg, leaf.PublicKey)
+}
+
+// judge parses the chain and leads it to an anchor.
+func (a anchor) judge(x5c []string, at time.Time) (*x509.Certificate, error) {
+	if len(x5c) == 0 || len(x5c) > maxChain {
+		return nil, idp.Unprovenf("metadata_chain", "chain of %d certificates", len(x5c))
+	}
+	var leaf *x509.Certificate
+	between, roots := x509.NewCertPool(), x509.NewCertPool()
+	for i, text := range x5c {
+		der, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			return nil, idp.Unprovenf("metadata_chain", "certificate %d: %w", i, err)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, idp.Unprovenf("metadata_chain", "certificate %d: %w", i, err)
+		}
+		if i == 0 {
+			leaf = cert
+		} else {
+			between.AddCert(cert)
+		}
+	}
+	for _, r := range a.roots {
+		roots.AddCert(r)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return nil, idp.Unprovenf("metadata_chain", "signing certificate of %q: %w", leaf.Subject.CommonName, err)
+	}
+	if a.domain != "" && !names(leaf, a.domain) {
+		return nil, idp.Unprovenf("metadata_signer", "signed by %q, not by %s", leaf.Subject.CommonName, a.domain)
+	}
+	return leaf, nil
+}
+
+// signed checks the signature. The algorithm must be the one that the key of
+// the certificate is for, whatever the header says.
+func signed(text, alg string, key crypto.PublicKey) ([]byte, error) {
+	want := gojose.SignatureAlgorithm("")
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits >= 2048 && bits <= 8192 {
+			want = gojose.RS256
+		}
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P256() {
+			want = gojose.ES256
+		}
+	}
+	if want == "" || alg != string(want) {
+		return nil, idp.Unprovenf("metadata_algorithm", "algorithm %.20q with a key of type %T", alg, key)
+	}
+	m, err := gojose.ParseSignedCompact(text, []gojose.SignatureAlgorithm{want})
+	if err != nil {
+		return nil, idp.Unprovenf("metadata_malformed", "%w", err)
+	}
+	payload, err := m.Verify(key)
+	if err != nil {
+		return nil, idp.Unprovenf("metadata_signature", "%w", err)
+	}
+	return payload, nil
+}

@@ -1,0 +1,40 @@
+package metadata
+
+import (
+	"bytes"
+	"encoding/base64"
+	"image"
+	_ "image/jpeg" // formats that an icon may have
+	_ "image/png"
+	"strings"
+)
+
+// What an icon may be. It goes into pages of ours, and a thousand of them into
+// memory.
+const (
+	maxIcon     = 48 << 10 // bytes of the data URI
+	maxIconSide = 1024     // pixels
+)
+
+// checkedIcon returns uri if it is a PNG or JPEG within bounds, written anew
+// from its decoded bytes, and "" for everything else: an SVG may hold scripts
+// and links, and what else there may be nobody has asked for.
+func checkedIcon(uri string) string {
+	if len(uri) > maxIcon {
+		return ""
+	}
+	head, data, ok := strings.Cut(strings.TrimSpace(uri), ",")
+	if !ok || !strings.HasPrefix(strings.ToLower(head), "data:image/") || !strings.HasSuffix(strings.ToLower(head), ";base64") {
+		return ""
+	}
+	raw, err := base64.StdEncoding.DecodeString(data)
+	if err != nil {
+		return ""
+	}
+	// The bytes say what it is, not the label.
+	c, format, err := image.DecodeConfig(bytes.NewReader(raw))
+	if err != nil || c.Width < 1 || c.Height < 1 || c.Width > maxIconSide || c.Height > maxIconSide {
+		return ""
+	}
+	return "data:image/" + format + ";base64," + base64.StdEncoding.EncodeToString(raw)
+}
