@@ -33,7 +33,7 @@ func checkedIcon(uri string) string {
 	}
 	// The bytes say what it is, not the label.
 	c, format, err := image.DecodeConfig(bytes.NewReader(raw))
-	if err != nil || c.Width < 1 || c.Height < 1 || c.Width > maxIconSide || c.Height > maxIconSide {
+	if err != nil || format != "png" && format != "jpeg" || c.Width < 1 || c.Height < 1 || c.Width > maxIconSide || c.Height > maxIconSide {
 		return ""
 	}
 	return "data:image/" + format + ";base64," + base64.StdEncoding.EncodeToString(raw)
