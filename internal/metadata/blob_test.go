@@ -27,6 +27,11 @@ func TestVerify(t *testing.T) {
 	if s.number != 7 || s.mds != 1 || s.nextUpdate != time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC) {
 		t.Errorf("set %d of %d models, next %s", s.number, s.mds, s.nextUpdate)
 	}
+	// The published list is signed by an RSA key.
+	w.service.ResignRSA(metadatatest.Signer, start.AddDate(0, -1, 0), start.AddDate(0, 1, 0), 2048)
+	if _, err := r.read(w.list(8), start); err != nil {
+		t.Error(err)
+	}
 	// A line break at the end, as downloads have it.
 	if _, err := r.read(append(good, '\n'), start); err != nil {
 		t.Error(err)
@@ -105,7 +110,22 @@ func TestVerifyRefuses(t *testing.T) {
 			return w.sign(headerLie(func(h map[string]any) { h["alg"] = "RS256" }))
 		}},
 		{name: "truncated", reason: "metadata_malformed", blob: func(w *world) []byte { return w.list(1)[:200] }},
-		{name: "truncated in the signature", reason: "metadata_signature", blob: func(w *world) []byte { b := w.list(1); return b[:len(b)-4] }},
+		{name: "truncated in the signature", reason: "metadata_malformed", blob: func(w *world) []byte { b := w.list(1); return b[:len(b)-4] }},
+		{name: "short signature", reason: "metadata_signature", blob: func(w *world) []byte { b := w.list(1); return b[:len(b)-6] }},
+		{name: "line break inside", reason: "metadata_malformed", blob: func(w *world) []byte {
+			b := w.list(1)
+			return append(append(b[:len(b)-40:len(b)-40], '\n'), b[len(b)-40:]...)
+		}},
+		{name: "RSA, flipped", reason: "metadata_signature", blob: func(w *world) []byte {
+			other := *w.service
+			other.ResignRSA(metadatatest.Signer, start.AddDate(0, -1, 0), start.AddDate(0, 1, 0), 2048)
+			return []byte(flip(string(other.List(1, start, w.entry(modelA, "A"))), 2))
+		}},
+		{name: "RSA, short key", reason: "metadata_algorithm", blob: func(w *world) []byte {
+			other := *w.service
+			other.ResignRSA(metadatatest.Signer, start.AddDate(0, -1, 0), start.AddDate(0, 1, 0), 1024)
+			return other.List(1, start, w.entry(modelA, "A"))
+		}},
 		{name: "two parts", reason: "metadata_malformed", blob: func(w *world) []byte { return []byte("e30.e30") }},
 		{name: "a page instead", reason: "metadata_malformed", blob: func(*world) []byte { return []byte("<html>Sign in to the hotel's network</html>") }},
 		{name: "empty", reason: "metadata_malformed", blob: func(*world) []byte { return nil }},

@@ -1,7 +1,6 @@
 package metadata
 
 import (
-	"bytes"
 	"encoding/base64"
 	"image"
 	_ "image/jpeg" // formats that an icon may have
@@ -16,9 +15,9 @@ const (
 	maxIconSide = 1024     // pixels
 )
 
-// checkedIcon returns uri if it is a PNG or JPEG within bounds, written anew
-// from its decoded bytes, and "" for everything else: an SVG may hold scripts
-// and links, and what else there may be nobody has asked for.
+// checkedIcon returns uri if it is a PNG or JPEG within bounds, called what its
+// bytes are, and "" for everything else: an SVG may hold scripts and links, and
+// what else there may be nobody has asked for.
 func checkedIcon(uri string) string {
 	if len(uri) > maxIcon {
 		return ""
@@ -27,14 +26,16 @@ func checkedIcon(uri string) string {
 	if !ok || !strings.HasPrefix(strings.ToLower(head), "data:image/") || !strings.HasSuffix(strings.ToLower(head), ";base64") {
 		return ""
 	}
-	raw, err := base64.StdEncoding.DecodeString(data)
-	if err != nil {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	if strings.Trim(strings.TrimRight(data, "="), alphabet) != "" || len(data)%4 != 0 {
 		return ""
 	}
-	// The bytes say what it is, not the label.
-	c, format, err := image.DecodeConfig(bytes.NewReader(raw))
+	c, format, err := image.DecodeConfig(base64.NewDecoder(base64.StdEncoding, strings.NewReader(data)))
 	if err != nil || format != "png" && format != "jpeg" || c.Width < 1 || c.Height < 1 || c.Width > maxIconSide || c.Height > maxIconSide {
 		return ""
 	}
-	return "data:image/" + format + ";base64," + base64.StdEncoding.EncodeToString(raw)
+	if want := "data:image/" + format + ";base64"; head != want {
+		return want + "," + data
+	}
+	return uri
 }

@@ -16,7 +16,7 @@ import (
 
 // icon is a PNG data URI of some kilobytes.
 func icon(i int) string {
-	m := image.NewNRGBA(image.Rect(0, 0, 64, 48))
+	m := image.NewNRGBA(image.Rect(0, 0, 56, 40))
 	copy(m.Pix, noise(len(m.Pix)))
 	m.Pix[0] = byte(i)
 	var b bytes.Buffer

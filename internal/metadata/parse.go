@@ -28,23 +28,41 @@ const (
 	maxKeyIDs  = 1024
 )
 
+// soft is a member that is left empty when it is of another type than it
+// should be, so that it costs only itself.
+type soft[T any] struct{ v T }
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails.
+func (s *soft[T]) UnmarshalJSON(raw []byte) error {
+	var v T
+	if json.Unmarshal(raw, &v) == nil {
+		s.v = v
+	}
+	return nil
+}
+
 // wire is a payload entry (MDS §3.1.1) with its metadata statement, as far as
-// it is used. Members are raw so that one of an odd type costs only itself.
+// it is used.
 type wire struct {
-	AAGUID    json.RawMessage `json:"aaguid"`
-	KeyIDs    json.RawMessage `json:"attestationCertificateKeyIdentifiers"`
-	Reports   json.RawMessage `json:"statusReports"`
+	AAGUID    soft[string]       `json:"aaguid"`
+	KeyIDs    soft[[]string]     `json:"attestationCertificateKeyIdentifiers"`
+	Reports   soft[[]wireReport] `json:"statusReports"`
 	Statement struct {
-		Description json.RawMessage `json:"description"`
-		Protection  json.RawMessage `json:"keyProtection"`
-		Attachment  json.RawMessage `json:"attachmentHint"`
-		Roots       json.RawMessage `json:"attestationRootCertificates"`
-		Icon        json.RawMessage `json:"icon"`
-		Verify      json.RawMessage `json:"userVerificationDetails"`
-		Info        struct {
-			Transports json.RawMessage `json:"transports"`
-		} `json:"authenticatorGetInfo"`
+		Description soft[string]       `json:"description"`
+		Protection  soft[[]string]     `json:"keyProtection"`
+		Attachment  soft[[]string]     `json:"attachmentHint"`
+		Roots       soft[[]string]     `json:"attestationRootCertificates"`
+		Icon        soft[string]       `json:"icon"`
+		Verify      soft[[][]wireWays] `json:"userVerificationDetails"`
+		Info        soft[struct {
+			Transports soft[[]string] `json:"transports"`
+		}] `json:"authenticatorGetInfo"`
 	} `json:"metadataStatement"`
+}
+
+// wireWays is a way to verify a user.
+type wireWays struct {
+	Method string `json:"userVerificationMethod"`
 }
 
 // wireReport is a status report on the wire.
@@ -60,8 +78,7 @@ type wireReport struct {
 // reader builds a set. Roots and icons that many models share are kept once.
 type reader struct {
 	set   *set
-	roots map[[32]byte][]byte
-	orgs  map[[32]byte]string
+	roots map[string]root // by their text
 	icons map[string]string
 }
 
@@ -70,7 +87,7 @@ type reader struct {
 func parse(payload []byte) (*set, error) {
 	r := reader{
 		set:   &set{byAAGUID: map[string]*entry{}, byKeyID: map[string]*entry{}},
-		roots: map[[32]byte][]byte{}, orgs: map[[32]byte]string{}, icons: map[string]string{},
+		roots: map[string]root{}, icons: map[string]string{},
 	}
 	var next string
 	seen := false
@@ -144,14 +161,14 @@ func (r *reader) entries(d *json.Decoder) error {
 // entry adds one model. An entry that names neither an AAGUID nor key
 // identifiers (a UAF authenticator) has nothing to do with passkeys.
 func (r *reader) entry(w wire) {
-	aaguid, ok := canonical(value[string](w.AAGUID))
-	ids := r.keyIDs(value[[]string](w.KeyIDs))
+	aaguid, ok := canonical(w.AAGUID.v)
+	ids := r.keyIDs(w.KeyIDs.v)
 	if !ok && len(ids) == 0 || aaguid == Zero {
 		r.set.skipped++
 		return
 	}
 	e := &entry{}
-	e.reports, e.burnt = readReports(value[[]wireReport](w.Reports))
+	e.reports, e.burnt = readReports(w.Reports.v)
 	if old := r.set.byAAGUID[aaguid]; ok && old != nil {
 		// Which one is right cannot be told: the first stands, and what is
 		// bad in either counts.
@@ -162,18 +179,18 @@ func (r *reader) entry(w wire) {
 	st := w.Statement
 	e.Model = Model{
 		AAGUID: aaguid, KeyIDs: ids, Source: FromMDS,
-		Name:       cut(value[string](st.Description), maxName),
-		Protection: words(value[[]string](st.Protection)),
-		Transports: words(value[[]string](st.Info.Transports)),
-		Biometric:  biometric(st.Verify),
-		Icon:       r.icon(value[string](st.Icon)),
+		Name:       cut(st.Description.v, maxName),
+		Protection: words(st.Protection.v),
+		Transports: words(st.Info.v.Transports.v),
+		Biometric:  biometric(st.Verify.v),
+		Icon:       r.icon(st.Icon.v),
 	}
 	if len(e.Transports) == 0 {
-		e.Transports = words(value[[]string](st.Attachment))
+		e.Transports = words(st.Attachment.v)
 	}
 	e.Name = cmp.Or(e.Name, bundled[aaguid].name, aaguid)
 	var org string
-	e.Roots, org = r.anchors(value[[]string](st.Roots))
+	e.Roots, org = r.anchors(st.Roots.v)
 	e.Vendor = cmp.Or(bundled[aaguid].vendor, vendorOf(e.Name), org)
 	r.set.entries = append(r.set.entries, e)
 	if ok {
@@ -184,16 +201,6 @@ func (r *reader) entry(w wire) {
 			r.set.byKeyID[id] = e
 		}
 	}
-}
-
-// value reads a member, or gives the zero value for one of another type.
-func value[T any](raw json.RawMessage) T {
-	var v T
-	if len(raw) == 0 || json.Unmarshal(raw, &v) != nil {
-		var zero T
-		return zero
-	}
-	return v
 }
 
 func readReports(all []wireReport) ([]report, [][32]byte) {
@@ -242,31 +249,43 @@ func certificate(text string) ([]byte, bool) {
 	return der, err == nil && len(der) > 0
 }
 
+// root is an anchor and whose it is; der is nil for one that cannot be read,
+// which anchors nothing.
+type root struct {
+	der []byte
+	org string
+}
+
+func readRoot(text string) root {
+	der, ok := certificate(text)
+	if !ok {
+		return root{}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return root{}
+	}
+	return root{der, cut(strings.Join(cert.Subject.Organization, " "), maxName)}
+}
+
 // anchors keeps roots as DER, each once however many models share it, and says
 // which organisation they belong to if it is one.
 func (r *reader) anchors(all []string) (roots [][]byte, org string) {
 	orgs := map[string]bool{}
 	for _, text := range all[:min(len(all), maxRoots)] {
-		der, ok := certificate(text)
+		a, ok := r.roots[text]
 		if !ok {
+			a = readRoot(text)
+			r.roots[text] = a
+		}
+		if a.der == nil {
 			continue
 		}
-		key := sha256.Sum256(der)
-		if r.roots[key] == nil {
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				continue // an anchor that cannot be read anchors nothing
-			}
-			r.roots[key] = der
-			r.orgs[key] = cut(strings.Join(cert.Subject.Organization, " "), maxName)
-		}
-		roots = append(roots, r.roots[key])
-		orgs[r.orgs[key]] = true
+		roots = append(roots, a.der)
+		orgs[a.org], org = true, a.org
 	}
-	if len(orgs) == 1 {
-		for name := range orgs {
-			org = name
-		}
+	if len(orgs) != 1 {
+		org = ""
 	}
 	return roots, org
 }
@@ -278,7 +297,7 @@ func (r *reader) icon(uri string) string {
 	kept, ok := r.icons[uri]
 	if !ok {
 		kept = checkedIcon(uri)
-		r.icons[strings.Clone(uri)] = kept
+		r.icons[uri] = kept
 	}
 	return kept
 }
@@ -305,13 +324,7 @@ func vendorOf(name string) string {
 }
 
 // biometric looks for a method that reads a body feature.
-func biometric(raw json.RawMessage) bool {
-	var all [][]struct {
-		Method string `json:"userVerificationMethod"`
-	}
-	if json.Unmarshal(raw, &all) != nil {
-		return false
-	}
+func biometric(all [][]wireWays) bool {
 	for _, group := range all {
 		for _, m := range group {
 			for _, part := range []string{"fingerprint", "faceprint", "voiceprint", "eyeprint", "handprint"} {

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -26,8 +27,8 @@ type Service struct {
 	Root *CA
 	Mid  *CA
 
-	leaf    *x509.Certificate
-	leafKey *ecdsa.PrivateKey
+	leaf *x509.Certificate
+	key  crypto.Signer
 }
 
 // CA is a certificate authority.
@@ -62,18 +63,49 @@ func New(now time.Time) *Service {
 
 // Resign gives the service another signing certificate.
 func (s *Service) Resign(name string, from, until time.Time) {
-	s.leafKey = newKey()
+	s.resign(name, from, until, newKey())
+}
+
+// ResignRSA is Resign with an RSA key: the published list has such a one.
+func (s *Service) ResignRSA(name string, from, until time.Time, bits int) {
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	must(err)
+	s.resign(name, from, until, key)
+}
+
+func (s *Service) resign(name string, from, until time.Time, key crypto.Signer) {
+	s.key = key
 	s.leaf = s.Mid.issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature,
-	}, s.leafKey.Public())
+	}, key.Public())
+}
+
+// sign signs as RFC 7518, Sections 3.3 and 3.4 say.
+func (s *Service) sign(input string) []byte {
+	sum := sha256.Sum256([]byte(input))
+	switch k := s.key.(type) {
+	case *rsa.PrivateKey:
+		sig, err := rsa.SignPKCS1v15(nil, k, crypto.SHA256, sum[:])
+		must(err)
+		return sig
+	case *ecdsa.PrivateKey:
+		r, v, err := ecdsa.Sign(rand.Reader, k, sum[:])
+		must(err)
+		return append(r.FillBytes(make([]byte, 32)), v.FillBytes(make([]byte, 32))...)
+	}
+	panic("no key")
 }
 
 // Sign makes a list of a payload: any value that is JSON.
 func (s *Service) Sign(payload any, lies ...Lies) []byte {
 	body, err := json.Marshal(payload)
 	must(err)
-	header := map[string]any{"alg": "ES256", "typ": "JWT", "x5c": []string{b64(s.leaf.Raw), b64(s.Mid.Cert.Raw)}}
+	alg := "ES256"
+	if _, ok := s.key.(*rsa.PrivateKey); ok {
+		alg = "RS256"
+	}
+	header := map[string]any{"alg": alg, "typ": "JWT", "x5c": []string{b64(s.leaf.Raw), b64(s.Mid.Cert.Raw)}}
 	for _, l := range lies {
 		if l.Payload != nil {
 			body = l.Payload(body)
@@ -86,10 +118,7 @@ func (s *Service) Sign(payload any, lies ...Lies) []byte {
 	must(err)
 	enc := base64.RawURLEncoding
 	input := enc.EncodeToString(head) + "." + enc.EncodeToString(body)
-	sum := sha256.Sum256([]byte(input))
-	r, v, err := ecdsa.Sign(rand.Reader, s.leafKey, sum[:])
-	must(err)
-	text := input + "." + enc.EncodeToString(append(r.FillBytes(make([]byte, 32)), v.FillBytes(make([]byte, 32))...))
+	text := input + "." + enc.EncodeToString(s.sign(input))
 	for _, l := range lies {
 		if l.Signed != nil {
 			text = l.Signed(text)
