@@ -100,7 +100,9 @@ func (s *set) find(e Evidence, chain []*x509.Certificate) *entry {
 
 // barred says why a chain of this model is worth nothing whatever its end.
 func (e *entry) barred(ev Evidence, leaf *x509.Certificate, now time.Time) string {
-	if claimed, ok := modelOf(leaf); ok && claimed != ev.AAGUID {
+	// Certificates of keys that speak U2F, too, may name their model, which a
+	// U2F statement has no place for.
+	if claimed, ok := modelOf(leaf); ok && claimed != ev.AAGUID && ev.Format != formatU2F {
 		return ReasonAAGUID
 	}
 	if e == nil {

@@ -145,6 +145,10 @@ func TestU2F(t *testing.T) {
 	wantTrust(t, r.Judge(e, start), "")
 	e.Chain = [][]byte{w.maker.Attestation(nil, start.AddDate(-1, 0, 0), start.AddDate(1, 0, 0)).Cert.Raw}
 	wantTrust(t, r.Judge(e, start), ReasonModelUnknown)
+	// A certificate that names a model is no contradiction here.
+	named := w.maker.Attestation(guidBytes(t, modelA), start.AddDate(-1, 0, 0), start.AddDate(1, 0, 0)).Cert
+	entry["attestationCertificateKeyIdentifiers"] = []string{keyID(named)}
+	wantTrust(t, w.with(t, entry).Judge(Evidence{AAGUID: Zero, Format: "fido-u2f", Chain: [][]byte{named.Raw}}, start), "")
 	// By AAGUID a U2F statement reaches no model.
 	e = Evidence{AAGUID: modelA, Format: "fido-u2f", Chain: w.attestation(t, modelA)}
 	wantTrust(t, r.Judge(e, start), ReasonModelUnknown)

@@ -6,11 +6,13 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"math/big"
 	"time"
@@ -227,4 +229,17 @@ func must(err error) {
 	if err != nil {
 		panic(err)
 	}
+}
+
+// KeyID is how a list names the certificate of a U2F key (RFC 5280 §4.2.1.2,
+// method 1).
+func KeyID(c *x509.Certificate) string {
+	var info struct {
+		Algorithm asn1.RawValue
+		Key       asn1.BitString
+	}
+	_, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &info)
+	must(err)
+	sum := sha1.Sum(info.Key.Bytes)
+	return hex.EncodeToString(sum[:])
 }
