@@ -184,7 +184,7 @@ func (r *Registry) turn(ctx context.Context, now time.Time) error {
 	if err == nil && t.source == r.source() && now.Before(t.next) && !now.Before(t.at) {
 		return nil
 	}
-	_, err = r.refresh(ctx, now)
+	_, err = r.refresh(ctx, now, nil)
 	return err
 }
 
@@ -200,21 +200,31 @@ const (
 	Failed     = "failed"      // it could not be had
 )
 
-// Refresh gets a newer list now, whenever the last try was. Errors are those
-// of LoadFile, or Unavailable when the list could not be had, and then the
-// last good one goes on; Invalid when there is no source.
-func (r *Registry) Refresh(ctx context.Context) (State, error) {
+// Change is a newer list that is being taken in.
+type Change struct {
+	Old, New int64  // numbers; Old is 0 for the first list
+	Source   string // address or file
+}
+
+// Note writes down a change, in the transaction that makes it. It is not
+// called when nothing changes.
+type Note func(context.Context, *sqldb.Tx, Change) error
+
+// Refresh gets a newer list now, whenever the last try was. note may be nil.
+// Errors are those of LoadFile, or Unavailable when the list could not be had,
+// and then the last good one goes on; Invalid when there is no source.
+func (r *Registry) Refresh(ctx context.Context, note Note) (State, error) {
 	if !r.fed() {
 		return State{}, idp.Invalidf("metadata_off", "no source of metadata").
 			Say("Metadata is not fetched here: set metadata-url or metadata-file, or load a file.")
 	}
-	if _, err := r.refresh(ctx, r.cfg.Now()); err != nil {
+	if _, err := r.refresh(ctx, r.cfg.Now(), note); err != nil {
 		return State{}, err
 	}
 	return r.State(ctx)
 }
 
-func (r *Registry) refresh(ctx context.Context, now time.Time) (result string, err error) {
+func (r *Registry) refresh(ctx context.Context, now time.Time, note Note) (result string, err error) {
 	last, err := getTry(ctx, r.cfg.DB)
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return "", err
@@ -224,9 +234,9 @@ func (r *Registry) refresh(ctx context.Context, now time.Time) (result string, e
 	}
 	t := try{source: r.source(), at: now, etag: last.etag, lastModified: last.lastModified}
 	if r.cfg.File != "" {
-		result, err = r.takeFile(ctx, r.cfg.File, now)
+		result, err = r.takeFile(ctx, r.cfg.File, now, note)
 	} else {
-		result, err = r.download(ctx, &t, now)
+		result, err = r.download(ctx, &t, now, note)
 	}
 	if ctx.Err() != nil {
 		return "", ctx.Err() // cut short: not a try
@@ -256,7 +266,7 @@ func (r *Registry) nextTry(now time.Time, failures int64) time.Time {
 	return now.Add(wait + maxJitter*time.Duration(uint(jitter[0])<<8|uint(jitter[1]))/(1<<16))
 }
 
-func (r *Registry) download(ctx context.Context, t *try, now time.Time) (string, error) {
+func (r *Registry) download(ctx context.Context, t *try, now time.Time, note Note) (string, error) {
 	f, err := r.fetch(ctx, t.etag, t.lastModified)
 	if err != nil {
 		return Failed, err
@@ -265,7 +275,7 @@ func (r *Registry) download(ctx context.Context, t *try, now time.Time) (string,
 	if f.blob == nil {
 		return Unchanged, nil
 	}
-	result, err := r.take(ctx, f.blob, r.cfg.URL, now)
+	result, err := r.take(ctx, f.blob, r.cfg.URL, now, note)
 	if err != nil {
 		t.etag, t.lastModified = "", "" // what was refused is looked at again
 	}
@@ -273,16 +283,16 @@ func (r *Registry) download(ctx context.Context, t *try, now time.Time) (string,
 }
 
 // LoadFile takes a list from a file on this machine, at an administrator's
-// word. Errors: Invalid when the file cannot be read, Unproven when it does not
+// word. note may be nil. Errors: Invalid when the file cannot be read, Unproven when it does not
 // verify, Conflict when it is older than the list there is.
-func (r *Registry) LoadFile(ctx context.Context, path string) (State, error) {
-	if _, err := r.takeFile(ctx, path, r.cfg.Now()); err != nil {
+func (r *Registry) LoadFile(ctx context.Context, path string, note Note) (State, error) {
+	if _, err := r.takeFile(ctx, path, r.cfg.Now(), note); err != nil {
 		return State{}, err
 	}
 	return r.State(ctx)
 }
 
-func (r *Registry) takeFile(ctx context.Context, path string, now time.Time) (string, error) {
+func (r *Registry) takeFile(ctx context.Context, path string, now time.Time, note Note) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Failed, idp.Invalidf("metadata_file", "%w", err).On("file").Say("The metadata file cannot be read.")
@@ -292,13 +302,13 @@ func (r *Registry) takeFile(ctx context.Context, path string, now time.Time) (st
 	if err != nil {
 		return Failed, idp.Invalidf("metadata_file", "%w", err).On("file").Say("The metadata file cannot be read.")
 	}
-	return r.take(ctx, blob, path, now)
+	return r.take(ctx, blob, path, now, note)
 }
 
 // take verifies a list and makes it the last good one, here and, by the bus,
 // on the other nodes. One statement decides: a number that is not higher
 // changes nothing.
-func (r *Registry) take(ctx context.Context, blob []byte, source string, now time.Time) (string, error) {
+func (r *Registry) take(ctx context.Context, blob []byte, source string, now time.Time, note Note) (string, error) {
 	s, err := r.read(blob, now)
 	if err != nil {
 		return Rejected, say(err)
@@ -312,14 +322,22 @@ func (r *Registry) take(ctx context.Context, blob []byte, source string, now tim
 	var have int64
 	newer := false
 	err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if have, err = numberOf(ctx, tx); err != nil && !errors.Is(err, idp.NotFound) {
+			return err
+		}
 		if newer, err = put(ctx, tx, row); err != nil {
 			return err
 		}
 		if !newer {
-			have, err = numberOf(ctx, tx)
+			have, err = numberOf(ctx, tx) // it may have grown since
 			return err
 		}
 		tx.OnCommit(func() { r.swap(s) })
+		if note != nil {
+			if err := note(ctx, tx, Change{Old: have, New: s.number, Source: source}); err != nil {
+				return err
+			}
+		}
 		if r.cfg.Bus == nil {
 			return nil
 		}

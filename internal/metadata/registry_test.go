@@ -29,7 +29,7 @@ func TestLoadFile(t *testing.T) {
 			t.Fatalf("%+v, %v", st, err)
 		}
 		path := write(t, w.list(5))
-		st, err := r.LoadFile(t.Context(), path)
+		st, err := r.LoadFile(t.Context(), path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,23 +41,23 @@ func TestLoadFile(t *testing.T) {
 		}
 		// The same number is no change, whatever is in it.
 		w.advance(time.Hour)
-		st, err = r.LoadFile(t.Context(), write(t, w.list(5, w.entry(modelA, "Renamed"))))
+		st, err = r.LoadFile(t.Context(), write(t, w.list(5, w.entry(modelA, "Renamed"))), nil)
 		if err != nil || !st.Fetched.Equal(start) || r.Name(modelA) != "Model A" {
 			t.Errorf("equal number: %+v, %v, %s", st, err, r.Name(modelA))
 		}
 		// A lower one is refused and changes nothing.
-		_, err = r.LoadFile(t.Context(), write(t, w.list(4, w.entry(modelA, "Older"))))
+		_, err = r.LoadFile(t.Context(), write(t, w.list(4, w.entry(modelA, "Older"))), nil)
 		wantReason(t, err, idp.Conflict, "metadata_rollback")
 		if r.Name(modelA) != "Model A" || r.Number() != 5 {
 			t.Errorf("after a rollback: %s, %d", r.Name(modelA), r.Number())
 		}
 		// A higher one is taken.
-		if st, err = r.LoadFile(t.Context(), write(t, w.list(6, w.entry(modelA, "Newer")))); err != nil || st.Number != 6 || r.Name(modelA) != "Newer" {
+		if st, err = r.LoadFile(t.Context(), write(t, w.list(6, w.entry(modelA, "Newer"))), nil); err != nil || st.Number != 6 || r.Name(modelA) != "Newer" {
 			t.Errorf("newer: %+v, %v", st, err)
 		}
-		_, err = r.LoadFile(t.Context(), path+".missing")
+		_, err = r.LoadFile(t.Context(), path+".missing", nil)
 		wantReason(t, err, idp.Invalid, "metadata_file")
-		_, err = r.LoadFile(t.Context(), write(t, newWorld().list(9)))
+		_, err = r.LoadFile(t.Context(), write(t, newWorld().list(9)), nil)
 		wantReason(t, err, idp.Unproven, "metadata_chain")
 		if e := idp.AsError(err); e.Public == "" {
 			t.Error("nothing to tell the administrator")
@@ -70,7 +70,7 @@ func TestLoadFile(t *testing.T) {
 func TestRestart(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		w := newWorld()
-		if _, err := New(w.config(db)).LoadFile(t.Context(), write(t, w.list(5))); err != nil {
+		if _, err := New(w.config(db)).LoadFile(t.Context(), write(t, w.list(5)), nil); err != nil {
 			t.Fatal(err)
 		}
 		w.advance(300 * 24 * time.Hour) // the signing certificate has expired since
@@ -82,10 +82,10 @@ func TestRestart(t *testing.T) {
 		if err != nil || st.Number != 5 || st.Models != 1 || !st.Fetched.Equal(start) || st.Condition != Overdue {
 			t.Errorf("state %+v, %v", st, err)
 		}
-		_, err = r.LoadFile(t.Context(), write(t, w.list(4)))
+		_, err = r.LoadFile(t.Context(), write(t, w.list(4)), nil)
 		wantReason(t, err, idp.Unproven, "metadata_chain")
 		w.service.Resign(metadatatest.Signer, w.clock().AddDate(0, -1, 0), w.clock().AddDate(0, 1, 0))
-		_, err = r.LoadFile(t.Context(), write(t, w.list(4)))
+		_, err = r.LoadFile(t.Context(), write(t, w.list(4)), nil)
 		wantReason(t, err, idp.Conflict, "metadata_rollback")
 		// Again, into the same memory: nothing to do.
 		if err := r.Load(t.Context()); err != nil || r.Number() != 5 {
@@ -97,7 +97,7 @@ func TestRestart(t *testing.T) {
 // TestTamperedRow: what somebody wrote into the database is not believed.
 func TestTamperedRow(t *testing.T) {
 	w, r, db := openWorld(t)
-	if _, err := r.LoadFile(t.Context(), write(t, w.list(5))); err != nil {
+	if _, err := r.LoadFile(t.Context(), write(t, w.list(5)), nil); err != nil {
 		t.Fatal(err)
 	}
 	forged, err := pack(newWorld().list(6, w.entry(modelA, "Forged")))
@@ -131,7 +131,7 @@ func TestTwoNodes(t *testing.T) {
 		background(t, busB.Run)
 		background(t, b.Run)
 		for no := int64(1); no <= 3; no++ {
-			if _, err := a.LoadFile(t.Context(), write(t, w.list(no, w.entry(modelA, fmt.Sprint("Model of list ", no))))); err != nil {
+			if _, err := a.LoadFile(t.Context(), write(t, w.list(no, w.entry(modelA, fmt.Sprint("Model of list ", no)))), nil); err != nil {
 				t.Fatal(err)
 			}
 			if a.Number() != no {
@@ -143,7 +143,7 @@ func TestTwoNodes(t *testing.T) {
 			}
 		}
 		// Also for the one that had not heard of it.
-		_, err := b.LoadFile(t.Context(), write(t, w.list(2)))
+		_, err := b.LoadFile(t.Context(), write(t, w.list(2)), nil)
 		wantReason(t, err, idp.Conflict, "metadata_rollback")
 	})
 }
@@ -174,7 +174,7 @@ func TestRace(t *testing.T) {
 			r := New(w.config(db))
 			blob := w.list(no)
 			wg.Go(func() {
-				result, err := r.take(context.Background(), blob, "race", start)
+				result, err := r.take(context.Background(), blob, "race", start, nil)
 				switch {
 				case err == nil && result == Updated:
 					updated.Add(1)
@@ -334,7 +334,7 @@ func TestLastModified(t *testing.T) {
 	})
 	r := w.online(db, s)
 	for _, want := range []string{Updated, Unchanged} {
-		st, err := r.Refresh(t.Context())
+		st, err := r.Refresh(t.Context(), nil)
 		if err != nil || st.Result != want {
 			t.Errorf("%+v, %v; want %s", st, err, want)
 		}
@@ -344,7 +344,7 @@ func TestLastModified(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = w.online(db, s)
-	if st, err := r.Refresh(t.Context()); err != nil || st.Result != Updated {
+	if st, err := r.Refresh(t.Context(), nil); err != nil || st.Result != Updated {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
@@ -357,10 +357,10 @@ func TestNoSource(t *testing.T) {
 	if len(r.Jobs()) != 0 || r.Condition() != Off {
 		t.Errorf("%d jobs, %s", len(r.Jobs()), r.Condition())
 	}
-	_, err := r.Refresh(t.Context())
+	_, err := r.Refresh(t.Context(), nil)
 	wantReason(t, err, idp.Invalid, "metadata_off")
 	// A closed network: the administrator brings the list.
-	if st, err := r.LoadFile(t.Context(), write(t, w.list(1))); err != nil || st.Condition != Current || st.Source != "" {
+	if st, err := r.LoadFile(t.Context(), write(t, w.list(1)), nil); err != nil || st.Condition != Current || st.Source != "" {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
@@ -452,7 +452,7 @@ func TestFetchRefuses(t *testing.T) {
 			if c.name == "slow" {
 				r.cfg.Timeout = 200 * time.Millisecond
 			}
-			_, err := r.Refresh(t.Context())
+			_, err := r.Refresh(t.Context(), nil)
 			wantReason(t, err, idp.Unavailable, c.reason)
 			if r.Number() != 0 {
 				t.Error("a list was taken")
@@ -475,7 +475,7 @@ func TestFetchRefuses(t *testing.T) {
 		}
 		w.Write(good)
 	})
-	if st, err := w.online(db, s).Refresh(t.Context()); err != nil || st.Number != 7 {
+	if st, err := w.online(db, s).Refresh(t.Context(), nil); err != nil || st.Number != 7 {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
@@ -490,12 +490,12 @@ func TestPrivateAddresses(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0", "169.254.169.254"} {
 		c := w.config(db)
 		c.File, c.URL = "", "https://"+host+":"+port
-		_, err := New(c).Refresh(t.Context())
+		_, err := New(c).Refresh(t.Context(), nil)
 		wantReason(t, err, idp.Unavailable, "metadata_address_refused")
 	}
 	c := w.config(db)
 	c.File, c.URL = "", "http://example.com/"
-	_, err := New(c).Refresh(t.Context())
+	_, err := New(c).Refresh(t.Context(), nil)
 	wantReason(t, err, idp.Unavailable, "metadata_url_refused")
 	for _, ip := range []string{
 		"10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "127.0.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1", "255.255.255.255", "198.18.0.1",

@@ -64,7 +64,7 @@ func (g *governed) publish(t testing.TB, entries ...any) {
 	if err := os.WriteFile(path, g.service.List(g.no, time.Now(), entries...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.list.LoadFile(context.Background(), path); err != nil {
+	if _, err := g.list.LoadFile(context.Background(), path, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -353,7 +353,7 @@ func listing1(t *testing.T, e metadata.Evidence, aaguid string, root *x509.Certi
 	if err := os.WriteFile(path, service.List(1, at, entry), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.LoadFile(context.Background(), path); err != nil {
+	if _, err := r.LoadFile(context.Background(), path, nil); err != nil {
 		t.Fatal(err)
 	}
 	return r
