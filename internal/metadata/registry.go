@@ -319,13 +319,18 @@ func (r *Registry) take(ctx context.Context, blob []byte, source string, now tim
 		return Rejected, say(err)
 	}
 	row := stored{number: s.number, nextUpdate: s.nextUpdate, fetched: now, source: source, body: body}
+	most := s.number - 1
+	if r.Number() < s.number && r.Load(ctx) != nil {
+		// What is stored cannot be read: the same list, whole, may replace it.
+		most = s.number
+	}
 	var have int64
 	newer := false
 	err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if have, err = numberOf(ctx, tx); err != nil && !errors.Is(err, idp.NotFound) {
 			return err
 		}
-		if newer, err = put(ctx, tx, row); err != nil {
+		if newer, err = put(ctx, tx, row, most); err != nil {
 			return err
 		}
 		if !newer {

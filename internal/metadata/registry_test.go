@@ -114,8 +114,18 @@ func TestTamperedRow(t *testing.T) {
 	if _, err := db.Exec(t.Context(), `update metadata_blob set body = $1`, []byte("no gzip")); err != nil {
 		t.Fatal(err)
 	}
-	if err := New(w.config(db)).Load(t.Context()); err == nil {
+	fresh := New(w.config(db))
+	if err := fresh.Load(t.Context()); err == nil {
 		t.Error("garbage is loaded")
+	}
+	// The same list, whole, mends it; an older one still does not.
+	_, err = fresh.LoadFile(t.Context(), write(t, w.list(5)), nil)
+	wantReason(t, err, idp.Conflict, "metadata_rollback")
+	if st, err := fresh.LoadFile(t.Context(), write(t, w.list(6)), nil); err != nil || st.Number != 6 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	if again := New(w.config(db)); again.Load(t.Context()) != nil || again.Number() != 6 {
+		t.Error("not mended")
 	}
 }
 

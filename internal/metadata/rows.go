@@ -32,16 +32,16 @@ type stored struct {
 	body       []byte // compressed
 }
 
-// put stores a list if its number is higher than that of the one there is.
-func put(ctx context.Context, tx *sqldb.Tx, s stored) (bool, error) {
+// put stores a list if the number of the one there is is at most most.
+func put(ctx context.Context, tx *sqldb.Tx, s stored, most int64) (bool, error) {
 	n, err := tx.Exec(ctx, `
 		insert into metadata_blob (id, number, next_update, fetched, source, body)
 		values ($1, $2, $3, $4, $5, $6)
 		on conflict (id) do update
 		set number = excluded.number, next_update = excluded.next_update, fetched = excluded.fetched,
 			source = excluded.source, body = excluded.body
-		where metadata_blob.number < excluded.number`,
-		rowID, s.number, s.nextUpdate.UnixMilli(), s.fetched.UnixMilli(), s.source, s.body)
+		where metadata_blob.number <= $7`,
+		rowID, s.number, s.nextUpdate.UnixMilli(), s.fetched.UnixMilli(), s.source, s.body, most)
 	return n == 1, err
 }
 
