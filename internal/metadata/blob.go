@@ -44,46 +44,46 @@ type header struct {
 
 // verify follows MDS §3.2 steps 3 to 6, at a time: the chain in the header must
 // lead to the anchor, and its first certificate must have signed the list. It
-// returns the payload. Errors are Unproven; nothing of the list was believed.
+// returns the payload and the path, from that certificate to the anchor. Errors are Unproven; nothing of the list was believed.
 //
 // A list without x5c, or with x5u, is refused: the service has never made one,
 // and following an address in an unproven header would be somebody's tool.
-func verify(blob []byte, a anchor, at time.Time) ([]byte, error) {
+func verify(blob []byte, a anchor, at time.Time) (payload []byte, chain []*x509.Certificate, err error) {
 	if len(blob) > maxBlob {
-		return nil, idp.Unprovenf("metadata_too_large", "list of %d bytes", len(blob))
+		return nil, nil, idp.Unprovenf("metadata_too_large", "list of %d bytes", len(blob))
 	}
 	blob = bytes.TrimSpace(blob)
 	first, last := bytes.IndexByte(blob, '.'), bytes.LastIndexByte(blob, '.')
 	if bytes.Count(blob, []byte{'.'}) != 2 || first > maxHeader {
-		return nil, idp.Unprovenf("metadata_malformed", "the list is not a signed message of three parts")
+		return nil, nil, idp.Unprovenf("metadata_malformed", "the list is not a signed message of three parts")
 	}
 	raw, err := unbase64(blob[:first])
 	if err != nil {
-		return nil, idp.Unprovenf("metadata_malformed", "header: %w", err)
+		return nil, nil, idp.Unprovenf("metadata_malformed", "header: %w", err)
 	}
 	var h header
 	if err := jose.Strict(raw, &h); err != nil {
-		return nil, idp.Unprovenf("metadata_malformed", "header: %w", err)
+		return nil, nil, idp.Unprovenf("metadata_malformed", "header: %w", err)
 	}
 	if h.X5U != nil || h.Crit != nil || h.B64 != nil || h.Zip != nil {
-		return nil, idp.Unprovenf("metadata_malformed", "header has x5u, crit, b64 or zip")
+		return nil, nil, idp.Unprovenf("metadata_malformed", "header has x5u, crit, b64 or zip")
 	}
-	leaf, err := a.judge(h.X5C, at)
+	chain, err = a.judge(h.X5C, at)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	signature, err := unbase64(blob[last+1:])
 	if err != nil {
-		return nil, idp.Unprovenf("metadata_malformed", "signature: %w", err)
+		return nil, nil, idp.Unprovenf("metadata_malformed", "signature: %w", err)
 	}
-	if err := signed(blob[:last], signature, h.Alg, leaf.PublicKey); err != nil {
-		return nil, err
+	if err := signed(blob[:last], signature, h.Alg, chain[0].PublicKey); err != nil {
+		return nil, nil, err
 	}
-	payload, err := unbase64(blob[first+1 : last])
+	payload, err = unbase64(blob[first+1 : last])
 	if err != nil {
-		return nil, idp.Unprovenf("metadata_malformed", "payload: %w", err)
+		return nil, nil, idp.Unprovenf("metadata_malformed", "payload: %w", err)
 	}
-	return payload, nil
+	return payload, chain, nil
 }
 
 // unbase64 decodes base64url as RFC 7515, Section 2 has it.
@@ -98,7 +98,7 @@ func unbase64(text []byte) ([]byte, error) {
 }
 
 // judge parses the chain and leads it to an anchor.
-func (a anchor) judge(x5c []string, at time.Time) (*x509.Certificate, error) {
+func (a anchor) judge(x5c []string, at time.Time) ([]*x509.Certificate, error) {
 	if len(x5c) == 0 || len(x5c) > maxChain {
 		return nil, idp.Unprovenf("metadata_chain", "chain of %d certificates", len(x5c))
 	}
@@ -122,7 +122,7 @@ func (a anchor) judge(x5c []string, at time.Time) (*x509.Certificate, error) {
 	for _, r := range a.roots {
 		roots.AddCert(r)
 	}
-	_, err := leaf.Verify(x509.VerifyOptions{
+	paths, err := leaf.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
 	if err != nil {
@@ -131,7 +131,7 @@ func (a anchor) judge(x5c []string, at time.Time) (*x509.Certificate, error) {
 	if a.domain != "" && !names(leaf, a.domain) {
 		return nil, idp.Unprovenf("metadata_signer", "signed by %q, not by %s", leaf.Subject.CommonName, a.domain)
 	}
-	return leaf, nil
+	return paths[0], nil
 }
 
 // signed checks the signature (RFC 7518, Sections 3.3 and 3.4). The algorithm

@@ -90,7 +90,8 @@ func unreachable(err error) error {
 // addresses only, which is checked for the very address that is dialled, so
 // that a name server cannot lead it elsewhere. Where the environment names a
 // proxy (HTTPS_PROXY, NO_PROXY), the proxy is dialled, wherever it is.
-func newClient(private bool) *http.Client {
+// plain allows http, for what is signed.
+func newClient(private, plain bool) *http.Client {
 	guarded := &net.Dialer{Timeout: dialWithin}
 	if !private {
 		guarded.Control = publicOnly
@@ -99,7 +100,7 @@ func newClient(private bool) *http.Client {
 	proxied := transport(&net.Dialer{Timeout: dialWithin}, http.ProxyFromEnvironment)
 	return &http.Client{
 		Transport: road(func(req *http.Request) (*http.Response, error) {
-			if req.URL.Scheme != "https" && !(private && req.URL.Scheme == "http") {
+			if req.URL.Scheme != "https" && !((private || plain) && req.URL.Scheme == "http") {
 				return nil, idp.Unavailablef("metadata_url_refused", "%s is not https", req.URL.Redacted())
 			}
 			proxy, err := http.ProxyFromEnvironment(req)

@@ -67,6 +67,7 @@ type Registry struct {
 	cfg    Config
 	anchor anchor
 	client *http.Client
+	plain  *http.Client // for revocation lists
 	now    atomic.Pointer[set]
 	wake   chan struct{}
 }
@@ -74,7 +75,7 @@ type Registry struct {
 // New makes a registry with bundled names. Load gives it the last good list.
 func New(c Config) *Registry {
 	c.Timeout = cmp.Or(c.Timeout, 2*time.Minute)
-	r := &Registry{cfg: c, client: newClient(c.Private), wake: make(chan struct{}, 1)}
+	r := &Registry{cfg: c, client: newClient(c.Private, false), plain: newClient(c.Private, true), wake: make(chan struct{}, 1)}
 	r.anchor = anchor{roots: c.Roots, domain: c.Signer}
 	if len(c.Roots) == 0 {
 		r.anchor = anchor{roots: globalSign(), domain: signerDomain}
@@ -127,16 +128,22 @@ func (r *Registry) Load(ctx context.Context) error {
 
 // read verifies and parses a list.
 func (r *Registry) read(blob []byte, at time.Time) (*set, error) {
-	payload, err := verify(blob, r.anchor, at)
+	s, _, err := r.readSigned(blob, at)
+	return s, err
+}
+
+// readSigned is read, and tells by whom the list was signed.
+func (r *Registry) readSigned(blob []byte, at time.Time) (*set, []*x509.Certificate, error) {
+	payload, chain, err := verify(blob, r.anchor, at)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := parse(payload)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.fetched = at
-	return s, nil
+	return s, chain, nil
 }
 
 // swap puts a newer set in place; an older one is dropped.
@@ -309,7 +316,10 @@ func (r *Registry) takeFile(ctx context.Context, path string, now time.Time, not
 // on the other nodes. One statement decides: a number that is not higher
 // changes nothing.
 func (r *Registry) take(ctx context.Context, blob []byte, source string, now time.Time, note Note) (string, error) {
-	s, err := r.read(blob, now)
+	s, chain, err := r.readSigned(blob, now)
+	if err == nil && source == r.cfg.URL && s.number > r.Number() {
+		err = r.revoked(ctx, chain, now)
+	}
 	if err != nil {
 		return Rejected, say(err)
 	}
@@ -366,6 +376,7 @@ func say(err error) error {
 	sentences := map[string]string{
 		"metadata_malformed": "This is not a metadata list, or it is damaged: fetch it again.",
 		"metadata_chain":     "The list's signing certificate does not lead to the pinned root, or has expired: fetch a newer list from the FIDO Alliance.",
+		"metadata_revoked":   "The certificate that signed the list was revoked: wait for a list that is signed anew.",
 		"metadata_signer":    "The list was not signed by the FIDO Alliance.",
 		"metadata_signature": "The list's signature is wrong: it was changed after it was signed.",
 		"metadata_algorithm": "The list is signed in a way that is not accepted.",

@@ -29,6 +29,10 @@ type Service struct {
 	Root *CA
 	Mid  *CA
 
+	// Points are where certificates signed from now on say that revocation
+	// lists are.
+	Points []string
+
 	leaf *x509.Certificate
 	key  crypto.Signer
 }
@@ -79,8 +83,20 @@ func (s *Service) resign(name string, from, until time.Time, key crypto.Signer) 
 	s.key = key
 	s.leaf = s.Mid.issue(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: from, NotAfter: until,
-		KeyUsage: x509.KeyUsageDigitalSignature,
+		KeyUsage: x509.KeyUsageDigitalSignature, CRLDistributionPoints: s.Points,
 	}, key.Public())
+}
+
+// Revocations is a list of the authority, due at a time, in which the present
+// signing certificate is or is not.
+func (s *Service) Revocations(by *CA, due time.Time, revoked bool) []byte {
+	t := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: due.AddDate(0, 0, -7), NextUpdate: due}
+	if revoked {
+		t.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: s.leaf.SerialNumber, RevocationTime: t.ThisUpdate}}
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, t, by.Cert, by.Key)
+	must(err)
+	return der
 }
 
 // sign signs as RFC 7518, Sections 3.3 and 3.4 say.
