@@ -329,13 +329,27 @@ func (r *Registry) take(ctx context.Context, blob []byte, source string, now tim
 		return Rejected, say(err)
 	}
 	row := stored{number: s.number, nextUpdate: s.nextUpdate, fetched: now, source: source, body: body}
+	newer, have, err := r.store(ctx, row, s, note)
+	switch {
+	case err != nil:
+		return Failed, fmt.Errorf("store the metadata: %w", err)
+	case newer:
+		return Updated, nil
+	case s.number < have:
+		return RolledBack, idp.Conflictf("metadata_rollback", "list %d after %d", s.number, have).
+			Say(fmt.Sprintf("This list has the number %d, and number %d was in use already. An older list is never taken.", s.number, have))
+	}
+	return Unchanged, nil
+}
+
+// store writes a list if its number is higher than that of the one there is,
+// which it returns otherwise, and tells the other nodes.
+func (r *Registry) store(ctx context.Context, row stored, s *set, note Note) (newer bool, have int64, err error) {
 	most := s.number - 1
 	if r.Number() < s.number && r.Load(ctx) != nil {
 		// What is stored cannot be read: the same list, whole, may replace it.
 		most = s.number
 	}
-	var have int64
-	newer := false
 	err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if have, err = numberOf(ctx, tx); err != nil && !errors.Is(err, idp.NotFound) {
 			return err
@@ -349,7 +363,7 @@ func (r *Registry) take(ctx context.Context, blob []byte, source string, now tim
 		}
 		tx.OnCommit(func() { r.swap(s) })
 		if note != nil {
-			if err := note(ctx, tx, Change{Old: have, New: s.number, Source: source}); err != nil {
+			if err := note(ctx, tx, Change{Old: have, New: s.number, Source: row.source}); err != nil {
 				return err
 			}
 		}
@@ -358,16 +372,7 @@ func (r *Registry) take(ctx context.Context, blob []byte, source string, now tim
 		}
 		return r.cfg.Bus.Publish(ctx, tx, topic, fmt.Sprint(s.number))
 	})
-	switch {
-	case err != nil:
-		return Failed, fmt.Errorf("store the metadata: %w", err)
-	case newer:
-		return Updated, nil
-	case s.number < have:
-		return RolledBack, idp.Conflictf("metadata_rollback", "list %d after %d", s.number, have).
-			Say(fmt.Sprintf("This list has the number %d, and number %d was in use already. An older list is never taken.", s.number, have))
-	}
-	return Unchanged, nil
+	return newer, have, err
 }
 
 // say puts what a person can do about a refused list into its error.
