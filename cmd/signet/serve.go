@@ -8,10 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signetid/signet/internal/app"
+	"github.com/signetid/signet/internal/metadata"
 )
 
 func newServe() *cobra.Command {
 	cfg := app.Default()
+	cfg.Metadata.URL = metadata.PublishedURL
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -48,7 +50,7 @@ in SIGNET_KEK.`,
 	addServerSettings(fs, &cfg)
 	addSettings(fs, &cfg)
 	fs.BoolVar(&cfg.AcceptRollback, "accept-rollback", false, "start a database that lost what was written, and void everything handed out")
-	markFiles(cmd, "config", "tls-cert", "tls-key", "kek-file")
+	markFiles(cmd, "config", "tls-cert", "tls-key", "kek-file", "metadata-file")
 	cmd.MarkFlagDirname("data")
 	return cmd
 }

@@ -28,6 +28,7 @@ type Config struct {
 	Policies  *policy.Store
 	Audit     *audit.Log
 	Keys      Keys
+	Metadata  Metadata
 	// IssuePass makes an access pass in the transaction of its audit event.
 	IssuePass func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, PassOptions) (Pass, error)
 	// PreparePass is called before that transaction, for what it needs and

@@ -34,6 +34,11 @@ var operations = map[string]operation{
 	"app.addSecret":  within(addSecret),
 	"app.dropSecret": within(dropSecrets),
 
+	"metadata.status":  plain(metadataStatus),
+	"metadata.load":    plain(loadMetadata),
+	"metadata.refresh": plain(refreshMetadata),
+	"metadata.search":  plain(searchModels),
+
 	"tap.issue":          within(issuePass),
 	"token":              within(issueToken),
 	"session.revokeUser": within(revokeUser),

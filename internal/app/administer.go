@@ -58,6 +58,10 @@ func (a *Administrator) Do(ctx context.Context, op string, params any, progress 
 		// A token names the issuer, which only a server's configuration knows.
 		return nil, errors.New("a token is for the API of a running server, and none runs on this data folder: start signet serve first")
 	}
+	if a.offline && op == "metadata.refresh" {
+		// Where to fetch from is the server's configuration.
+		return nil, errors.New("metadata is fetched by a running server, and none runs on this data folder: start signet serve first, or load a file")
+	}
 	text, err := json.Marshal(params)
 	if err != nil {
 		return nil, err
@@ -72,7 +76,7 @@ func (a *Administrator) Close() error { return a.close() }
 func (h *House) administration() *admin.Service {
 	return admin.New(admin.Config{
 		DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Keys: h.Keys,
-		IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut, Now: h.cfg.Now,
+		Metadata: h.Metadata, IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut, Now: h.cfg.Now,
 	})
 }
 

@@ -34,6 +34,7 @@ type Config struct {
 	Stop           time.Duration // what requests in flight get to finish
 	AuditKeep      time.Duration // how long audit records are kept
 	RelatedOrigins []string      // other origins that may use this server's passkeys
+	Metadata       Metadata      // where what is known of key models comes from
 	Limits         Limits        // how often one source may try
 
 	// AcceptRollback starts a database that lacks what this node saw written,
@@ -46,6 +47,35 @@ type Config struct {
 
 	Log *slog.Logger
 	Now func() time.Time
+}
+
+// Metadata says where the FIDO metadata comes from. The zero value fetches
+// nothing: names are bundled, and administrators may load a file.
+type Metadata struct {
+	URL     string // https://…, or "off"
+	File    string // read instead, whenever it changes; wins over URL
+	Private bool   // URL is in a network of one's own, and may be http
+}
+
+// url is the address, or nothing when it is "off".
+func (m Metadata) url() string {
+	if m.URL == "off" {
+		return ""
+	}
+	return m.URL
+}
+
+func (m Metadata) check() error {
+	u, err := url.Parse(m.url())
+	switch {
+	case m.url() == "":
+		return nil
+	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("metadata-url is %q, which is no address: write it as https://mds.example.com/, or off", m.URL)
+	case u.Scheme == "http" && !m.Private:
+		return fmt.Errorf("metadata-url is %q: use https, or say metadata-private for a mirror in a network of your own", m.URL)
+	}
+	return nil
 }
 
 // Limits bound what one source may do, so that a stranger can neither guess nor
@@ -81,6 +111,7 @@ func (c Config) Validate() error {
 		c.checkTLS(),
 		c.checkLimits(),
 		c.checkOrigins(),
+		c.Metadata.check(),
 	)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
@@ -36,6 +37,7 @@ type House struct {
 	Clients   *client.Registry
 	Policies  *policy.Store
 	Keys      *keyring.Ring
+	Metadata  *metadata.Registry
 	Box       *nonce.Box
 	Sessions  *session.Store
 	Tokens    *token.Service
@@ -85,6 +87,10 @@ func (h *House) wire() error {
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Policies = policy.New(policy.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Metadata = metadata.New(metadata.Config{
+		DB: h.DB, Bus: h.bus, Now: now,
+		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
+	})
 	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
 	h.Sessions = session.New(session.Config{
 		DB: h.DB, Now: now, Secure: strings.HasPrefix(h.base, "https:"), Epoch: h.epoch.Now,
@@ -154,6 +160,7 @@ func (h *House) addJobs() {
 	h.jobs = job.New(h.DB, nodeName(), h.cfg.Now, h.cfg.Log)
 	h.jobs.Add(nonce.Jobs(h.DB)...)
 	h.jobs.Add(h.Keys.Jobs()...)
+	h.jobs.Add(h.Metadata.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
@@ -182,6 +189,7 @@ func (h *House) Run(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.Go(func() error { return h.bus.Run(ctx) })
 	all.Go(func() error { return h.jobs.Run(ctx) })
+	all.Go(func() error { return h.Metadata.Run(ctx) })
 	all.Go(func() error {
 		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
 	})

@@ -58,6 +58,7 @@ func (h *House) openRooms() (rooms, error) {
 			return h.Directory.User(ctx, h.DB, t, id)
 		},
 		UserByName: h.userByName,
+		Models:     h.Metadata,
 		Audit: func(ctx context.Context, tx *sqldb.Tx, e audit.Event) error {
 			return h.Audit.Write(ctx, tx, e)
 		},

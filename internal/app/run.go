@@ -67,6 +67,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.closeListeners()
 		return nil, err
 	}
+	// Before the first registration is judged. A list that cannot be read is
+	// no reason to turn people away: names are bundled, a newer one may come.
+	if err := s.Metadata.Load(ctx); err != nil {
+		cfg.Log.Warn("the stored metadata is not used", "cause", err)
+	}
 	if err := s.openDoors(ctx); err != nil {
 		s.closeListeners()
 		s.House.Close()

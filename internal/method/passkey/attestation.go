@@ -2,8 +2,6 @@ package passkey
 
 import (
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/asn1"
 	"slices"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/metadata"
 )
 
 // Attestation statement formats that are verified (WebAuthn Level 3, §8).
@@ -21,7 +20,8 @@ var formats = []string{"none", "packed", "tpm", "android-key", "apple", "fido-u2
 type statement struct {
 	format   string
 	self     bool // signed by the credential's own key: says nothing of the model
-	anchored bool // the model is proven: a chain ends in one of our anchors
+	anchored bool // the model is proven: the chain ends in a root of that model
+	trust    metadata.Trust
 }
 
 // parseObject decodes an attestation object (§6.5.4) without judging it.
@@ -44,8 +44,9 @@ func parseObject(raw []byte) (*protocol.AttestationObject, authData, *idp.Error)
 	return &o, data, nil
 }
 
-// judgeStatement follows §7.1 steps 21 to 23.
-func judgeStatement(o *protocol.AttestationObject, clientData []byte, roots *x509.CertPool, now time.Time) (statement, *idp.Error) {
+// judgeStatement follows §7.1 steps 21 to 23. Whether a chain proves the model
+// is asked of models, as of a time.
+func judgeStatement(o *protocol.AttestationObject, clientData []byte, models Models, at time.Time) (statement, *idp.Error) {
 	// Step 21: compared by case.
 	if !slices.Contains(formats, o.Format) {
 		return statement{}, idp.Unprovenf("attestation_format_unknown", "attestation format %.40q", o.Format)
@@ -57,53 +58,23 @@ func judgeStatement(o *protocol.AttestationObject, clientData []byte, roots *x50
 		return statement{}, idp.Unprovenf("attestation_invalid", "attestation %s: %w", o.Format, err)
 	}
 	// Step 23: without an anchor, a chain that verifies proves nothing:
-	// everybody can make a CA (trap 2).
-	st := statement{format: o.Format, self: o.Type == "basic_surrogate"}
-	switch {
-	case o.Format == "none", st.self:
-	case o.Format == "apple", o.Format == "android-key":
-		// The library has accepted the chain only because it ends in the
-		// root of Apple or Google that is built into it.
-		st.anchored = true
-	default:
-		st.anchored = chainAnchored(o, roots, now)
-	}
-	return st, nil
+	// everybody can make a CA (trap 2). The library's own roots for apple and
+	// android-key say who made the chip, not what model it is: they do not
+	// count either, but for Apple's, which the registry has, too.
+	e := evidence(o)
+	e.Self = o.Type == "basic_surrogate"
+	t := models.Judge(e, at)
+	return statement{format: o.Format, self: e.Self, anchored: t.Attested, trust: t}, nil
 }
 
-var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
-
-// chainAnchored says whether the certificates of the statement lead to roots.
-func chainAnchored(o *protocol.AttestationObject, roots *x509.CertPool, now time.Time) bool {
+// evidence is what a statement shows of the key's model. A statement without a
+// chain is the key's own.
+func evidence(o *protocol.AttestationObject) metadata.Evidence {
+	e := metadata.Evidence{AAGUID: guid(o.AuthData.AttData.AAGUID), Format: o.Format}
 	chain, _ := o.AttStatement["x5c"].([]any)
-	if roots == nil || len(chain) == 0 || len(chain) > 8 {
-		return false
-	}
-	var leaf *x509.Certificate
-	between := x509.NewCertPool()
-	for i, c := range chain {
+	for _, c := range chain {
 		der, _ := c.([]byte)
-		cert, err := x509.ParseCertificate(der)
-		switch {
-		case err != nil && i == 0:
-			return false
-		case err != nil:
-			// Some TPM makers' CAs have serial numbers that crypto/x509
-			// refuses. The chain has to do without.
-		case i == 0:
-			leaf = cert
-		default:
-			between.AddCert(cert)
-		}
+		e.Chain = append(e.Chain, der)
 	}
-	if o.Format == "tpm" {
-		// The AIK certificate's critical SAN holds directory names, which the
-		// library has read (§8.3.1) and crypto/x509 does not know.
-		leaf.UnhandledCriticalExtensions = slices.DeleteFunc(leaf.UnhandledCriticalExtensions, oidSubjectAltName.Equal)
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: between, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	return err == nil
+	return e
 }

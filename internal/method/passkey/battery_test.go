@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"io/fs"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
@@ -37,6 +39,7 @@ func roomIn(t testing.TB, h *signintest.House) *passkey.Room {
 			return h.Directory.User(ctx, h.DB, tenant, id)
 		},
 		UserByName: h.UserByName,
+		Models:     metadata.New(metadata.Config{Now: time.Now}),
 		Audit:      h.Audit.Write,
 	})
 	if err != nil {

@@ -3,7 +3,7 @@
 //
 // A proof of this room is phishing-resistant, user-verified, possession and
 // multi-factor; hardware-bound only when the key's model was attested by a
-// chain that ends in an anchor and the key cannot be copied (BE=0). User
+// chain that ends in a root of that model and the key cannot be copied (BE=0). User
 // verification is required, always; keys are discoverable; the algorithms
 // offered are EdDSA (-8), ES256 (-7) and RS256 (-257).
 //
@@ -16,8 +16,10 @@
 //
 // It does not open sessions, burn ceremonies, know sources or write the audit
 // record of a sign-in: the corridor does. It does not defend against a stolen
-// device whose PIN is known, nor does it fetch FIDO metadata: anchors come in
-// by Config. go-webauthn is used here and nowhere else, for parsing, COSE keys
+// device whose PIN is known, nor does it know key models: the registry of them
+// (metadata) comes in by Config and says whose chain proves what. Statements
+// are kept as they came, so that a newer list of models can judge them again
+// (Rejudge). go-webauthn is used here and nowhere else, for parsing, COSE keys
 // and attestation statements; the order of checks and every rule are ours.
 //
 // # Show and Payload

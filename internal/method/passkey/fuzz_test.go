@@ -68,7 +68,7 @@ func FuzzRegistration(f *testing.F) {
 			return
 		}
 		for _, seed := range all {
-			got, fault := judgeNew(s, seed.made, rules{limit: 20, syncedAllowed: true}, ans, anchors{nil, time.Now()})
+			got, fault := judgeNew(s, seed.made, rules{limit: 20, syncedAllowed: true}, ans, bare(), time.Now())
 			if fault != nil {
 				if fault.Kind != idp.Unproven {
 					t.Fatalf("%s %q", fault.Kind, fault.Reason)

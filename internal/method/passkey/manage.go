@@ -9,9 +9,9 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-func (l listing) credential() method.Credential {
+func (m *Room) credential(l listing) method.Credential {
 	return method.Credential{
-		ID: l.id, Tenant: l.tenant, User: l.user, Method: ID, Name: l.name, Model: models[l.aaguid],
+		ID: l.id, Tenant: l.tenant, User: l.user, Method: ID, Name: l.name, Model: m.cfg.Models.Name(l.aaguid),
 		Mode:    idp.ModeFIDO2,
 		Facts:   idp.Facts{AAGUID: l.aaguid, Attested: l.attested, Synced: l.be, Name: l.name},
 		Created: l.created, LastUsed: l.lastUsed, Disabled: l.disabled,
@@ -26,7 +26,7 @@ func (m *Room) List(ctx context.Context, tenant idp.TenantID, user idp.UserID) (
 	}
 	out := make([]method.Credential, len(rows))
 	for i, r := range rows {
-		out[i] = r.credential()
+		out[i] = m.credential(r)
 	}
 	return out, nil
 }
@@ -95,7 +95,7 @@ func (m *Room) Walk(ctx context.Context, tenant idp.TenantID, fn func(method.Cre
 			return err
 		}
 		for _, r := range rows {
-			if err := fn(r.credential()); err != nil {
+			if err := fn(m.credential(r)); err != nil {
 				return err
 			}
 			user, id = r.user, r.id

@@ -253,13 +253,8 @@ func TestSuggest(t *testing.T) {
 		{zeroAAGUID, []string{"hybrid"}, nil, "Phone"},
 		{zeroAAGUID, nil, []string{"Passkey"}, "Passkey 2"},
 	} {
-		if got := suggest(row.aaguid, row.transports, row.taken); got != row.want {
+		if got := suggest(bare().Name(row.aaguid), row.transports, row.taken); got != row.want {
 			t.Errorf("%+v: got %q", row, got)
-		}
-	}
-	for guid, name := range models {
-		if len(guid) != 36 || strings.ToLower(guid) != guid || cleanName(name) != name {
-			t.Errorf("model %q %q", guid, name)
 		}
 	}
 }

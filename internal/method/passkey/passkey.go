@@ -3,19 +3,20 @@ package passkey
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"embed"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
@@ -52,14 +53,27 @@ type Config struct {
 	User       func(context.Context, idp.TenantID, idp.UserID) (idp.User, error)
 	UserByName func(context.Context, idp.TenantID, string) (idp.User, error)
 
-	// Roots are the anchors of attestation chains; those of Apple and Google
-	// are built in. Nil: no model of another maker counts as attested.
-	Roots *x509.CertPool
+	// Models knows key models: a metadata.Registry.
+	Models Models
 	// Audit writes what no sign-in record says: "passkey.counter" when a
 	// counter went back and the tenant lets that pass, "passkey.synced" when
-	// a key became copyable. Nil: nothing is written.
+	// a key became copyable, "passkey.attested" and "passkey.unattested" when
+	// a newer list of models changed the verdict on a key. Nil: nothing is
+	// written.
 	Audit func(context.Context, *sqldb.Tx, audit.Event) error
 }
+
+// Models is what the room asks of the registry of key models.
+type Models interface {
+	// Judge says whether a verified statement proves the model, as of a time.
+	Judge(metadata.Evidence, time.Time) metadata.Trust
+	// Name is the name of a model, or "".
+	Name(aaguid string) string
+	// Number grows with every newer list; 0: there is none.
+	Number() int64
+}
+
+var _ Models = (*metadata.Registry)(nil)
 
 // Room is the passkey room. It is safe for concurrent use.
 type Room struct {
@@ -67,6 +81,7 @@ type Room struct {
 	db       sqldb.Querier // reads only; writes go through the corridor's Tx
 	site     site
 	decoyKey []byte
+	judged   atomic.Int64 // the list that every key was judged by, as far as this process knows
 }
 
 var (
@@ -76,6 +91,7 @@ var (
 	_ method.Manager   = (*Room)(nil)
 	_ method.Mounter   = (*Room)(nil)
 	_ method.Viewer    = (*Room)(nil)
+	_ method.Worker    = (*Room)(nil)
 )
 
 // New checks the configuration and opens the room. All complaints come at once.
@@ -106,7 +122,7 @@ func New(c Config) (*Room, error) {
 			wrong = append(wrong, fmt.Errorf("related origins: %w", err))
 		}
 	}
-	if c.DB == nil || c.Rules == nil || c.Secret == nil || c.User == nil || c.UserByName == nil {
+	if c.DB == nil || c.Rules == nil || c.Secret == nil || c.User == nil || c.UserByName == nil || c.Models == nil {
 		wrong = append(wrong, errors.New("a dependency is missing"))
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -167,14 +183,6 @@ func (m *Room) rules(ctx context.Context, tenant idp.TenantID) (rules, error) {
 	}
 	return r, nil
 }
-
-// anchors is what attestation chains are judged by.
-type anchors struct {
-	roots *x509.CertPool
-	now   time.Time
-}
-
-func (m *Room) anchors(now time.Time) anchors { return anchors{m.cfg.Roots, now} }
 
 func (m *Room) note(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, row row, activity, outcome, reason string, now time.Time) error {
 	if m.cfg.Audit == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -116,7 +117,7 @@ func (m *Room) register(ctx context.Context, a method.Answer, k keep) (method.Re
 	if err != nil {
 		return method.Registration{}, err
 	}
-	f, fault := judgeNew(m.site, k, rules, ans, m.anchors(a.Now))
+	f, fault := judgeNew(m.site, k, rules, ans, m.cfg.Models, a.Now)
 	if fault != nil {
 		return method.Registration{}, fault
 	}
@@ -127,7 +128,7 @@ func (m *Room) register(ctx context.Context, a method.Answer, k keep) (method.Re
 		}
 	}
 	return method.Registration{
-		Credential: listing{row: f.row, tenant: f.tenant, transports: f.transports, created: f.created}.credential(),
+		Credential: m.credential(listing{row: f.row, tenant: f.tenant, transports: f.transports, created: f.created}),
 		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return insert(ctx, tx, f) },
 	}, nil
 }
@@ -141,13 +142,13 @@ func (m *Room) suggestFor(ctx context.Context, tenant idp.TenantID, f fresh) (st
 	for i, l := range held {
 		taken[i] = l.name
 	}
-	return suggest(f.aaguid, f.transports, taken), nil
+	return suggest(m.cfg.Models.Name(f.aaguid), f.transports, taken), nil
 }
 
 // judgeNew follows WebAuthn Level 3, §7.1 from step 5 on. Steps 3 and 4 are in
 // parseAttestation, 26 and 27 in insert. It is pure but for the library's look
 // at the clock when it checks the validity of attestation certificates.
-func judgeNew(s site, k keep, r rules, ans answer, trust anchors) (fresh, *idp.Error) {
+func judgeNew(s site, k keep, r rules, ans answer, models Models, now time.Time) (fresh, *idp.Error) {
 	// Steps 5 to 11.
 	client, fault := parseClientData(ans.clientData)
 	if fault != nil {
@@ -175,7 +176,7 @@ func judgeNew(s site, k keep, r rules, ans answer, trust anchors) (fresh, *idp.E
 		return fresh{}, fault
 	}
 	// Steps 21 to 23.
-	st, fault := judgeStatement(object, ans.clientData, trust.roots, trust.now)
+	st, fault := judgeStatement(object, ans.clientData, models, now)
 	if fault != nil {
 		return fresh{}, fault
 	}
@@ -195,7 +196,7 @@ func judgeNew(s site, k keep, r rules, ans answer, trust anchors) (fresh, *idp.E
 			count: data.count, aaguid: model, attested: st.anchored, be: data.backupEligible(),
 			name: cleanName(ans.name),
 		},
-		bs: data.backedUp(), rk: rk, attestation: st.format,
+		bs: data.backedUp(), rk: rk, attestation: st.format, trust: st.trust,
 		object: ans.attestationObject, clientData: ans.clientData, transports: ans.transports,
 	}, nil
 }

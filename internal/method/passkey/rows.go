@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -80,6 +81,7 @@ type fresh struct {
 	bs          bool
 	rk          string // what credProps said: "yes", or "" when it said nothing
 	attestation string // format
+	trust       metadata.Trust
 	object      []byte
 	clientData  []byte
 	transports  []string
@@ -114,12 +116,12 @@ func insert(ctx context.Context, tx *sqldb.Tx, f fresh) error {
 		n, err = tx.Exec(ctx, `
 			insert into passkey (id, tenant_id, user_id, handle, public_key, alg, sign_count, aaguid,
 				attested, backup_eligible, backed_up, disabled, name, created, last_used, clone_seen,
-				discoverable, transports, attestation, attestation_object, client_data)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false, $12, $13, 0, 0, $14, $15, $16, $17, $18)
+				discoverable, transports, attestation, attestation_object, client_data, trust, trust_number)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false, $12, $13, 0, 0, $14, $15, $16, $17, $18, $19, $20)
 			on conflict (id) do nothing`,
 			f.id, f.tenant, f.user, f.handle, f.key, f.alg, int64(f.count), f.aaguid,
 			f.attested, f.be, f.bs, f.name, f.created.UnixMilli(),
-			f.rk, string(transports), f.attestation, f.object, f.clientData)
+			f.rk, string(transports), f.attestation, f.object, f.clientData, f.trust.Reason, f.trust.Number)
 		if err == nil && n == 0 {
 			// §7.1 step 26: an id belongs to one user of one tenant.
 			err = idp.Conflictf("credential_exists", "passkey %.40s exists", f.id).Say(saidTaken)

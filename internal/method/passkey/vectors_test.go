@@ -158,7 +158,7 @@ func TestW3CVectors(t *testing.T) {
 			// The registration.
 			k := keep{Purpose: purposeRegister, Challenge: reg.Challenge, User: ada.ID, Handle: []byte("handle")}
 			ans := answer{id: reg.CredentialID, clientData: reg.ClientDataJSON, attestationObject: reg.AttestationObject}
-			_, fault = judgeNew(s, k, open, ans, anchors{roots, time.Now()})
+			_, fault = judgeNew(s, k, open, ans, modelsOf(roots), time.Now())
 			want := expect(t, reg.ClientDataJSON, byte(data.flags), alg, object.Format)
 			if got := reasonOf(fault); got != want {
 				t.Errorf("registration: got %q (%v), want %q", got, fault, want)
@@ -190,7 +190,7 @@ func TestW3CVectors(t *testing.T) {
 				}
 			}
 			// So does the attestation statement.
-			st, fault := judgeStatement(object, reg.ClientDataJSON, roots, time.Now())
+			st, fault := judgeStatement(object, reg.ClientDataJSON, modelsOf(roots), time.Now())
 			made := slices.Contains([]string{"apple", "android-key", "tpm"}, object.Format)
 			if (fault != nil) != made {
 				t.Errorf("statement %s: %v", object.Format, fault)
@@ -200,7 +200,7 @@ func TestW3CVectors(t *testing.T) {
 				t.Errorf("statement %s: anchored %t, has a chain %t", object.Format, st.anchored, chain)
 			}
 			// Without the root, the same chain proves nothing.
-			if st, _ := judgeStatement(object, reg.ClientDataJSON, nil, time.Now()); st.anchored {
+			if st, _ := judgeStatement(object, reg.ClientDataJSON, bare(), time.Now()); st.anchored {
 				t.Error("anchored by nothing")
 			}
 		})
@@ -284,7 +284,7 @@ func TestRealDevices(t *testing.T) {
 				got := "payload_malformed"
 				if ans, err := parseAttestation(payload); err == nil {
 					k := keep{Purpose: purposeRegister, Challenge: challenge, User: ada.ID, Handle: []byte("handle")}
-					f, fault := judgeNew(siteOf(o.RP.ID, client.Origin), k, rules{limit: 20, syncedAllowed: true}, ans, anchors{nil, time.Now()})
+					f, fault := judgeNew(siteOf(o.RP.ID, client.Origin), k, rules{limit: 20, syncedAllowed: true}, ans, bare(), time.Now())
 					if got = reasonOf(fault); got == "" && f.attested != c.anchored {
 						t.Errorf("attested %t", f.attested)
 					}
@@ -292,7 +292,7 @@ func TestRealDevices(t *testing.T) {
 				if got != c.reason {
 					t.Errorf("registration at %s: got %q, want %q", time.Now(), got, c.reason)
 				}
-				st, fault := judgeStatement(object, clientData, nil, time.Now())
+				st, fault := judgeStatement(object, clientData, bare(), time.Now())
 				if got := reasonOf(fault); got != c.statement || st.anchored != c.anchored {
 					t.Errorf("statement %s: got %q (%v), anchored %t; want %q, %t", object.Format, got, fault, st.anchored, c.statement, c.anchored)
 				}
@@ -347,10 +347,14 @@ func lenient(t *testing.T, s string) []byte {
 	return b
 }
 
-// atTimeOf moves the bubble's clock to when all certificates in the statement
-// were valid.
+// atTimeOf moves the bubble's clock to timeOf.
 func atTimeOf(t *testing.T, o *protocol.AttestationObject) {
 	t.Helper()
+	time.Sleep(time.Until(timeOf(o)))
+}
+
+// timeOf is when all certificates in the statement were valid.
+func timeOf(o *protocol.AttestationObject) time.Time {
 	chain, _ := o.AttStatement["x5c"].([]any)
 	var from time.Time
 	for _, c := range chain {
@@ -362,7 +366,7 @@ func atTimeOf(t *testing.T, o *protocol.AttestationObject) {
 	if from.IsZero() {
 		from = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
-	time.Sleep(time.Until(from.Add(time.Hour)))
+	return from.Add(time.Hour)
 }
 
 func load(t *testing.T, path string, into any) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
 	"github.com/signetid/signet/internal/policy"
@@ -56,7 +57,7 @@ func newWorld(t testing.TB, db *sqldb.DB, roots *x509.CertPool) *world {
 	w := &world{store: db, rules: openRules(), now: time.Now().Truncate(time.Millisecond).UTC()}
 	key := secret.RandomKey()
 	room, err := New(Config{
-		DB: db, RPID: rpID, RPName: "Nordhafen", Origins: []string{origin}, Roots: roots,
+		DB: db, RPID: rpID, RPName: "Nordhafen", Origins: []string{origin}, Models: modelsOf(roots),
 		Rules: func(context.Context, idp.TenantID) (policy.PasskeyRules, error) { return w.rules, nil },
 		Secret: func(_ context.Context, t idp.TenantID) (*secret.Key, error) {
 			return key.Derive(string(t)), nil
@@ -89,6 +90,38 @@ func newWorld(t testing.TB, db *sqldb.DB, roots *x509.CertPool) *world {
 	}
 	w.Room = room
 	return w
+}
+
+// bare is a registry without a list: bundled names, and Apple's root.
+func bare() *metadata.Registry { return metadata.New(metadata.Config{Now: time.Now}) }
+
+// oneMaker is a registry in which every model has the same roots.
+type oneMaker struct {
+	*metadata.Registry
+	roots *x509.CertPool
+}
+
+func (m oneMaker) Judge(e metadata.Evidence, at time.Time) metadata.Trust {
+	t := m.Registry.Judge(e, at)
+	if len(e.Chain) == 0 || e.Self {
+		return t
+	}
+	leaf, err := x509.ParseCertificate(e.Chain[0])
+	if err != nil {
+		return t
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: m.roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return t
+	}
+	return metadata.Trust{Attested: true}
+}
+
+// modelsOf is a registry of models with these roots; nil: of none.
+func modelsOf(roots *x509.CertPool) Models {
+	if roots == nil {
+		return bare()
+	}
+	return oneMaker{bare(), roots}
 }
 
 func sqliteWorld(t testing.TB) *world { return newWorld(t, sqldbtest.Open(t, sources), nil) }
