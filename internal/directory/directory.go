@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/cache"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -78,8 +79,9 @@ func (d *Directory) OnRemoveUser(fn func(context.Context, *sqldb.Tx, idp.TenantI
 
 // Page asks for a part of a list.
 type Page struct {
-	After string // the cursor that came with the part before; empty: from the start
-	Limit int    // 100 when 0, at most 999 (decisions 3.7)
+	After string      // the cursor that came with the part before; empty: from the start
+	Limit int         // 100 when 0, at most 999 (decisions 3.7)
+	Where filter.Expr // over UserFields or GroupFields; the zero Expr: all
 }
 
 func (p Page) limit() int {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -76,9 +77,10 @@ func (d *Directory) Groups(ctx context.Context, t idp.TenantID, page Page) ([]Gr
 	if err != nil {
 		return nil, "", err
 	}
+	where, args := page.Where.SQL(5)
 	rows, err := d.cfg.DB.Query(ctx, groupColumns+`
-		where tenant_id = $1 and (created > $2 or created = $2 and id > $3)
-		order by created, id limit $4`, t, created, id, int64(page.limit()))
+		where tenant_id = $1 and (created > $2 or created = $2 and id > $3) and `+where+`
+		order by created, id limit $4`, append([]any{t, created, id, int64(page.limit())}, args...)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list groups: %w", err)
 	}
@@ -96,6 +98,11 @@ func (d *Directory) Groups(ctx context.Context, t idp.TenantID, page Page) ([]Gr
 	}
 	last := out[len(out)-1]
 	return out, page.next(len(out), last.Created, string(last.ID)), nil
+}
+
+// CountGroups counts the groups of the tenant for which where holds.
+func (d *Directory) CountGroups(ctx context.Context, t idp.TenantID, where filter.Expr) (int64, error) {
+	return d.count(ctx, "user_group", t, where)
 }
 
 // DeleteGroup removes a group; its members stay.

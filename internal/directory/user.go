@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -71,10 +72,10 @@ func prepare(u idp.User) (idp.User, error) {
 
 func insertUser(ctx context.Context, tx *sqldb.Tx, u idp.User) error {
 	n, err := tx.Exec(ctx, `
-		insert into users (tenant_id, id, name, name_folded, display_name, enabled, user_type, role, created)
-		values ($1, $2, $3, $4, $5, $6, $7, '', $8)
+		insert into users (tenant_id, id, name, name_folded, display_name, display_folded, enabled, user_type, role, created)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, '', $9)
 		on conflict (tenant_id, name_folded) do nothing`,
-		u.Tenant, u.ID, u.Name, Fold(u.Name), u.DisplayName, u.Enabled, string(u.Type), u.Created.UnixMilli())
+		u.Tenant, u.ID, u.Name, Fold(u.Name), u.DisplayName, foldText(u.DisplayName), u.Enabled, string(u.Type), u.Created.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("create user %s: %w", u.Name, err)
 	}
@@ -153,13 +154,29 @@ func (d *Directory) Users(ctx context.Context, t idp.TenantID, page Page) ([]Per
 	if err != nil {
 		return nil, "", err
 	}
+	where, args := page.Where.SQL(5)
 	rows, err := d.cfg.DB.Query(ctx, userColumns+`
-		where tenant_id = $1 and (created > $2 or created = $2 and id > $3)
-		order by created, id limit $4`, t, created, id, int64(page.limit()))
+		where tenant_id = $1 and (created > $2 or created = $2 and id > $3) and `+where+`
+		order by created, id limit $4`, append([]any{t, created, id, int64(page.limit())}, args...)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list users: %w", err)
 	}
 	return readPeople(rows, page)
+}
+
+// CountUsers counts the users of the tenant for whom where holds.
+func (d *Directory) CountUsers(ctx context.Context, t idp.TenantID, where filter.Expr) (int64, error) {
+	return d.count(ctx, "users", t, where)
+}
+
+// count counts rows of a table of ours; table is never input.
+func (d *Directory) count(ctx context.Context, table string, t idp.TenantID, where filter.Expr) (n int64, err error) {
+	cond, args := where.SQL(2)
+	err = d.cfg.DB.QueryRow(ctx, `select count(*) from `+table+` where tenant_id = $1 and `+cond, append([]any{t}, args...)...).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count %s: %w", table, err)
+	}
+	return n, nil
 }
 
 func readPeople(rows *sqldb.Rows, page Page) ([]Person, string, error) {
@@ -210,8 +227,8 @@ func (d *Directory) Update(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id
 			return idp.User{}, err
 		}
 	}
-	_, err = tx.Exec(ctx, `update users set name = $3, name_folded = $4, display_name = $5 where tenant_id = $1 and id = $2`,
-		t, id, u.Name, Fold(u.Name), u.DisplayName)
+	_, err = tx.Exec(ctx, `update users set name = $3, name_folded = $4, display_name = $5, display_folded = $6 where tenant_id = $1 and id = $2`,
+		t, id, u.Name, Fold(u.Name), u.DisplayName, foldText(u.DisplayName))
 	if errors.Is(err, idp.Conflict) { // taken between the look and the write
 		return idp.User{}, nameTaken(u.Name)
 	}

@@ -149,6 +149,18 @@ type View struct {
 	Scripts  []string      // asset names of the room's ES modules
 }
 
+// Shape says how the credentials of a room look in a Graph-shaped API
+// (decisions 2.11).
+type Shape struct {
+	Collection string // "fido2Methods"
+	Type       string // "fido2AuthenticationMethod"
+	// Fields are the properties beyond id and createdDateTime.
+	Fields func(Credential) map[string]any
+}
+
+// Shaper shows its credentials in the Graph-shaped API.
+type Shaper interface{ Shape() Shape }
+
 // Viewer has a page fragment.
 type Viewer interface{ View() View }
 

@@ -81,6 +81,17 @@ func New(cfg Config) (*Corridor, error) {
 	return c, nil
 }
 
+// Shapes says how the credentials of each room look in the Graph-shaped API.
+func (c *Corridor) Shapes() map[idp.MethodID]method.Shape {
+	out := map[idp.MethodID]method.Shape{}
+	for _, r := range c.rooms {
+		if s, ok := r.Method.(method.Shaper); ok {
+			out[r.ID()] = s.Shape()
+		}
+	}
+	return out
+}
+
 // room finds a method that the tenant's policy has switched on at this moment:
 // one that was switched off stops at once, also for ceremonies under way
 // (POL02).

@@ -24,3 +24,4 @@ create table audit_event (
     primary key (tenant_id, id)
 );
 create index audit_event_user on audit_event (tenant_id, user_id, id);
+create index audit_event_change on audit_event (tenant_id, id) where category not in ('signin', 'token');

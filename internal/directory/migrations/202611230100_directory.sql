@@ -20,6 +20,7 @@ create table users (
     name         text    not null,
     name_folded  text    not null,
     display_name text    not null,
+    display_folded text  not null,
     enabled      boolean not null,
     user_type    text    not null,
     role         text    not null,

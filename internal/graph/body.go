@@ -1,0 +1,53 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/signetid/signet/internal/idp"
+)
+
+const maxBody = 1 << 20 // a policy with long lists of models is the largest
+
+// body reads the JSON of a request into v. Unknown properties are an error
+// that names them: what is not understood must not seem done.
+func (c *call) body(v any) error {
+	kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" {
+		return badProperty("", "Write requests must have the Content-Type application/json.")
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		return badProperty("", "The body is too large or did not arrive whole.")
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err = d.Decode(v)
+	var kindErr *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &kindErr):
+		return badProperty(kindErr.Field, "The property '"+clip(kindErr.Field)+"' cannot be a "+kindErr.Value+".")
+	case err != nil && strings.HasPrefix(err.Error(), "json: unknown field "):
+		name := strings.Trim(strings.TrimPrefix(err.Error(), "json: unknown field "), `"`)
+		return badProperty(name, "The property '"+clip(name)+"' does not exist or cannot be written.")
+	case err != nil:
+		return badProperty("", "The body is no JSON object.")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return badProperty("", "There is something behind the body's object.")
+	}
+	return nil
+}
+
+func badProperty(name, says string) error {
+	return idp.Invalidf("bad_property", "%s", says).On(name).Say(says)
+}
+
+func required(name string) error {
+	return badProperty(name, "A value is required for property '"+name+"'.")
+}

@@ -1,0 +1,130 @@
+package graph
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/web"
+)
+
+// Config is what the door calls.
+type Config struct {
+	BaseURL   string // also the resource whose scopes open this API
+	DB        *sqldb.DB
+	Directory *directory.Directory
+	Clients   *client.Registry
+	Audit     *audit.Log
+	Tokens    *token.Service
+	Now       func() time.Time
+	Corridor  *signin.Corridor
+	// IssuePass makes an access pass in the transaction of its audit event;
+	// zero and nil leave it to the policy. PreparePass is called before that
+	// transaction, for what it needs and cannot make itself.
+	IssuePass   func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, lifetime time.Duration, once *bool) (string, method.Credential, error)
+	PreparePass func(context.Context, idp.TenantID) error
+	// RevokeUser ends all sessions and tokens of a user.
+	RevokeUser func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	// Requests is how many a minute one caller may send; 0: 600.
+	Requests int
+}
+
+// Server is the door. It is safe for concurrent use.
+type Server struct {
+	cfg    Config
+	limits *web.Limiter
+}
+
+// New makes the door.
+func New(cfg Config) *Server {
+	if cfg.Requests == 0 {
+		cfg.Requests = 600
+	}
+	return &Server{cfg: cfg, limits: web.NewLimiter(cfg.Requests, time.Minute, 10_000, cfg.Now)}
+}
+
+// Versions of the API. They are one here: what Graph has in beta only is an
+// addition that v1.0 carries too (entra-behaviours.md §15).
+var versions = []string{"/v1.0", "/beta"}
+
+// Mount adds the operations under both versions.
+func (s *Server) Mount(mux *http.ServeMux) {
+	for _, v := range versions {
+		mux.Handle("POST "+v+"/$batch", s.batch(v, mux))
+		for _, o := range operations() {
+			mux.Handle(o.method+" "+v+o.path, s.handler(v, o))
+		}
+		mux.Handle(v+"/", web.Adapt(s.phrase, func(http.ResponseWriter, *http.Request) error {
+			return idp.NotFoundf("no_resource", "no such resource").Say("Resource not found for the segment.")
+		}))
+	}
+}
+
+// handler is the one road of every operation: who asks, may they, do it.
+func (s *Server) handler(version string, o operation) http.Handler {
+	return web.Adapt(s.phrase, func(w http.ResponseWriter, r *http.Request) error {
+		h := w.Header()
+		h.Set("request-id", web.Trace(r.Context()))
+		if id := r.Header.Get("client-request-id"); len(id) <= 64 && plain(id) {
+			h.Set("client-request-id", id)
+		}
+		c := &call{Server: s, w: w, r: r, version: version, op: o}
+		var err error
+		if c.caller, err = s.identify(r); err != nil {
+			return err
+		}
+		if ok, wait := s.limits.Allow(c.caller.key()); !ok {
+			h.Set("Retry-After", seconds(wait))
+			return idp.Limitedf("too_many_requests", "caller %s", c.caller.key()).Say("Too many requests. Try again later.")
+		}
+		if c.tenant, err = s.cfg.Directory.Tenant(r.Context(), c.caller.tenant); err != nil {
+			return err
+		}
+		if err := c.may(r.Context()); err != nil {
+			return err
+		}
+		if c.query, err = parseQuery(r.URL, o.options); err != nil {
+			return err
+		}
+		out, err := o.do(r.Context(), c)
+		if err != nil {
+			return err
+		}
+		return c.reply(out)
+	})
+}
+
+// call is one request under way.
+type call struct {
+	*Server
+	w       http.ResponseWriter
+	r       *http.Request
+	version string
+	op      operation
+	caller  caller
+	tenant  idp.Tenant
+	query   query
+}
+
+// change runs fn and writes its audit record in one transaction.
+func (c *call) change(ctx context.Context, activity string, target idp.UserID, fn func(context.Context, *sqldb.Tx, *audit.Event) error) error {
+	return c.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		e := audit.Event{
+			Tenant: c.tenant.ID, Category: audit.Change, Activity: activity, Outcome: audit.Success,
+			Actor: c.caller.actor(), Client: c.caller.client, User: target,
+			IP: web.ClientIP(c.r), Agent: audit.Clean(c.r.UserAgent(), 256), Trace: web.Trace(ctx), Detail: map[string]string{},
+		}
+		if err := fn(ctx, tx, &e); err != nil {
+			return err
+		}
+		return c.cfg.Audit.Write(ctx, tx, e)
+	})
+}

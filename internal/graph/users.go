@@ -1,0 +1,252 @@
+package graph
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+func userOperations() []operation {
+	one := options{}
+	many := options{list: true, fields: directory.UserFields, count: true, order: []string{"createdDateTime", "createdDateTime asc"}}
+	readOne := needs{
+		permissions: []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}, roles: readers,
+		self: []string{"User.Read"},
+	}
+	change := write(admins, "User.ReadWrite.All", "Directory.ReadWrite.All")
+	return []operation{
+		{"GET", "/me", "users", "The person who is signed in", readOne, one, getUser},
+		{"GET", "/users", "users", "List people", read("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", "Directory.Read.All"), many, listUsers},
+		{"GET", "/users/$count", "users", "Count people", read("User.ReadBasic.All", "User.Read.All", "Directory.Read.All"),
+			options{fields: directory.UserFields}, countUsers},
+		{"POST", "/users", "users", "Make a person", change, one, createUser},
+		{"GET", "/users/{user}", "users", "One person, by id or user principal name", readOne, one, getUser},
+		{"PATCH", "/users/{user}", "users", "Change a person: name, or whether they may sign in", change, one, updateUser},
+		{"DELETE", "/users/{user}", "users", "Remove a person and all that is theirs", change, one, deleteUser},
+		{"POST", "/users/{user}/revokeSignInSessions", "Edm.Boolean", "End all sessions and refresh tokens of a person",
+			needs{permissions: []string{"User.RevokeSessions.All", "User.ReadWrite.All"}, roles: helpdesk, self: []string{"User.ReadWrite"}, writes: true}, one, revokeSessions},
+		{"GET", "/users/{user}/memberOf", "directoryObjects", "Groups of a person",
+			needs{permissions: []string{"User.Read.All", "GroupMember.Read.All", "Directory.Read.All"}, roles: readers, self: []string{"User.Read"}}, one, memberOf},
+	}
+}
+
+func userEntity(p directory.Person) entity {
+	kind := "Member"
+	if p.Type == idp.Guest {
+		kind = "Guest"
+	}
+	return entity{
+		"id": p.ID, "displayName": p.DisplayName, "userPrincipalName": p.Name, "accountEnabled": p.Enabled,
+		"userType": kind, "createdDateTime": stamp(p.Created),
+	}
+}
+
+// person finds who a path means: an id, a user principal name, or "me".
+func (c *call) person(ctx context.Context) (idp.User, error) {
+	who := c.r.PathValue("user")
+	switch {
+	case who == "" || strings.EqualFold(who, "me"):
+		if c.caller.user == "" {
+			return idp.User{}, denied("me_without_person", "/me request is only valid with delegated authentication flow.")
+		}
+		who = string(c.caller.user)
+	case strings.Contains(who, "@"):
+		u, err := c.cfg.Directory.UserByName(ctx, c.cfg.DB, c.tenant.ID, who)
+		return u, missing(err, who)
+	}
+	if !isGUID(who) {
+		return idp.User{}, missing(idp.NotFound, who)
+	}
+	u, err := c.cfg.Directory.User(ctx, c.cfg.DB, c.tenant.ID, idp.UserID(strings.ToLower(who)))
+	return u, missing(err, who)
+}
+
+// missing says in Graph's words that there is no such object.
+func missing(err error, what string) error {
+	if !errors.Is(err, idp.NotFound) {
+		return err
+	}
+	return idp.NotFoundf("no_object", "%s", clip(what)).
+		Say("Resource '" + audit.Clean(clip(what), 64) + "' does not exist or one of its queried reference-property objects are not present.")
+}
+
+func isGUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, r := range s {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		hex := r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F'
+		if dash != (r == '-') || !dash && !hex {
+			return false
+		}
+	}
+	return true
+}
+
+func getUser(ctx context.Context, c *call) (any, error) {
+	u, err := c.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return userEntity(directory.Person{User: u}), nil
+}
+
+func listUsers(ctx context.Context, c *call) (any, error) {
+	people, next, err := c.cfg.Directory.Users(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.query.top, Where: c.query.where})
+	if err != nil {
+		return nil, err
+	}
+	out := list{next: next}
+	for _, p := range people {
+		out.items = append(out.items, userEntity(p))
+	}
+	if c.query.count {
+		out.total, err = c.cfg.Directory.CountUsers(ctx, c.tenant.ID, c.query.where)
+	}
+	return out, err
+}
+
+func countUsers(ctx context.Context, c *call) (any, error) {
+	n, err := c.cfg.Directory.CountUsers(ctx, c.tenant.ID, c.query.where)
+	return count(n), err
+}
+
+// userBody is what may be written of a person. passwordProfile is taken and
+// passed over when it is there: clients must send one to Graph, and nobody has
+// a password here.
+type userBody struct {
+	DisplayName       *string `json:"displayName"`
+	UserPrincipalName *string `json:"userPrincipalName"`
+	AccountEnabled    *bool   `json:"accountEnabled"`
+	UserType          *string `json:"userType"`
+	MailNickname      *string `json:"mailNickname"`
+	PasswordProfile   *any    `json:"passwordProfile"`
+	ODataType         *string `json:"@odata.type"`
+}
+
+func createUser(ctx context.Context, c *call) (any, error) {
+	var in userBody
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	if in.UserPrincipalName == nil {
+		return nil, required("userPrincipalName")
+	}
+	u := idp.User{Tenant: c.tenant.ID, Name: *in.UserPrincipalName, Enabled: in.AccountEnabled == nil || *in.AccountEnabled, Type: idp.Member}
+	if in.DisplayName != nil {
+		u.DisplayName = *in.DisplayName
+	}
+	if in.UserType != nil {
+		switch strings.ToLower(*in.UserType) {
+		case "member":
+		case "guest":
+			u.Type = idp.Guest
+		default:
+			return nil, badProperty("userType", "userType is Member or Guest.")
+		}
+	}
+	err := c.change(ctx, "user.create", "", func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
+		made, err := c.cfg.Directory.CreateUser(ctx, tx, u)
+		if err != nil {
+			return err
+		}
+		u, e.User, e.UserName = made, made.ID, made.Name
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return created{userEntity(directory.Person{User: u}), "/users/" + string(u.ID)}, nil
+}
+
+func updateUser(ctx context.Context, c *call) (any, error) {
+	var in userBody
+	if err := c.body(&in); err != nil {
+		return nil, err
+	}
+	u, err := c.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if in.UserType != nil {
+		return nil, badProperty("userType", "userType cannot be changed.")
+	}
+	return nil, c.change(ctx, "user.update", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.UserName = u.Name
+		if in.DisplayName != nil || in.UserPrincipalName != nil {
+			changes := directory.Changes{Name: in.UserPrincipalName, DisplayName: in.DisplayName}
+			if _, err := c.cfg.Directory.Update(ctx, tx, c.tenant.ID, u.ID, changes); err != nil {
+				return err
+			}
+			e.Detail["properties"] = "displayName, userPrincipalName"
+		}
+		if in.AccountEnabled == nil {
+			return nil
+		}
+		e.Detail["accountEnabled"] = "true"
+		if !*in.AccountEnabled {
+			e.Detail["accountEnabled"] = "false"
+			if err := c.cfg.RevokeUser(ctx, tx, c.tenant.ID, u.ID); err != nil {
+				return err
+			}
+		}
+		return c.cfg.Directory.SetEnabled(ctx, tx, c.tenant.ID, u.ID, *in.AccountEnabled)
+	})
+}
+
+func deleteUser(ctx context.Context, c *call) (any, error) {
+	u, err := c.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.change(ctx, "user.delete", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.UserName = u.Name
+		return c.cfg.Directory.DeleteUser(ctx, tx, c.tenant.ID, u.ID)
+	})
+}
+
+func revokeSessions(ctx context.Context, c *call) (any, error) {
+	u, err := c.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = c.change(ctx, "session.revokeUser", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.UserName = u.Name
+		return c.cfg.RevokeUser(ctx, tx, c.tenant.ID, u.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entity{"value": true}, nil
+}
+
+func memberOf(ctx context.Context, c *call) (any, error) {
+	u, err := c.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := c.cfg.Directory.GroupsOf(ctx, c.tenant.ID, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := list{}
+	for _, id := range ids {
+		g, err := c.cfg.Directory.Group(ctx, c.cfg.DB, c.tenant.ID, id)
+		if errors.Is(err, idp.NotFound) {
+			continue // removed between the two reads
+		}
+		if err != nil {
+			return nil, err
+		}
+		e := groupEntity(g)
+		e["@odata.type"] = "#microsoft.graph.group"
+		out.items = append(out.items, e)
+	}
+	return out, nil
+}
