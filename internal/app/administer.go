@@ -12,6 +12,7 @@ import (
 	"github.com/signetid/signet/internal/admin"
 	"github.com/signetid/signet/internal/backup"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -81,23 +82,31 @@ func (h *House) administration() *admin.Service {
 }
 
 func (h *House) issuePass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, ask admin.PassOptions) (admin.Pass, error) {
-	o := accesspass.Options{Lifetime: ask.Lifetime, Length: ask.Length}
-	if ask.Once != nil {
-		p, err := h.Policies.Get(ctx, t)
-		if err != nil {
-			return admin.Pass{}, err
-		}
-		if p.AccessPass.Once && !*ask.Once {
-			return admin.Pass{}, idp.Deniedf("pass_once", "the tenant's passes are good once").
-				Say("Passes are good for one use here. To allow others: signet admin policy set accessPass.once false")
-		}
-		o.Once = *ask.Once
-	}
-	code, c, err := h.Passes.Issue(ctx, tx, t, u, o)
+	code, c, err := h.passOf(ctx, tx, t, u, accesspass.Options{Lifetime: ask.Lifetime, Length: ask.Length}, ask.Once)
 	if err != nil {
 		return admin.Pass{}, err
 	}
 	return admin.Pass{ID: c.ID, Code: code, Expires: c.Expires, Once: c.Mode == idp.ModeAccessPassOnce}, nil
+}
+
+// pass issues an access pass for the administration API.
+func (h *House) pass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, lifetime time.Duration, once *bool) (string, method.Credential, error) {
+	return h.passOf(ctx, tx, t, u, accesspass.Options{Lifetime: lifetime}, once)
+}
+
+func (h *House) passOf(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, o accesspass.Options, once *bool) (string, method.Credential, error) {
+	if once != nil {
+		p, err := h.Policies.Get(ctx, t)
+		if err != nil {
+			return "", method.Credential{}, err
+		}
+		if p.AccessPass.Once && !*once {
+			return "", method.Credential{}, idp.Deniedf("pass_once", "the tenant's passes are good once").
+				Say("Passes are good for one use here. To allow others: signet admin policy set accessPass.once false")
+		}
+		o.Once = *once
+	}
+	return h.Passes.Issue(ctx, tx, t, u, o)
 }
 
 func (h *House) mintToken(ctx context.Context, g admin.TokenGrant) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/oidc"
@@ -58,6 +59,14 @@ func (h *House) mount(mux *http.ServeMux) error {
 		}
 	}
 	return nil
+}
+
+// api stands before the other doors and serves the administration API.
+func (h *House) api(next http.Handler) http.Handler {
+	return graph.New(graph.Config{
+		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Audit: h.Audit, Tokens: h.Tokens,
+		Corridor: h.Corridor, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut, Now: h.cfg.Now,
+	}).Around(next)
 }
 
 // logoutPage says what the OpenID door wants confirmed in the portal's words.

@@ -143,7 +143,7 @@ func (s *Server) openDoors(ctx context.Context) error {
 	if err := s.House.mount(mux); err != nil {
 		return err
 	}
-	pages, err := s.around(mux)
+	pages, err := s.around(s.House.api(mux))
 	if err != nil {
 		return err
 	}

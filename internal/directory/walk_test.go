@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -42,6 +43,20 @@ func TestTenantWalk(t *testing.T) {
 			"Groups": {read: func(ctx context.Context) error {
 				groups, _, err := h.Groups(ctx, a.ID, directory.Page{})
 				return noneOf(err, groups, func(g directory.Group) bool { return g.ID == their.ID })
+			}},
+			"CountUsers": {read: func(ctx context.Context) error {
+				where, err := filter.Parse("id eq '"+string(theirs.ID)+"'", directory.UserFields)
+				if err != nil {
+					return err
+				}
+				return none(h.CountUsers(ctx, a.ID, where))
+			}},
+			"CountGroups": {read: func(ctx context.Context) error {
+				where, err := filter.Parse("id eq '"+string(their.ID)+"'", directory.GroupFields)
+				if err != nil {
+					return err
+				}
+				return none(h.CountGroups(ctx, a.ID, where))
 			}},
 			"User": {read: func(ctx context.Context) error { _, err := h.User(ctx, h.db, a.ID, theirs.ID); return err }},
 			"UserByName": {read: func(ctx context.Context) error {
@@ -128,4 +143,12 @@ func noneOf[T any](err error, list []T, theirs func(T) bool) error {
 		}
 	}
 	return idp.NotFound
+}
+
+// none turns a count of nothing into the NotFound that the walk wants.
+func none(n int64, err error) error {
+	if err == nil && n == 0 {
+		return idp.NotFound
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -55,8 +56,24 @@ func New(cfg Config) *Server {
 // addition that v1.0 carries too (entra-behaviours.md §15).
 var versions = []string{"/v1.0", "/beta"}
 
-// Mount adds the operations under both versions.
-func (s *Server) Mount(mux *http.ServeMux) {
+// Around serves the addresses of this API and hands all others on to next. It
+// stands before the other doors, not among them: those have addresses that
+// begin with any tenant, of which a mux could not tell a version.
+func (s *Server) Around(next http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	s.mount(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, v := range versions {
+			if strings.HasPrefix(r.URL.Path, v+"/") {
+				mux.ServeHTTP(w, r)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) mount(mux *http.ServeMux) {
 	for _, v := range versions {
 		mux.Handle("POST "+v+"/$batch", s.batch(v, mux))
 		for _, o := range operations() {

@@ -36,3 +36,24 @@ func read(permissions ...string) needs { return needs{permissions: permissions, 
 func write(roles []Role, permissions ...string) needs {
 	return needs{permissions: permissions, roles: roles, writes: true}
 }
+
+// Operation is one row of the table of rights, for documentation and tests.
+type Operation struct {
+	Method, Path, About string
+	Permissions         []string // one of them, granted to the application
+	Roles               []Role   // one of them, for a person or a token of the command line
+	Self                []string // enough for people to do it to themselves
+	Fresh               bool     // a person needs a fresh phishing-resistant proof
+}
+
+// Operations lists all that this API can do, in the order of its table.
+func Operations() []Operation {
+	var out []Operation
+	for _, o := range operations() {
+		out = append(out, Operation{
+			Method: o.method, Path: o.path, About: o.about,
+			Permissions: o.needs.permissions, Roles: o.needs.roles, Self: o.needs.self, Fresh: o.needs.writes,
+		})
+	}
+	return out
+}

@@ -76,9 +76,9 @@ func fill(file, tenant string) error {
 	db.SetMaxOpenConns(1)
 	for _, q := range []string{
 		`with recursive n(i) as (select 1 union all select i + 1 from n where i < %[1]d)
-		insert into users (tenant_id, id, name, name_folded, display_name, enabled, user_type, role, created)
+		insert into users (tenant_id, id, name, name_folded, display_name, display_folded, enabled, user_type, role, created)
 		select '%[2]s', lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6))),
-			'p' || i || '@nordhafen.example', 'p' || i || '@nordhafen.example', 'Person ' || i, true, 'member', '', 1700000000000 + i from n order by 2`,
+			'p' || i || '@nordhafen.example', 'p' || i || '@nordhafen.example', 'Person ' || i, 'person ' || i, true, 'member', '', 1700000000000 + i from n order by 2`,
 		`insert into passkey_handle (tenant_id, user_id, handle, held)
 		select tenant_id, id, randomblob(64), %[3]d from users where name like 'p%%'`,
 		`with recursive n(i) as (select 1 union all select i + 1 from n where i < %[3]d)
