@@ -1,9 +1,12 @@
 package graph_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -283,6 +286,44 @@ func TestBodies(t *testing.T) {
 	}
 	w.ask(ada, "POST", "/v1.0/users", map[string]any{}, "Content-Type", "text/plain").want(t, http.StatusBadRequest, "Request_BadRequest")
 	w.ask(ada, "GET", "/v1.0/nothing", nil).want(t, http.StatusNotFound, "Request_ResourceNotFound")
+}
+
+// Graph's clients send bodies compressed; one that swells is cut off.
+func TestPackedBodies(t *testing.T) {
+	w := newWorld(t, sqldbtest.Open(t, sources))
+	ada := w.bearer(w.ada)
+	send := func(encoding string, body []byte) int {
+		req := httptest.NewRequest("POST", base+"/v1.0/groups", bytes.NewReader(body))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Encoding", encoding)
+		req.Header.Set("Authorization", "Bearer "+ada)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, req)
+		return rec.Code
+	}
+	pack := func(s string) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		z.Write([]byte(s))
+		z.Close()
+		return b.Bytes()
+	}
+	whole := pack(`{"displayName":"Packed"}`)
+	for name, tt := range map[string]struct {
+		encoding string
+		body     []byte
+		want     int
+	}{
+		"gzip":     {"gzip", whole, http.StatusCreated},
+		"cut off":  {"gzip", whole[:len(whole)-9], http.StatusBadRequest},
+		"no gzip":  {"gzip", []byte("{}"), http.StatusBadRequest},
+		"swelling": {"gzip", pack(`{"displayName":"` + strings.Repeat(" ", 64<<20) + `"}`), http.StatusBadRequest},
+		"other":    {"br", whole, http.StatusBadRequest},
+	} {
+		if got := send(tt.encoding, tt.body); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
 }
 
 func TestSignIns(t *testing.T) {
