@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -508,6 +509,20 @@ func TestTenantWalk(t *testing.T) {
 			"Get":    {read: func(ctx context.Context) error { _, err := r.Get(ctx, "t1", theirs.ID); return err }},
 			"Load":   {read: func(ctx context.Context) error { _, err := r.Load(ctx, db, "t1", theirs.ID); return err }},
 			"ByName": {read: func(ctx context.Context) error { _, err := r.ByName(ctx, db, "t1", only.Name); return err }},
+			"Find": {read: func(ctx context.Context) error {
+				where, err := filter.Parse("appId eq '"+string(theirs.ID)+"' or appId ne 'x'", client.Fields)
+				if err != nil {
+					return err
+				}
+				apps, _, err := r.Find(ctx, "t1", where, "", 100)
+				if slices.ContainsFunc(apps, func(a client.Client) bool { return a.Tenant != "t1" }) {
+					return errors.New("found an application of another tenant")
+				}
+				if err == nil {
+					err = idp.NotFound
+				}
+				return err
+			}},
 			"List": {read: func(ctx context.Context) error {
 				apps, _, err := r.List(ctx, "t1", client.Cursor(client.Client{ID: theirs.ID}), 100)
 				for _, a := range apps {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/cases"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -59,6 +60,20 @@ func load(ctx context.Context, q sqldb.Querier, row *sqldb.Row, ref string) (Cli
 // secrets, and the cursor for the next part: pass it as after. It is empty at
 // the end. limit 0 is 100, at most 999 (decisions 3.7).
 func (r *Registry) List(ctx context.Context, t idp.TenantID, after string, limit int) ([]Client, string, error) {
+	return r.Find(ctx, t, filter.Expr{}, after, limit)
+}
+
+// Fields are what lists of applications can be asked about, under the names
+// that Graph has for them.
+var Fields = filter.Fields{
+	"id":              {Kind: filter.Text, Column: "id"},
+	"appId":           {Kind: filter.Text, Column: "id"},
+	"displayName":     {Kind: filter.Text, Column: "name_folded", Fold: fold},
+	"createdDateTime": {Kind: filter.Time, Column: "created"},
+}
+
+// Find is List of those for which where holds.
+func (r *Registry) Find(ctx context.Context, t idp.TenantID, where filter.Expr, after string, limit int) ([]Client, string, error) {
 	if limit <= 0 {
 		limit = 100
 	}
@@ -67,9 +82,10 @@ func (r *Registry) List(ctx context.Context, t idp.TenantID, after string, limit
 	if err != nil {
 		return nil, "", err
 	}
+	cond, args := where.SQL(5)
 	rows, err := r.cfg.DB.Query(ctx, columns+`
-		where tenant_id = $1 and (created > $2 or created = $2 and id > $3)
-		order by created, id limit $4`, t, created, id, int64(limit))
+		where tenant_id = $1 and (created > $2 or created = $2 and id > $3) and `+cond+`
+		order by created, id limit $4`, append([]any{t, created, id, int64(limit)}, args...)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list clients: %w", err)
 	}

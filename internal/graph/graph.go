@@ -65,6 +65,10 @@ func (s *Server) Around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, v := range versions {
 			if strings.HasPrefix(r.URL.Path, v+"/") {
+				if path := keyed(r.URL.Path); path != r.URL.Path {
+					r = r.Clone(r.Context())
+					r.URL.Path, r.URL.RawPath = path, ""
+				}
 				mux.ServeHTTP(w, r)
 				return
 			}

@@ -288,6 +288,57 @@ func TestBodies(t *testing.T) {
 	w.ask(ada, "GET", "/v1.0/nothing", nil).want(t, http.StatusNotFound, "Request_ResourceNotFound")
 }
 
+func TestApplications(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.app = w.newApp("Application.ReadWrite.All", "User.Read.All")
+		ada := w.bearer(w.ada)
+		made := w.ask(ada, "POST", "/v1.0/applications", map[string]any{
+			"displayName": "Drawings", "signInAudience": "AzureADMyOrg", "web": map[string]any{"redirectUris": []string{"https://drawings.example/cb"}},
+		}).want(t, http.StatusCreated, "")
+		id := made.body["appId"].(string)
+		for _, at := range []string{"/v1.0/applications/" + id, "/v1.0/applications(appId='" + id + "')", "/beta/servicePrincipals/" + id, "/v1.0/servicePrincipals(appId='" + id + "')"} {
+			if got := w.ask(ada, "GET", at, nil).want(t, http.StatusOK, ""); got.body["displayName"] != "Drawings" {
+				t.Errorf("%s: %s", at, got.Body)
+			}
+		}
+		if got := w.ask(ada, "GET", "/v1.0/applications?$filter="+url.QueryEscape("displayName eq 'drawings'"), nil).column(t, "appId"); !cmp.Equal(got, []string{id}) {
+			t.Errorf("found %v", got)
+		}
+		w.ask(ada, "PATCH", "/v1.0/applications/"+id, map[string]any{"isDisabled": true}).want(t, http.StatusNoContent, "")
+		if got := w.ask(ada, "GET", "/v1.0/servicePrincipals/"+id, nil); got.body["accountEnabled"] != false {
+			t.Errorf("switched off: %s", got.Body)
+		}
+		secret := w.ask(ada, "POST", "/v1.0/applications/"+id+"/addPassword", map[string]any{"passwordCredential": map[string]any{"displayName": "x"}}).want(t, http.StatusOK, "")
+		if s, _ := secret.body["secretText"].(string); len(s) < 40 {
+			t.Errorf("secret %s", secret.Body)
+		}
+		w.ask(ada, "PATCH", "/v1.0/applications/"+id, map[string]any{"requiredResourceAccess": []any{}}).want(t, http.StatusBadRequest, "Request_BadRequest")
+		w.ask(ada, "PATCH", "/v1.0/applications/"+id, map[string]any{"web": map[string]any{"redirectUris": []string{"http://plain.example/cb"}}}).want(t, http.StatusBadRequest, "Request_BadRequest")
+		w.ask(ada, "DELETE", "/v1.0/applications/"+id, nil).want(t, http.StatusNoContent, "")
+		w.ask(ada, "GET", "/v1.0/applications/"+id, nil).want(t, http.StatusNotFound, "Request_ResourceNotFound")
+	})
+}
+
+// An application that may register others gets at no permission that it lacks.
+func TestSec_ADM04_NoStrongerApplication(t *testing.T) {
+	w := newWorld(t, sqldbtest.Open(t, sources))
+	strong := w.app
+	weak := w.newApp("Application.ReadWrite.All")
+	peer := w.newApp("Application.ReadWrite.All", "Application.Read.All")
+	own := w.own(weak)
+	at := func(id idp.ClientID) string { return "/v1.0/applications/" + string(id) }
+	for verb, body := range map[string]map[string]any{
+		"PATCH":  {"web": map[string]any{"redirectUris": []string{"https://evil.example/cb"}}},
+		"DELETE": nil,
+	} {
+		w.ask(own, verb, at(strong.ID), body).want(t, http.StatusForbidden, "Authorization_RequestDenied")
+		w.ask(own, verb, at(peer.ID), body).want(t, http.StatusForbidden, "Authorization_RequestDenied")
+	}
+	w.ask(own, "POST", at(strong.ID)+"/addPassword", map[string]any{}).want(t, http.StatusForbidden, "Authorization_RequestDenied")
+	w.ask(own, "POST", at(weak.ID)+"/addPassword", map[string]any{}).want(t, http.StatusOK, "")
+	w.ask(own, "DELETE", at(weak.ID), nil).want(t, http.StatusForbidden, "Authorization_RequestDenied")
+}
+
 // Graph's clients send bodies compressed; one that swells is cut off.
 func TestPackedBodies(t *testing.T) {
 	w := newWorld(t, sqldbtest.Open(t, sources))

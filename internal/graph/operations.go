@@ -24,7 +24,7 @@ var (
 func operations() []operation {
 	var out []operation
 	for _, part := range [][]operation{
-		userOperations(), groupOperations(), organizationOperations(), methodOperations(), auditOperations(),
+		userOperations(), groupOperations(), applicationOperations(), organizationOperations(), methodOperations(), auditOperations(),
 	} {
 		out = append(out, part...)
 	}
