@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -214,9 +213,4 @@ func givePass(ctx context.Context, c *call) (any, error) {
 	e := methodEntity(cred, shape)
 	e["temporaryAccessPass"] = code
 	return created{e, fmt.Sprintf("/users/%s/authentication/temporaryAccessPassMethods/%s", u.ID, cred.ID)}, nil
-}
-
-// etag names a version for If-Match.
-func etag(version int64) string {
-	return `W/"` + base64.RawURLEncoding.EncodeToString(fmt.Append(nil, version)) + `"`
 }

@@ -18,7 +18,6 @@ type options struct {
 	list   bool          // $top, $skiptoken
 	fields filter.Fields // $filter
 	count  bool          // $count=true
-	search bool          // $search, on display names
 	order  []string      // $orderby: the orders that the list has, as clients write them
 	expand []string
 	params []string // further parameters, without $
