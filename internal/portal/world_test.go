@@ -98,7 +98,7 @@ func newWorld(t *testing.T) *world {
 			return p.AccessPass, err
 		}})
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: policies,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes, other{w.keys}}})
 	w.must(err)
 	w.portal, err = New(Config{
 		BaseURL: origin, DB: w.db, Corridor: corridor, Directory: w.dir, Clients: w.clients, Sessions: sessions, Audit: w.audit, Now: w.clock,
@@ -122,6 +122,11 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	return w
 }
+
+// other is a method that is off and that no page offers.
+type other struct{ method.Method }
+
+func (other) ID() idp.MethodID { return "other" }
 
 func (w *world) held(ctx context.Context, t idp.TenantID, u idp.UserID) (Holding, error) {
 	if w.holding != nil {
