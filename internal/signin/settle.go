@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
@@ -65,14 +66,17 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *S
 		step.Replaces = cur.Bearer()
 	}
 	// What ends with a pass is a session of its own, or the pass would cut
-	// short, or live on in, the one that was there before.
-	if cur != nil && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() {
+	// short, or live on in, the one that was there before or comes after.
+	if cur != nil && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() && !slices.ContainsFunc(cur.Proofs, bootstrap) {
 		renewed := *cur
 		renewed.Agent, renewed.IP, renewed.Browser = s.Agent, s.IP, s.Browser
 		step.Session, step.Bearer, err = c.sessions.Renew(ctx, tx, renewed, s.Proofs)
 		return err
 	}
 	if cur != nil {
+		if !s.Restricted && t.verdict.Until.IsZero() {
+			s.Proofs = lasting(slices.Concat(cur.Proofs, s.Proofs))
+		}
 		if err := c.sessions.End(ctx, tx, cur.Tenant, cur.ID); err != nil && !errors.Is(err, idp.NotFound) {
 			return err
 		}
