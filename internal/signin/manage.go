@@ -34,7 +34,7 @@ func (c *Corridor) Credentials(ctx context.Context, tenant idp.TenantID, user id
 // a pass may not: idp.Denied.
 func (c *Corridor) Rename(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, name string, peer Peer) error {
 	event := c.change(s, string(m)+".rename", m, cred, peer)
-	r, err := c.managed(m)
+	r, err := c.managed(m, cred)
 	if err == nil && OnPass(s) {
 		err = onPass(s)
 	}
@@ -79,7 +79,7 @@ func (c *Corridor) RemoveFor(ctx context.Context, tenant idp.TenantID, user idp.
 
 func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID,
 	own idp.SessionID, event audit.Event) error {
-	r, err := c.managed(m)
+	r, err := c.managed(m, cred)
 	if err != nil {
 		return c.failed(ctx, event, err)
 	}
@@ -131,12 +131,15 @@ func (c *Corridor) leavesOne(ctx context.Context, tx *sqldb.Tx, from room, had i
 	return nil
 }
 
-// managed finds a room with credentials, whether or not the method is on: what
-// was switched off may still be taken away.
-func (c *Corridor) managed(m idp.MethodID) (room, error) {
+// managed finds the room that would have a credential, whether or not the
+// method is on: what was switched off may still be taken away.
+func (c *Corridor) managed(m idp.MethodID, cred idp.CredentialID) (room, error) {
 	r, ok := c.find(m)
 	if !ok || r.manager == nil {
-		return room{}, idp.NotFoundf("method_unknown", "method %q", m)
+		return room{}, idp.NotFoundf("method_unknown", "method %.40q", m)
+	}
+	if !plain(string(cred)) {
+		return room{}, idp.NotFoundf("credential_unknown", "malformed id of %s", m)
 	}
 	return r, nil
 }

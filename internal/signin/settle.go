@@ -46,6 +46,10 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 	return step, c.audit.Write(ctx, tx, event)
 }
 
+// maxAgent is how much of a User-Agent a session keeps, in characters; what is
+// no text in it is kept as escapes.
+const maxAgent = 256
+
 // openSession opens, renews or leaves alone the session. A step-up adds to the
 // session that the same person has here; whoever came in by a pass leaves that
 // session behind when the full one opens.
@@ -55,7 +59,7 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *S
 	}
 	s := session.Session{
 		Tenant: t.flow.Tenant, User: t.user.ID, Restricted: t.step == Register, Expires: t.verdict.Until,
-		Agent: t.peer.Agent, IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
+		Agent: audit.Clean(t.peer.Agent, maxAgent), IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
 		Proofs: append(standing(t.flow, nil), t.verdict.Proof),
 	}
 	if !s.Restricted {
