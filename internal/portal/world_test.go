@@ -49,6 +49,7 @@ type world struct {
 	keys     *passkeys.Room
 	audit    *audit.Log
 	policies *policy.Store
+	ring     *keyring.Ring
 	portal   *Portal
 	server   *httptest.Server
 	tenant   idp.Tenant
@@ -70,13 +71,13 @@ func newWorld(t *testing.T) *world {
 	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
 	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
 	w.policies = policy.New(policy.Config{DB: w.db, Now: w.clock})
-	ring := keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock})
-	box := nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
+	w.ring = keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock})
+	box := nonce.New(nonce.Config{Keys: w.ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
 	sessions := session.New(session.Config{DB: w.db, Now: w.clock, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 		return 8 * time.Hour, 24 * time.Hour, nil
 	}})
 	key := func(purpose string) func(context.Context, idp.TenantID) (*secret.Key, error) {
-		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return ring.Sealing(ctx, t, purpose) }
+		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return w.ring.Sealing(ctx, t, purpose) }
 	}
 	byName := func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
 		return w.dir.UserByName(ctx, w.db, t, name)
@@ -119,8 +120,6 @@ func newWorld(t *testing.T) *world {
 	w.server = httptest.NewServer(web.Chain(mux, web.Identify(nil)))
 	t.Cleanup(w.server.Close)
 	w.tenant = w.newTenant("Nordhafen Werft", "nordhafen.example")
-	_, err = ring.Sealing(t.Context(), w.tenant.ID, "pass")
-	w.must(err)
 	return w
 }
 
@@ -171,6 +170,8 @@ func (w *world) newTenant(name, domain string) (out idp.Tenant) {
 		out, err = w.dir.CreateTenant(ctx, tx, idp.Tenant{Name: name, Domain: domain})
 		return err
 	})
+	_, err := w.ring.Sealing(w.t.Context(), out.ID, "pass")
+	w.must(err)
 	return out
 }
 
