@@ -101,11 +101,11 @@ func TestSec_POL04_PassThatOpensApps(t *testing.T) {
 
 func (w *world) policy(change func(*policy.Policy)) {
 	w.t.Helper()
-	p, err := w.policies.Get(w.t.Context(), w.tenant.ID)
+	p, err := w.rules.Get(w.t.Context(), w.tenant.ID)
 	w.must(err)
 	p = p.Clone()
 	change(&p)
-	w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.policies.Put(ctx, tx, w.tenant.ID, p) })
+	w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.rules.Put(ctx, tx, w.tenant.ID, p) })
 }
 
 // TestSec_SES05_PageOfAnotherPerson: Ada's page is still open when Bo has signed

@@ -40,22 +40,22 @@ const origin = "http://localhost:8080"
 
 // world is the portal on real parts, with SQLite below and a clock by hand.
 type world struct {
-	t        *testing.T
-	now      atomic.Int64
-	db       *sqldb.DB
-	dir      *directory.Directory
-	clients  *client.Registry
-	passes   *accesspass.Method
-	keys     *passkeys.Room
-	audit    *audit.Log
-	policies *policy.Store
-	ring     *keyring.Ring
-	portal   *Portal
-	server   *httptest.Server
-	tenant   idp.Tenant
-	holding  *Holding // nil: the truth
-	flow     signin.Flow
-	ended    []signin.Step // what the door "app" was handed
+	t       *testing.T
+	now     atomic.Int64
+	db      *sqldb.DB
+	dir     *directory.Directory
+	clients *client.Registry
+	passes  *accesspass.Method
+	keys    *passkeys.Room
+	audit   *audit.Log
+	rules   *policy.Store
+	ring    *keyring.Ring
+	portal  *Portal
+	server  *httptest.Server
+	tenant  idp.Tenant
+	holding *Holding // nil: the truth
+	flow    signin.Flow
+	ended   []signin.Step // what the door "app" was handed
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
@@ -70,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	w.audit = audit.New(w.clock)
 	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
 	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
-	w.policies = policy.New(policy.Config{DB: w.db, Now: w.clock})
+	w.rules = policy.New(policy.Config{DB: w.db, Now: w.clock})
 	w.ring = keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock})
 	box := nonce.New(nonce.Config{Keys: w.ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
 	sessions := session.New(session.Config{DB: w.db, Now: w.clock, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	w.keys, err = passkeys.New(passkeys.Config{
 		DB: w.db, RPID: "localhost", RPName: "Signet", Origins: []string{origin}, Secret: key("decoy"), UserByName: byName,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
-			p, err := w.policies.Get(ctx, t)
+			p, err := w.rules.Get(ctx, t)
 			return p.Passkey, err
 		},
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
@@ -96,10 +96,10 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.passes = accesspass.New(accesspass.Config{DB: w.db, Now: w.clock, Key: key("pass"), User: byName,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.AccessPassRules, error) {
-			p, err := w.policies.Get(ctx, t)
+			p, err := w.rules.Get(ctx, t)
 			return p.AccessPass, err
 		}})
-	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.policies,
+	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
 		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes, other{w.keys}}})
 	w.must(err)
 	w.portal, err = New(Config{
