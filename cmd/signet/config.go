@@ -39,7 +39,7 @@ func addSettings(fs *pflag.FlagSet, c *app.Config) {
 func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
 	fs.StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "address for certificate sign-in and device registration; nothing listens there in this version")
-	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages)")
+	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")
 }
@@ -47,16 +47,16 @@ func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.BaseURL, "base-url", c.BaseURL, "address that people and apps use: https://id.example.com")
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM file with the certificate; without one, let a proxy speak TLS")
-	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM file with its key")
+	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM file with its key, of mode 0600")
 	fs.StringSliceVar(&c.TrustedProxy, "trusted-proxy", c.TrustedProxy, "address or network whose X-Forwarded-For is believed (repeatable)")
 	fs.StringSliceVar(&c.RelatedOrigins, "related-origin", c.RelatedOrigins, "another origin that may use these passkeys (repeatable)")
 	fs.StringVar(&c.Metadata.URL, "metadata-url", c.Metadata.URL, "address of the FIDO metadata, what is known of models of security keys; off: none is fetched")
 	fs.StringVar(&c.Metadata.File, "metadata-file", c.Metadata.File, "file with the FIDO metadata, for closed networks; read whenever it changes, and nothing is fetched")
 	fs.BoolVar(&c.Metadata.Private, "metadata-private", c.Metadata.Private, "metadata-url is in a network of your own")
 	fs.IntVar(&c.Limits.Nonces, "limit-nonces", c.Limits.Nonces, "server nonces that one source may ask for in a minute")
-	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges that one source may ask for in a minute; raise it for many people behind one address")
+	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges of one method that one source may ask for in a minute; raise it for many people behind one address")
 	fs.IntVar(&c.Limits.Failures, "limit-failures", c.Limits.Failures, "refused requests of apps that one source may make in a minute")
-	fs.IntVar(&c.Limits.PassTries, "limit-pass-tries", c.Limits.PassTries, "access passes that one source may try for a user name in 15 minutes")
+	fs.IntVar(&c.Limits.PassTries, "limit-pass-tries", c.Limits.PassTries, "access passes that one source may try for a user name in 15 minutes; for all names together 20 times as many")
 	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
 }
 

@@ -63,7 +63,7 @@ demo.json in the data folder tells scripts what the terminal tells people.`,
 	fs.StringVar(&cfg.Database, "database", "", "postgres://… to use an empty PostgreSQL instead of SQLite")
 	fs.StringVar(&cfg.KEKFile, "kek-file", "", "file with the key-encryption key (default: kek in the data folder)")
 	fs.StringVar(&cfg.BaseURL, "base-url", "", "address of the pages; localhost only")
-	fs.StringVar(&cfg.ListenMetrics, "listen-metrics", "", "address for /metrics alone (default: with the pages)")
+	fs.StringVar(&cfg.ListenMetrics, "listen-metrics", "", "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
 	markFiles(cmd, "config", "kek-file")
 	cmd.MarkFlagDirname("data")

@@ -406,30 +406,38 @@ func TestSecondNode(t *testing.T) {
 	}
 }
 
-// With a certificate, --listen speaks TLS.
-func TestServeTLS(t *testing.T) {
+// certificate makes the files of a server's certificate, for example.com, and
+// the pool that trusts it.
+func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
-	cert := server.TLS.Certificates[0]
+	made := server.TLS.Certificates[0]
 	server.Close()
-	dir := t.TempDir()
-	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	raw, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	write(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})))
-	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	leaf, err := x509.ParseCertificate(made.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots = x509.NewCertPool()
+	roots.AddCert(leaf)
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	write(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: made.Certificate[0]})))
+	write(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})))
+	return cert, key, roots
+}
+
+// With a certificate, --listen speaks TLS.
+func TestServeTLS(t *testing.T) {
+	certFile, keyFile, roots := certificate(t)
 	s := serve(t, dataFolder(t), "--tls-cert", certFile, "--tls-key", keyFile)
 	if !strings.HasPrefix(s.base, "https://localhost:") {
 		t.Fatalf("base %s", s.base)
 	}
-	roots := x509.NewCertPool()
-	leaf, err := x509.ParseCertificate(cert.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots.AddCert(leaf)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "example.com"}, ForceAttemptHTTP2: true}}
 	res, err := client.Get(s.base + "/account")
 	if err != nil {
@@ -448,5 +456,109 @@ func TestServeTLS(t *testing.T) {
 	if res, err := old.Get(s.base + "/healthz"); err == nil {
 		res.Body.Close()
 		t.Error("TLS 1.1 was accepted")
+	}
+}
+
+// TestSec_NET01_Suites: TLS 1.2 with forward secrecy and authenticated
+// encryption, and nothing else of it.
+func TestSec_NET01_Suites(t *testing.T) {
+	cert, key, roots := certificate(t)
+	s := serve(t, dataFolder(t), "--tls-cert", cert, "--tls-key", key)
+	speaks := func(suite uint16) error {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+			RootCAs: roots, ServerName: "example.com", MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite},
+		}}}
+		res, err := client.Get(s.base + "/healthz")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err
+	}
+	for _, suite := range []uint16{
+		tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	} {
+		if err := speaks(suite); err != nil {
+			t.Errorf("%s: %v", tls.CipherSuiteName(suite), err)
+		}
+	}
+	for _, suite := range []uint16{
+		tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256,
+		tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA,
+	} {
+		if speaks(suite) == nil {
+			t.Errorf("%s was accepted", tls.CipherSuiteName(suite))
+		}
+	}
+}
+
+// TestSec_KEY07_TLSKey: a private key that others can read stops the start, as
+// the key-encryption key does, and nothing was made by then.
+func TestSec_KEY07_TLSKey(t *testing.T) {
+	cert, key, _ := certificate(t)
+	for _, mode := range []os.FileMode{0o644, 0o640, 0o604, 0o660} {
+		chmod(t, key, mode)
+		data := dataFolder(t)
+		r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
+		if r.code != exitFailed || !strings.Contains(r.errs, "TLS key "+key) || !strings.Contains(r.errs, "chmod 600") {
+			t.Errorf("a TLS key of mode %04o: %+v", mode, r)
+		}
+		if _, err := os.Stat(data); !os.IsNotExist(err) {
+			t.Errorf("a TLS key of mode %04o: the data folder was made", mode)
+		}
+	}
+	chmod(t, key, 0o400)
+	serve(t, dataFolder(t), "--tls-cert", cert, "--tls-key", key).stop(t)
+}
+
+// TestSec_NET05_Metrics: where metrics have no listener of their own, they are
+// for this machine and not for whoever a proxy on it speaks for.
+func TestSec_NET05_Metrics(t *testing.T) {
+	s := serve(t, dataFolder(t))
+	from := func(base, forwarded string) int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	behind := serve(t, dataFolder(t), "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "::1")
+	for _, c := range []struct {
+		name, base, forwarded string
+		status                int
+	}{
+		{"this machine", s.base, "", 200},
+		{"a proxy that nobody spoke of", s.base, "192.0.2.1", 404},
+		{"a proxy that is trusted", behind.base, "192.0.2.1", 404},
+		{"a proxy that is trusted, for this machine", behind.base, "127.0.0.1", 404},
+		{"a proxy that is trusted, for nobody", behind.base, "", 404},
+	} {
+		if got := from(c.base, c.forwarded); got != c.status {
+			t.Errorf("%s: %d, want %d", c.name, got, c.status)
+		}
+	}
+	for _, path := range []string{"/debug/pprof/", "/debug/vars"} {
+		if code, _ := get(t, s.base+path); code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, code)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodTrace, s.base+"/account", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusMethodNotAllowed || res.Header.Get("Server") != "" {
+		t.Errorf("TRACE: %d by %q", res.StatusCode, res.Header.Get("Server"))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 )
@@ -20,7 +21,7 @@ type Config struct {
 
 	Listen        string // pages and APIs
 	ListenTLS     string // checked only: what will listen there is not part of this version
-	ListenMetrics string // when set, /metrics is served there and nowhere else
+	ListenMetrics string // when set, /metrics is served there and nowhere else; empty: on Listen, for this machine
 	BaseURL       string // the address people and apps use; empty: http://localhost and the port of Listen
 	TLSCert       string // with TLSKey: Listen serves TLS
 	TLSKey        string
@@ -260,15 +261,27 @@ func (c Config) baseURL(addr net.Addr) (string, error) {
 	return scheme + "://localhost:" + port, nil
 }
 
-// tlsConfig loads the certificate; nil when there is none. TLS 1.2 and the
-// suites of Go's default are what security.md NET01 asks for.
+// suites are those of TLS 1.2 that encrypt with authentication and have forward
+// secrecy (security.md NET01; RFC 9325, Section 4.2); TLS 1.3 has no others.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
+// tlsConfig loads the certificate; nil when there is none.
 func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.TLSCert == "" {
 		return nil, nil
+	}
+	if info, err := os.Stat(c.TLSKey); err == nil {
+		if err := ownersOnly("TLS key", c.TLSKey, info); err != nil {
+			return nil, err
+		}
 	}
 	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 	if err != nil {
 		return nil, fmt.Errorf("tls-cert %s and tls-key %s cannot be used: %w; give a PEM certificate and the key that belongs to it", c.TLSCert, c.TLSKey, err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, CipherSuites: suites}, nil
 }

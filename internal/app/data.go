@@ -140,8 +140,8 @@ func loadKEK(c Config) (*secret.Key, error) {
 	if err != nil {
 		return nil, diskError(path, err)
 	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, fmt.Errorf("the key-encryption key %s can be read by others (mode %04o): run chmod 600 %s", path, perm, path)
+	if err := ownersOnly("key-encryption key", path, info); err != nil {
+		return nil, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -152,6 +152,15 @@ func loadKEK(c Config) (*secret.Key, error) {
 		return nil, fmt.Errorf("the key-encryption key %s is damaged: %w; put back the copy that you keep", path, err)
 	}
 	return k, nil
+}
+
+// ownersOnly refuses a file of a secret that others can read (security.md
+// KEY07).
+func ownersOnly(what, path string, info fs.FileInfo) error {
+	if perm := info.Mode().Perm(); perm&0o077 != 0 {
+		return fmt.Errorf("the %s %s can be read by others (mode %04o): run chmod 600 %s", what, path, perm, path)
+	}
+	return nil
 }
 
 // parseKEK accepts 32 bytes as base64 or hex text.

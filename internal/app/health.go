@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -74,6 +77,38 @@ func (h *health) mount(mux *http.ServeMux) {
 // metrics is the handler of /metrics.
 func (h *health) metrics() http.Handler {
 	return promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// localMetrics is metrics on the listener that people use: for this machine
+// itself, since the numbers tell how much is signed in and how (security.md
+// NET05). What comes through a proxy is not from here, whatever it says.
+func (h *health) localMetrics(proxies []netip.Prefix) http.Handler {
+	metrics := h.metrics()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if fromHere(r, proxies) {
+			metrics.ServeHTTP(w, r)
+			return
+		}
+		web.Note(r, idp.NotFoundf("metrics_elsewhere", "metrics are for this machine, or on the address of listen-metrics"), 0)
+		plain(w, http.StatusNotFound, "not found")
+	})
+}
+
+// forwarding headers are set by proxies.
+var forwarding = []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip"}
+
+// fromHere says whether a request was made on this machine, to us.
+func fromHere(r *http.Request, proxies []netip.Prefix) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	for _, p := range proxies {
+		if p.Contains(peer.Addr().Unmap()) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(forwarding, func(name string) bool { return len(r.Header.Values(name)) > 0 })
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

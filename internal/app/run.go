@@ -138,7 +138,11 @@ func (s *Server) openDoors(ctx context.Context) error {
 	mux := http.NewServeMux()
 	s.health.mount(mux)
 	if s.cfg.ListenMetrics == "" {
-		mux.Handle("GET /metrics", s.health.metrics())
+		trusted, err := s.cfg.proxies()
+		if err != nil {
+			return err
+		}
+		mux.Handle("GET /metrics", s.health.localMetrics(trusted))
 	}
 	if err := s.House.mount(mux); err != nil {
 		return err

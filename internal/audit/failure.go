@@ -8,6 +8,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/web"
 )
 
 // anonymousLimit is how many failures a minute from one source for one reason
@@ -81,6 +82,7 @@ const (
 // note counts one more failure. old is the tally of an earlier minute whose
 // count is still to be stored.
 func (c *crowd) note(key source, minute int64) (t, old *tally, what task) {
+	key.ip = web.SourceOf(key.ip)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t = c.sources[key]
@@ -114,6 +116,7 @@ func (c *crowd) note(key source, minute int64) (t, old *tally, what task) {
 func (l *Log) open(ctx context.Context, db *sqldb.DB, t *tally, e Event) error {
 	// What one of many said and typed is not true of the others.
 	e.User, e.UserName, e.Credential, e.Session, e.Trace, e.Agent, e.Detail = "", "", "", "", "", "", nil
+	e.IP = t.key.ip
 	var id idp.EventID
 	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		id, err = l.write(ctx, tx, e)

@@ -93,10 +93,16 @@ const userColumns = `select tenant_id, id, name, display_name, enabled, user_typ
 
 // User finds a user of the tenant by id, or is NotFound. Read outside of a
 // transaction it may be as old as the last notice of a change; what must be
-// decided by the present row reads it in its transaction.
+// decided by the present row reads it in its transaction, and the row stays as
+// it is until that commits: whoever disables or deletes the user comes before,
+// and is seen, or after, and sees what was done (SES03).
 func (d *Directory) User(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.UserID) (idp.User, error) {
 	if q == sqldb.Querier(d.cfg.DB) && d.cfg.Bus != nil {
 		p, err := d.people.Get(ctx, userKey(t, id))
+		return p.User, err
+	}
+	if tx, ok := q.(*sqldb.Tx); ok {
+		p, err := d.find(ctx, tx, t, id, tx.ForShare())
 		return p.User, err
 	}
 	p, err := d.person(ctx, q, t, id)
@@ -112,7 +118,11 @@ func (d *Directory) userChanged(ctx context.Context, tx *sqldb.Tx, t idp.TenantI
 }
 
 func (d *Directory) person(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.UserID) (Person, error) {
-	p, err := scanPerson(q.QueryRow(ctx, userColumns+`where tenant_id = $1 and id = $2`, t, id))
+	return d.find(ctx, q, t, id, "")
+}
+
+func (d *Directory) find(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.UserID, lock string) (Person, error) {
+	p, err := scanPerson(q.QueryRow(ctx, userColumns+`where tenant_id = $1 and id = $2`+lock, t, id))
 	if errors.Is(err, idp.NotFound) {
 		return Person{}, nothing("user", id)
 	}

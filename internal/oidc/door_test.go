@@ -193,7 +193,7 @@ func (d *door) act(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if step, err = d.corridor.Answer(ctx, f, begun.Ceremony, []byte(v.Get("payload")), current, peer); err != nil {
+		if step, err = d.corridor.Answer(ctx, f, "passkey", begun.Ceremony, []byte(v.Get("payload")), current, peer); err != nil {
 			return err
 		}
 	case "consent":

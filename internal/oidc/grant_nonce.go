@@ -25,7 +25,7 @@ type nonceReply struct {
 // or "common", which is good in every tenant (decisions 1.4).
 func (s *Server) serverNonce(w http.ResponseWriter, r *http.Request) error {
 	ip := web.ClientIP(r)
-	if ok, wait := s.nonces.Allow(ip); !ok {
+	if ok, wait := s.nonces.Allow(web.SourceOf(ip)); !ok {
 		return &limited{wait: wait, cause: idp.Limitedf("nonce_requests", "source %s", ip).Coded(codeTooMany)}
 	}
 	scope := idp.TenantID(nonce.CommonScope)

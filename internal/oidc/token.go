@@ -120,7 +120,7 @@ func (s *Server) mayTry(ip string, id idp.ClientID) error {
 	for _, l := range []struct {
 		limiter *web.Limiter
 		key     string
-	}{{s.perSource, ip}, {s.perClient, ip + " " + string(id)}} {
+	}{{s.perSource, web.SourceOf(ip)}, {s.perClient, web.SourceOf(ip) + " " + string(id)}} {
 		if full, wait := l.limiter.Full(l.key); full {
 			return &limited{wait: wait, cause: idp.Limitedf("token_failures", "source %s", ip).Coded(codeTooMany)}
 		}
@@ -136,8 +136,8 @@ func (s *Server) failed(ctx context.Context, x exchange, err error) error {
 	if err == nil || ours(err) || errors.Is(err, idp.Expired) {
 		return err
 	}
-	s.perSource.Allow(x.ip)
-	s.perClient.Allow(x.ip + " " + string(x.id))
+	s.perSource.Allow(web.SourceOf(x.ip))
+	s.perClient.Allow(web.SourceOf(x.ip) + " " + string(x.id))
 	if x.tenant.ID == "" || word(err, false) != "invalid_client" {
 		return err
 	}

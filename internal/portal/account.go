@@ -60,6 +60,23 @@ func (p *Portal) visitor(w http.ResponseWriter, r *http.Request, id string) (*vi
 	return v, nil, err
 }
 
+// owner is visitor for all that a session on a pass may not do: whatever is
+// neither adding a method nor its own end (decisions 2.8).
+func (p *Portal) owner(w http.ResponseWriter, r *http.Request, id string) (*visit, web.HandlerFunc, error) {
+	v, instead, err := p.visitor(w, r, id)
+	if err == nil && instead == nil {
+		err = v.notOnPass()
+	}
+	return v, instead, err
+}
+
+func (v *visit) notOnPass() error {
+	if signin.OnPass(v.session) {
+		return idp.Deniedf("pass_session", "session %s was opened by a pass", v.session.ID)
+	}
+	return nil
+}
+
 func severalPeople(all []session.Session) bool {
 	return slices.ContainsFunc(all, func(s session.Session) bool {
 		return s.User != all[0].User || s.Tenant != all[0].Tenant

@@ -9,10 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/web"
 )
+
+// maxUserName is longer than any user name: what is cut off is nobody's.
+const maxUserName = 320
 
 // answered is a parsed POST to the sign-in page.
 type answered struct {
@@ -35,7 +39,7 @@ func (p *Portal) parseAnswer(w http.ResponseWriter, r *http.Request) (in answere
 	}
 	in = answered{
 		peer: p.peer(w, r), method: idp.MethodID(v.Get("method")), ceremony: v.Get("ceremony"), payload: v.Get("payload"),
-		userName: strings.TrimSpace(v.Get("username")), pass: strings.TrimSpace(v.Get("access_pass")), forget: v.Get("forget") != "",
+		userName: clip(strings.TrimSpace(v.Get("username")), maxUserName), pass: strings.TrimSpace(v.Get("access_pass")), forget: v.Get("forget") != "",
 	}
 	// A pass that was typed is what is meant, whichever button was pressed:
 	// without script, Enter presses the first.
@@ -68,7 +72,7 @@ func (p *Portal) answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	step, err := p.cfg.Corridor.Answer(r.Context(), in.flow, in.ceremony, []byte(in.payload), current, in.peer)
+	step, err := p.cfg.Corridor.Answer(r.Context(), in.flow, in.method, in.ceremony, []byte(in.payload), current, in.peer)
 	if err != nil {
 		return p.refused(w, r, in, err)
 	}
@@ -88,7 +92,23 @@ func (p *Portal) follow(w http.ResponseWriter, r *http.Request, step signin.Step
 	return p.SignIn(w, r, step.Flow, step)
 }
 
-// beginPass makes the ceremony of an access pass, whose form needs no script.
+// passTriesPerSource is how many times as many passes one source may try as it
+// may for one name: an office full of new people, but not a list of names.
+const passTriesPerSource = 20
+
+// allowPass counts a try with a pass, for its source and for the name there
+// (POL06). The tries that a pass itself bears are counted on its row.
+func (p *Portal) allowPass(r *http.Request, in *answered) (ok bool, wait time.Duration) {
+	source := web.Source(r)
+	key := string(in.flow.Tenant) + "\n" + directory.Fold(in.userName) + "\n" + source
+	if ok, wait := p.passTries.Allow(key); !ok {
+		return false, wait
+	}
+	return p.passSources.Allow(source)
+}
+
+// beginPass makes the ceremony of an access pass, whose form needs no script;
+// what else was sent as one is not looked at.
 // asked says that a field is missing and the page was shown again.
 func (p *Portal) beginPass(w http.ResponseWriter, r *http.Request, in *answered) (asked bool, err error) {
 	ws := p.catalogue.pick(r)
@@ -102,8 +122,7 @@ func (p *Portal) beginPass(w http.ResponseWriter, r *http.Request, in *answered)
 	if v.BadName != "" || v.BadPass != "" {
 		return true, p.showFlow(w, r, in.flow, in.peer, v)
 	}
-	key := string(in.flow.Tenant) + "\n" + strings.ToLower(in.userName) + "\n" + in.peer.IP
-	if ok, wait := p.passTries.Allow(key); !ok {
+	if ok, wait := p.allowPass(r, in); !ok {
 		return true, p.waitForPass(w, r, in, wait)
 	}
 	begun, err := p.cfg.Corridor.Begin(r.Context(), in.flow, accessPass, in.userName)

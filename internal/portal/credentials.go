@@ -56,7 +56,7 @@ func (p *Portal) credential(ctx context.Context, v *visit, m idp.MethodID, id id
 // the account page asks in a dialog, as a page.
 func (p *Portal) question(w http.ResponseWriter, r *http.Request, key, title string, needsFresh bool) error {
 	q := r.URL.Query()
-	v, instead, err := p.visitor(w, r, q.Get("session"))
+	v, instead, err := p.owner(w, r, q.Get("session"))
 	if err != nil {
 		return err
 	}
@@ -99,8 +99,18 @@ func (p *Portal) removePage(w http.ResponseWriter, r *http.Request) error {
 // maxName is how long the name of a passkey may be.
 const maxName = 64
 
-// accountForm reads a form of the account pages.
+// accountForm reads a form of the account pages that a session on a pass may
+// not send.
 func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request) (url.Values, *visit, web.HandlerFunc, error) {
+	form, v, instead, err := p.anyForm(w, r)
+	if err == nil && instead == nil {
+		err = v.notOnPass()
+	}
+	return form, v, instead, err
+}
+
+// anyForm reads a form of the account pages, of whatever session.
+func (p *Portal) anyForm(w http.ResponseWriter, r *http.Request) (url.Values, *visit, web.HandlerFunc, error) {
 	form, err := web.Form(w, r)
 	if err != nil {
 		return nil, nil, nil, err

@@ -64,8 +64,8 @@ func (h Holding) Near() bool { return h.WarnAt > 0 && h.Held >= h.WarnAt }
 
 // Limits bound tries (decisions 3.7); 0 is the default.
 type Limits struct {
-	PassTries int // access passes, for a user name and source in 15 minutes; 5
-	Begins    int // challenges, for a source in a minute; 240
+	PassTries int // access passes, for a user name and source in 15 minutes, and 20 times that for a source; 5
+	Begins    int // challenges, for a source and method in a minute; 240
 }
 
 // Portal is the door for people.
@@ -77,7 +77,10 @@ type Portal struct {
 	catalogue *catalogue
 	views     map[string]*template.Template
 	passTries *web.Limiter // by user name and source (decisions 3.7)
-	begins    *web.Limiter // by source
+	// passSources stops one source that tries many names, and begins is by
+	// source and method, so that one method's limit locks nobody out of
+	// another (POL06).
+	passSources, begins *web.Limiter
 }
 
 // assetPrefix is where files with a hash in their name are served.
@@ -89,10 +92,12 @@ func New(cfg Config) (*Portal, error) {
 	if err != nil || base.Hostname() == "" {
 		return nil, fmt.Errorf("base URL %q of the pages: %w", cfg.BaseURL, err)
 	}
+	tries := cmp.Or(cfg.Limits.PassTries, 5)
 	p := &Portal{
 		cfg: cfg, rpID: base.Hostname(), secure: base.Scheme == "https",
-		passTries: web.NewLimiter(cmp.Or(cfg.Limits.PassTries, 5), 15*time.Minute, 50_000, cfg.Now),
-		begins:    web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
+		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
+		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
+		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
 	}
 	static, err := fs.Sub(staticFiles, "static")
 	if err != nil {

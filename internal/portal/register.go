@@ -142,7 +142,9 @@ func (p *Portal) sessionFor(w http.ResponseWriter, r *http.Request, in *registra
 		return nil, err
 	}
 	v, instead, err := p.visitor(w, r, in.Session)
-	if err == nil && instead != nil {
+	// A page that was open when somebody else signed in here: what its script
+	// asks for was meant for the person before (as in anyForm).
+	if err == nil && (instead != nil || string(v.session.ID) != in.Session) {
 		err = idp.Expiredf("session_over", "no session %.40q", in.Session)
 	}
 	return v, err
@@ -196,7 +198,7 @@ func (p *Portal) registerRefused(w http.ResponseWriter, r *http.Request, v *visi
 
 // provePage is GET /account/prove: a fresh proof, then adding goes on.
 func (p *Portal) provePage(w http.ResponseWriter, r *http.Request) error {
-	v, instead, err := p.visitor(w, r, r.URL.Query().Get("session"))
+	v, instead, err := p.owner(w, r, r.URL.Query().Get("session"))
 	if err != nil {
 		return err
 	}
@@ -234,7 +236,7 @@ func (p *Portal) beginProof(r *http.Request, v *visit, a ask) (signin.Step, erro
 // proves to its owner that it works.
 func (p *Portal) tryPage(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	v, instead, err := p.visitor(w, r, q.Get("session"))
+	v, instead, err := p.owner(w, r, q.Get("session"))
 	if err != nil {
 		return err
 	}

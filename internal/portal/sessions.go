@@ -38,7 +38,7 @@ func (p *Portal) endSession(w http.ResponseWriter, r *http.Request) error {
 
 // signOut is POST /account/sign-out: the session of this browser.
 func (p *Portal) signOut(w http.ResponseWriter, r *http.Request) error {
-	_, v, instead, err := p.accountForm(w, r)
+	_, v, instead, err := p.anyForm(w, r)
 	if err != nil {
 		return err
 	}

@@ -216,7 +216,11 @@ func (p *Portal) begin(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
-	if ok, _ := p.begins.Allow(web.ClientIP(r)); !ok {
+	// A pass is typed into a form that has limits of its own.
+	if in.Method == accessPass || !p.cfg.Corridor.Has(in.Method) {
+		return idp.Invalidf("method_unknown", "begin of method %.40q", in.Method).On("method")
+	}
+	if ok, _ := p.begins.Allow(web.Source(r) + " " + string(in.Method)); !ok {
 		return idp.Limitedf("source_throttled", "begin from %s", web.ClientIP(r))
 	}
 	t, err := p.tenant(r)

@@ -48,6 +48,8 @@ type world struct {
 	passes  *accesspass.Method
 	keys    *passkeys.Room
 	audit   *audit.Log
+	rules   *policy.Store
+	ring    *keyring.Ring
 	portal  *Portal
 	server  *httptest.Server
 	tenant  idp.Tenant
@@ -68,14 +70,14 @@ func newWorld(t *testing.T) *world {
 	w.audit = audit.New(w.clock)
 	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
 	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
-	policies := policy.New(policy.Config{DB: w.db, Now: w.clock})
-	ring := keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock})
-	box := nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
+	w.rules = policy.New(policy.Config{DB: w.db, Now: w.clock})
+	w.ring = keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock})
+	box := nonce.New(nonce.Config{Keys: w.ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
 	sessions := session.New(session.Config{DB: w.db, Now: w.clock, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 		return 8 * time.Hour, 24 * time.Hour, nil
 	}})
 	key := func(purpose string) func(context.Context, idp.TenantID) (*secret.Key, error) {
-		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return ring.Sealing(ctx, t, purpose) }
+		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return w.ring.Sealing(ctx, t, purpose) }
 	}
 	byName := func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
 		return w.dir.UserByName(ctx, w.db, t, name)
@@ -84,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	w.keys, err = passkeys.New(passkeys.Config{
 		DB: w.db, RPID: "localhost", RPName: "Signet", Origins: []string{origin}, Secret: key("decoy"), UserByName: byName,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
-			p, err := policies.Get(ctx, t)
+			p, err := w.rules.Get(ctx, t)
 			return p.Passkey, err
 		},
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
@@ -94,11 +96,11 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.passes = accesspass.New(accesspass.Config{DB: w.db, Now: w.clock, Key: key("pass"), User: byName,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.AccessPassRules, error) {
-			p, err := policies.Get(ctx, t)
+			p, err := w.rules.Get(ctx, t)
 			return p.AccessPass, err
 		}})
-	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: policies,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes}})
+	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes, other{w.keys}}})
 	w.must(err)
 	w.portal, err = New(Config{
 		BaseURL: origin, DB: w.db, Corridor: corridor, Directory: w.dir, Clients: w.clients, Sessions: sessions, Audit: w.audit, Now: w.clock,
@@ -118,10 +120,13 @@ func newWorld(t *testing.T) *world {
 	w.server = httptest.NewServer(web.Chain(mux, web.Identify(nil)))
 	t.Cleanup(w.server.Close)
 	w.tenant = w.newTenant("Nordhafen Werft", "nordhafen.example")
-	_, err = ring.Sealing(t.Context(), w.tenant.ID, "pass")
-	w.must(err)
 	return w
 }
+
+// other is a method that is off and that no page offers.
+type other struct{ method.Method }
+
+func (other) ID() idp.MethodID { return "other" }
 
 func (w *world) held(ctx context.Context, t idp.TenantID, u idp.UserID) (Holding, error) {
 	if w.holding != nil {
@@ -165,6 +170,8 @@ func (w *world) newTenant(name, domain string) (out idp.Tenant) {
 		out, err = w.dir.CreateTenant(ctx, tx, idp.Tenant{Name: name, Domain: domain})
 		return err
 	})
+	_, err := w.ring.Sealing(w.t.Context(), out.ID, "pass")
+	w.must(err)
 	return out
 }
 

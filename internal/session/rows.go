@@ -64,13 +64,40 @@ func loadLife(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, id idp.
 	return s, err
 }
 
-// list gives all sessions of a user that are still kept, newest first.
-func list(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, user idp.UserID) ([]Session, error) {
-	rows, err := q.Query(ctx, `
+// mostListed bounds what is listed for a person, who looks at all of it.
+const mostListed = 500
+
+// live gives the sessions of a user that have not ended, newest first.
+func live(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, user idp.UserID, now time.Time) ([]Session, error) {
+	return list(ctx, q, `
+		select `+columns+` from session
+		where tenant_id = $1 and user_id = $2 and ended = 0 and expires > $3
+		order by opened desc, id desc
+		limit $4`, tenant, user, ms(now), mostListed)
+}
+
+// kept gives the sessions of a user that are still kept, over or not, newest
+// first.
+func kept(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, user idp.UserID) ([]Session, error) {
+	return list(ctx, q, `
 		select `+columns+` from session
 		where tenant_id = $1 and user_id = $2
 		order by opened desc, id desc
-		limit 500`, tenant, user)
+		limit $3`, tenant, user, mostListed)
+}
+
+// after gives the next live sessions of a user by id, page by page: none is
+// passed over, however many there are.
+func after(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, user idp.UserID, id idp.SessionID, now time.Time) ([]Session, error) {
+	return list(ctx, q, `
+		select `+columns+` from session
+		where tenant_id = $1 and user_id = $2 and ended = 0 and expires > $3 and id > $4
+		order by id
+		limit $5`, tenant, user, ms(now), id, mostListed)
+}
+
+func list(ctx context.Context, q sqldb.Querier, query string, args ...any) ([]Session, error) {
+	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list sessions: %w", err)
 	}

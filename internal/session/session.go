@@ -265,27 +265,29 @@ func (st *Store) EndAll(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, 
 // which is going away, but one (SES03), and says how many.
 func (st *Store) EndStanding(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID,
 	m idp.MethodID, cred idp.CredentialID, except idp.SessionID) (int, error) {
-	all, err := list(ctx, tx, tenant, user)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	for _, s := range all {
-		on := func(p idp.Proof) bool { return p.Method == m && p.Credential == cred }
-		if s.ended || s.ID == except || !slices.ContainsFunc(s.Proofs, on) {
-			continue
-		}
-		if err := end(ctx, tx, tenant, s.ID, st.now()); err != nil {
+	on := func(p idp.Proof) bool { return p.Method == m && p.Credential == cred }
+	n, now := 0, st.now()
+	for last := idp.SessionID(""); ; {
+		part, err := after(ctx, tx, tenant, user, last, now)
+		if err != nil || len(part) == 0 {
 			return n, err
 		}
-		n++
+		for _, s := range part {
+			last = s.ID
+			if s.ID == except || !slices.ContainsFunc(s.Proofs, on) {
+				continue
+			}
+			if err := end(ctx, tx, tenant, s.ID, now); err != nil {
+				return n, err
+			}
+			n++
+		}
 	}
-	return n, nil
 }
 
-// List gives the live sessions of a user, newest first.
+// List gives the live sessions of a user, newest first, 500 at most.
 func (st *Store) List(ctx context.Context, tenant idp.TenantID, user idp.UserID) ([]Session, error) {
-	all, err := list(ctx, st.db, tenant, user)
+	all, err := live(ctx, st.db, tenant, user, st.now())
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +302,7 @@ func (st *Store) List(ctx context.Context, tenant idp.TenantID, user idp.UserID)
 // Known says whether the user has had another full session in this browser,
 // by the digest of its cookie (decisions 2.9).
 func (st *Store) Known(ctx context.Context, q sqldb.Querier, s Session, browser []byte) (bool, error) {
-	all, err := list(ctx, q, s.Tenant, s.User)
+	all, err := kept(ctx, q, s.Tenant, s.User)
 	if err != nil {
 		return false, err
 	}

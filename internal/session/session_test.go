@@ -79,6 +79,13 @@ func (h *house) write(t *testing.T, fn func(context.Context, *sqldb.Tx) error) e
 	return h.db.Write(t.Context(), fn)
 }
 
+func (h *house) must(t *testing.T, fn func(context.Context, *sqldb.Tx) error) {
+	t.Helper()
+	if err := h.write(t, fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (h *house) mustFind(t *testing.T, bearer string) session.Session {
 	t.Helper()
 	s, err := h.Find(t.Context(), tenant, bearer)
@@ -382,6 +389,51 @@ func TestEndStanding(t *testing.T) {
 		h.mustNotFind(t, "on the credential", on)
 		h.mustFind(t, off)
 		h.mustFind(t, ownBearer)
+	})
+}
+
+// TestSec_SES03_CredentialOfManySessions: a credential that is taken away takes
+// every session along that stands on it, however many were opened since; the
+// list of a person's sessions is not filled up by those that are over.
+func TestSec_SES03_CredentialOfManySessions(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		_, other := h.open(t, ada, h.proof("other"))
+		spared, mine := h.open(t, ada, h.proof("stolen"))
+		_, first := h.open(t, ada, h.proof("stolen"))
+		h.must(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			for n := range 1000 {
+				h.now = h.now.Add(time.Millisecond)
+				s, _, err := h.Store.Open(ctx, tx, session.Session{Tenant: tenant, User: ada, Proofs: []idp.Proof{h.proof("stolen")}})
+				if err == nil && n >= 500 {
+					err = h.Store.End(ctx, tx, tenant, s.ID)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		list, err := h.Store.List(t.Context(), tenant, ada)
+		if err != nil || len(list) != 500 {
+			t.Errorf("%d sessions are listed, %v, want 500", len(list), err)
+		}
+		var ended int
+		h.must(t, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+			ended, err = h.Store.EndStanding(ctx, tx, tenant, ada, "passkey", "stolen", spared.ID)
+			return err
+		})
+		if ended != 501 {
+			t.Errorf("%d sessions ended, want 501", ended)
+		}
+		h.mustNotFind(t, "the oldest session on the credential that was removed", first)
+		for what, bearer := range map[string]string{"another credential": other, "the session that is spared": mine} {
+			if _, err := h.Store.Find(t.Context(), tenant, bearer); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if list, err := h.Store.List(t.Context(), tenant, ada); err != nil || len(list) != 2 {
+			t.Errorf("%d sessions are listed afterwards, %v, want 2", len(list), err)
+		}
 	})
 }
 

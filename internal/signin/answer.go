@@ -37,18 +37,20 @@ type try struct {
 	scopes   []string // to be allowed
 }
 
-// Answer takes what came back for a ceremony. It verifies and decides without
+// Answer takes what came back for a ceremony of m. It verifies and decides without
 // a transaction and then settles everything in one that always commits: an
-// answer works once, and a wrong one burns the ceremony too.
+// answer works once, and a wrong one burns the ceremony too. A ceremony of
+// another method than m is not judged: what a door counts or asks for by the
+// method, it has counted and asked for.
 //
 // Errors: idp.Expired for a ceremony that is spent, late or unreadable;
 // idp.Unproven with one number and sentence for everything that does not
 // verify; idp.Denied for what is proven and refused all the same. A wait for
 // another road is no error but a Step of kind Wait.
-func (c *Corridor) Answer(ctx context.Context, f Flow, value string, payload []byte, current *session.Session, peer Peer) (Step, error) {
+func (c *Corridor) Answer(ctx context.Context, f Flow, m idp.MethodID, value string, payload []byte, current *session.Session, peer Peer) (Step, error) {
 	t := try{flow: f, peer: peer}
 	event := c.event(f, peer)
-	if err := c.take(ctx, &t, value, payload); err != nil {
+	if err := c.take(ctx, &t, m, value, payload); err != nil {
 		return Step{}, c.failed(ctx, event, err)
 	}
 	event.Method = t.room.ID()
@@ -95,7 +97,7 @@ func (c *Corridor) Answer(ctx context.Context, f Flow, value string, payload []b
 
 // take opens the ceremony and finds out what it was for. Nothing that fails
 // here burns: it is not, or not any more, ours to burn.
-func (c *Corridor) take(ctx context.Context, t *try, value string, payload []byte) error {
+func (c *Corridor) take(ctx context.Context, t *try, m idp.MethodID, value string, payload []byte) error {
 	sealed, cer, err := c.openCeremony(ctx, t.flow.Tenant, signInPurpose, value)
 	if err != nil {
 		return err
@@ -103,7 +105,10 @@ func (c *Corridor) take(ctx context.Context, t *try, value string, payload []byt
 	if cer.Flow != t.flow.ID {
 		return idp.Unprovenf("other_flow", "ceremony of flow %s", cer.Flow).Coded(codeUnproven).Say(sayUnproven)
 	}
-	if t.room, err = c.room(ctx, t.flow.Tenant, cer.Method); err != nil {
+	if cer.Method != m {
+		return idp.Unprovenf("other_method", "ceremony of %s answered as %.40q", cer.Method, m).Coded(codeUnproven).Say(sayUnproven)
+	}
+	if t.room, err = c.room(ctx, t.flow.Tenant, m); err != nil {
 		return err
 	}
 	if len(payload) > maxAnswer {

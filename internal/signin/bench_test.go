@@ -24,7 +24,7 @@ func BenchmarkSignIn(b *testing.B) {
 			}
 			f := w.Resume(b, w.Tenant.ID, step.Handle, w.peer)
 			c := w.Begin(b, f, "passkey", "")
-			if step, err = w.Corridor.Answer(b.Context(), f, c.Ceremony, held.Answer(b, c.Show), nil, w.peer); err != nil || step.Kind != signin.Done {
+			if step, err = w.Corridor.Answer(b.Context(), f, "passkey", c.Ceremony, held.Answer(b, c.Show), nil, w.peer); err != nil || step.Kind != signin.Done {
 				b.Fatal(step.Kind, err)
 			}
 		}

@@ -119,6 +119,12 @@ func (c *Corridor) find(id idp.MethodID) (room, bool) {
 	return room{}, false
 }
 
+// Has says whether there is such a method, switched on or not.
+func (c *Corridor) Has(id idp.MethodID) bool {
+	_, ok := c.find(id)
+	return ok
+}
+
 // Offers gives the methods that the tenant allows, always in the same order,
 // whoever asks (decisions 2.7).
 func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {

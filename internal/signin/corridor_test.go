@@ -28,7 +28,7 @@ import (
 func (w *world) do(t testing.TB, f signin.Flow, m pageStub, held signintest.Held, current *session.Session) (signin.Step, error) {
 	t.Helper()
 	b := w.Begin(t, f, m.ID(), "")
-	return w.Corridor.Answer(t.Context(), f, b.Ceremony, held.Answer(t, b.Show), current, w.peer)
+	return w.Corridor.Answer(t.Context(), f, m.ID(), b.Ceremony, held.Answer(t, b.Show), current, w.peer)
 }
 
 func (w *world) must(t testing.TB, f signin.Flow, m pageStub, held signintest.Held, current *session.Session, kind signin.StepKind) signin.Step {
@@ -89,7 +89,7 @@ func TestPassLifecycle(t *testing.T) {
 		w.wantNext(t, "after registering: try it once", f, &restricted, signin.StepUp)
 
 		c := w.Begin(t, f, "passkey", "")
-		done, err := w.Corridor.Answer(t.Context(), f, c.Ceremony, d.Answer(t, c.Show), &restricted, w.peer)
+		done, err := w.Corridor.Answer(t.Context(), f, "passkey", c.Ceremony, d.Answer(t, c.Show), &restricted, w.peer)
 		if err != nil || done.Kind != signin.Done {
 			t.Fatalf("tried: step %q, %v, want done", done.Kind, err)
 		}
@@ -326,7 +326,7 @@ func TestStoredFlowRace(t *testing.T) {
 		won := make(chan string, len(tabs))
 		for _, one := range tabs {
 			wg.Go(func() {
-				step, err := w.Corridor.Answer(t.Context(), f, one.b.Ceremony, one.payload, nil, w.peer)
+				step, err := w.Corridor.Answer(t.Context(), f, "passkey", one.b.Ceremony, one.payload, nil, w.peer)
 				switch {
 				case err == nil:
 					won <- step.Bearer
@@ -373,7 +373,7 @@ func TestCeremonyOlderThanPerson(t *testing.T) {
 		old := w.Begin(t, f, "second", "")
 		step := w.must(t, f, w.page, adas, nil, signin.StepUp)
 		f = w.Resume(t, w.Tenant.ID, step.Handle, w.peer)
-		_, err := w.Corridor.Answer(t.Context(), f, old.Ceremony, bobs.Answer(t, old.Show), nil, w.peer)
+		_, err := w.Corridor.Answer(t.Context(), f, "second", old.Ceremony, bobs.Answer(t, old.Show), nil, w.peer)
 		if e := idp.AsError(err); !errors.Is(err, idp.Denied) || e.Reason != "proof_of_other" {
 			t.Errorf("%v, want denied proof_of_other", err)
 		}
@@ -403,7 +403,7 @@ func TestOwnTroubleBurnsNothing(t *testing.T) {
 				payload := held.Answer(t, b.Show)
 				for _, err := range []error{broken, idp.Unavailablef("down", "database is down")} {
 					set(w.page.stub, err)
-					if _, got := w.Corridor.Answer(t.Context(), f, b.Ceremony, payload, nil, w.peer); !errors.Is(got, err) {
+					if _, got := w.Corridor.Answer(t.Context(), f, "passkey", b.Ceremony, payload, nil, w.peer); !errors.Is(got, err) {
 						t.Errorf("got %v, want %v", got, err)
 					}
 				}
@@ -411,7 +411,7 @@ func TestOwnTroubleBurnsNothing(t *testing.T) {
 					t.Errorf("%d rows written, want none", n)
 				}
 				set(w.page.stub, nil)
-				if step, err := w.Corridor.Answer(t.Context(), f, b.Ceremony, payload, nil, w.peer); err != nil || step.Kind != signin.Done {
+				if step, err := w.Corridor.Answer(t.Context(), f, "passkey", b.Ceremony, payload, nil, w.peer); err != nil || step.Kind != signin.Done {
 					t.Errorf("afterwards: step %q, %v, want done", step.Kind, err)
 				}
 			})
@@ -594,7 +594,7 @@ func TestStatements(t *testing.T) {
 		b := w.Begin(t, f, "passkey", "")
 		payload := held.Answer(t, b.Show)
 		before := statements()
-		if step, err := w.Corridor.Answer(t.Context(), f, b.Ceremony, payload, nil, w.peer); err != nil || step.Kind != signin.Done {
+		if step, err := w.Corridor.Answer(t.Context(), f, "passkey", b.Ceremony, payload, nil, w.peer); err != nil || step.Kind != signin.Done {
 			t.Fatalf("step %q, %v", step.Kind, err)
 		}
 		cost = append(cost, statements()-before)
@@ -633,7 +633,7 @@ func FuzzResume(f *testing.F) {
 		if got, err := w.Corridor.Resume(t.Context(), w.Tenant.ID, value, w.peer); !errors.Is(err, idp.Expired) {
 			t.Fatalf("%q: flow %s, %v", value, got.ID, err)
 		}
-		if _, err := w.Corridor.Answer(t.Context(), flow, value, nil, nil, w.peer); !errors.Is(err, idp.Expired) {
+		if _, err := w.Corridor.Answer(t.Context(), flow, "passkey", value, nil, nil, w.peer); !errors.Is(err, idp.Expired) {
 			t.Fatalf("%q as a ceremony: %v", value, err)
 		}
 	})

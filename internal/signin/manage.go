@@ -3,6 +3,8 @@ package signin
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
@@ -28,13 +30,13 @@ func (c *Corridor) Credentials(ctx context.Context, tenant idp.TenantID, user id
 	return out, nil
 }
 
-// Rename gives a credential of the session's user another name. A restricted
-// session may not: idp.Denied.
+// Rename gives a credential of the session's user another name. A session on
+// a pass may not: idp.Denied.
 func (c *Corridor) Rename(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, name string, peer Peer) error {
 	event := c.change(s, string(m)+".rename", m, cred, peer)
-	r, err := c.managed(m)
-	if err == nil && s.Restricted {
-		err = restricted(s)
+	r, err := c.managed(m, cred)
+	if err == nil && OnPass(s) {
+		err = onPass(s)
 	}
 	if err != nil {
 		return c.failed(ctx, event, err)
@@ -54,9 +56,9 @@ func (c *Corridor) Rename(ctx context.Context, s session.Session, m idp.MethodID
 func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, peer Peer) error {
 	event := c.change(s, string(m)+".remove", m, cred, peer)
 	var err error
-	switch age := c.now().Sub(s.ProofTime); {
-	case s.Restricted:
-		err = restricted(s)
+	switch age := c.now().Sub(gesture(s)); {
+	case OnPass(s):
+		err = onPass(s)
 	case age > changeWithin:
 		err = stale(s.User, age)
 	}
@@ -77,7 +79,7 @@ func (c *Corridor) RemoveFor(ctx context.Context, tenant idp.TenantID, user idp.
 
 func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID,
 	own idp.SessionID, event audit.Event) error {
-	r, err := c.managed(m)
+	r, err := c.managed(m, cred)
 	if err != nil {
 		return c.failed(ctx, event, err)
 	}
@@ -129,12 +131,15 @@ func (c *Corridor) leavesOne(ctx context.Context, tx *sqldb.Tx, from room, had i
 	return nil
 }
 
-// managed finds a room with credentials, whether or not the method is on: what
-// was switched off may still be taken away.
-func (c *Corridor) managed(m idp.MethodID) (room, error) {
+// managed finds the room that would have a credential, whether or not the
+// method is on: what was switched off may still be taken away.
+func (c *Corridor) managed(m idp.MethodID, cred idp.CredentialID) (room, error) {
 	r, ok := c.find(m)
 	if !ok || r.manager == nil {
-		return room{}, idp.NotFoundf("method_unknown", "method %q", m)
+		return room{}, idp.NotFoundf("method_unknown", "method %.40q", m)
+	}
+	if !plain(string(cred)) {
+		return room{}, idp.NotFoundf("credential_unknown", "malformed id of %s", m)
 	}
 	return r, nil
 }
@@ -144,6 +149,23 @@ func (c *Corridor) succeed(ctx context.Context, tx *sqldb.Tx, e audit.Event) err
 	return c.audit.Write(ctx, tx, e)
 }
 
-func restricted(s session.Session) error {
+// OnPass says whether a session stands on nothing but what an administrator
+// handed out. Whether or not it opens apps, on our own pages it serves to add
+// a method and for nothing else (decisions 2.8).
+func OnPass(s session.Session) bool {
+	return s.Restricted || !slices.ContainsFunc(s.Proofs, lasts)
+}
+
+// gesture is when the person last proved themselves by something of their own.
+func gesture(s session.Session) (last time.Time) {
+	for _, p := range s.Proofs {
+		if lasts(p) && p.Time.After(last) {
+			last = p.Time
+		}
+	}
+	return last
+}
+
+func onPass(s session.Session) error {
 	return idp.Deniedf("pass_session", "session %s was opened by a pass", s.ID).Coded(codeFresh).Say(sayStronger)
 }

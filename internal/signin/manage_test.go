@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -8,8 +9,10 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 func (w *world) holds(t testing.TB, u idp.User) int {
@@ -81,6 +84,71 @@ func TestRemove(t *testing.T) {
 		w.Found(t, w.Tenant.ID, here.Bearer) // who removed it stays signed in
 		if _, err := w.Sessions.Find(t.Context(), w.Tenant.ID, elsewhere.Bearer); !errors.Is(err, idp.NotFound) {
 			t.Errorf("another session on the removed credential: %v, want not found", err)
+		}
+	})
+}
+
+// TestSec_SES06_PassLeavesTheSession: where passes open apps
+// (accessPass.appSignIn), a step-up by a real method leaves the pass behind. Its
+// proof would register at any later time, without a fresh gesture.
+func TestSec_SES06_PassLeavesTheSession(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) {
+			p.AccessPass.AppSignIn, p.AccessPass.Once = true, false
+			p.Session.Idle = 12 * time.Hour
+		})
+		w.pass.mode, w.pass.lives = idp.ModeAccessPassMany, time.Hour
+		pass, key := w.pass.room(t).Enrol(t, w.Ada), w.page.room(t).Enrol(t, w.Ada)
+		first := w.must(t, w.Flow(t, signin.Flow{}, w.peer), w.pass, pass, nil, signin.Done)
+		onPass := w.Found(t, w.Tenant.ID, first.Bearer)
+		again := w.must(t, w.Flow(t, signin.Flow{Prompt: []string{"login"}}, w.peer), w.page, key, &onPass, signin.Done)
+		s := w.Found(t, w.Tenant.ID, again.Bearer)
+		if len(s.Proofs) != 1 || s.Proofs[0].Method != "passkey" || s.ID == onPass.ID || again.Replaces != first.Bearer {
+			t.Errorf("session %s after %s stands on %+v", s.ID, onPass.ID, s.Proofs)
+		}
+		if _, err := w.Sessions.ByID(t.Context(), w.DB, w.Tenant.ID, onPass.ID); !errors.Is(err, idp.NotFound) {
+			t.Errorf("the session of the pass: %v, want it ended", err)
+		}
+		w.Advance(6 * time.Hour) // five hours after the end of the pass
+		s = w.Found(t, w.Tenant.ID, again.Bearer)
+		if _, err := w.Corridor.BeginRegister(t.Context(), s, "passkey", w.peer); idp.AsError(err) == nil || idp.AsError(err).Reason != "fresh_proof_needed" {
+			t.Errorf("a method is added by a pass that was over for 5 hours: %v", err)
+		}
+	})
+}
+
+// TestSec_SES06_PassChangesNothing: also where a pass opens apps it serves to
+// add a method, and neither renames nor removes one (decisions 2.8). A gesture
+// that is as old as the rules allow does not become fresh by a pass.
+func TestSec_SES06_PassChangesNothing(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.AccessPass.AppSignIn = true })
+		w.pass.lives = time.Hour
+		pass, key := w.pass.room(t).Enrol(t, w.Ada), w.page.room(t).Enrol(t, w.Ada)
+		w.second.enrol(t, w.Ada)
+		step := w.must(t, w.Flow(t, signin.Flow{}, w.peer), w.pass, pass, nil, signin.Done)
+		s := w.Found(t, w.Tenant.ID, step.Bearer)
+		for what, err := range map[string]error{
+			"remove": w.Corridor.Remove(t.Context(), s, "passkey", key.ID, w.peer),
+			"rename": w.Corridor.Rename(t.Context(), s, "passkey", key.ID, "mine", w.peer),
+		} {
+			if e := idp.AsError(err); e == nil || e.Kind != idp.Denied || e.Reason != "pass_session" {
+				t.Errorf("%s by a pass: %v, want denied pass_session", what, err)
+			}
+		}
+		mixed := w.Session(t, w.Ada)
+		w.Advance(6 * time.Minute)
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+			mixed, _, err = w.Sessions.Renew(ctx, tx, mixed, []idp.Proof{
+				{Tenant: w.Ada.Tenant, User: w.Ada.ID, Method: "accessPass", Mode: idp.ModeAccessPassMany, Credential: "p", Time: w.Now()},
+			})
+			return err
+		})
+		if err := w.Corridor.Remove(t.Context(), mixed, "passkey", key.ID, w.peer); idp.AsError(err) == nil || idp.AsError(err).Reason != "fresh_proof_needed" {
+			t.Errorf("remove by an old gesture and a fresh pass: %v, want fresh_proof_needed", err)
+		}
+		if n := w.holds(t, w.Ada); n != 3 {
+			t.Errorf("%d credentials, want all 3", n)
 		}
 	})
 }

@@ -127,9 +127,11 @@ func bootstrap(p idp.Proof) bool {
 	return p.Mode == idp.ModeAccessPassOnce || p.Mode == idp.ModeAccessPassMany
 }
 
+func lasts(p idp.Proof) bool { return !bootstrap(p) }
+
 // lasting leaves bootstrap proofs out, unless there is nothing else.
 func lasting(proofs []idp.Proof) []idp.Proof {
-	if i := slices.IndexFunc(proofs, func(p idp.Proof) bool { return !bootstrap(p) }); i < 0 {
+	if !slices.ContainsFunc(proofs, lasts) {
 		return proofs
 	}
 	return slices.DeleteFunc(slices.Clone(proofs), bootstrap)

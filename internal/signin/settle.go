@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
@@ -45,6 +46,10 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 	return step, c.audit.Write(ctx, tx, event)
 }
 
+// maxAgent is how much of a User-Agent a session keeps, in characters; what is
+// no text in it is kept as escapes.
+const maxAgent = 256
+
 // openSession opens, renews or leaves alone the session. A step-up adds to the
 // session that the same person has here; whoever came in by a pass leaves that
 // session behind when the full one opens.
@@ -54,7 +59,7 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *S
 	}
 	s := session.Session{
 		Tenant: t.flow.Tenant, User: t.user.ID, Restricted: t.step == Register, Expires: t.verdict.Until,
-		Agent: t.peer.Agent, IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
+		Agent: audit.Clean(t.peer.Agent, maxAgent), IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
 		Proofs: append(standing(t.flow, nil), t.verdict.Proof),
 	}
 	if !s.Restricted {
@@ -65,14 +70,17 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *S
 		step.Replaces = cur.Bearer()
 	}
 	// What ends with a pass is a session of its own, or the pass would cut
-	// short, or live on in, the one that was there before.
-	if cur != nil && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() {
+	// short, or live on in, the one that was there before or comes after.
+	if cur != nil && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() && !slices.ContainsFunc(cur.Proofs, bootstrap) {
 		renewed := *cur
 		renewed.Agent, renewed.IP, renewed.Browser = s.Agent, s.IP, s.Browser
 		step.Session, step.Bearer, err = c.sessions.Renew(ctx, tx, renewed, s.Proofs)
 		return err
 	}
 	if cur != nil {
+		if !s.Restricted && t.verdict.Until.IsZero() {
+			s.Proofs = lasting(slices.Concat(cur.Proofs, s.Proofs))
+		}
 		if err := c.sessions.End(ctx, tx, cur.Tenant, cur.ID); err != nil && !errors.Is(err, idp.NotFound) {
 			return err
 		}

@@ -96,7 +96,7 @@ func TestWholeSignIn(t *testing.T) {
 			if m == "wait" {
 				spent := w.Count(t, "spent", w.Tenant.ID)
 				for range 3 { // a page that polls
-					step, err := w.Corridor.Answer(t.Context(), f, b.Ceremony, nil, nil, w.peer)
+					step, err := w.Corridor.Answer(t.Context(), f, m, b.Ceremony, nil, nil, w.peer)
 					if err != nil || step.Kind != signin.Wait || step.Handle != f.Handle() {
 						t.Fatalf("polling: step %q, %v, want wait", step.Kind, err)
 					}
@@ -105,7 +105,7 @@ func TestWholeSignIn(t *testing.T) {
 					t.Errorf("polling burnt %d ceremonies", n-spent)
 				}
 			}
-			step, err := w.Corridor.Answer(t.Context(), f, b.Ceremony, held.Answer(t, b.Show), nil, w.peer)
+			step, err := w.Corridor.Answer(t.Context(), f, m, b.Ceremony, held.Answer(t, b.Show), nil, w.peer)
 			if err != nil || step.Kind != signin.Done || string(step.Flow.Ask) != `{"to":"account"}` {
 				t.Fatalf("%s: step %q, %v", m, step.Kind, err)
 			}
@@ -149,11 +149,11 @@ func TestWaitWrongBurns(t *testing.T) {
 		b := w.Begin(t, f, "wait", "")
 		c := challengeIn(b.Show)
 		w.wait.approve(t, w.Tenant.ID, c, encode(id, mac(key, []byte("another number"))))
-		if _, err := w.Corridor.Answer(t.Context(), f, b.Ceremony, nil, nil, w.peer); !errors.Is(err, idp.Unproven) {
+		if _, err := w.Corridor.Answer(t.Context(), f, "wait", b.Ceremony, nil, nil, w.peer); !errors.Is(err, idp.Unproven) {
 			t.Errorf("wrong by the other road: %v, want unproven", err)
 		}
 		w.wait.approve(t, w.Tenant.ID, c, encode(id, mac(key, c)))
-		if _, err := w.Corridor.Answer(t.Context(), f, b.Ceremony, nil, nil, w.peer); !errors.Is(err, idp.Expired) {
+		if _, err := w.Corridor.Answer(t.Context(), f, "wait", b.Ceremony, nil, nil, w.peer); !errors.Is(err, idp.Expired) {
 			t.Errorf("right afterwards: %v, want expired", err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -73,6 +74,9 @@ func (c *Corridor) Resume(ctx context.Context, tenant idp.TenantID, handle strin
 
 func (c *Corridor) open(ctx context.Context, tenant idp.TenantID, handle string) (Flow, error) {
 	if len(handle) == uuidLen {
+		if !plain(handle) {
+			return Flow{}, idp.Expiredf("flow_over", "malformed handle")
+		}
 		return loadFlow(ctx, c.db, tenant, idp.FlowID(handle))
 	}
 	sealed, err := c.box.Open(ctx, tenant, flowPurpose, handle)
@@ -85,6 +89,16 @@ func (c *Corridor) open(ctx context.Context, tenant idp.TenantID, handle string)
 	}
 	f.handle = handle
 	return f, nil
+}
+
+// plain says whether text from outside can be an id of ours or of a credential:
+// a UUID, or base64url of at most 1023 bytes (WebAuthn Level 3, §4). Anything
+// else no row has, and PostgreSQL would not even look for it.
+func plain(id string) bool {
+	const longest = 1364
+	return len(id) <= longest && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
 // uuidLen tells the id of a stored flow from a sealed value, which is longer.

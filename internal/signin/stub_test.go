@@ -59,6 +59,7 @@ type stub struct {
 	mu       sync.Mutex
 	onVerify func() error // runs in Verify, before it judges
 	settle   func() error // runs in Settle, after the statement
+	register func() error // runs in the Settle of a registration, before the statement
 }
 
 func newStub(h *signintest.House, id idp.MethodID) *stub {
@@ -145,6 +146,11 @@ func (s *stub) enrol(t testing.TB, u idp.User) (idp.CredentialID, []byte) {
 
 func (s *stub) insert(tenant idp.TenantID, user idp.UserID, id idp.CredentialID, key []byte) method.Settle {
 	return func(ctx context.Context, tx *sqldb.Tx) error {
+		if s.register != nil {
+			if err := s.register(); err != nil {
+				return err
+			}
+		}
 		_, err := tx.Exec(ctx, `
 			insert into stub (tenant_id, id, user_id, room, secret, name, used, created)
 			values ($1, $2, $3, $4, $5, '', 0, $6)`, tenant, id, user, s.id, key, s.h.Now().UnixMilli())

@@ -1,6 +1,6 @@
 // Package sqldb opens SQLite or PostgreSQL and lets the rest of the house speak
 // one body of SQL to either: $1 placeholders; text, bytea, boolean and bigint;
-// times as Unix milliseconds; no NULL.
+// times as Unix milliseconds; no NULL. One word differs, Tx.ForShare.
 //
 // It owns connections, transactions, group commit, retries, migrations and the
 // translation of driver errors into idp kinds. It knows no table: each package

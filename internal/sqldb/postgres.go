@@ -119,6 +119,8 @@ func (e *postgresEngine) noteBroken(err error) {
 	}
 }
 
+func (e *postgresEngine) forShare() string { return " for share" }
+
 func (e *postgresEngine) close() error { return e.pool.Close() }
 
 // conn takes a connection from the pool, or fails within connectWithin.

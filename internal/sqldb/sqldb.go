@@ -58,6 +58,8 @@ type engine interface {
 	bound(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc)
 	// classify puts a driver's error into the words of idp.
 	classify(err error) error
+	// forShare ends a query that locks what it reads against changes.
+	forShare() string
 	listen(ctx context.Context, channel string, fn func(payload string)) error
 	notify(ctx context.Context, tx *Tx, channel, payload string) error
 	migrator() (migrator, error)

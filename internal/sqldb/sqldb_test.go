@@ -356,6 +356,47 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
+// TestForShare: a row that was read so stays as it is until the commit, and
+// others may read it so at the same time.
+func TestForShare(t *testing.T) {
+	sqldbtest.Each(t, schema, func(t *testing.T, db *sqldb.DB) {
+		ctx := t.Context()
+		must(t, write(ctx, db, "a"))
+		read := func(ctx context.Context, tx *sqldb.Tx) (size int) {
+			must(t, tx.QueryRow(ctx, `select size from thing where tenant_id = 't' and id = 'a'`+tx.ForShare()).Scan(&size))
+			return size
+		}
+		changed := make(chan error, 1)
+		must(t, db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			before := read(ctx, tx)
+			if db.Dialect() == sqldb.Postgres {
+				must(t, db.Write(context.WithoutCancel(t.Context()), func(ctx context.Context, tx *sqldb.Tx) error { read(ctx, tx); return nil }))
+			}
+			go func() {
+				_, err := db.Exec(t.Context(), `update thing set size = 2 where tenant_id = 't' and id = 'a'`)
+				changed <- err
+			}()
+			select {
+			case err := <-changed:
+				t.Errorf("the row was changed: %v", err)
+				changed <- err
+			case <-time.After(50 * time.Millisecond):
+			}
+			if after := read(ctx, tx); before != 1 || after != 1 {
+				t.Errorf("read %d, then %d, want 1 and 1", before, after)
+			}
+			return nil
+		}))
+		must(t, <-changed)
+		must(t, db.Snapshot(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			if got := read(ctx, tx); got != 2 {
+				t.Errorf("a snapshot read %d, want 2", got)
+			}
+			return nil
+		}))
+	})
+}
+
 func TestWriteInsideWrite(t *testing.T) {
 	sqldbtest.Each(t, schema, func(t *testing.T, db *sqldb.DB) {
 		for name, inner := range map[string]func(context.Context) error{

@@ -221,6 +221,8 @@ func (e *sqliteEngine) bound(context.Context, time.Duration) (context.Context, c
 
 func (e *sqliteEngine) classify(err error) error { return classifySQLite(err) }
 
+func (e *sqliteEngine) forShare() string { return "" }
+
 func (e *sqliteEngine) listen(context.Context, string, func(string)) error { return nil }
 func (e *sqliteEngine) notify(context.Context, *Tx, string, string) error  { return nil }
 

@@ -47,6 +47,17 @@ type Tx struct {
 	after    []func() // OnCommit
 }
 
+// ForShare is what a query ends with whose rows must stay as they were read
+// until the transaction commits: on PostgreSQL a lock that lets others read, on
+// SQLite, whose one writer is the transaction itself, nothing. It is the one
+// word in which the SQL of the two differs.
+func (tx *Tx) ForShare() string {
+	if tx.snapshot {
+		return "" // which sees nothing of what others do
+	}
+	return tx.engine.forShare()
+}
+
 // Exec runs a statement and returns the number of rows it changed. A violated
 // primary key, unique index or foreign key is idp.Conflict.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {

@@ -37,8 +37,8 @@ func Form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 func Single(v url.Values) error {
 	for name, values := range v {
 		if len(values) > 1 {
-			return idp.Invalidf("duplicate_parameter", "%q given %d times", name, len(values)).
-				On(name).Say("A parameter was sent more than once.")
+			return idp.Invalidf("duplicate_parameter", "%.100q given %d times", name, len(values)).
+				On(cut(name, 100)).Say("A parameter was sent more than once.")
 		}
 	}
 	return nil
@@ -63,7 +63,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 func wantType(r *http.Request, want string) error {
 	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || got != want {
-		return idp.Invalidf("wrong_content_type", "content type %q, want %s", r.Header.Get("Content-Type"), want).
+		return idp.Invalidf("wrong_content_type", "content type %.100q, want %s", r.Header.Get("Content-Type"), want).
 			On("Content-Type").Say("The body must be sent as " + want + ".")
 	}
 	return nil

@@ -2,14 +2,16 @@ package web
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"sync"
 	"time"
 )
 
 // Limiter allows each key a number of events in a period, refilled evenly
 // (a token bucket a key). It holds at most size keys and forgets the one that
-// was used least recently: memory stays bounded whatever strangers send. It
-// is per node; what must hold over all nodes is counted in the database.
+// was used least recently, and a long key by its digest: memory stays bounded
+// whatever strangers send. It is per node; what must hold over all nodes is
+// counted in the database.
 type Limiter struct {
 	mu     sync.Mutex
 	burst  float64
@@ -58,9 +60,16 @@ func (l *Limiter) Full(key string) (bool, time.Duration) {
 	return false, 0
 }
 
+// longKey is the length from which a key is kept by its digest.
+const longKey = 64
+
 // bucket finds or makes the key's bucket and refills it. The lock is held.
 func (l *Limiter) bucket(key string) *bucket {
 	now := l.now()
+	if len(key) > longKey {
+		digest := sha256.Sum256([]byte(key))
+		key = string(digest[:])
+	}
 	if e, ok := l.keys[key]; ok {
 		l.recent.MoveToFront(e)
 		b := e.Value.(*bucket)

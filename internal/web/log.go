@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -78,7 +80,7 @@ func Log(log *slog.Logger, m *Metrics) func(http.Handler) http.Handler {
 					if p == http.ErrAbortHandler {
 						panic(p)
 					}
-					Note(r, fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack()), 0)
+					Note(r, fmt.Errorf("%w: %.1000v\n%s", errPanic, p, debug.Stack()), 0)
 					if rec.status == 0 {
 						http.Error(rec, "Signet could not finish this. Trace id: "+Trace(r.Context()), http.StatusInternalServerError)
 					}
@@ -129,12 +131,46 @@ func report(log *slog.Logger, m *Metrics, r *http.Request, status int, took time
 		attrs = append(attrs, slog.Int("code", i.code))
 	}
 	if i.err != nil && !errors.Is(i.err, http.ErrAbortHandler) {
-		attrs = append(attrs, slog.String("cause", i.err.Error()))
+		attrs = append(attrs, slog.String("cause", cause(i.err)))
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
 var errPanic = errors.New("panic")
+
+// How many bytes of a cause the log takes; more of a panic's, for its stack.
+const (
+	maxCause = 2 << 10
+	maxPanic = 16 << 10
+)
+
+// cause is what err says, as a text that may hold what a stranger sent: of
+// bounded length, and without marks that would show a line as another than it
+// is (security.md LOG02). Controls are escaped by the encoding of the log.
+func cause(err error) string {
+	limit := maxCause
+	if errors.Is(err, errPanic) {
+		limit = maxPanic
+	}
+	var b strings.Builder
+	for _, r := range cut(err.Error(), limit) {
+		if unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) {
+			fmt.Fprintf(&b, `\u{%x}`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// cut gives the first limit bytes of s, and says that there was more. A letter
+// that is cut through is lost.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
 
 // knownMethod keeps the label bounded: a method is whatever a peer sends.
 func knownMethod(method string) string {

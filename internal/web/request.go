@@ -41,6 +41,24 @@ func ClientIP(r *http.Request) string {
 	return hostOf(r.RemoteAddr)
 }
 
+// Source is who the request counts as where tries are counted: its ClientIP, of
+// IPv6 the network of 64 bits, since whoever has one address of those has them
+// all (RFC 6177, Section 2). The log and the audit tell the address itself.
+func Source(r *http.Request) string { return SourceOf(ClientIP(r)) }
+
+// SourceOf is Source of an address; what is none counts as it is.
+func SourceOf(addr string) string {
+	ip, err := netip.ParseAddr(addr)
+	if err != nil {
+		return addr
+	}
+	ip = ip.Unmap()
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()
+}
+
 func hostOf(addr string) string {
 	if h, _, err := net.SplitHostPort(addr); err == nil {
 		return h

@@ -135,6 +135,43 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// TestSec_T64_LimiterKeysAreBounded: what strangers send as a key is kept for as
+// long as the limit lasts, in a few bytes, and two long keys are still two.
+func TestSec_T64_LimiterKeysAreBounded(t *testing.T) {
+	l := web.NewLimiter(1, time.Minute, 8, func() time.Time { return time.Unix(0, 0) })
+	long := strings.Repeat("x", 60_000)
+	for _, key := range []string{"a", long, long + "y"} {
+		if ok, _ := l.Allow(key); !ok {
+			t.Errorf("the first event of a key of %d bytes is refused", len(key))
+		}
+		if ok, _ := l.Allow(key); ok {
+			t.Errorf("the second event of a key of %d bytes is allowed", len(key))
+		}
+	}
+	if n := l.LongestKey(); n > 64 {
+		t.Errorf("a key of %d bytes is kept", n)
+	}
+}
+
+func TestSource(t *testing.T) {
+	for addr, want := range map[string]string{
+		"192.0.2.7":                 "192.0.2.7",
+		"::ffff:192.0.2.7":          "192.0.2.7",
+		"2001:db8:1:2::1":           "2001:db8:1:2::/64",
+		"2001:db8:1:2:ffff:ffff::1": "2001:db8:1:2::/64",
+		"2001:db8:1:3::1":           "2001:db8:1:3::/64",
+		"fe80::1%eth0":              "fe80::/64",
+		"@":                         "@",
+		"":                          "",
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = addr
+		if got := web.Source(r); got != want {
+			t.Errorf("source of %q: got %q, want %q", addr, got, want)
+		}
+	}
+}
+
 func TestLimiterParallel(t *testing.T) {
 	l := web.NewLimiter(10, time.Hour, 8, func() time.Time { return time.Unix(0, 0) })
 	var wg sync.WaitGroup

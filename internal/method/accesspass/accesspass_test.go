@@ -43,7 +43,7 @@ func each(t *testing.T, fn func(t *testing.T, d *desk)) {
 func (d *desk) try(t testing.TB, name, code string) (signin.Step, error) {
 	f := d.Flow(t, signin.Flow{}, d.peer)
 	b := d.Begin(t, f, accesspass.ID, name)
-	return d.Corridor.Answer(t.Context(), f, b.Ceremony, payload(name, code), nil, d.peer)
+	return d.Corridor.Answer(t.Context(), f, accesspass.ID, b.Ceremony, payload(name, code), nil, d.peer)
 }
 
 func (d *desk) wantIn(t testing.TB, what, name, code string) signin.Step {

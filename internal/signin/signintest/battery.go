@@ -122,7 +122,7 @@ func (b *bench) begin(t testing.TB) begun {
 }
 
 func (b *bench) answer(t testing.TB, c begun, payload []byte) (signin.Step, error) {
-	return b.Corridor.Answer(t.Context(), c.flow, c.Ceremony, payload, nil, b.peer)
+	return b.Corridor.Answer(t.Context(), c.flow, b.Method.ID(), c.Ceremony, payload, nil, b.peer)
 }
 
 // pages says whether the room is used on pages; rooms that only do one message
@@ -244,7 +244,7 @@ func otherFlow(t *testing.T, b *bench) {
 	payload := held.Answer(t, c.Show)
 	mallory := b.Peer("mallory")
 	other := b.Flow(t, signin.Flow{}, mallory)
-	_, err := b.Corridor.Answer(t.Context(), other, c.Ceremony, payload, nil, mallory)
+	_, err := b.Corridor.Answer(t.Context(), other, b.Method.ID(), c.Ceremony, payload, nil, mallory)
 	wantKind(t, "in another flow", err, idp.Unproven)
 	_, err = b.Corridor.Resume(t.Context(), b.Tenant.ID, c.flow.Handle(), mallory)
 	wantKind(t, "flow in another browser", err, idp.Unproven)

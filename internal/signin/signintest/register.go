@@ -42,7 +42,7 @@ func register(t *testing.T, b *bench) {
 	_, err := b.Corridor.FinishRegister(t.Context(), bobs, c.Ceremony, payload, b.peer)
 	wantKind(t, "in another's session", err, idp.Unproven)
 	f := b.Flow(t, signin.Flow{}, b.peer)
-	_, err = b.Corridor.Answer(t.Context(), f, c.Ceremony, payload, nil, b.peer)
+	_, err = b.Corridor.Answer(t.Context(), f, m, c.Ceremony, payload, nil, b.peer)
 	wantKind(t, "a registration as a sign-in", err, idp.Expired)
 	signIn := b.Begin(t, f, m, "")
 	_, err = b.Corridor.FinishRegister(t.Context(), s, signIn.Ceremony, payload, b.peer)
@@ -57,7 +57,7 @@ func register(t *testing.T, b *bench) {
 	_, err = b.Corridor.FinishRegister(t.Context(), s, c.Ceremony, payload, b.peer)
 	wantKind(t, "second use", err, idp.Expired)
 	signIn = b.Begin(t, f, m, "")
-	step, err := b.Corridor.Answer(t.Context(), f, signIn.Ceremony, d.Answer(t, signIn.Show), nil, b.peer)
+	step, err := b.Corridor.Answer(t.Context(), f, m, signIn.Ceremony, d.Answer(t, signIn.Show), nil, b.peer)
 	if err != nil || step.Kind != signin.Done || step.Session.User != b.Ada.ID {
 		t.Errorf("sign-in with it: step %s, %v", step.Kind, err)
 	}
