@@ -83,13 +83,19 @@ func (s *Server) provenClient(ctx context.Context, t tenant, p params, duplicate
 		return c, err
 	}
 	if uri := p.get("redirect_uri"); len(uri) > maxURI || !client.MatchRedirect(c, uri) {
-		f := fault(idp.Invalid, "invalid_request", codeBadRedirect, "redirect_unknown",
-			c.Name+" sent a request that Signet cannot accept: its return address is not registered. "+
-				"Tell the people who run "+c.Name+"; the slip below helps them.", "redirect %q of client %s", clip(uri), c.ID)
-		f.Cause.Field = "redirect_uri"
-		return c, f
+		return c, unknownRedirect(c, uri)
 	}
 	return c, nil
+}
+
+// unknownRedirect is shown here and never sent: nobody vouches for where it
+// would go (security.md OAU06).
+func unknownRedirect(c client.Client, uri string) error {
+	f := fault(idp.Invalid, "invalid_request", codeBadRedirect, "redirect_unknown",
+		c.Name+" sent a request that Signet cannot accept: its return address is not registered. "+
+			"Tell the people who run "+c.Name+"; the slip below helps them.", "redirect %q of client %s", clip(uri), c.ID)
+	f.Cause.Field = "redirect_uri"
+	return f
 }
 
 // begin makes the flow and lets the corridor say what it still needs. With

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
@@ -50,7 +51,9 @@ func (s *Server) Resume(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 	return s.finish(w, r, t, step)
 }
 
-// finish answers the application: a code, or why there is none.
+// finish answers the application: a code, or why there is none. The
+// registration is read again: a person may sit long before a page, and an
+// address that was taken out meanwhile must get nothing, errors included.
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step signin.Step) error {
 	var a ask
 	if err := json.Unmarshal(step.Flow.Ask, &a); err != nil {
@@ -59,25 +62,26 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step s
 	if step.Bearer != "" {
 		s.cfg.Sessions.Set(w, r, step.Bearer, step.Replaces)
 	}
+	c, err := s.lookup(r.Context(), t.ID, step.Flow.Client)
+	if err != nil {
+		return err
+	}
+	if !client.MatchRedirect(c, a.Redirect) {
+		return unknownRedirect(c, a.Redirect)
+	}
 	back := a.reply(t.Issuer)
 	if step.Kind == signin.Deny {
 		return back.fail(w, r, denied(step))
 	}
-	code, err := s.mint(r.Context(), t, step, a)
+	code, err := s.mint(r.Context(), t, c, step, a)
 	if err != nil {
 		return back.fail(w, r, err)
 	}
 	return back.send(w, r, url.Values{"code": {code}})
 }
 
-// mint seals a code for what the corridor has allowed. The registration is
-// read again: a person may sit long before a page, and an address that was
-// taken out meanwhile must get nothing.
-func (s *Server) mint(ctx context.Context, t tenant, step signin.Step, a ask) (string, error) {
-	c, err := s.lookup(ctx, t.ID, step.Flow.Client)
-	if err != nil {
-		return "", err
-	}
+// mint seals a code for what the corridor has allowed.
+func (s *Server) mint(ctx context.Context, t tenant, c client.Client, step signin.Step, a ask) (string, error) {
 	if a.Subject != "" {
 		sub, err := s.cfg.Tokens.PublicSubject(ctx, c, step.Session.User)
 		if err != nil {
