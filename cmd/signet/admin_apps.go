@@ -59,7 +59,7 @@ func (in *appSettings) flags(cmd *cobra.Command) {
 	fs.StringSliceVar(&in.grants, "grant", nil, "authorization_code, refresh_token, client_credentials (repeatable)")
 	fs.StringSliceVar(&in.scopes, "scope", nil, "scopes it may ask for (repeatable)")
 	fs.StringVar(&in.alg, "alg", "", "ES256 (default) or RS256, for its ID tokens")
-	fs.StringVar(&in.acr, "acr", "", "strength asked of people when the app asks none: phr, phrh")
+	fs.StringVar(&in.acr, "acr", "", "least strength asked of people, whatever the app asks: phr, phrh")
 	fs.BoolVar(&in.pairwise, "pairwise", false, "a different subject for each app")
 	fs.BoolVar(&in.firstParty, "first-party", false, "yours: people are not asked for consent")
 	for flag, values := range map[string][]string{

@@ -53,7 +53,7 @@ type Client struct {
 	Subject        string
 	FirstParty     bool // no consent page
 	Scopes         []string
-	ACR            string // strength asked when a request asks none
+	ACR            string // the least strength, whatever a request asks; empty: none
 	Enabled        bool
 	Created        time.Time
 }

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
-	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 )
 
@@ -94,23 +92,13 @@ func (s *Server) mint(ctx context.Context, t tenant, c client.Client, step signi
 	body, err := nonce.Encode(codeBody{
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
-		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, step.Flow.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
+		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, a.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
 		Info: a.Claims.info(), Recorded: step.Recorded,
 	})
 	if err != nil {
 		return "", err
 	}
 	return s.cfg.Box.Seal(ctx, t.ID, codePurpose, codeLives, body)
-}
-
-// statedACR is the acr that tokens carry: the truth about the proofs, in the
-// words of the request. What is hardware-bound is phishing-resistant too, and a
-// request for phr must get phr (OpenID Connect Core 1.0, Section 5.5.1.1).
-func statedACR(proven string, asked []string) string {
-	if proven == policy.ACRHardwareBound && !slices.Contains(asked, proven) && slices.Contains(asked, policy.ACRPhishingResistant) {
-		return policy.ACRPhishingResistant
-	}
-	return proven
 }
 
 // otherPerson refuses to answer for somebody else than the one asked for
