@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/token"
 )
 
 // Codes are sealed values: issuing one writes nothing, redeeming one burns it.
@@ -21,7 +22,8 @@ const (
 
 // codeBody is what a code says when it comes back: what it is bound to
 // (security.md OAU03) and what the tokens will state. It stays within what an
-// address may hold: 1.5 KB for the largest nonce.
+// address may hold: 1.5 KB for the largest nonce, and a quarter of one for
+// each proof.
 type codeBody struct {
 	Client    idp.ClientID  `json:"c"`
 	Redirect  string        `json:"r"`
@@ -36,6 +38,8 @@ type codeBody struct {
 	AuthTime  int64         `json:"t"`
 	Info      []string      `json:"f,omitempty"`
 	Recorded  bool          `json:"e,omitempty"` // the corridor has recorded this sign-in
+	Basis     []token.Basis `json:"b,omitempty"`
+	Asked     []string      `json:"q,omitempty"`
 }
 
 // Resume goes on where a flow of this door left off: the corridor is done with
@@ -93,7 +97,7 @@ func (s *Server) mint(ctx context.Context, t tenant, c client.Client, step signi
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
 		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, a.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
-		Info: a.Claims.info(), Recorded: step.Recorded,
+		Info: a.Claims.info(), Recorded: step.Recorded, Basis: token.BasisOf(step.Session.Proofs), Asked: a.ACR,
 	})
 	if err != nil {
 		return "", err

@@ -101,11 +101,12 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 	if err != nil {
 		return token.Subject{}, err
 	}
-	return token.Subject{
+	sub := token.Subject{
 		Tenant: x.tenant.ID, User: user, Session: body.Session, Client: x.client,
 		Scopes: body.Scopes, Audience: body.Audience, AuthTime: time.UnixMilli(body.AuthTime),
-		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info,
-	}, nil
+		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info, Basis: body.Basis, Asked: body.Asked,
+	}
+	return s.presently(ctx, x.tenant, sub)
 }
 
 func otherResource(res string) error {

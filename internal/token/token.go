@@ -86,6 +86,8 @@ type Subject struct {
 	ACR      string
 	AMR      []string
 	Nonce    string
+	Basis    []Basis  // the proofs of the sign-in
+	Asked    []string // the strengths that the request asked for
 }
 
 // sign signs claims of one class with the tenant's active key for alg.
