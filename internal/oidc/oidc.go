@@ -91,9 +91,9 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	page := func(h web.HandlerFunc) http.Handler { return s.page(h) }
 	for _, v := range []string{"/{t}/oauth2/v2.0", "/{t}/oauth2"} {
 		mux.Handle("GET "+v+"/authorize", page(s.authorize))
-		mux.Handle("POST "+v+"/authorize", page(s.authorize))
+		mux.Handle("POST "+v+"/authorize", page(roundByGet(s.authorize)))
 		mux.Handle("GET "+v+"/logout", page(s.logout))
-		mux.Handle("POST "+v+"/logout", page(s.logout))
+		mux.Handle("POST "+v+"/logout", page(roundByGet(s.logout)))
 		mux.Handle("POST "+v+"/token", open(s.api(s.token)))
 		mux.Handle("OPTIONS "+v+"/token", preflight("POST"))
 	}
