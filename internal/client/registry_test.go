@@ -68,7 +68,8 @@ func TestCreate(t *testing.T) {
 		}
 		want := client.Client{
 			ID: made.ID, Tenant: "t1", Name: "Wiki", Kind: "web", RedirectURIs: []string{"https://good.example/cb"}, Auth: "secret",
-			Grants: []string{"authorization_code", "refresh_token"}, Alg: "ES256", Subject: "public", Enabled: true, Created: now,
+			ResponseModes: []string{"query", "form_post"},
+			Grants:        []string{"authorization_code", "refresh_token"}, Alg: "ES256", Subject: "public", Enabled: true, Created: now,
 			SecretDigests: [][]byte{secret.Digest(shown)},
 		}
 		if diff := cmp.Diff(want, made); diff != "" {
@@ -123,6 +124,7 @@ func TestCreateRefuses(t *testing.T) {
 		"native by key":      func(c *client.Client) { native(c); byKey(c) },
 		"client credentials": func(c *client.Client) { c.Grants, c.RedirectURIs = []string{client.GrantCredentials}, nil },
 		"pairwise":           func(c *client.Client) { c.Subject = client.SubjectPairwise },
+		"fragment":           func(c *client.Client) { c.ResponseModes = []string{client.ModeFragment} },
 		"RS256":              func(c *client.Client) { c.Alg = "RS256" },
 		"API scopes":         func(c *client.Client) { c.Scopes = []string{"https://api.example/read", "write"} },
 	} {
@@ -140,6 +142,10 @@ func TestCreateRefuses(t *testing.T) {
 		"auth": func(c *client.Client) { c.Auth = "tls" }, "alg none": func(c *client.Client) { c.Alg = "none" }, "alg HS256": func(c *client.Client) { c.Alg = "HS256" },
 		"subject": func(c *client.Client) { c.Subject = "random" }, "implicit": func(c *client.Client) { c.Grants = []string{"implicit"} },
 		"password": func(c *client.Client) { c.Grants = []string{"password"} }, "grant twice": func(c *client.Client) { c.Grants = []string{client.GrantCode, client.GrantCode} },
+		"response mode": func(c *client.Client) { c.ResponseModes = []string{"web_message"} },
+		"response mode twice": func(c *client.Client) {
+			c.ResponseModes = []string{client.ModeQuery, client.ModeQuery}
+		},
 		"no redirect": func(c *client.Client) { c.RedirectURIs = nil }, "bad redirect": func(c *client.Client) { c.RedirectURIs = append(c.RedirectURIs, "http://good.example/cb") },
 		"redirect twice":  func(c *client.Client) { c.RedirectURIs = append(c.RedirectURIs, c.RedirectURIs[0]) },
 		"many redirects":  func(c *client.Client) { c.RedirectURIs = make([]string, 51) },

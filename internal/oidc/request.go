@@ -36,21 +36,22 @@ func (q request) prompts(word string) bool { return slices.Contains(q.Prompt, wo
 // may be sent to the redirect URI; on error the request still says how.
 // duplicates are the names of parameters given more than once.
 func parseRequest(p params, duplicates []string, c client.Client, issuer string) (request, error) {
-	q := request{Mode: modeQuery}
+	asked := p.get("response_mode")
+	if slices.Contains(duplicates, "response_mode") {
+		asked = ""
+	}
+	mode, badMode := parseMode(asked, c, p.get("redirect_uri"))
+	q := request{Mode: mode}
 	if s := p.get("state"); plain(s, maxState) && !slices.Contains(duplicates, "state") {
 		q.State = s
 	} else {
 		return q, badRequest("state", "state must be short text, given once.", "state of %d bytes", len(s))
 	}
-	if mode := p.get("response_mode"); mode != "" && !slices.Contains(duplicates, "response_mode") {
-		m, err := parseMode(mode, p.get("redirect_uri"))
-		if err != nil {
-			return q, err
-		}
-		q.Mode = m
-	}
 	if len(duplicates) > 0 {
 		return q, repeated(duplicates)
+	}
+	if badMode != nil {
+		return q, badMode
 	}
 	for _, check := range []func(params, client.Client, string) error{
 		q.refuseForeign, q.parseResponseType, q.parseChallenge, q.parseScope, q.parsePrompt, q.parseHints, q.parseClaims,

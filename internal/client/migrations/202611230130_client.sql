@@ -7,6 +7,7 @@ create table client (
     kind             text    not null,
     redirect_uris    text    not null,
     post_logout_uris text    not null,
+    response_modes   text    not null,
     grants           text    not null,
     auth             text    not null,
     jwks             text    not null,
