@@ -62,7 +62,8 @@ type Client struct {
 	JWKS           []byte   // public keys, for AuthPrivateKey
 	Alg            string   // of ID tokens: ES256 or RS256
 	Subject        string
-	FirstParty     bool // no consent page
+	Sector         string // whom pairwise subjects are for; settled by Create
+	FirstParty     bool   // no consent page
 	Scopes         []string
 	ACR            string // the least strength, whatever a request asks; empty: none
 	Enabled        bool

@@ -69,7 +69,7 @@ func TestCreate(t *testing.T) {
 		want := client.Client{
 			ID: made.ID, Tenant: "t1", Name: "Wiki", Kind: "web", RedirectURIs: []string{"https://good.example/cb"}, Auth: "secret",
 			ResponseModes: []string{"query", "form_post"},
-			Grants:        []string{"authorization_code", "refresh_token"}, Alg: "ES256", Subject: "public", Enabled: true, Created: now,
+			Grants:        []string{"authorization_code", "refresh_token"}, Alg: "ES256", Subject: "public", Sector: "https://good.example", Enabled: true, Created: now,
 			SecretDigests: [][]byte{secret.Digest(shown)},
 		}
 		if diff := cmp.Diff(want, made); diff != "" {
@@ -580,6 +580,44 @@ func TestTenantWalk(t *testing.T) {
 		}
 		if scopes, err := r.Consent(t.Context(), db, "t2", "ada", theirs.ID); err != nil || len(scopes) != 1 {
 			t.Errorf("their consent after the walk: %v, %v", scopes, err)
+		}
+	})
+}
+
+// The sector is a host that somebody owns, or the application alone; it stays
+// what it was at first (OpenID Connect Core 1.0, Section 8.1).
+func TestSector(t *testing.T) {
+	each(t, func(t *testing.T, r *client.Registry, db *sqldb.DB) {
+		for name, c := range map[string]struct {
+			redirects []string
+			want      string // empty: the application's id
+		}{
+			"one host":       {[]string{"https://a.example/cb", "https://a.example/other"}, "https://a.example"},
+			"with a port":    {[]string{"https://a.example:8443/cb"}, "https://a.example"},
+			"two hosts":      {[]string{"https://a.example/cb", "https://b.example/cb"}, ""},
+			"loopback":       {[]string{"http://127.0.0.1/cb"}, ""},
+			"IPv6":           {[]string{"https://[::1]/cb"}, ""},
+			"localhost":      {[]string{"https://localhost/cb"}, ""},
+			"a localhost":    {[]string{"https://app.localhost/cb"}, ""},
+			"private scheme": {[]string{"com.example.app://a.example/cb"}, ""},
+			"host and app":   {[]string{"https://a.example/cb", "com.example.app:/cb"}, ""},
+		} {
+			ask := web("t1", name)
+			ask.Kind, ask.Auth, ask.RedirectURIs, ask.Sector = client.Native, client.AuthNone, c.redirects, "https://said.example"
+			made, _ := mustCreate(t, r, db, ask)
+			want := c.want
+			if want == "" {
+				want = string(made.ID)
+			}
+			made.RedirectURIs, made.Sector = []string{"https://moved.example/cb"}, "https://moved.example"
+			var moved client.Client
+			err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
+				moved, err = r.Update(ctx, tx, made)
+				return err
+			})
+			if err != nil || moved.Sector != want {
+				t.Errorf("%s: sector %q, want %q, %v", name, moved.Sector, want, err)
+			}
 		}
 	})
 }

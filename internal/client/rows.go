@@ -17,7 +17,7 @@ import (
 )
 
 const columns = `select tenant_id, id, name, kind, redirect_uris, post_logout_uris, response_modes, grants, auth, jwks, alg, subject,
-	first_party, scopes, acr, enabled, created from client `
+	sector, first_party, scopes, acr, enabled, created from client `
 
 // Load reads an application with its secrets from q.
 func (r *Registry) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.ClientID) (Client, error) {
@@ -107,11 +107,11 @@ func position(after string) (created int64, id string, err error) {
 }
 
 func insert(ctx context.Context, tx *sqldb.Tx, c Client) error {
-	args := append(values(c), c.Created.UnixMilli())
+	args := append(values(c), c.Sector, c.Created.UnixMilli())
 	n, err := tx.Exec(ctx, `
 		insert into client (tenant_id, id, name, name_folded, kind, redirect_uris, post_logout_uris, response_modes, grants, auth, jwks,
-			alg, subject, first_party, scopes, acr, enabled, created)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+			alg, subject, first_party, scopes, acr, enabled, sector, created)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		on conflict do nothing`, args...)
 	if err != nil {
 		return fmt.Errorf("create client: %w", err)
@@ -174,7 +174,7 @@ func scan(r scanner) (Client, error) {
 	var redirects, logouts, modes, grants, jwks, scopes string
 	var created int64
 	err := r.Scan(&c.Tenant, &c.ID, &c.Name, &c.Kind, &redirects, &logouts, &modes, &grants, &c.Auth, &jwks, &c.Alg, &c.Subject,
-		&c.FirstParty, &scopes, &c.ACR, &c.Enabled, &created)
+		&c.Sector, &c.FirstParty, &scopes, &c.ACR, &c.Enabled, &created)
 	if err != nil {
 		return Client{}, err
 	}

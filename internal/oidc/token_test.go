@@ -695,32 +695,6 @@ func TestLateTokensAreNotLimited(t *testing.T) {
 	}
 }
 
-func TestSec_OAU13_Pairwise(t *testing.T) {
-	d := newDoor(t)
-	pairwise := func(name, redirect string) app {
-		return d.newApp(func(c *client.Client) {
-			c.Name, c.Subject, c.RedirectURIs, c.PostLogoutURIs = name, "pairwise", []string{redirect}, nil
-		})
-	}
-	one, same, far := pairwise("One", "https://one.example/cb"), pairwise("Same", "https://one.example/cb2"), pairwise("Far", "https://far.example/cb")
-	sub := func(a app) string {
-		t.Helper()
-		out := a.tokens(d, "openid profile")
-		id, access := payload(t, str(out, "id_token")), payload(t, str(out, "access_token"))
-		if id["sub"] != access["sub"] || id["oid"] != nil || access["oid"] != nil || strings.Contains(str(out, "id_token"), string(d.ada.ID)) {
-			t.Errorf("pairwise tokens: %v %v", id, access)
-		}
-		var info map[string]any
-		if err := json.Unmarshal([]byte(d.userinfo(str(out, "access_token")).body), &info); err != nil || info["sub"] != id["sub"] || info["oid"] != nil {
-			t.Errorf("userinfo says %v, the ID token %v", info, id["sub"])
-		}
-		return str(id, "sub")
-	}
-	if a, b, c := sub(one), sub(same), sub(far); a != b || a == c || a == string(d.ada.ID) {
-		t.Errorf("subjects are %s, %s and %s", a, b, c)
-	}
-}
-
 func TestSigningAlgorithmOfClient(t *testing.T) {
 	d := newDoor(t)
 	for _, alg := range []string{"ES256", "RS256"} {

@@ -13,6 +13,7 @@ create table client (
     jwks             text    not null,
     alg              text    not null,
     subject          text    not null,
+    sector           text    not null,
     first_party      boolean not null,
     scopes           text    not null,
     acr              text    not null,
