@@ -91,9 +91,10 @@ func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives ti
 }
 
 // Open reads a value that Seal made for the same tenant and purpose in this
-// epoch. A late one is Expired with the reason "late"; all else that may be
-// wrong is Expired with the reason "unreadable", whatever it was. That a value
-// opens does not say that it was not spent: only Burn does.
+// epoch. A late one is Expired with the reason "late", and comes back beside
+// the error: it was ours once, and a caller may have to end what it led to. All
+// else that may be wrong is Expired with the reason "unreadable", whatever it
+// was. That a value opens does not say that it was not spent: only Burn does.
 func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (Sealed, error) {
 	// The decoder passes over line breaks: with them a value could be written
 	// in many ways.
@@ -124,7 +125,7 @@ func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (
 	}
 	// No leeway: both ends of a sealed value's life are our own clock.
 	if !b.cfg.Now().Before(s.Expires) {
-		return Sealed{}, idp.Expiredf("late", "sealed value for %s ended at %s", purpose, s.Expires.UTC())
+		return s, idp.Expiredf("late", "sealed value for %s ended at %s", purpose, s.Expires.UTC())
 	}
 	return s, nil
 }

@@ -105,8 +105,13 @@ func TestSec_NON02_OpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			who, purpose, v := c.bend(w, v)
-			if _, err := w.box.Open(t.Context(), who, purpose, v); reason(err) != c.want {
+			s, err := w.box.Open(t.Context(), who, purpose, v)
+			if reason(err) != c.want {
 				t.Errorf("got %q, want %q", reason(err), c.want)
+			}
+			// Of what is merely late the caller learns what it was.
+			if late := c.want == "expired late"; (len(s.ID) > 0) != late || (string(s.Payload) == "payload") != late {
+				t.Errorf("opened beside the error: %+v", s)
 			}
 		})
 	}

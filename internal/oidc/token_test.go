@@ -146,6 +146,35 @@ func TestSec_OAU03_CodeTwiceRevokes(t *testing.T) {
 	}
 }
 
+// So does one that comes after the code's minute, however late, and once.
+func TestSec_OAU03_LateReplayRevokes(t *testing.T) {
+	for name, after := range map[string]time.Duration{"a second": 61 * time.Second, "a month": 30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			a := d.newApp(nil)
+			b := d.browser()
+			code, never := b.signIn(a.ask(), d.ada).Get("code"), b.authorize(a.ask()).back(t, callback).Get("code")
+			_, first := a.token(d, a.redeem(code))
+			d.advance(after)
+			status, out := a.token(d, a.redeem(never))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 70008)
+			status, first = a.token(d, refreshForm(str(first, "refresh_token")))
+			if status != http.StatusOK {
+				t.Fatalf("refresh: %d %v", status, first)
+			}
+			status, out = a.token(d, a.redeem(code))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 54005)
+			status, out = a.token(d, refreshForm(str(first, "refresh_token")))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50173)
+			status, out = a.token(d, a.redeem(code))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 70008)
+			if found := d.recorded(); found["token.code_replay failure"] != 1 {
+				t.Errorf("events are %v", found)
+			}
+		})
+	}
+}
+
 // recorded counts the events of the tenant by activity and outcome.
 func (d *door) recorded() map[string]int {
 	d.t.Helper()

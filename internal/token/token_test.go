@@ -422,7 +422,14 @@ func TestRefreshRefused(t *testing.T) {
 			return r, app()
 		}, "refresh_revoked"},
 		{"code used twice", func(t *testing.T, w *world, r string) (string, client.Client) {
-			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.RevokeByCode(ctx, tx, tenant, code("c")) })
+			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				for _, want := range []bool{true, false} { // the second time there is nothing left
+					if ended, err := w.svc.RevokeByCode(ctx, tx, tenant, code("c")); err != nil || ended != want {
+						t.Errorf("ended %v, %v; want %v", ended, err, want)
+					}
+				}
+				return nil
+			})
 			return r, app()
 		}, "refresh_revoked"},
 		{"application removed", func(t *testing.T, w *world, r string) (string, client.Client) {
