@@ -31,7 +31,7 @@ const (
 // MaxLife is the longest that a value may live.
 const MaxLife = 24 * time.Hour
 
-// MaxValue is the longest value that Open looks at.
+// MaxValue is the longest value that Open looks at, and that Seal makes.
 const MaxValue = 16 << 10
 
 // Config is what a Box needs.
@@ -71,7 +71,8 @@ const (
 	drawn    = 12 // what secret.Key.Seal puts first
 )
 
-// Seal makes a value for the purpose that lives so long. It writes nothing.
+// Seal makes a value for the purpose that lives so long. It writes nothing. A
+// payload whose value Open would not look at is Invalid.
 func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives time.Duration, payload []byte) (string, error) {
 	if lives > MaxLife {
 		return "", fmt.Errorf("sealed value for %s would live %s, longer than its use is remembered", purpose, lives)
@@ -87,7 +88,11 @@ func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives ti
 	buf = append(buf, payload...)
 	plain := len(buf)
 	buf = b.appendAAD(buf, t, purpose)
-	return base64.RawURLEncoding.EncodeToString(key.Seal(buf[:plain:plain], buf[plain:])), nil
+	value := base64.RawURLEncoding.EncodeToString(key.Seal(buf[:plain:plain], buf[plain:]))
+	if len(value) > MaxValue {
+		return "", idp.Invalidf("too_long", "sealed value for %s of %d bytes", purpose, len(value)).Say("The request is too long.")
+	}
+	return value, nil
 }
 
 // Open reads a value that Seal made for the same tenant and purpose in this

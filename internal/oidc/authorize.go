@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,16 @@ type ask struct {
 	Subject   string        `json:"sub,omitempty"`
 	Claims    claimsRequest `json:"claims"`
 	ACR       []string      `json:"acr,omitempty"` // as asked for; the flow has what is demanded
+}
+
+// encode leaves characters of markup as they are: escaped they take six bytes
+// each, and a state that is as long as may be would not fit in a flow.
+func (a ask) encode() ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(a)
+	return out.Bytes(), err
 }
 
 func (a ask) reply(issuer string) reply {
@@ -151,10 +162,10 @@ func (s *Server) choose(ctx context.Context, t tenant, step signin.Step, peer si
 
 // flow makes the corridor's flow of the request.
 func (s *Server) flow(t tenant, c client.Client, q request, back reply, peer signin.Peer) (signin.Flow, error) {
-	kept, err := json.Marshal(ask{
+	kept, err := ask{
 		Redirect: back.Redirect, Mode: q.Mode, State: q.State, Nonce: q.Nonce, Challenge: q.Challenge,
 		Scopes: q.Scopes, Audience: q.Resource, Subject: q.Subject, Claims: q.Claims, ACR: q.ACR,
-	})
+	}.encode()
 	if err != nil {
 		return signin.Flow{}, err
 	}
