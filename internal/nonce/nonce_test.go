@@ -182,7 +182,10 @@ func TestSec_NON02_BoundBeyondTheKey(t *testing.T) {
 func TestOpenLooksAtNothingTooLong(t *testing.T) {
 	asked := 0
 	box := nonce.New(nonce.Config{Epoch: func() int64 { return 1 }, Now: time.Now,
-		Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) { asked++; return secret.RandomKey(), nil }})
+		Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) {
+			asked++
+			return secret.RandomKey(), nil
+		}})
 	for _, c := range []struct{ size, asks int }{{nonce.MaxValue, 1}, {nonce.MaxValue + 4, 1}} {
 		if _, err := box.Open(t.Context(), tenant, "flow", strings.Repeat("A", c.size)); reason(err) != "expired unreadable" || asked != c.asks {
 			t.Errorf("a value of %d bytes: %v, %d keys fetched", c.size, err, asked)
