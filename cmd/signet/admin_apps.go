@@ -11,7 +11,7 @@ import (
 
 var appColumns = []string{
 	"id", "displayName=name", "kind", "auth=authentication", "grants", "redirectUris=redirect URIs",
-	"postLogoutRedirectUris=post-logout URIs", "alg=signed with", "subject", "firstParty=first party", "scopes", "acr", "enabled", "created",
+	"postLogoutRedirectUris=post-logout URIs", "responseModes=response modes", "alg=signed with", "subject", "firstParty=first party", "scopes", "acr", "enabled", "created",
 }
 
 func (a *administrator) appCommands() *cobra.Command {
@@ -43,9 +43,10 @@ func (a *administrator) appCommands() *cobra.Command {
 
 // appSettings are the flags that say what an app is.
 type appSettings struct {
-	kind, auth, jwks, alg, acr       string
-	redirect, logout, grants, scopes []string
-	pairwise, firstParty             bool
+	kind, auth, jwks, alg, acr string
+	redirect, logout, modes    []string
+	grants, scopes             []string
+	pairwise, firstParty       bool
 }
 
 func (in *appSettings) flags(cmd *cobra.Command) {
@@ -53,18 +54,19 @@ func (in *appSettings) flags(cmd *cobra.Command) {
 	fs.SortFlags = false
 	fs.StringArrayVar(&in.redirect, "redirect-uri", nil, "where people come back to, to the letter (repeatable)")
 	fs.StringArrayVar(&in.logout, "post-logout-uri", nil, "where people go after signing out (repeatable)")
+	fs.StringSliceVar(&in.modes, "response-mode", nil, "how answers may travel: query, form_post (both by default), fragment (repeatable)")
 	fs.StringVar(&in.kind, "kind", "web", "web or native")
 	fs.StringVar(&in.auth, "auth", "", "none, secret or private_key_jwt")
 	fs.StringVar(&in.jwks, "jwks", "", "file with the app's public keys, for private_key_jwt")
 	fs.StringSliceVar(&in.grants, "grant", nil, "authorization_code, refresh_token, client_credentials (repeatable)")
 	fs.StringSliceVar(&in.scopes, "scope", nil, "scopes it may ask for (repeatable)")
 	fs.StringVar(&in.alg, "alg", "", "ES256 (default) or RS256, for its ID tokens")
-	fs.StringVar(&in.acr, "acr", "", "strength asked of people when the app asks none: phr, phrh")
+	fs.StringVar(&in.acr, "acr", "", "least strength asked of people, whatever the app asks: phr, phrh")
 	fs.BoolVar(&in.pairwise, "pairwise", false, "a different subject for each app")
 	fs.BoolVar(&in.firstParty, "first-party", false, "yours: people are not asked for consent")
 	for flag, values := range map[string][]string{
 		"kind": {"web", "native"}, "auth": {"none", "secret", "private_key_jwt"}, "alg": {"ES256", "RS256"}, "acr": {"phr", "phrh"},
-		"grant": {"authorization_code", "refresh_token", "client_credentials"},
+		"grant": {"authorization_code", "refresh_token", "client_credentials"}, "response-mode": {"query", "form_post", "fragment"},
 	} {
 		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -75,11 +77,11 @@ func (in *appSettings) flags(cmd *cobra.Command) {
 // not said keeps its value, or its default.
 func (in *appSettings) said(cmd *cobra.Command) (fields, error) {
 	all := fields{
-		"redirect-uri": in.redirect, "post-logout-uri": in.logout, "kind": in.kind, "auth": in.auth, "grant": in.grants,
+		"redirect-uri": in.redirect, "post-logout-uri": in.logout, "response-mode": in.modes, "kind": in.kind, "auth": in.auth, "grant": in.grants,
 		"scope": in.scopes, "alg": in.alg, "acr": in.acr, "first-party": in.firstParty,
 	}
 	names := map[string]string{
-		"redirect-uri": "redirectUris", "post-logout-uri": "postLogoutRedirectUris", "grant": "grants", "scope": "scopes", "first-party": "firstParty",
+		"redirect-uri": "redirectUris", "post-logout-uri": "postLogoutRedirectUris", "response-mode": "responseModes", "grant": "grants", "scope": "scopes", "first-party": "firstParty",
 	}
 	ask := fields{}
 	for flag, value := range all {

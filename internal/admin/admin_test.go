@@ -362,6 +362,9 @@ func TestApps(t *testing.T) {
 		if got := o.do("app.disable", fields{"app": made["id"]}); got["enabled"] != false {
 			t.Errorf("disabled: %v", got)
 		}
+		if got := o.do("app.update", fields{"app": made["id"], "responseModes": []string{"fragment"}}); fmt.Sprint(got["responseModes"]) != "[fragment]" {
+			t.Errorf("response modes: %v", got)
+		}
 		public := o.do("app.update", fields{"app": made["id"], "auth": "none"})
 		if public["secrets"] != 0.0 || public["acr"] != "phr" {
 			t.Errorf("public: %v", public)

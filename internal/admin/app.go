@@ -20,6 +20,7 @@ type appView struct {
 	Grants         []string        `json:"grants"`
 	RedirectURIs   []string        `json:"redirectUris"`
 	PostLogoutURIs []string        `json:"postLogoutRedirectUris"`
+	ResponseModes  []string        `json:"responseModes"`
 	Alg            string          `json:"alg"`
 	Subject        string          `json:"subject"`
 	FirstParty     bool            `json:"firstParty"`
@@ -35,7 +36,7 @@ type appView struct {
 func viewApp(a client.Client, secret string) appView {
 	return appView{
 		ID: a.ID, Name: a.Name, Kind: a.Kind, Auth: a.Auth, Grants: some(a.Grants), RedirectURIs: some(a.RedirectURIs),
-		PostLogoutURIs: some(a.PostLogoutURIs), Alg: a.Alg, Subject: a.Subject, FirstParty: a.FirstParty,
+		PostLogoutURIs: some(a.PostLogoutURIs), ResponseModes: some(a.ResponseModes), Alg: a.Alg, Subject: a.Subject, FirstParty: a.FirstParty,
 		Scopes: some(a.Scopes), ACR: a.ACR, JWKS: a.JWKS, Enabled: a.Enabled, Created: stamp(a.Created),
 		Secrets: len(a.SecretDigests), Secret: secret,
 	}
@@ -70,6 +71,7 @@ type appFields struct {
 	Grants         *[]string       `json:"grants"`
 	RedirectURIs   *[]string       `json:"redirectUris"`
 	PostLogoutURIs *[]string       `json:"postLogoutRedirectUris"`
+	ResponseModes  *[]string       `json:"responseModes"`
 	Alg            *string         `json:"alg"`
 	Subject        *string         `json:"subject"`
 	FirstParty     *bool           `json:"firstParty"`
@@ -86,6 +88,7 @@ func (f appFields) onto(a client.Client) client.Client {
 	set(&a.Grants, f.Grants)
 	set(&a.RedirectURIs, f.RedirectURIs)
 	set(&a.PostLogoutURIs, f.PostLogoutURIs)
+	set(&a.ResponseModes, f.ResponseModes)
 	set(&a.Alg, f.Alg)
 	set(&a.Subject, f.Subject)
 	set(&a.FirstParty, f.FirstParty)

@@ -58,6 +58,9 @@ func withDefaults(c Client) Client {
 	if len(c.Grants) == 0 {
 		c.Grants = []string{GrantCode, GrantRefresh}
 	}
+	if len(c.ResponseModes) == 0 {
+		c.ResponseModes = []string{ModeQuery, ModeFormPost}
+	}
 	if c.Auth == "" {
 		c.Auth = AuthSecret
 		if c.Kind == Native {
@@ -95,6 +98,14 @@ func checkWords(c Client) error {
 		}
 		if slices.Contains(c.Grants[:i], g) {
 			return bad("grants", "has "+g+" twice")
+		}
+	}
+	for i, m := range c.ResponseModes {
+		if err := oneOf("responseModes", m, ModeQuery, ModeFragment, ModeFormPost); err != nil {
+			return err
+		}
+		if slices.Contains(c.ResponseModes[:i], m) {
+			return bad("responseModes", "has "+m+" twice")
 		}
 	}
 	if len(c.ACR) > 64 || strings.ContainsFunc(c.ACR, func(r rune) bool { return r <= 0x20 || r >= 0x7f }) {

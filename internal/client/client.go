@@ -20,6 +20,16 @@ const (
 	GrantCredentials = "client_credentials"
 )
 
+// Response modes that an application may be registered for (OAuth 2.0 Multiple
+// Response Type Encoding Practices; OAuth 2.0 Form Post Response Mode). Only
+// who says so gets answers in the fragment: it stays with the browser through
+// redirects, so that an open redirector of the application gives codes away.
+const (
+	ModeQuery    = "query"
+	ModeFragment = "fragment"
+	ModeFormPost = "form_post"
+)
+
 // Ways in which a client authenticates. AuthSecret takes a secret by header
 // or by form.
 const (
@@ -45,15 +55,17 @@ type Client struct {
 	Kind           string   // Web or Native
 	RedirectURIs   []string // compared exactly; see MatchRedirect
 	PostLogoutURIs []string
+	ResponseModes  []string // how answers to authorization requests may travel
 	Grants         []string
 	Auth           string
 	SecretDigests  [][]byte // SHA-256 of each secret
 	JWKS           []byte   // public keys, for AuthPrivateKey
 	Alg            string   // of ID tokens: ES256 or RS256
 	Subject        string
-	FirstParty     bool // no consent page
+	Sector         string // whom pairwise subjects are for; settled by Create
+	FirstParty     bool   // no consent page
 	Scopes         []string
-	ACR            string // strength asked when a request asks none
+	ACR            string // the least strength, whatever a request asks; empty: none
 	Enabled        bool
 	Created        time.Time
 }

@@ -83,6 +83,31 @@ func validPort(p string) bool {
 	return err == nil && n >= 1 && n <= 65535 && p[0] != '0'
 }
 
+// sectorOf is whom the pairwise subjects of an application are for (OpenID
+// Connect Core 1.0, Section 8.1): the host that all its redirect URIs share,
+// when that is one that somebody owns. Loopback addresses and schemes of apps
+// are everybody's: there the application is alone, and so it is with several
+// hosts, for want of a published list of them.
+func sectorOf(c Client) string {
+	host := ""
+	for _, uri := range c.RedirectURIs {
+		u, err := url.Parse(uri)
+		if err != nil || u.Scheme != "https" || onThisMachine(u.Hostname()) || host != "" && host != u.Hostname() {
+			return string(c.ID)
+		}
+		host = u.Hostname()
+	}
+	if host == "" {
+		return string(c.ID)
+	}
+	return "https://" + host // no id looks like that
+}
+
+func onThisMachine(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+}
+
 // CheckRedirect says why uri may not be registered for a client of that kind,
 // or nil. Web applications have https, or http on this machine while they are
 // being written; native ones also a scheme of their own with a dot in it (RFC

@@ -84,7 +84,7 @@ func (r *Registry) Create(ctx context.Context, tx *sqldb.Tx, c Client) (Client, 
 	} else if !plausible(c.ID) {
 		return Client{}, "", bad("id", "must be up to 64 letters, digits, dots, hyphens and underscores")
 	}
-	c.Created, c.SecretDigests = r.now(), nil
+	c.Created, c.SecretDigests, c.Sector = r.now(), nil, sectorOf(c)
 	if err := insert(ctx, tx, c); err != nil {
 		return Client{}, "", err
 	}
@@ -134,7 +134,7 @@ func (r *Registry) Locate(ctx context.Context, id idp.ClientID) (idp.TenantID, e
 }
 
 // Update replaces everything an administrator may change of an application:
-// all but id, tenant, secrets and time. NotFound when it is not the tenant's.
+// all but id, tenant, sector, secrets and time. NotFound when it is not the tenant's.
 func (r *Registry) Update(ctx context.Context, tx *sqldb.Tx, c Client) (Client, error) {
 	c, err := check(c)
 	if err != nil {

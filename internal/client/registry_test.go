@@ -70,7 +70,8 @@ func TestCreate(t *testing.T) {
 		}
 		want := client.Client{
 			ID: made.ID, Tenant: "t1", Name: "Wiki", Kind: "web", RedirectURIs: []string{"https://good.example/cb"}, Auth: "secret",
-			Grants: []string{"authorization_code", "refresh_token"}, Alg: "ES256", Subject: "public", Enabled: true, Created: now,
+			ResponseModes: []string{"query", "form_post"},
+			Grants:        []string{"authorization_code", "refresh_token"}, Alg: "ES256", Subject: "public", Sector: "https://good.example", Enabled: true, Created: now,
 			SecretDigests: [][]byte{secret.Digest(shown)},
 		}
 		if diff := cmp.Diff(want, made); diff != "" {
@@ -125,6 +126,7 @@ func TestCreateRefuses(t *testing.T) {
 		"native by key":      func(c *client.Client) { native(c); byKey(c) },
 		"client credentials": func(c *client.Client) { c.Grants, c.RedirectURIs = []string{client.GrantCredentials}, nil },
 		"pairwise":           func(c *client.Client) { c.Subject = client.SubjectPairwise },
+		"fragment":           func(c *client.Client) { c.ResponseModes = []string{client.ModeFragment} },
 		"RS256":              func(c *client.Client) { c.Alg = "RS256" },
 		"API scopes":         func(c *client.Client) { c.Scopes = []string{"https://api.example/read", "write"} },
 	} {
@@ -142,6 +144,10 @@ func TestCreateRefuses(t *testing.T) {
 		"auth": func(c *client.Client) { c.Auth = "tls" }, "alg none": func(c *client.Client) { c.Alg = "none" }, "alg HS256": func(c *client.Client) { c.Alg = "HS256" },
 		"subject": func(c *client.Client) { c.Subject = "random" }, "implicit": func(c *client.Client) { c.Grants = []string{"implicit"} },
 		"password": func(c *client.Client) { c.Grants = []string{"password"} }, "grant twice": func(c *client.Client) { c.Grants = []string{client.GrantCode, client.GrantCode} },
+		"response mode": func(c *client.Client) { c.ResponseModes = []string{"web_message"} },
+		"response mode twice": func(c *client.Client) {
+			c.ResponseModes = []string{client.ModeQuery, client.ModeQuery}
+		},
 		"no redirect": func(c *client.Client) { c.RedirectURIs = nil }, "bad redirect": func(c *client.Client) { c.RedirectURIs = append(c.RedirectURIs, "http://good.example/cb") },
 		"redirect twice":  func(c *client.Client) { c.RedirectURIs = append(c.RedirectURIs, c.RedirectURIs[0]) },
 		"many redirects":  func(c *client.Client) { c.RedirectURIs = make([]string, 51) },
@@ -590,6 +596,44 @@ func TestTenantWalk(t *testing.T) {
 		}
 		if scopes, err := r.Consent(t.Context(), db, "t2", "ada", theirs.ID); err != nil || len(scopes) != 1 {
 			t.Errorf("their consent after the walk: %v, %v", scopes, err)
+		}
+	})
+}
+
+// The sector is a host that somebody owns, or the application alone; it stays
+// what it was at first (OpenID Connect Core 1.0, Section 8.1).
+func TestSector(t *testing.T) {
+	each(t, func(t *testing.T, r *client.Registry, db *sqldb.DB) {
+		for name, c := range map[string]struct {
+			redirects []string
+			want      string // empty: the application's id
+		}{
+			"one host":       {[]string{"https://a.example/cb", "https://a.example/other"}, "https://a.example"},
+			"with a port":    {[]string{"https://a.example:8443/cb"}, "https://a.example"},
+			"two hosts":      {[]string{"https://a.example/cb", "https://b.example/cb"}, ""},
+			"loopback":       {[]string{"http://127.0.0.1/cb"}, ""},
+			"IPv6":           {[]string{"https://[::1]/cb"}, ""},
+			"localhost":      {[]string{"https://localhost/cb"}, ""},
+			"a localhost":    {[]string{"https://app.localhost/cb"}, ""},
+			"private scheme": {[]string{"com.example.app://a.example/cb"}, ""},
+			"host and app":   {[]string{"https://a.example/cb", "com.example.app:/cb"}, ""},
+		} {
+			ask := web("t1", name)
+			ask.Kind, ask.Auth, ask.RedirectURIs, ask.Sector = client.Native, client.AuthNone, c.redirects, "https://said.example"
+			made, _ := mustCreate(t, r, db, ask)
+			want := c.want
+			if want == "" {
+				want = string(made.ID)
+			}
+			made.RedirectURIs, made.Sector = []string{"https://moved.example/cb"}, "https://moved.example"
+			var moved client.Client
+			err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
+				moved, err = r.Update(ctx, tx, made)
+				return err
+			})
+			if err != nil || moved.Sector != want {
+				t.Errorf("%s: sector %q, want %q, %v", name, moved.Sector, want, err)
+			}
 		}
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-const columns = `select tenant_id, id, name, kind, redirect_uris, post_logout_uris, grants, auth, jwks, alg, subject,
-	first_party, scopes, acr, enabled, created from client `
+const columns = `select tenant_id, id, name, kind, redirect_uris, post_logout_uris, response_modes, grants, auth, jwks, alg, subject,
+	sector, first_party, scopes, acr, enabled, created from client `
 
 // Load reads an application with its secrets from q.
 func (r *Registry) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.ClientID) (Client, error) {
@@ -123,11 +123,11 @@ func position(after string) (created int64, id string, err error) {
 }
 
 func insert(ctx context.Context, tx *sqldb.Tx, c Client) error {
-	args := append(values(c), c.Created.UnixMilli())
+	args := append(values(c), c.Sector, c.Created.UnixMilli())
 	n, err := tx.Exec(ctx, `
-		insert into client (tenant_id, id, name, name_folded, kind, redirect_uris, post_logout_uris, grants, auth, jwks,
-			alg, subject, first_party, scopes, acr, enabled, created)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		insert into client (tenant_id, id, name, name_folded, kind, redirect_uris, post_logout_uris, response_modes, grants, auth, jwks,
+			alg, subject, first_party, scopes, acr, enabled, sector, created)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		on conflict do nothing`, args...)
 	if err != nil {
 		return fmt.Errorf("create client: %w", err)
@@ -140,8 +140,8 @@ func insert(ctx context.Context, tx *sqldb.Tx, c Client) error {
 
 func update(ctx context.Context, tx *sqldb.Tx, c Client) error {
 	n, err := tx.Exec(ctx, `
-		update client set name = $3, name_folded = $4, kind = $5, redirect_uris = $6, post_logout_uris = $7, grants = $8,
-			auth = $9, jwks = $10, alg = $11, subject = $12, first_party = $13, scopes = $14, acr = $15, enabled = $16
+		update client set name = $3, name_folded = $4, kind = $5, redirect_uris = $6, post_logout_uris = $7, response_modes = $8,
+			grants = $9, auth = $10, jwks = $11, alg = $12, subject = $13, first_party = $14, scopes = $15, acr = $16, enabled = $17
 		where tenant_id = $1 and id = $2`, values(c)...)
 	if errors.Is(err, idp.Conflict) {
 		return taken(c)
@@ -163,8 +163,8 @@ func taken(c Client) error {
 // values lists the columns that insert and update share, in their order.
 func values(c Client) []any {
 	return []any{
-		c.Tenant, c.ID, c.Name, fold(c.Name), c.Kind, list(c.RedirectURIs), list(c.PostLogoutURIs), list(c.Grants),
-		c.Auth, string(c.JWKS), c.Alg, c.Subject, c.FirstParty, list(c.Scopes), c.ACR, c.Enabled,
+		c.Tenant, c.ID, c.Name, fold(c.Name), c.Kind, list(c.RedirectURIs), list(c.PostLogoutURIs),
+		list(c.ResponseModes), list(c.Grants), c.Auth, string(c.JWKS), c.Alg, c.Subject, c.FirstParty, list(c.Scopes), c.ACR, c.Enabled,
 	}
 }
 
@@ -187,17 +187,17 @@ type scanner interface{ Scan(dest ...any) error }
 
 func scan(r scanner) (Client, error) {
 	var c Client
-	var redirects, logouts, grants, jwks, scopes string
+	var redirects, logouts, modes, grants, jwks, scopes string
 	var created int64
-	err := r.Scan(&c.Tenant, &c.ID, &c.Name, &c.Kind, &redirects, &logouts, &grants, &c.Auth, &jwks, &c.Alg, &c.Subject,
-		&c.FirstParty, &scopes, &c.ACR, &c.Enabled, &created)
+	err := r.Scan(&c.Tenant, &c.ID, &c.Name, &c.Kind, &redirects, &logouts, &modes, &grants, &c.Auth, &jwks, &c.Alg, &c.Subject,
+		&c.Sector, &c.FirstParty, &scopes, &c.ACR, &c.Enabled, &created)
 	if err != nil {
 		return Client{}, err
 	}
 	for _, l := range []struct {
 		text string
 		to   *[]string
-	}{{redirects, &c.RedirectURIs}, {logouts, &c.PostLogoutURIs}, {grants, &c.Grants}, {scopes, &c.Scopes}} {
+	}{{redirects, &c.RedirectURIs}, {logouts, &c.PostLogoutURIs}, {modes, &c.ResponseModes}, {grants, &c.Grants}, {scopes, &c.Scopes}} {
 		if err := json.Unmarshal([]byte(l.text), l.to); err != nil {
 			return Client{}, fmt.Errorf("client %s: %w", c.ID, err)
 		}

@@ -31,7 +31,7 @@ const (
 // MaxLife is the longest that a value may live.
 const MaxLife = 24 * time.Hour
 
-// MaxValue is the longest value that Open looks at.
+// MaxValue is the longest value that Open looks at, and that Seal makes.
 const MaxValue = 16 << 10
 
 // Config is what a Box needs.
@@ -71,7 +71,8 @@ const (
 	drawn    = 12 // what secret.Key.Seal puts first
 )
 
-// Seal makes a value for the purpose that lives so long. It writes nothing.
+// Seal makes a value for the purpose that lives so long. It writes nothing. A
+// payload whose value Open would not look at is Invalid.
 func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives time.Duration, payload []byte) (string, error) {
 	if lives > MaxLife {
 		return "", fmt.Errorf("sealed value for %s would live %s, longer than its use is remembered", purpose, lives)
@@ -87,13 +88,18 @@ func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives ti
 	buf = append(buf, payload...)
 	plain := len(buf)
 	buf = b.appendAAD(buf, t, purpose)
-	return base64.RawURLEncoding.EncodeToString(key.Seal(buf[:plain:plain], buf[plain:])), nil
+	value := base64.RawURLEncoding.EncodeToString(key.Seal(buf[:plain:plain], buf[plain:]))
+	if len(value) > MaxValue {
+		return "", idp.Invalidf("too_long", "sealed value for %s of %d bytes", purpose, len(value)).Say("The request is too long.")
+	}
+	return value, nil
 }
 
 // Open reads a value that Seal made for the same tenant and purpose in this
-// epoch. A late one is Expired with the reason "late"; all else that may be
-// wrong is Expired with the reason "unreadable", whatever it was. That a value
-// opens does not say that it was not spent: only Burn does.
+// epoch. A late one is Expired with the reason "late", and comes back beside
+// the error: it was ours once, and a caller may have to end what it led to. All
+// else that may be wrong is Expired with the reason "unreadable", whatever it
+// was. That a value opens does not say that it was not spent: only Burn does.
 func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (Sealed, error) {
 	// The decoder passes over line breaks: with them a value could be written
 	// in many ways.
@@ -124,7 +130,7 @@ func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (
 	}
 	// No leeway: both ends of a sealed value's life are our own clock.
 	if !b.cfg.Now().Before(s.Expires) {
-		return Sealed{}, idp.Expiredf("late", "sealed value for %s ended at %s", purpose, s.Expires.UTC())
+		return s, idp.Expiredf("late", "sealed value for %s ended at %s", purpose, s.Expires.UTC())
 	}
 	return s, nil
 }

@@ -72,6 +72,28 @@ func TestOpenGivesBackWhatWasSealed(t *testing.T) {
 	}
 }
 
+// What Open would not read is not made: whoever asked hears of it at once.
+func TestSealRefusesWhatOpenWouldNotRead(t *testing.T) {
+	w := newWorld()
+	longest := 0
+	for n := nonce.MaxValue / 2; n <= nonce.MaxValue; n++ {
+		v, err := w.box.Seal(t.Context(), tenant, "flow", time.Minute, make([]byte, n))
+		if err != nil {
+			if reason(err) != "invalid too_long" {
+				t.Fatalf("%d bytes: %v", n, err)
+			}
+			break
+		}
+		if _, err := w.box.Open(t.Context(), tenant, "flow", v); err != nil {
+			t.Fatalf("%d bytes are sealed and do not open: %v", n, err)
+		}
+		longest = n
+	}
+	if longest == 0 || longest == nonce.MaxValue {
+		t.Errorf("the longest payload has %d bytes", longest)
+	}
+}
+
 func TestSec_NON02_OpenRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -105,8 +127,13 @@ func TestSec_NON02_OpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			who, purpose, v := c.bend(w, v)
-			if _, err := w.box.Open(t.Context(), who, purpose, v); reason(err) != c.want {
+			s, err := w.box.Open(t.Context(), who, purpose, v)
+			if reason(err) != c.want {
 				t.Errorf("got %q, want %q", reason(err), c.want)
+			}
+			// Of what is merely late the caller learns what it was.
+			if late := c.want == "expired late"; (len(s.ID) > 0) != late || (string(s.Payload) == "payload") != late {
+				t.Errorf("opened beside the error: %+v", s)
 			}
 		})
 	}
@@ -151,14 +178,18 @@ func TestSec_NON02_BoundBeyondTheKey(t *testing.T) {
 	}
 }
 
+// What is too long is refused before a key is fetched for it.
 func TestOpenLooksAtNothingTooLong(t *testing.T) {
-	w := newWorld()
-	v, err := w.box.Seal(t.Context(), tenant, "flow", time.Minute, make([]byte, nonce.MaxValue))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.box.Open(t.Context(), tenant, "flow", v); reason(err) != "expired unreadable" {
-		t.Errorf("a value of %d bytes: %v", len(v), err)
+	asked := 0
+	box := nonce.New(nonce.Config{Epoch: func() int64 { return 1 }, Now: time.Now,
+		Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) {
+			asked++
+			return secret.RandomKey(), nil
+		}})
+	for _, c := range []struct{ size, asks int }{{nonce.MaxValue, 1}, {nonce.MaxValue + 4, 1}} {
+		if _, err := box.Open(t.Context(), tenant, "flow", strings.Repeat("A", c.size)); reason(err) != "expired unreadable" || asked != c.asks {
+			t.Errorf("a value of %d bytes: %v, %d keys fetched", c.size, err, asked)
+		}
 	}
 }
 

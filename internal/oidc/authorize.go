@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,17 @@ type ask struct {
 	Audience  string        `json:"aud"`
 	Subject   string        `json:"sub,omitempty"`
 	Claims    claimsRequest `json:"claims"`
+	ACR       []string      `json:"acr,omitempty"` // as asked for; the flow has what is demanded
+}
+
+// encode leaves characters of markup as they are: escaped they take six bytes
+// each, and a state that is as long as may be would not fit in a flow.
+func (a ask) encode() ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(a)
+	return out.Bytes(), err
 }
 
 func (a ask) reply(issuer string) reply {
@@ -83,20 +95,26 @@ func (s *Server) provenClient(ctx context.Context, t tenant, p params, duplicate
 		return c, err
 	}
 	if uri := p.get("redirect_uri"); len(uri) > maxURI || !client.MatchRedirect(c, uri) {
-		f := fault(idp.Invalid, "invalid_request", codeBadRedirect, "redirect_unknown",
-			c.Name+" sent a request that Signet cannot accept: its return address is not registered. "+
-				"Tell the people who run "+c.Name+"; the slip below helps them.", "redirect %q of client %s", clip(uri), c.ID)
-		f.Cause.Field = "redirect_uri"
-		return c, f
+		return c, unknownRedirect(c, uri)
 	}
 	return c, nil
+}
+
+// unknownRedirect is shown here and never sent: nobody vouches for where it
+// would go (security.md OAU06).
+func unknownRedirect(c client.Client, uri string) error {
+	f := fault(idp.Invalid, "invalid_request", codeBadRedirect, "redirect_unknown",
+		c.Name+" sent a request that Signet cannot accept: its return address is not registered. "+
+			"Tell the people who run "+c.Name+"; the slip below helps them.", "redirect %q of client %s", clip(uri), c.ID)
+	f.Cause.Field = "redirect_uri"
+	return f
 }
 
 // begin makes the flow and lets the corridor say what it still needs. With
 // prompt=none whatever it needs is an error: nothing is ever shown.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, t tenant, c client.Client, q request, back reply) (signin.Step, error) {
 	ctx := r.Context()
-	if err := s.knownStrengths(ctx, t, c, &q); err != nil {
+	if err := s.strengths(ctx, t, c, &q); err != nil {
 		return signin.Step{}, err
 	}
 	if err := s.readHint(ctx, t, c, &q); err != nil {
@@ -142,43 +160,18 @@ func (s *Server) choose(ctx context.Context, t tenant, step signin.Step, peer si
 	return step, err
 }
 
-// knownStrengths keeps of the requested acr values those that the tenant has.
-// acr_values are a wish (OpenID Connect Core 1.0, Section 3.1.2.1): unknown
-// ones are overlooked. An essential acr that nobody can meet is an error of
-// its own.
-func (s *Server) knownStrengths(ctx context.Context, t tenant, c client.Client, q *request) error {
-	if len(q.ACR) > 0 {
-		p, err := s.cfg.Policies.Get(ctx, t.ID)
-		if err != nil {
-			return err
-		}
-		q.ACR = slices.DeleteFunc(slices.Clone(q.ACR), func(a string) bool {
-			_, known := p.Strength(a)
-			return !known
-		})
-		if len(q.ACR) == 0 && q.EssentialACR {
-			return fault(idp.Denied, "unmet_authentication_requirements", codeStrength, "acr_unknown",
-				"The strength that is asked for as essential does not exist here.", "no known acr")
-		}
-	}
-	if len(q.ACR) == 0 && c.ACR != "" {
-		q.ACR = []string{c.ACR}
-	}
-	return nil
-}
-
 // flow makes the corridor's flow of the request.
 func (s *Server) flow(t tenant, c client.Client, q request, back reply, peer signin.Peer) (signin.Flow, error) {
-	kept, err := json.Marshal(ask{
+	kept, err := ask{
 		Redirect: back.Redirect, Mode: q.Mode, State: q.State, Nonce: q.Nonce, Challenge: q.Challenge,
-		Scopes: q.Scopes, Audience: q.Resource, Subject: q.Subject, Claims: q.Claims,
-	})
+		Scopes: q.Scopes, Audience: q.Resource, Subject: q.Subject, Claims: q.Claims, ACR: q.ACR,
+	}.encode()
 	if err != nil {
 		return signin.Flow{}, err
 	}
 	f := signin.Flow{
 		Tenant: t.ID, Door: Door, Ask: kept, Client: c.ID, ClientName: c.Name, LeadsTo: originOf(back.Redirect),
-		Scopes: q.Claims.agree(q.Scopes), ACR: q.ACR, MaxAge: q.MaxAge, Prompt: q.Prompt, LoginHint: q.LoginHint,
+		Scopes: q.Claims.agree(q.Scopes), ACR: q.Demanded, MaxAge: q.MaxAge, Prompt: q.Prompt, LoginHint: q.LoginHint,
 		Browser: signin.BrowserDigest(peer.Browser),
 	}
 	if c.Subject != "pairwise" {

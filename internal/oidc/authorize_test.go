@@ -355,9 +355,53 @@ func TestSec_OAU13_ACRTellsTheTruth(t *testing.T) {
 	}
 }
 
-func TestResponseModes(t *testing.T) {
+// What a request may hold comes back to the byte, and what is too much for a
+// flow is said at once: never a page that leads nowhere.
+func TestStateWithinItsLimitSurvives(t *testing.T) {
 	d := newDoor(t)
 	a := d.newApp(nil)
+	for _, piece := range []string{"x", "&", "<", ">", `"`, `\`, "é", "\u2028", "&<>\"'"} {
+		state := strings.Repeat(piece, 4096/len(piece))
+		b := d.browser()
+		page := b.post(b.at("/oauth2/v2.0/authorize"), a.ask("state", state)).shown(t)
+		if heard := b.prove(page.Handle, d.ada).back(t, callback); heard.Get("state") != state || !heard.Has("code") {
+			t.Errorf("state of %q comes back as %.20q, with a code: %v", piece, heard.Get("state"), heard.Has("code"))
+		}
+	}
+	much := a.ask("state", strings.Repeat(`"`, 4096), "nonce", strings.Repeat(`"`, 1024),
+		"claims", `{"id_token":{"acr":{"value":"`+strings.Repeat("x", 4000)+`"}}}`)
+	b := d.browser()
+	if heard := b.post(b.at("/oauth2/v2.0/authorize"), much).back(t, callback); heard.Get("error") != "invalid_request" || heard.Get("state") != much.Get("state") {
+		t.Errorf("a request that is too much in sum: %.100v", heard)
+	}
+}
+
+// OAU04: response modes are limited for each client; errors about that travel
+// by a mode that it has.
+func TestSec_OAU04_ResponseModeOfClient(t *testing.T) {
+	d := newDoor(t)
+	plain := d.newApp(nil)
+	posts := d.newApp(func(c *client.Client) { c.Name, c.ResponseModes = "Posts", []string{"form_post"} })
+	b := d.browser()
+	b.signIn(plain.ask(), d.ada)
+	got := b.authorize(plain.ask("response_mode", "fragment"))
+	if heard := got.back(t, callback+"?"); heard.Get("error") != "invalid_request" || heard.Has("code") {
+		t.Errorf("whoever writes the address chooses that the code travels in the fragment: %v", heard)
+	}
+	for _, mode := range []string{"", "query", "fragment"} {
+		got := b.authorize(posts.ask("response_mode", mode))
+		if got.Header.Get("Location") != "" || !strings.Contains(got.body, `value="invalid_request"`) || strings.Contains(got.body, `name="code"`) {
+			t.Errorf("response_mode=%q of a client that is registered for form_post: %q %s", mode, got.Header.Get("Location"), got.body)
+		}
+	}
+	if got := b.authorize(posts.ask("response_mode", "form_post")); !strings.Contains(got.body, `name="code"`) {
+		t.Errorf("form_post: %s", got.body)
+	}
+}
+
+func TestResponseModes(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(func(c *client.Client) { c.ResponseModes = []string{"query", "fragment", "form_post"} })
 	b := d.browser()
 	b.signIn(a.ask(), d.ada)
 	got := b.authorize(a.ask("response_mode", "fragment"))

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
-	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/token"
 )
 
 // Codes are sealed values: issuing one writes nothing, redeeming one burns it.
@@ -22,7 +22,8 @@ const (
 
 // codeBody is what a code says when it comes back: what it is bound to
 // (security.md OAU03) and what the tokens will state. It stays within what an
-// address may hold: 1.5 KB for the largest nonce.
+// address may hold: 1.5 KB for the largest nonce, and a quarter of one for
+// each proof.
 type codeBody struct {
 	Client    idp.ClientID  `json:"c"`
 	Redirect  string        `json:"r"`
@@ -37,6 +38,8 @@ type codeBody struct {
 	AuthTime  int64         `json:"t"`
 	Info      []string      `json:"f,omitempty"`
 	Recorded  bool          `json:"e,omitempty"` // the corridor has recorded this sign-in
+	Basis     []token.Basis `json:"b,omitempty"`
+	Asked     []string      `json:"q,omitempty"`
 }
 
 // Resume goes on where a flow of this door left off: the corridor is done with
@@ -50,7 +53,9 @@ func (s *Server) Resume(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 	return s.finish(w, r, t, step)
 }
 
-// finish answers the application: a code, or why there is none.
+// finish answers the application: a code, or why there is none. The
+// registration is read again: a person may sit long before a page, and an
+// address that was taken out meanwhile must get nothing, errors included.
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step signin.Step) error {
 	var a ask
 	if err := json.Unmarshal(step.Flow.Ask, &a); err != nil {
@@ -59,25 +64,26 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step s
 	if step.Bearer != "" {
 		s.cfg.Sessions.Set(w, r, step.Bearer, step.Replaces)
 	}
+	c, err := s.lookup(r.Context(), t.ID, step.Flow.Client)
+	if err != nil {
+		return err
+	}
+	if !client.MatchRedirect(c, a.Redirect) {
+		return unknownRedirect(c, a.Redirect)
+	}
 	back := a.reply(t.Issuer)
 	if step.Kind == signin.Deny {
 		return back.fail(w, r, denied(step))
 	}
-	code, err := s.mint(r.Context(), t, step, a)
+	code, err := s.mint(r.Context(), t, c, step, a)
 	if err != nil {
 		return back.fail(w, r, err)
 	}
 	return back.send(w, r, url.Values{"code": {code}})
 }
 
-// mint seals a code for what the corridor has allowed. The registration is
-// read again: a person may sit long before a page, and an address that was
-// taken out meanwhile must get nothing.
-func (s *Server) mint(ctx context.Context, t tenant, step signin.Step, a ask) (string, error) {
-	c, err := s.lookup(ctx, t.ID, step.Flow.Client)
-	if err != nil {
-		return "", err
-	}
+// mint seals a code for what the corridor has allowed.
+func (s *Server) mint(ctx context.Context, t tenant, c client.Client, step signin.Step, a ask) (string, error) {
 	if a.Subject != "" {
 		sub, err := s.cfg.Tokens.PublicSubject(ctx, c, step.Session.User)
 		if err != nil {
@@ -90,23 +96,13 @@ func (s *Server) mint(ctx context.Context, t tenant, step signin.Step, a ask) (s
 	body, err := nonce.Encode(codeBody{
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
-		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, step.Flow.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
-		Info: a.Claims.info(), Recorded: step.Recorded,
+		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, a.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
+		Info: a.Claims.info(), Recorded: step.Recorded, Basis: token.BasisOf(step.Session.Proofs), Asked: a.ACR,
 	})
 	if err != nil {
 		return "", err
 	}
 	return s.cfg.Box.Seal(ctx, t.ID, codePurpose, codeLives, body)
-}
-
-// statedACR is the acr that tokens carry: the truth about the proofs, in the
-// words of the request. What is hardware-bound is phishing-resistant too, and a
-// request for phr must get phr (OpenID Connect Core 1.0, Section 5.5.1.1).
-func statedACR(proven string, asked []string) string {
-	if proven == policy.ACRHardwareBound && !slices.Contains(asked, proven) && slices.Contains(asked, policy.ACRPhishingResistant) {
-		return policy.ACRPhishingResistant
-	}
-	return proven
 }
 
 // otherPerson refuses to answer for somebody else than the one asked for

@@ -92,8 +92,8 @@ func modeNames() []string {
 	return out
 }
 
-// strengths lists the acr values of the tenant.
-func strengths(p policy.Policy) []string {
+// acrValues lists the acr values of the tenant.
+func acrValues(p policy.Policy) []string {
 	var out []string
 	for _, s := range p.Strengths {
 		if s.ACR != "" && !slices.Contains(out, s.ACR) {
@@ -119,14 +119,14 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) error {
 		if !isCommon(ref) {
 			return err
 		}
-		doc := describeProvider(s.cfg.BaseURL, ref, s.cfg.BaseURL+"/{tenantid}/v2.0", version, strengths(policy.Default()))
+		doc := describeProvider(s.cfg.BaseURL, ref, s.cfg.BaseURL+"/{tenantid}/v2.0", version, acrValues(policy.Default()))
 		return s.cacheable(w, doc)
 	}
 	p, err := s.cfg.Policies.Get(ctx, t.ID)
 	if err != nil {
 		return err
 	}
-	return s.cacheable(w, describeProvider(s.cfg.BaseURL, string(t.ID), t.Issuer, version, strengths(p)))
+	return s.cacheable(w, describeProvider(s.cfg.BaseURL, string(t.ID), t.Issuer, version, acrValues(p)))
 }
 
 // cacheFor is how long others may keep discovery and keys. A new signing key

@@ -310,7 +310,7 @@ func (x truth) app(change func(*client.Client)) app {
 }
 
 func (x truth) authorizes() {
-	a := x.app(nil)
+	a := x.app(func(c *client.Client) { c.ResponseModes = x.list("response_modes_supported") })
 	for _, mode := range x.list("response_modes_supported") {
 		b := x.browser()
 		page := b.get(x.doc["authorization_endpoint"].(string) + "?" + a.ask("response_mode", mode).Encode()).shown(x.t)

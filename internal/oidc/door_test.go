@@ -124,7 +124,7 @@ func (d *door) wire() {
 	d.mux = http.NewServeMux()
 	d.server.Mount(d.mux)
 	d.mux.Handle("POST /{t}/test/{what}", web.Adapt(func(w http.ResponseWriter, r *http.Request, e *idp.Error) {
-		http.Error(w, e.Error(), web.Status(e.Kind))
+		errorPage(w, r, e)
 	}, d.act))
 	d.mux.HandleFunc("GET /signed-out", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "signed out") })
 	d.handler = web.Chain(d.mux, web.Identify(nil), web.Headers(false))
@@ -294,6 +294,17 @@ func (d *door) newApp(change func(*client.Client)) app {
 		return err
 	})
 	return a
+}
+
+// update changes the registration of the app.
+func (d *door) update(a app, change func(*client.Client)) {
+	d.t.Helper()
+	c := a.Client
+	change(&c)
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := d.clients.Update(ctx, tx, c)
+		return err
+	})
 }
 
 // --- what a browser does ----------------------------------------------------

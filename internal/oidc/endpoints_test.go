@@ -482,3 +482,35 @@ func TestSessionEndsTokens(t *testing.T) {
 		t.Errorf("introspection: %v", out)
 	}
 }
+
+// Product.md §7: an API answers in its own form, also to a wrong method, and
+// also where the pages of the product take every address.
+func TestWrongMethodIsAnsweredAsAnAPI(t *testing.T) {
+	d := newDoor(t)
+	d.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusNotFound) })
+	for path, allow := range map[string]string{
+		"/oauth2/v2.0/token": "POST", "/oauth2/token": "POST", "/oauth2/v2.0/introspect": "POST", "/oauth2/v2.0/revoke": "POST",
+		"/openid/userinfo": "GET, POST", "/v2.0/.well-known/openid-configuration": "GET", "/.well-known/openid-configuration": "GET",
+		"/discovery/v2.0/keys": "GET", "/discovery/keys": "GET",
+	} {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "SPURIOUS"} {
+			if strings.Contains(allow, method) {
+				continue
+			}
+			req, err := http.NewRequest(method, d.at(path), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := d.browser().do(req)
+			var out map[string]any
+			if err := json.Unmarshal([]byte(got.body), &out); err != nil {
+				t.Errorf("%s %s: %d %q", method, path, got.StatusCode, got.body)
+				continue
+			}
+			wantError(t, got.StatusCode, out, http.StatusMethodNotAllowed, "invalid_request", 9002313)
+			if got.Header.Get("Allow") != allow {
+				t.Errorf("%s %s: allowed are %q", method, path, got.Header.Get("Allow"))
+			}
+		}
+	}
+}

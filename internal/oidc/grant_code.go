@@ -31,13 +31,16 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 	if len(presented) > maxToken {
 		return tokenReply{}, unreadableCode(idp.Expiredf("code_too_long", "%d bytes", len(presented)))
 	}
-	sealed, err := s.cfg.Box.Open(ctx, x.tenant.ID, codePurpose, presented)
-	if err != nil {
-		return tokenReply{}, unreadableCode(err)
+	sealed, late := s.cfg.Box.Open(ctx, x.tenant.ID, codePurpose, presented)
+	if late != nil && idp.AsError(late).Reason != "late" {
+		return tokenReply{}, unreadableCode(late)
 	}
 	var body codeBody
 	if err := nonce.Decode(sealed.Payload, &body); err != nil {
 		return tokenReply{}, unreadableCode(idp.Expiredf("code_malformed", "%w", err))
+	}
+	if late != nil {
+		return tokenReply{}, s.lateCode(ctx, x, token.CodeID(sealed.ID), body, late)
 	}
 	subject, verdict := s.judgeCode(ctx, x, body)
 	if ours(verdict) {
@@ -59,6 +62,30 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 		}
 	}
 	return s.reply(ctx, granted, refresh)
+}
+
+// lateCode refuses a code whose minute is over. Was it redeemed in time, then
+// it is here for the second time: what came of it is revoked (security.md
+// OAU03). A code that was never redeemed leaves no trace.
+func (s *Server) lateCode(ctx context.Context, x exchange, id token.CodeID, body codeBody, late error) error {
+	answer := unreadableCode(late)
+	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		answer = unreadableCode(late)
+		ended, err := s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, id)
+		if err != nil || !ended {
+			return err
+		}
+		answer = spentCode(late)
+		return s.cfg.Audit.Write(ctx, tx, audit.Event{
+			Tenant: x.tenant.ID, Category: "token", Activity: "token.code_replay", Outcome: "failure",
+			Actor: "client:" + string(x.client.ID), Client: x.client.ID, User: body.User, Session: body.Session,
+			Reason: idp.AsError(answer).Reason, Code: code(answer), IP: x.ip, Agent: x.agent, Trace: x.trace,
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return answer
 }
 
 // redeemed is the code that a request brings.
@@ -101,11 +128,12 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 	if err != nil {
 		return token.Subject{}, err
 	}
-	return token.Subject{
+	sub := token.Subject{
 		Tenant: x.tenant.ID, User: user, Session: body.Session, Client: x.client,
 		Scopes: body.Scopes, Audience: body.Audience, AuthTime: time.UnixMilli(body.AuthTime),
-		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info,
-	}, nil
+		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info, Basis: body.Basis, Asked: body.Asked,
+	}
+	return s.presently(ctx, x.tenant, sub)
 }
 
 func otherResource(res string) error {
@@ -149,7 +177,7 @@ func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subje
 		}
 		if errors.Is(err, idp.Expired) {
 			answer, event.Activity = spentCode(err), "token.code_replay"
-			err = s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, spent.id)
+			_, err = s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, spent.id)
 		}
 		if err != nil {
 			return err

@@ -29,6 +29,9 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 		if res := x.params.get("resource"); res != "" && res != sub.Audience {
 			return otherResource(res)
 		}
+		if sub, err = s.presently(ctx, x.tenant, sub); err != nil {
+			return err
+		}
 		scopes, err = narrow(sub.Scopes, x.params.get("scope"))
 		return err
 	})

@@ -14,7 +14,7 @@ import (
 type hint struct {
 	Client  idp.ClientID
 	Subject string
-	Session idp.SessionID
+	Session idp.SessionID // as the application sees it
 }
 
 // readHint takes the person from id_token_hint. Claims may name one too; they

@@ -78,7 +78,11 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	if which == nil {
 		return s.depart(w, r, d) // nobody to sign out
 	}
-	if !s.confirmed(ctx, t, r, d, *which) {
+	sure, err := s.confirmed(ctx, t, r, d, *which)
+	if err != nil {
+		return err
+	}
+	if !sure {
 		return s.confirm(w, r, t, d, *which)
 	}
 	if err := s.end(ctx, r, t, d, *which); err != nil {
@@ -148,8 +152,8 @@ func (s *Server) meant(ctx context.Context, d departure, all []session.Session) 
 		return &all[0], nil
 	}
 	for _, one := range all {
-		if one.ID == d.hint.Session {
-			return &one, nil
+		if hinted, err := s.hinted(ctx, d, one.ID); hinted || err != nil {
+			return &one, err
 		}
 	}
 	// An older session of the same person may have given the hint.
@@ -165,17 +169,26 @@ func (s *Server) meant(ctx context.Context, d departure, all []session.Session) 
 	return nil, nil
 }
 
+// hinted says whether the hint is an ID token of that very session.
+func (s *Server) hinted(ctx context.Context, d departure, id idp.SessionID) (bool, error) {
+	if d.hint.Session == "" {
+		return false, nil
+	}
+	sid, err := s.cfg.Tokens.PublicSession(ctx, d.client, id)
+	return sid == string(d.hint.Session), err
+}
+
 // confirmed says whether the session may be ended without asking: the
 // application holds an ID token of it, or the person has just been asked.
-func (s *Server) confirmed(ctx context.Context, t tenant, r *http.Request, d departure, which session.Session) bool {
-	if d.hint.Session == which.ID {
-		return true
+func (s *Server) confirmed(ctx context.Context, t tenant, r *http.Request, d departure, which session.Session) (bool, error) {
+	if hinted, err := s.hinted(ctx, d, which.ID); hinted || err != nil {
+		return hinted, err
 	}
 	if r.Method != http.MethodPost || d.confirmed == "" {
-		return false
+		return false, nil
 	}
 	sealed, err := s.cfg.Box.Open(ctx, t.ID, logoutPurpose, d.confirmed)
-	return err == nil && string(sealed.Payload) == string(which.ID)
+	return err == nil && string(sealed.Payload) == string(which.ID), nil
 }
 
 // confirm asks the person. The page posts back here with a confirmation.

@@ -89,26 +89,34 @@ func New(cfg Config) *Server {
 // and their v1 twins, which differ in nothing but the path.
 func (s *Server) Mount(mux *http.ServeMux) {
 	page := func(h web.HandlerFunc) http.Handler { return s.page(h) }
+	// An API answers as one to every method: a page for people would be none
+	// of its forms.
+	api := func(path, allow string, h http.Handler) {
+		for method := range strings.SplitSeq(allow, ", ") {
+			mux.Handle(method+" "+path, h)
+		}
+		mux.Handle(path, s.wrongMethod(allow))
+	}
+	// Scripts of any origin may call these.
+	public := func(path, allow string, h http.Handler) {
+		api(path, allow, open(h))
+		mux.Handle("OPTIONS "+path, preflight(allow))
+	}
 	for _, v := range []string{"/{t}/oauth2/v2.0", "/{t}/oauth2"} {
 		mux.Handle("GET "+v+"/authorize", page(s.authorize))
-		mux.Handle("POST "+v+"/authorize", page(s.authorize))
+		mux.Handle("POST "+v+"/authorize", page(roundByGet(s.authorize)))
 		mux.Handle("GET "+v+"/logout", page(s.logout))
-		mux.Handle("POST "+v+"/logout", page(s.logout))
-		mux.Handle("POST "+v+"/token", open(s.api(s.token)))
-		mux.Handle("OPTIONS "+v+"/token", preflight("POST"))
+		mux.Handle("POST "+v+"/logout", page(roundByGet(s.logout)))
+		public(v+"/token", "POST", s.api(s.token))
 	}
-	mux.Handle("POST /{t}/oauth2/v2.0/introspect", s.api(s.introspect))
-	mux.Handle("POST /{t}/oauth2/v2.0/revoke", s.api(s.revoke))
-	mux.Handle("GET /{t}/openid/userinfo", open(s.bearer(s.userinfo)))
-	mux.Handle("POST /{t}/openid/userinfo", open(s.bearer(s.userinfo)))
-	mux.Handle("OPTIONS /{t}/openid/userinfo", preflight("GET, POST"))
+	api("/{t}/oauth2/v2.0/introspect", "POST", s.api(s.introspect))
+	api("/{t}/oauth2/v2.0/revoke", "POST", s.api(s.revoke))
+	public("/{t}/openid/userinfo", "GET, POST", s.bearer(s.userinfo))
 	for _, v := range []string{"/{t}/v2.0", "/{t}"} {
-		mux.Handle("GET "+v+"/.well-known/openid-configuration", open(s.api(s.discovery)))
-		mux.Handle("OPTIONS "+v+"/.well-known/openid-configuration", preflight("GET"))
+		public(v+"/.well-known/openid-configuration", "GET", s.api(s.discovery))
 	}
 	for _, v := range []string{"/{t}/discovery/v2.0", "/{t}/discovery"} {
-		mux.Handle("GET "+v+"/keys", open(s.api(s.keys)))
-		mux.Handle("OPTIONS "+v+"/keys", preflight("GET"))
+		public(v+"/keys", "GET", s.api(s.keys))
 	}
 	mux.HandleFunc("GET "+formPostPath, serveFormPostScript)
 }

@@ -49,10 +49,37 @@ func authorizeParams(w http.ResponseWriter, r *http.Request) (params, []string, 
 	return parseQuery(r.URL.RawQuery)
 }
 
+// roundByGet leads a form that another site posted to the same address by GET.
+// Applications may ask by POST (OpenID Connect Core 1.0, Section 3.1.2.1;
+// RP-Initiated Logout 1.0, Section 2), but with such a form a browser leaves
+// out cookies that are SameSite=Lax: nobody would seem to be signed in, and the
+// browser would get a new binding that ends its other flows. It sends them
+// along when it follows the redirect.
+func roundByGet(h web.HandlerFunc) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Header.Get("Sec-Fetch-Site") != "cross-site" {
+			return h(w, r)
+		}
+		p, _, err := authorizeParams(w, r)
+		if err != nil {
+			return err
+		}
+		query := url.Values(p).Encode()
+		if len(query) > maxQuery {
+			return queryTooLong(query)
+		}
+		return web.SeeOther(w, r, "?"+query)
+	}
+}
+
+func queryTooLong(raw string) error {
+	return idp.Invalidf("query_too_long", "query of %d bytes", len(raw)).Say("The request is too long.")
+}
+
 // parseQuery parses a query string.
 func parseQuery(raw string) (params, []string, error) {
 	if len(raw) > maxQuery {
-		return nil, nil, idp.Invalidf("query_too_long", "query of %d bytes", len(raw)).Say("The request is too long.")
+		return nil, nil, queryTooLong(raw)
 	}
 	v, err := url.ParseQuery(raw)
 	if err != nil {

@@ -23,6 +23,7 @@ type request struct {
 	LoginHint    string
 	IDTokenHint  string
 	ACR          []string // asked for by acr_values or claims, any one of them
+	Demanded     []string // what will do, with the application's own floor; any one of them
 	EssentialACR bool     // claims says that nothing less will do
 	Claims       claimsRequest
 	Subject      string // the sub that claims or a hint names; only this person will do
@@ -35,21 +36,22 @@ func (q request) prompts(word string) bool { return slices.Contains(q.Prompt, wo
 // may be sent to the redirect URI; on error the request still says how.
 // duplicates are the names of parameters given more than once.
 func parseRequest(p params, duplicates []string, c client.Client, issuer string) (request, error) {
-	q := request{Mode: modeQuery}
+	asked := p.get("response_mode")
+	if slices.Contains(duplicates, "response_mode") {
+		asked = ""
+	}
+	mode, badMode := parseMode(asked, c, p.get("redirect_uri"))
+	q := request{Mode: mode}
 	if s := p.get("state"); plain(s, maxState) && !slices.Contains(duplicates, "state") {
 		q.State = s
 	} else {
 		return q, badRequest("state", "state must be short text, given once.", "state of %d bytes", len(s))
 	}
-	if mode := p.get("response_mode"); mode != "" && !slices.Contains(duplicates, "response_mode") {
-		m, err := parseMode(mode, p.get("redirect_uri"))
-		if err != nil {
-			return q, err
-		}
-		q.Mode = m
-	}
 	if len(duplicates) > 0 {
 		return q, repeated(duplicates)
+	}
+	if badMode != nil {
+		return q, badMode
 	}
 	for _, check := range []func(params, client.Client, string) error{
 		q.refuseForeign, q.parseResponseType, q.parseChallenge, q.parseScope, q.parsePrompt, q.parseHints, q.parseClaims,
@@ -141,7 +143,7 @@ func (q *request) parseHints(p params, _ client.Client, _ string) error {
 // parseClaims reads claims and acr_values. A claims request for acr is about
 // the same thing as acr_values and more exact, so it wins (OpenID Connect Core
 // 1.0, Section 5.5.1.1).
-func (q *request) parseClaims(p params, c client.Client, _ string) error {
+func (q *request) parseClaims(p params, _ client.Client, _ string) error {
 	q.ACR = words(p.get("acr_values"))
 	if len(q.ACR) > 10 || !plain(p.get("acr_values"), maxHint) {
 		return badRequest("acr_values", "acr_values is too long.", "%d acr values", len(q.ACR))
@@ -158,9 +160,6 @@ func (q *request) parseClaims(p params, c client.Client, _ string) error {
 	}
 	if sub, ok := q.Claims.IDToken["sub"]; ok && len(sub.Values) > 0 {
 		q.Subject = sub.Values[0]
-	}
-	if len(q.ACR) == 0 && c.ACR != "" {
-		q.ACR = []string{c.ACR}
 	}
 	return nil
 }

@@ -20,9 +20,10 @@ const (
 func testClient() client.Client {
 	return client.Client{
 		ID: "22222222-2222-4222-8222-222222222222", Name: "Wiki", Kind: "web", Enabled: true,
-		RedirectURIs: []string{"https://wiki.example/cb"},
-		Grants:       []string{"authorization_code", "refresh_token"},
-		Scopes:       []string{"notes.read", "api://drawings/view", "api://drawings/edit", "https://payroll.example/run"},
+		RedirectURIs:  []string{"https://wiki.example/cb"},
+		Grants:        []string{"authorization_code", "refresh_token"},
+		ResponseModes: []string{"query", "fragment", "form_post"},
+		Scopes:        []string{"notes.read", "api://drawings/view", "api://drawings/edit", "https://payroll.example/run"},
 	}
 }
 

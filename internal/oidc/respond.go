@@ -1,12 +1,14 @@
 package oidc
 
 import (
+	"cmp"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -14,24 +16,41 @@ import (
 type responseMode string
 
 const (
-	modeQuery    responseMode = "query"
-	modeFragment responseMode = "fragment"
-	modeFormPost responseMode = "form_post"
+	modeQuery    responseMode = client.ModeQuery
+	modeFragment responseMode = client.ModeFragment
+	modeFormPost responseMode = client.ModeFormPost
 )
 
 var responseModes = []responseMode{modeQuery, modeFragment, modeFormPost}
 
-// parseMode accepts the modes that the redirect URI can take: a private-use
-// scheme of a native app has nothing to post to.
-func parseMode(s, redirect string) (responseMode, error) {
-	m := responseMode(s)
-	if !slices.Contains(responseModes, m) {
-		return "", badRequest("response_mode", "response_mode must be query, fragment or form_post.", "response mode %q", clip(s))
+// modesOf lists the modes that the client is registered for and that the
+// redirect URI can take: a private-use scheme of a native app has nothing to
+// post to. Which of them is used must not be for whoever writes the address to
+// choose (security.md OAU04).
+func modesOf(c client.Client, redirect string) []responseMode {
+	takesPost := strings.HasPrefix(redirect, "https://") || strings.HasPrefix(redirect, "http://")
+	var out []responseMode
+	for _, m := range responseModes {
+		if slices.Contains(c.ResponseModes, string(m)) && (takesPost || m != modeFormPost) {
+			out = append(out, m)
+		}
 	}
-	if m == modeFormPost && !strings.HasPrefix(redirect, "https://") && !strings.HasPrefix(redirect, "http://") {
-		return "", badRequest("response_mode", "form_post needs a web address to post to.", "form_post to %q", clip(redirect))
+	return out
+}
+
+// parseMode reads the requested mode; query is what none says (OAuth 2.0
+// Multiple Response Type Encoding Practices, Section 2.1). On error it gives
+// the mode by which that may travel.
+func parseMode(s string, c client.Client, redirect string) (responseMode, error) {
+	m, modes := responseMode(cmp.Or(s, string(modeQuery))), modesOf(c, redirect)
+	switch {
+	case slices.Contains(modes, m):
+		return m, nil
+	case len(modes) == 0:
+		modes = []responseMode{modeQuery}
 	}
-	return m, nil
+	return modes[0], badRequest("response_mode", "response_mode is none that the application is registered for and that its address can take.",
+		"response mode %q of client %s", clip(s), c.ID)
 }
 
 // reply is an authorization response on its way: where, how, and its state.

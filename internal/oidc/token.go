@@ -216,6 +216,17 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, status int, err er
 	})
 }
 
+// wrongMethod answers 405 and says what would do (RFC 9110, Section 15.5.6).
+func (s *Server) wrongMethod(allow string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := fault(idp.Invalid, "invalid_request", codeMalformed, "wrong_method",
+			"This address takes "+allow+".", "method %q, allowed are %s", clip(r.Method), allow)
+		web.Note(r, err, code(err))
+		w.Header().Set("Allow", allow)
+		s.body(w, r, http.StatusMethodNotAllowed, err)
+	})
+}
+
 // correlation is the client's own id of the request when it sent a GUID.
 func correlation(r *http.Request, trace string) string {
 	if id, err := uuid.Parse(r.Header.Get("Client-Request-Id")); err == nil {

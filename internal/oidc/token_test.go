@@ -146,6 +146,35 @@ func TestSec_OAU03_CodeTwiceRevokes(t *testing.T) {
 	}
 }
 
+// So does one that comes after the code's minute, however late, and once.
+func TestSec_OAU03_LateReplayRevokes(t *testing.T) {
+	for name, after := range map[string]time.Duration{"a second": 61 * time.Second, "a month": 30 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			a := d.newApp(nil)
+			b := d.browser()
+			code, never := b.signIn(a.ask(), d.ada).Get("code"), b.authorize(a.ask()).back(t, callback).Get("code")
+			_, first := a.token(d, a.redeem(code))
+			d.advance(after)
+			status, out := a.token(d, a.redeem(never))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 70008)
+			status, first = a.token(d, refreshForm(str(first, "refresh_token")))
+			if status != http.StatusOK {
+				t.Fatalf("refresh: %d %v", status, first)
+			}
+			status, out = a.token(d, a.redeem(code))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 54005)
+			status, out = a.token(d, refreshForm(str(first, "refresh_token")))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50173)
+			status, out = a.token(d, a.redeem(code))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 70008)
+			if found := d.recorded(); found["token.code_replay failure"] != 1 {
+				t.Errorf("events are %v", found)
+			}
+		})
+	}
+}
+
 // recorded counts the events of the tenant by activity and outcome.
 func (d *door) recorded() map[string]int {
 	d.t.Helper()
@@ -692,32 +721,6 @@ func TestLateTokensAreNotLimited(t *testing.T) {
 		if status, out := a.token(d, a.redeem(code)); status != http.StatusBadRequest {
 			t.Fatalf("got %d %v", status, out)
 		}
-	}
-}
-
-func TestSec_OAU13_Pairwise(t *testing.T) {
-	d := newDoor(t)
-	pairwise := func(name, redirect string) app {
-		return d.newApp(func(c *client.Client) {
-			c.Name, c.Subject, c.RedirectURIs, c.PostLogoutURIs = name, "pairwise", []string{redirect}, nil
-		})
-	}
-	one, same, far := pairwise("One", "https://one.example/cb"), pairwise("Same", "https://one.example/cb2"), pairwise("Far", "https://far.example/cb")
-	sub := func(a app) string {
-		t.Helper()
-		out := a.tokens(d, "openid profile")
-		id, access := payload(t, str(out, "id_token")), payload(t, str(out, "access_token"))
-		if id["sub"] != access["sub"] || id["oid"] != nil || access["oid"] != nil || strings.Contains(str(out, "id_token"), string(d.ada.ID)) {
-			t.Errorf("pairwise tokens: %v %v", id, access)
-		}
-		var info map[string]any
-		if err := json.Unmarshal([]byte(d.userinfo(str(out, "access_token")).body), &info); err != nil || info["sub"] != id["sub"] || info["oid"] != nil {
-			t.Errorf("userinfo says %v, the ID token %v", info, id["sub"])
-		}
-		return str(id, "sub")
-	}
-	if a, b, c := sub(one), sub(same), sub(far); a != b || a == c || a == string(d.ada.ID) {
-		t.Errorf("subjects are %s, %s and %s", a, b, c)
 	}
 }
 

@@ -55,6 +55,8 @@ type grant struct {
 	AMR      []string `json:"amr,omitempty"`
 	AuthTime int64    `json:"authTime"` // Unix milliseconds
 	Nonce    string   `json:"nonce,omitempty"`
+	Basis    []Basis  `json:"basis,omitempty"`
+	Asked    []string `json:"asked,omitempty"`
 }
 
 // OpenFamily burns a code and writes its grant, by one statement: the row of
@@ -65,7 +67,7 @@ type grant struct {
 func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, code CodeID) (idp.FamilyID, error) {
 	granted, err := json.Marshal(grant{
 		Scopes: sub.Scopes, Audience: sub.Audience, Info: sub.Info, ACR: sub.ACR, AMR: sub.AMR,
-		AuthTime: sub.AuthTime.UnixMilli(), Nonce: sub.Nonce,
+		AuthTime: sub.AuthTime.UnixMilli(), Nonce: sub.Nonce, Basis: sub.Basis, Asked: sub.Asked,
 	})
 	if err != nil {
 		return "", err
@@ -268,6 +270,7 @@ func (f family) subject(c client.Client, user idp.User) Subject {
 	return Subject{
 		Tenant: f.tenant, User: user, Session: f.session, Family: f.id, Client: c, Scopes: f.grant.Scopes, Audience: f.grant.Audience,
 		Info: f.grant.Info, AuthTime: time.UnixMilli(f.grant.AuthTime), ACR: f.grant.ACR, AMR: f.grant.AMR, Nonce: f.grant.Nonce,
+		Basis: f.grant.Basis, Asked: f.grant.Asked,
 	}
 }
 

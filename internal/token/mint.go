@@ -40,9 +40,18 @@ type accessClaims struct {
 	Version  string       `json:"ver"`
 }
 
+// public are sub and sid as the application sees them.
+func (s *Service) public(ctx context.Context, sub Subject) (subject, session string, err error) {
+	if subject, err = s.PublicSubject(ctx, sub.Client, sub.User.ID); err != nil {
+		return "", "", err
+	}
+	session, err = s.PublicSession(ctx, sub.Client, sub.Session)
+	return subject, session, err
+}
+
 // Access mints an access token (RFC 9068) and says how long it lives.
 func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duration, error) {
-	subject, err := s.PublicSubject(ctx, sub.Client, sub.User.ID)
+	subject, session, err := s.public(ctx, sub)
 	if err != nil {
 		return "", 0, err
 	}
@@ -52,10 +61,10 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Audience,
 		Expires: now.Add(AccessLives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
 		Client: sub.Client.ID, Azp: sub.Client.ID, Scope: scope, Scp: scope, Tenant: sub.Tenant,
-		Session: string(sub.Session), Family: sub.Family,
+		Session: session, Family: sub.Family,
 		ACR: sub.ACR, AMR: sub.AMR, AuthTime: sub.AuthTime.Unix(), Version: "2.0",
 	}
-	if sub.Client.Subject != "pairwise" {
+	if sub.Client.Subject != client.SubjectPairwise {
 		c.Object = sub.User.ID // the object id would undo a pairwise subject
 	}
 	jwt, err := s.sign(ctx, sub.Tenant, sub.Client.Alg, typAccess, c)
@@ -116,7 +125,7 @@ type idClaims struct {
 
 // ID mints the ID token that goes with an access token.
 func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, error) {
-	subject, err := s.PublicSubject(ctx, sub.Client, sub.User.ID)
+	subject, session, err := s.public(ctx, sub)
 	if err != nil {
 		return "", err
 	}
@@ -124,7 +133,7 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 	c := idClaims{
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Client.ID,
 		Expires: now.Add(IDLives).Unix(), Issued: now.Unix(), From: now.Unix(), AuthTime: sub.AuthTime.Unix(),
-		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: string(sub.Session), Tenant: sub.Tenant, Version: "2.0",
+		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant, Version: "2.0",
 	}
 	if access != "" {
 		// Section 3.1.3.6: the left half of the hash that the algorithm uses;
@@ -132,7 +141,7 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 		sum := sha256.Sum256([]byte(access))
 		c.AtHash = encode(sum[:16])
 	}
-	if sub.Client.Subject != "pairwise" {
+	if sub.Client.Subject != client.SubjectPairwise {
 		c.Object = sub.User.ID
 	}
 	if slices.Contains(sub.Scopes, "profile") {

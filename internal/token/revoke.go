@@ -18,10 +18,11 @@ func revoke(ctx context.Context, tx *sqldb.Tx, now time.Time, t idp.TenantID, co
 		t, value, now.UnixMilli())
 }
 
-// RevokeByCode ends what a code was turned into, when the code turns up again.
-func (s *Service) RevokeByCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, code CodeID) error {
-	_, err := revoke(ctx, tx, s.cfg.Now(), t, "id", code.family())
-	return err
+// RevokeByCode ends what a code was turned into, when the code turns up again,
+// and says whether there was something to end.
+func (s *Service) RevokeByCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, code CodeID) (bool, error) {
+	n, err := revoke(ctx, tx, s.cfg.Now(), t, "id", code.family())
+	return n > 0, err
 }
 
 // RevokeSession ends all families that stand on a session of the person.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -86,6 +84,8 @@ type Subject struct {
 	ACR      string
 	AMR      []string
 	Nonce    string
+	Basis    []Basis  // the proofs of the sign-in
+	Asked    []string // the strengths that the request asked for
 }
 
 // sign signs claims of one class with the tenant's active key for alg.
@@ -108,33 +108,31 @@ func (s *Service) sign(ctx context.Context, t idp.TenantID, alg, typ string, cla
 
 // PublicSubject is the sub claim that an application sees: the person's object
 // id, or for pairwise applications a value of their sector alone (OpenID
-// Connect Core 1.0, Section 8.1). It is never reassigned.
+// Connect Core 1.0, Section 8.1). It is never reassigned, and stays when the
+// application moves to another address.
 func (s *Service) PublicSubject(ctx context.Context, c client.Client, u idp.UserID) (string, error) {
-	if c.Subject != "pairwise" {
+	if c.Subject != client.SubjectPairwise {
 		return string(u), nil
 	}
+	return s.pairwise(ctx, c, []byte(u))
+}
+
+// PublicSession is the sid claim that an application sees: the session's id, or
+// for pairwise applications a value of their sector alone. The id would join
+// what the subjects keep apart.
+func (s *Service) PublicSession(ctx context.Context, c client.Client, id idp.SessionID) (string, error) {
+	if c.Subject != client.SubjectPairwise || id == "" {
+		return string(id), nil
+	}
+	return s.pairwise(ctx, c, []byte("session"), []byte(id))
+}
+
+func (s *Service) pairwise(ctx context.Context, c client.Client, of ...[]byte) (string, error) {
 	key, err := s.cfg.Keys.Sealing(ctx, c.Tenant, "pairwise")
 	if err != nil {
 		return "", err
 	}
-	return encode(key.MAC([]byte(sector(c)), []byte(u))), nil
-}
-
-// sector is the host that all redirect URIs share; an application with several
-// hosts is a sector of its own, for want of a published list (Section 8.1).
-func sector(c client.Client) string {
-	host := ""
-	for _, uri := range c.RedirectURIs {
-		u, err := url.Parse(uri)
-		if err != nil || u.Hostname() == "" || (host != "" && host != u.Hostname()) {
-			return string(c.ID)
-		}
-		host = u.Hostname()
-	}
-	if host == "" {
-		return string(c.ID)
-	}
-	return strings.ToLower(host)
+	return encode(key.MAC(append([][]byte{[]byte(c.Sector)}, of...)...)), nil
 }
 
 // newID is a token's jti.

@@ -173,7 +173,7 @@ func TestIDTokenClaims(t *testing.T) {
 func TestPairwiseSubjectTellsNothing(t *testing.T) {
 	w := newWorld(sqldbtest.Open(t, sources))
 	sub := w.subject()
-	sub.Client.Subject = "pairwise"
+	sub.Client.Subject, sub.Client.Sector = "pairwise", "https://wiki.example"
 	id, err := w.svc.ID(t.Context(), sub, "")
 	if err != nil {
 		t.Fatal(err)
@@ -184,20 +184,27 @@ func TestPairwiseSubjectTellsNothing(t *testing.T) {
 	}
 	for _, jwt := range []string{id, access} {
 		raw, _ := base64.RawURLEncoding.DecodeString(strings.Split(jwt, ".")[1])
-		if strings.Contains(string(raw), string(w.user.ID)) {
-			t.Errorf("the object id is in %s", raw)
+		if strings.Contains(string(raw), string(w.user.ID)) || strings.Contains(string(raw), string(sub.Session)) {
+			t.Errorf("the object id, or that of the session, is in %s", raw)
 		}
 	}
 	twin := sub.Client
 	twin.ID = "shop"
-	twin.RedirectURIs = []string{"https://wiki.example/other"}
 	far := sub.Client
-	far.RedirectURIs = []string{"https://shop.example/cb"}
+	far.Sector = "https://shop.example"
 	a, _ := w.svc.PublicSubject(t.Context(), sub.Client, "ada-id")
 	b, _ := w.svc.PublicSubject(t.Context(), twin, "ada-id")
 	c, _ := w.svc.PublicSubject(t.Context(), far, "ada-id")
 	if a != b || a == c || a == "" {
 		t.Errorf("one sector %q and %q, another %q", a, b, c)
+	}
+	p, _ := w.svc.PublicSession(t.Context(), sub.Client, "sid-1")
+	q, _ := w.svc.PublicSession(t.Context(), twin, "sid-1")
+	r, _ := w.svc.PublicSession(t.Context(), far, "sid-1")
+	s, _ := w.svc.PublicSession(t.Context(), sub.Client, "sid-2")
+	u, _ := w.svc.PublicSubject(t.Context(), sub.Client, "sid-1")
+	if p != q || p == r || p == s || p == u || p == "" {
+		t.Errorf("session in one sector %q and %q, in another %q, another session %q, a person of that id %q", p, q, r, s, u)
 	}
 }
 
@@ -415,7 +422,14 @@ func TestRefreshRefused(t *testing.T) {
 			return r, app()
 		}, "refresh_revoked"},
 		{"code used twice", func(t *testing.T, w *world, r string) (string, client.Client) {
-			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.RevokeByCode(ctx, tx, tenant, code("c")) })
+			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				for _, want := range []bool{true, false} { // the second time there is nothing left
+					if ended, err := w.svc.RevokeByCode(ctx, tx, tenant, code("c")); err != nil || ended != want {
+						t.Errorf("ended %v, %v; want %v", ended, err, want)
+					}
+				}
+				return nil
+			})
 			return r, app()
 		}, "refresh_revoked"},
 		{"application removed", func(t *testing.T, w *world, r string) (string, client.Client) {

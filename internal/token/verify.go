@@ -24,7 +24,7 @@ type Claims struct {
 	Tenant   idp.TenantID
 	User     idp.UserID // empty for an application's own token
 	Client   idp.ClientID
-	Session  idp.SessionID
+	Session  idp.SessionID // of a hint: as the application sees it
 	Family   idp.FamilyID
 	Scopes   []string
 	Roles    []string
@@ -62,8 +62,8 @@ func (s *Service) VerifyAccess(ctx context.Context, t idp.TenantID, jwt string) 
 	return out, s.stands(ctx, &out)
 }
 
-// stands checks revocation and fills in the person, whom a pairwise token does
-// not name.
+// stands checks revocation and fills in person and session, whom a pairwise
+// token does not name.
 func (s *Service) stands(ctx context.Context, c *Claims) error {
 	gone, err := nonce.Spent(ctx, s.cfg.DB, revokedMark(*c))
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Service) stands(ctx context.Context, c *Claims) error {
 	if errors.Is(err, idp.NotFound) || (err == nil && f.revoked) {
 		return idp.Expiredf("token_revoked", "family %s", c.Family)
 	}
-	c.User, c.Info = f.user, f.grant.Info
+	c.User, c.Session, c.Info = f.user, f.session, f.grant.Info
 	return err
 }
 

@@ -1,0 +1,40 @@
+package oidc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/token"
+)
+
+// presently judges a grant by what holds now: the policy and the registration
+// may have changed since the person signed in, and count whenever tokens are
+// issued (security.md POL01, POL02). It gives the grant with what is left of
+// its scopes. Policy and registration are snapshots in memory: this asks the
+// database nothing.
+func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (token.Subject, error) {
+	p, err := s.cfg.Policies.Get(ctx, t.ID)
+	if err != nil {
+		return sub, err
+	}
+	// How fresh the proofs had to be was asked of the sign-in: a grant outlives
+	// that by its nature.
+	d := policy.Decide(p, policy.Question{
+		User: sub.User, Proofs: sub.Proofs(), ACR: demanded(p, sub.Client, sub.Asked), MaxAge: -1,
+		Purpose: policy.SignIn, Now: s.cfg.Now(),
+	})
+	if d.Outcome != policy.Allow {
+		return sub, fault(idp.Denied, "invalid_grant", d.Code, d.Reason,
+			"The sign-in behind this is no longer enough. Sign in again.", "rule %s: %s", d.Rule, d.Outcome)
+	}
+	if sub.Audience != t.Issuer && !slices.Contains(resourcesOf(sub.Client), sub.Audience) {
+		return sub, fault(idp.Denied, "invalid_grant", codeBadResource, "resource_gone",
+			"The application is no longer registered for this resource.", "resource %q of client %s", sub.Audience, sub.Client.ID)
+	}
+	sub.Scopes = slices.DeleteFunc(slices.Clone(sub.Scopes), func(one string) bool {
+		return !slices.Contains(openidScopes, one) && !slices.Contains(sub.Client.Scopes, one)
+	})
+	return sub, nil
+}
