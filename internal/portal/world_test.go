@@ -22,6 +22,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
@@ -84,7 +85,8 @@ func newWorld(t *testing.T) *world {
 	}
 	var err error
 	w.keys, err = passkeys.New(passkeys.Config{
-		DB: w.db, RPID: "localhost", RPName: "Signet", Origins: []string{origin}, Secret: key("decoy"), UserByName: byName,
+		Models: metadata.New(metadata.Config{Now: w.clock}),
+		DB:     w.db, RPID: "localhost", RPName: "Signet", Origins: []string{origin}, Secret: key("decoy"), UserByName: byName,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
 			p, err := w.rules.Get(ctx, t)
 			return p.Passkey, err
