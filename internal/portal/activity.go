@@ -145,6 +145,10 @@ func deed(pg *page, e audit.Event, app string, creds []method.Credential) templa
 		return pg.T("activity.consent", "app", app)
 	case "consent.deny":
 		return pg.T("activity.consent.denied", "app", app)
+	case "consent.revoke":
+		return pg.T("activity.consent.revoked", "app", app)
+	case "user.revokeConsent":
+		return pg.T("activity.consent.revoked.desk", "app", app)
 	case "passkey.register":
 		if failed {
 			return pg.T("activity.register.failed")

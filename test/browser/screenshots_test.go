@@ -119,12 +119,22 @@ func TestScreenshots(t *testing.T) {
 	shoot("account-rename")
 
 	var app struct{ ID string }
-	d.Admin(t, &app, "app", "create", "Drawing office", "--redirect-uri", "https://drawings.example/cb", "--scope", "openid", "--scope", "profile")
-	ask := url.Values{"client_id": {app.ID}, "redirect_uri": {"https://drawings.example/cb"}, "response_type": {"code"}, "scope": {"openid profile offline_access"},
+	d.Admin(t, &app, "app", "create", "Drawing office", "--redirect-uri", d.App+"/office", "--scope", "openid", "--scope", "profile")
+	ask := url.Values{"client_id": {app.ID}, "redirect_uri": {d.App + "/office"}, "response_type": {"code"}, "scope": {"openid profile offline_access"},
 		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}}
 	p.Open(d.Base + "/" + d.Tenant + "/oauth2/v2.0/authorize?" + ask.Encode())
 	p.See(`[data-action="consent-allow"]`)
 	shoot("consent")
+	p.Press("consent-allow")
+	p.Until("the app's address", `location.pathname === "/office"`)
+	p.Open(d.Base + "/account")
+	shoot("account-apps")
+	p.Click(`[data-app] [data-action="remove"]`)
+	p.See(`[data-action="confirm"]`)
+	shoot("account-take-back")
+	p.Open(d.Base + "/account/take-back?app=" + app.ID)
+	p.See(`[data-action="confirm"]`)
+	shoot("take-back")
 	ask.Set("redirect_uri", "https://evil.example/")
 	p.Open(d.Base + "/" + d.Tenant + "/oauth2/v2.0/authorize?" + ask.Encode())
 	p.See("[data-code]")
