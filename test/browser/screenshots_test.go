@@ -54,11 +54,14 @@ func TestScreenshots(t *testing.T) {
 	chromium := Chromium(t)
 	p := NewPerson(t, chromium)
 	dir, rules := os.Getenv("SIGNET_SCREENSHOTS"), axe(t)
-	shoot := func(name string) {
+	shoot := func(name string, at ...string) { // at: what to scroll to
 		t.Helper()
 		for _, l := range looks {
 			p.Look(l.theme, l.width, l.height)
 			p.Until("a settled page", `document.readyState === "complete"`)
+			for _, css := range at {
+				Eval[bool](p, `document.querySelector("`+css+`").scrollIntoView(), true`)
+			}
 			if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 				t.Errorf("%s at %d px is %v px too wide", name, l.width, over)
 			}
@@ -128,7 +131,7 @@ func TestScreenshots(t *testing.T) {
 	p.Press("consent-allow")
 	p.Until("the app's address", `location.pathname === "/office"`)
 	p.Open(d.Base + "/account")
-	shoot("account-apps")
+	shoot("account-apps", "#apps")
 	p.Click(`[data-app] [data-action="remove"]`)
 	p.See(`[data-action="confirm"]`)
 	shoot("account-take-back")
