@@ -114,6 +114,8 @@ var plainDeeds = map[string]string{
 	"user.setRole":        "activity.user",
 	"user.enable":         "activity.user",
 	"user.disable":        "activity.user",
+	"group.addMember":     "activity.groups",
+	"group.removeMember":  "activity.groups",
 	"signin.interrupted":  "activity.signin.interrupted",
 	"signout.done":        "activity.signout",
 	"signout.everywhere":  "activity.signout.everywhere",
