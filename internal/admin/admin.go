@@ -44,6 +44,7 @@ type Config struct {
 
 // Keys is the keyring as far as this door needs it.
 type Keys interface {
+	Signer(ctx context.Context, t idp.TenantID, alg string) (keyring.Signer, error)
 	Rotate(ctx context.Context, t idp.TenantID, alg string) error
 	RotateNow(ctx context.Context, t idp.TenantID, alg string) error
 	Keys(ctx context.Context, t idp.TenantID) ([]keyring.Info, error)
