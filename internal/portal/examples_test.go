@@ -91,7 +91,7 @@ func examples(p *Portal, x text) map[string]*page {
 	add("consent", "consent", pg.T("consent.page", "app", x("Drawings")), consentView{App: x("Drawings"), Handle: x("h"),
 		Lead: pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example")), Grants: grants})
 	add("register", "register", pg.T("register.title"), registerView{Session: idp.SessionID(x("s1")), Flow: x("f"), Steps: steps(pg, 0),
-		Lead: pg.T("register.lead"), Back: x("/account"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
+		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
 		Back: "/account", Full: pg.T("register.limit", "n", 20, "org", x("Nordhafen Werft"))})
 	add("home", "home", pg.T("home.title"), nil)

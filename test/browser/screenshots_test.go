@@ -150,4 +150,13 @@ func TestScreenshots(t *testing.T) {
 	p.Press("sign-out")
 	p.Until("signed out", `!document.querySelector('[data-action="sign-out"]')`)
 	shoot("signed-out")
+
+	p = NewPerson(t, chromium)
+	p.withoutWebAuthn()
+	p.Open(d.App + "/login")
+	p.told("This browser cannot use passkeys.")
+	shoot("signin-unsupported")
+	p.UsePass(d.Users[2].Name, d.Users[2].Pass)
+	p.told("This browser cannot add passkeys.")
+	shoot("register-unsupported")
 }
