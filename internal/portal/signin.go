@@ -66,7 +66,7 @@ type signInView struct {
 	title             template.HTML
 	only              idp.MethodID // offer nothing else
 	anyone            bool         // recognise nobody
-	leadsTo, template string
+	template          string
 }
 
 // signInPage is GET /{t}/signin: a stored flow goes on, or a new one to the
