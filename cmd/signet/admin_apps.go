@@ -230,9 +230,7 @@ func (a *administrator) tokenCommand() *cobra.Command {
 	var role string
 	cmd := &cobra.Command{
 		Use: "token", Short: "Print a short-lived bearer token for the administration API",
-		Long: `Print a bearer token for the administration API: read-only unless a role is named,
-10 minutes at most, not refreshable, on record under your name. That API is not
-part of this version, so nothing takes the token yet.`,
+		Long:    "Print a bearer token for the administration API: read-only unless a role is named, 10 minutes at most, not refreshable, on record under your name.",
 		Example: "  signet admin token --tenant example.com", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			result, err := a.call(cmd.Context(), "token", fields{"role": role}, nil)

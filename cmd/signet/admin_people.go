@@ -102,7 +102,7 @@ func (a *administrator) userCreate() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&name, "name", "", "display name (default: the part before the @)")
-	cmd.Flags().StringVar(&role, "role", "", "administrator or helpdesk (default: none); only on record in this version")
+	cmd.Flags().StringVar(&role, "role", "", "administrator or helpdesk (default: none)")
 	cmd.Flags().BoolVar(&guest, "guest", false, "a guest, at home elsewhere; guests cannot sign in in this version")
 	cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"administrator", "helpdesk"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
