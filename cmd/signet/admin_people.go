@@ -79,6 +79,8 @@ func (a *administrator) userCommands() *cobra.Command {
 		one("sign-out", "session.revokeUser", "End somebody's sessions and refresh tokens"),
 		one("delete", "user.delete", "Delete somebody with everything they registered"),
 		a.userSetRole(),
+		a.userConsents(),
+		a.userRevokeConsent(),
 		a.userImport(),
 	)
 }
@@ -101,7 +103,7 @@ func (a *administrator) userCreate() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&name, "name", "", "display name (default: the part before the @)")
 	cmd.Flags().StringVar(&role, "role", "", "administrator or helpdesk (default: none)")
-	cmd.Flags().BoolVar(&guest, "guest", false, "a guest, at home elsewhere")
+	cmd.Flags().BoolVar(&guest, "guest", false, "a guest, at home elsewhere; guests cannot sign in in this version")
 	cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"administrator", "helpdesk"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -123,6 +125,45 @@ func (a *administrator) userSetRole() *cobra.Command {
 				in["role"] = args[1]
 			}
 			return a.do(cmd, "user.setRole", in, userColumns...)
+		},
+	}
+}
+
+var consentColumns = []string{"appId=app id", "appDisplayName=app", "scopes=allowed", "since"}
+
+func (a *administrator) userConsents() *cobra.Command {
+	return &cobra.Command{
+		Use: "consents USER", Short: "List what somebody allowed which apps",
+		Example: "  signet admin user consents ada@example.com",
+		Args:    exactly("a USER (name or id)"), ValidArgsFunction: first(a.complete("user.list", "userPrincipalName")),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.do(cmd, "user.consents", fields{"user": args[0]}, consentColumns...)
+		},
+	}
+}
+
+func (a *administrator) userRevokeConsent() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke-consent USER APP", Short: "Take back what somebody allowed an app, with its tokens",
+		Long: `Take back what somebody allowed an app. What the app holds of that person ends in
+the same moment: its refresh tokens at once, access tokens where they are asked
+about, others within the hour. The app must ask again. People can do the same
+at /account.`,
+		Example: `  signet admin user revoke-consent ada@example.com "Drawing office"`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usagef("%s needs a USER and an APP; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return nil
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 1 {
+				return a.complete("app.list", "displayName")(cmd, args, typed)
+			}
+			return first(a.complete("user.list", "userPrincipalName"))(cmd, args, typed)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.do(cmd, "user.revokeConsent", fields{"user": args[0], "app": args[1]}, consentColumns...)
 		},
 	}
 }

@@ -129,6 +129,10 @@ func adminCommands(t *testing.T, data string) {
 		t.Errorf("apps %v", all)
 	}
 	must[object](t, on("app", "delete", "Tool")...)
+	if all := must[[]object](t, on("user", "consents", "bo@one.test")...); len(all) != 0 {
+		t.Errorf("consents %v", all)
+	}
+	fails("allowed that app nothing", "user", "revoke-consent", "bo@one.test", "Wiki")
 
 	if keys := must[[]object](t, on("signing-key", "rotate")...); len(keys) == 0 {
 		t.Error("no signing key after a rotation")

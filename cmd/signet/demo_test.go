@@ -63,7 +63,7 @@ func TestDemo(t *testing.T) {
 	s.stop(t)
 
 	// Again on the same folder: the same people, new passes, the app where it is now.
-	startDemo(t, "--data", data)
+	startDemo(t, "--data", data, "--listen-tls", "127.0.0.1:0")
 	again := facts(t, data)
 	if again.TenantID != first.TenantID || again.ClientID != first.ClientID || again.Users[1].ID != first.Users[1].ID || again.Users[1].AccessPass == first.Users[1].AccessPass {
 		t.Errorf("second start: %+v, first %+v", again, first)

@@ -38,11 +38,14 @@ type Config struct {
 	MintToken func(context.Context, TokenGrant) (token string, err error)
 	// RevokeUser ends all sessions and refresh tokens of a user.
 	RevokeUser func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
-	Now        func() time.Time
+	// RevokeGrant ends what an application got by a user's consent.
+	RevokeGrant func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.ClientID) error
+	Now         func() time.Time
 }
 
 // Keys is the keyring as far as this door needs it.
 type Keys interface {
+	Signer(ctx context.Context, t idp.TenantID, alg string) (keyring.Signer, error)
 	Rotate(ctx context.Context, t idp.TenantID, alg string) error
 	RotateNow(ctx context.Context, t idp.TenantID, alg string) error
 	Keys(ctx context.Context, t idp.TenantID) ([]keyring.Info, error)

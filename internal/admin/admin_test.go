@@ -38,14 +38,17 @@ type office struct {
 	db      *sqldb.DB
 	log     *audit.Log
 	dir     *directory.Directory
+	clients *client.Registry
 	revoked []idp.UserID
+	taken   []string // "user client" of RevokeGrant
 }
 
 func newOffice(t *testing.T, db *sqldb.DB) *office {
 	clock := func() time.Time { return now }
-	o := &office{t: t, db: db, log: audit.New(clock), dir: directory.New(directory.Config{DB: db, Now: clock})}
+	o := &office{t: t, db: db, log: audit.New(clock), dir: directory.New(directory.Config{DB: db, Now: clock}),
+		clients: client.New(client.Config{DB: db, Now: clock})}
 	o.Service = admin.New(admin.Config{
-		DB: db, Directory: o.dir, Clients: client.New(client.Config{DB: db, Now: clock}),
+		DB: db, Directory: o.dir, Clients: o.clients,
 		Policies: policy.New(policy.Config{DB: db, Now: clock}), Audit: o.log, Now: clock,
 		Keys: keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock}),
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, _ idp.UserID, ask admin.PassOptions) (admin.Pass, error) {
@@ -60,6 +63,10 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		},
 		RevokeUser: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID) error {
 			o.revoked = append(o.revoked, u)
+			return nil
+		},
+		RevokeGrant: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, c idp.ClientID) error {
+			o.taken = append(o.taken, string(u)+" "+string(c))
 			return nil
 		},
 	})
@@ -329,7 +336,8 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 				t.Errorf("%s, which only looks, left %v", op, after[before:])
 			}
 		}
-		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search"} // in the tests above and below
+		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
+			"user.consents", "user.revokeConsent"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -117,6 +119,9 @@ func createApp(ctx context.Context, c *call, p createAppParams) (any, error) {
 	if err := c.checkStrength(ctx, ask.ACR); err != nil {
 		return nil, err
 	}
+	if err := c.publishKey(ctx, ask.Alg); err != nil {
+		return nil, err
+	}
 	var made client.Client
 	var secret string
 	err := c.change(ctx, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
@@ -128,6 +133,21 @@ func createApp(ctx context.Context, c *call, p createAppParams) (any, error) {
 		return nil, err
 	}
 	return viewApp(made, secret), nil
+}
+
+// publishKey makes the tenant's first key of an algorithm that an app is to be
+// given, so that it stands in the JWKS from now on and not from the app's
+// first sign-in on (security.md KEY03). A key is made in a transaction of its
+// own, so before that of the app; one that no app uses after all does no harm.
+func (c *call) publishKey(ctx context.Context, alg string) error {
+	if !slices.Contains(keyring.Algorithms, alg) {
+		return nil // the default, which every tenant has, or what will be refused
+	}
+	if c.Keys == nil {
+		return missing("keys")
+	}
+	_, err := c.Keys.Signer(ctx, c.tenant.ID, alg)
+	return err
 }
 
 // checkStrength refuses a strength that the tenant does not have: the app
@@ -207,6 +227,11 @@ type updateAppParams struct {
 func updateApp(ctx context.Context, c *call, p updateAppParams) (any, error) {
 	if p.ACR != nil {
 		if err := c.checkStrength(ctx, *p.ACR); err != nil {
+			return nil, err
+		}
+	}
+	if p.Alg != nil {
+		if err := c.publishKey(ctx, *p.Alg); err != nil {
 			return nil, err
 		}
 	}

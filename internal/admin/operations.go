@@ -17,6 +17,9 @@ var operations = map[string]operation{
 	"user.delete":  within(deleteUser),
 	"user.import":  within(importUsers),
 
+	"user.consents":      within(listConsents),
+	"user.revokeConsent": within(revokeConsent),
+
 	"group.create":       within(createGroup),
 	"group.list":         within(listGroups),
 	"group.delete":       within(deleteGroup),

@@ -77,7 +77,8 @@ func (a *Administrator) Close() error { return a.close() }
 func (h *House) administration() *admin.Service {
 	return admin.New(admin.Config{
 		DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Keys: h.Keys,
-		Metadata: h.Metadata, IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut, Now: h.cfg.Now,
+		Metadata: h.Metadata, IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut,
+		RevokeGrant: h.Tokens.RevokeGrant, Now: h.cfg.Now,
 	})
 }
 

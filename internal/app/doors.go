@@ -35,6 +35,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		Unknown:       h.Passkeys.Unknown,
 		RevokeSession: h.Tokens.RevokeSession,
 		RevokeUser:    h.Tokens.RevokeUser,
+		RevokeGrant:   h.Tokens.RevokeGrant,
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
@@ -29,8 +30,45 @@ func (r *Registry) Consent(ctx context.Context, q sqldb.Querier, t idp.TenantID,
 	return scopes, nil
 }
 
-// GrantConsent adds scopes to what the user has granted. The application must
-// be the tenant's, or it is NotFound.
+// Grant is one consent on record: what a user allowed which application.
+type Grant struct {
+	Client     idp.ClientID
+	Name       string // of the application
+	FirstParty bool   // it would not have to ask any more
+	Scopes     []string
+	Since      time.Time // of the first scope; later ones were added to it
+}
+
+// Consents lists what a user has granted to which applications, by name.
+func (r *Registry) Consents(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID) ([]Grant, error) {
+	rows, err := q.Query(ctx, `
+		select g.client_id, c.name, c.first_party, g.scopes, g.granted
+		from consent g join client c on c.tenant_id = g.tenant_id and c.id = g.client_id
+		where g.tenant_id = $1 and g.user_id = $2 order by c.name_folded, c.id`, t, u)
+	if err != nil {
+		return nil, fmt.Errorf("list consents of %s: %w", u, err)
+	}
+	defer rows.Close()
+	var out []Grant
+	for rows.Next() {
+		var g Grant
+		var scopes string
+		var since int64
+		if err := rows.Scan(&g.Client, &g.Name, &g.FirstParty, &scopes, &since); err != nil {
+			return nil, fmt.Errorf("list consents of %s: %w", u, err)
+		}
+		if err := json.Unmarshal([]byte(scopes), &g.Scopes); err != nil {
+			return nil, fmt.Errorf("read consent of %s to %s: %w", u, g.Client, err)
+		}
+		g.Since = time.UnixMilli(since).UTC()
+		out = append(out, g)
+	}
+	return out, rows.Err()
+}
+
+// GrantConsent adds scopes to what the user has granted; the time on record
+// stays that of the first. The application must be the tenant's, or it is
+// NotFound.
 func (r *Registry) GrantConsent(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.ClientID, scopes []string) error {
 	// The lock keeps two grants from losing one another's scopes, and the
 	// application from going meanwhile.
@@ -52,7 +90,7 @@ func (r *Registry) GrantConsent(ctx context.Context, tx *sqldb.Tx, t idp.TenantI
 	}
 	_, err = tx.Exec(ctx, `
 		insert into consent (tenant_id, user_id, client_id, scopes, granted) values ($1, $2, $3, $4, $5)
-		on conflict (tenant_id, user_id, client_id) do update set scopes = $4, granted = $5`,
+		on conflict (tenant_id, user_id, client_id) do update set scopes = $4`,
 		t, u, id, list(all), r.now().UnixMilli())
 	if err != nil {
 		return fmt.Errorf("grant consent: %w", err)

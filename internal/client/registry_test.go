@@ -402,6 +402,20 @@ func TestConsent(t *testing.T) {
 		if other, err := r.Consent(t.Context(), db, "t1", "bob", c.ID); err != nil || len(other) != 0 {
 			t.Errorf("bob consented to %v, %v", other, err)
 		}
+		other, _ := mustCreate(t, r, db, web("t1", "drawings"))
+		if err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			return r.GrantConsent(ctx, tx, "t1", "ada", other.ID, []string{"openid"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		all, err := r.Consents(t.Context(), db, "t1", "ada")
+		if err != nil || len(all) != 2 || all[0].Client != other.ID || all[1].Client != c.ID || all[1].Name != "Wiki" ||
+			strings.Join(all[1].Scopes, " ") != "openid profile read" || all[1].Since.IsZero() {
+			t.Errorf("listed %+v, %v", all, err)
+		}
+		if all, err := r.Consents(t.Context(), db, "t1", "bob"); err != nil || len(all) != 0 {
+			t.Errorf("bob consented to %v, %v", all, err)
+		}
 		revoke := func() error {
 			return db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return r.RevokeConsent(ctx, tx, "t1", "ada", c.ID) })
 		}
@@ -546,6 +560,13 @@ func TestTenantWalk(t *testing.T) {
 				scopes, err := r.Consent(ctx, db, "t1", "ada", theirs.ID)
 				if err == nil && len(scopes) == 0 {
 					err = idp.NotFound // no consent is no error
+				}
+				return err
+			}},
+			"Consents": {read: func(ctx context.Context) error {
+				all, err := r.Consents(ctx, db, "t1", "ada")
+				if err == nil && len(all) == 0 {
+					err = idp.NotFound
 				}
 				return err
 			}},

@@ -161,7 +161,7 @@ func (m Maker) pass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, p *Person
 	}
 	p.AccessPass, p.Expires = code, m.Now().Add(PassLife)
 	return m.Audit.Write(ctx, tx, audit.Event{
-		Tenant: t, Category: audit.Change, Activity: "accesspass.issue", Outcome: audit.Success, Actor: "demo",
+		Tenant: t, Category: audit.Change, Activity: "tap.issue", Outcome: audit.Success, Actor: "demo",
 		User: user, UserName: p.UserName, Method: accesspass.ID, Credential: pass.ID,
 	})
 }

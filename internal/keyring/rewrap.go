@@ -4,33 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-// rewrapBatch bounds how long one step of Rewrap holds the writer.
+// rewrapBatch is how many rows are held in memory at a time.
 const rewrapBatch = 200
 
 // Rewrap seals under the KEK all that is still sealed under one of AlsoOpens,
-// and says how many keys that were. It works beside running nodes, may be
-// stopped and run again, and changes no key itself.
+// and says how many keys that were. It is one transaction: afterwards
+// everything opens with the KEK alone, or nothing was changed. It changes no
+// key itself and may be run again. also, when given, runs in the transaction
+// and is told whose keys were sealed anew.
 //
-// To replace the key-encryption key without a pause: start every node with the
-// new one in AlsoOpens, start every node with the new one as KEK and the old
-// one in AlsoOpens, Rewrap, start every node without the old one. The check
-// value is rewrapped last, so that a start without the old key succeeds only
-// when nothing needs it any more (security.md KEY02).
-func (r *Ring) Rewrap(ctx context.Context) (int, error) {
-	sealing, err := r.rewrapAll(ctx, sealingKeys)
+// Nodes that run meanwhile must know both keys, and seal under the new one.
+// The check value is rewrapped last, so that a start without the old key
+// succeeds only when nothing needs it any more (security.md KEY02).
+func (r *Ring) Rewrap(ctx context.Context, also func(context.Context, *sqldb.Tx, []idp.TenantID) error) (int, error) {
+	done := 0
+	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		n, whose := 0, map[idp.TenantID]bool{}
+		for _, t := range []table{sealingKeys, signingKeys} {
+			some, err := r.rewrapAll(ctx, tx, t, whose)
+			if err != nil {
+				return err
+			}
+			n += some
+		}
+		if err := r.rewrapCheck(ctx, tx); err != nil {
+			return err
+		}
+		done = n
+		if also == nil {
+			return nil
+		}
+		return also(ctx, tx, slices.Sorted(maps.Keys(whose)))
+	})
 	if err != nil {
-		return sealing, err
+		return 0, err
 	}
-	signing, err := r.rewrapAll(ctx, signingKeys)
-	if err != nil {
-		return sealing + signing, err
-	}
-	return sealing + signing, r.rewrapCheck(ctx)
+	return done, nil
 }
 
 // table says how the rows of a kind of key are walked and written. A row is
@@ -63,27 +79,29 @@ type wrapped struct {
 	sealed   []byte
 }
 
-func (r *Ring) rewrapAll(ctx context.Context, t table) (int, error) {
+func (r *Ring) rewrapAll(ctx context.Context, tx *sqldb.Tx, t table, whose map[idp.TenantID]bool) (int, error) {
 	done := 0
 	for last := (wrapped{}); ; {
-		batch, err := readWrapped(ctx, r.cfg.DB, t, last)
+		batch, err := readWrapped(ctx, tx, t, last)
 		if err != nil || len(batch) == 0 {
 			return done, err
 		}
-		n := 0
-		err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-			n, err = r.rewrapBatch(ctx, tx, t, batch)
-			return err
-		})
-		if err != nil {
-			return done, err
+		for _, w := range batch {
+			anew, err := r.rewrapOne(ctx, tx, t, w)
+			if err != nil {
+				return done, fmt.Errorf("rewrap key %s of tenant %s: %w", w.id, w.tenant, err)
+			}
+			if anew {
+				whose[w.tenant] = true
+				done++
+			}
 		}
-		done, last = done+n, batch[len(batch)-1]
+		last = batch[len(batch)-1]
 	}
 }
 
-func readWrapped(ctx context.Context, db *sqldb.DB, t table, after wrapped) ([]wrapped, error) {
-	rows, err := db.Query(ctx, t.read, after.tenant, after.name, after.id, rewrapBatch)
+func readWrapped(ctx context.Context, q sqldb.Querier, t table, after wrapped) ([]wrapped, error) {
+	rows, err := q.Query(ctx, t.read, after.tenant, after.name, after.id, rewrapBatch)
 	if err != nil {
 		return nil, fmt.Errorf("read sealed keys: %w", err)
 	}
@@ -98,28 +116,22 @@ func readWrapped(ctx context.Context, db *sqldb.DB, t table, after wrapped) ([]w
 	return out, errors.Join(rows.Err(), rows.Close())
 }
 
-func (r *Ring) rewrapBatch(ctx context.Context, tx *sqldb.Tx, t table, batch []wrapped) (int, error) {
-	done := 0
-	for _, w := range batch {
-		ad := aad(w.tenant, w.id, t.purpose(w.name))
-		if _, err := r.cfg.KEK.Open(w.sealed, ad); err == nil {
-			continue
-		}
-		plain, err := r.unseal(w.sealed, ad)
-		if err != nil {
-			return 0, fmt.Errorf("rewrap key %s of tenant %s: %w", w.id, w.tenant, err)
-		}
-		n, err := tx.Exec(ctx, t.write, r.cfg.KEK.Seal(plain, ad), w.tenant, w.name, w.id, w.sealed)
-		if err != nil {
-			return 0, fmt.Errorf("rewrap key %s of tenant %s: %w", w.id, w.tenant, err)
-		}
-		done += int(n)
+// rewrapOne seals a row anew, unless the KEK opens it already.
+func (r *Ring) rewrapOne(ctx context.Context, tx *sqldb.Tx, t table, w wrapped) (bool, error) {
+	ad := aad(w.tenant, w.id, t.purpose(w.name))
+	if _, err := r.cfg.KEK.Open(w.sealed, ad); err == nil {
+		return false, nil
 	}
-	return done, nil
+	plain, err := r.unseal(w.sealed, ad)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.Exec(ctx, t.write, r.cfg.KEK.Seal(plain, ad), w.tenant, w.name, w.id, w.sealed)
+	return n > 0, err
 }
 
-func (r *Ring) rewrapCheck(ctx context.Context) error {
-	_, err := r.cfg.DB.Exec(ctx, `update kek_check set sealed = $1 where id = 1`, r.cfg.KEK.Seal([]byte(checkText), []byte("kek_check")))
+func (r *Ring) rewrapCheck(ctx context.Context, tx *sqldb.Tx) error {
+	_, err := tx.Exec(ctx, `update kek_check set sealed = $1 where id = 1`, r.cfg.KEK.Seal([]byte(checkText), []byte("kek_check")))
 	if err != nil {
 		return fmt.Errorf("rewrap check of the key-encryption key: %w", err)
 	}

@@ -53,10 +53,24 @@ func TestSec_KEY02_Rewrap(t *testing.T) {
 			t.Fatal("starts without the old key before anything was rewrapped")
 		}
 
-		if n, err := node.Rewrap(t.Context()); err != nil || n != tenants+1 {
-			t.Fatalf("rewrapped %d, %v; want %d", n, err, tenants+1)
+		// Undone half-way, everything is as it was.
+		stop := errors.New("stop")
+		if n, err := node.Rewrap(t.Context(), func(context.Context, *sqldb.Tx, []idp.TenantID) error { return stop }); !errors.Is(err, stop) || n != 0 {
+			t.Fatalf("stopped: %d, %v", n, err)
 		}
-		if n, err := node.Rewrap(t.Context()); err != nil || n != 0 {
+		if err := alone().Check(t.Context()); err == nil {
+			t.Fatal("starts without the old key though the rewrap was undone")
+		}
+		if k, err := keyring.New(keyring.Config{DB: db, KEK: was, Now: now}).Sealing(t.Context(), name(0), "flow"); err != nil || !bytes.Equal(k.Raw(), before[name(0)]) {
+			t.Fatalf("the old key opens no more: %v", err)
+		}
+
+		told := 0
+		count := func(_ context.Context, _ *sqldb.Tx, whose []idp.TenantID) error { told = len(whose); return nil }
+		if n, err := node.Rewrap(t.Context(), count); err != nil || n != tenants+1 || told != tenants+1 {
+			t.Fatalf("rewrapped %d of %d tenants, %v; want %d of each", n, told, err, tenants+1)
+		}
+		if n, err := node.Rewrap(t.Context(), nil); err != nil || n != 0 {
 			t.Errorf("a second time: %d, %v", n, err)
 		}
 
@@ -93,7 +107,7 @@ func TestRewrapStopsAtWhatDoesNotOpen(t *testing.T) {
 	if _, err := db.Exec(t.Context(), `update sealing_key set purpose = 'other' where tenant_id = $1`, tenant); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := keyring.New(keyring.Config{DB: db, KEK: is, AlsoOpens: []*secret.Key{was}, Now: now}).Rewrap(t.Context()); err == nil {
+	if n, err := keyring.New(keyring.Config{DB: db, KEK: is, AlsoOpens: []*secret.Key{was}, Now: now}).Rewrap(t.Context(), nil); err == nil {
 		t.Errorf("a swapped key was sealed anew, as one of %d", n)
 	}
 	if err := keyring.New(keyring.Config{DB: db, KEK: is, Now: now}).Check(t.Context()); err == nil {

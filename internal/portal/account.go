@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/session"
@@ -164,6 +165,8 @@ type accountView struct {
 	FullUp     bool
 	Fresh      bool
 	Methods    []methodRow
+	Apps       []appRow
+	AppsNote   template.HTML
 	Sessions   []sessionRow
 	Everywhere template.HTML
 	Events     []eventRow
@@ -222,6 +225,11 @@ func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountVie
 		Person: person{Name: shownName(v.user), Initials: initials(shownName(v.user), 2)},
 	}
 	view.fill(pg, creds, hold)
+	apps, err := p.allowed(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	view.fillApps(pg, apps)
 	view.Sessions = sessionRows(pg, sessions, v.session.ID, creds)
 	view.Everywhere = pg.N("sessions.all.note", len(sessions))
 	if view.Events, err = p.eventRows(ctx, pg, events, creds); err != nil {
@@ -262,6 +270,13 @@ func (v *accountView) fill(pg *page, creds []method.Credential, h Holding) {
 	}
 }
 
+func (v *accountView) fillApps(pg *page, list []client.Grant) {
+	v.Apps, v.AppsNote = appRows(pg, list, v.Session), pg.T("apps.lead")
+	if len(list) == 0 {
+		v.AppsNote = pg.T("apps.none", "org", pg.OrgName())
+	}
+}
+
 func (p *Portal) holding(ctx context.Context, t idp.TenantID, u idp.UserID) (Holding, error) {
 	if p.cfg.Holding == nil {
 		return Holding{}, nil
@@ -293,6 +308,8 @@ func notice(pg *page, done string, rows []methodRow, id string) template.HTML {
 		return pg.T("done.added.untried", "name", name)
 	case "removed":
 		return pg.T("done.removed")
+	case "takenback":
+		return pg.T("done.takenback")
 	case "ended":
 		return pg.T("done.ended")
 	}

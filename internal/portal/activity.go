@@ -114,6 +114,8 @@ var plainDeeds = map[string]string{
 	"user.setRole":        "activity.user",
 	"user.enable":         "activity.user",
 	"user.disable":        "activity.user",
+	"group.addMember":     "activity.groups",
+	"group.removeMember":  "activity.groups",
 	"signin.interrupted":  "activity.signin.interrupted",
 	"signout.done":        "activity.signout",
 	"signout.everywhere":  "activity.signout.everywhere",
@@ -145,6 +147,10 @@ func deed(pg *page, e audit.Event, app string, creds []method.Credential) templa
 		return pg.T("activity.consent", "app", app)
 	case "consent.deny":
 		return pg.T("activity.consent.denied", "app", app)
+	case "consent.revoke":
+		return pg.T("activity.consent.revoked", "app", app)
+	case "user.revokeConsent":
+		return pg.T("activity.consent.revoked.desk", "app", app)
 	case "passkey.register":
 		if failed {
 			return pg.T("activity.register.failed")

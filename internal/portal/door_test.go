@@ -417,6 +417,15 @@ func TestLimits(t *testing.T) {
 	if r := b.get("/account/register").want(t, 200, "You hold 20 passkeys, the most Nordhafen Werft allows. Remove one you no longer use, then add this one."); r.hasAction("register-passkey") {
 		t.Error("the page adds one more than is allowed")
 	}
+
+	// Who came by a pass cannot remove one, and is not told to.
+	w.later(time.Second)
+	third := w.newBrowser()
+	page := third.follow(third.get("/" + string(w.tenant.ID) + "/signin?to=account"))
+	page = third.follow(third.usePass(page, ada.Name, w.newPass(ada))).want(t, 200, "with a pass you cannot remove one. Ask the help desk to raise the limit.")
+	if page.hasAction("cancel") || page.hasAction("register-passkey") {
+		t.Error("the page offers a way that leads nowhere")
+	}
 }
 
 // TestPassSession: who came by a pass can add a passkey and nothing else.
@@ -517,8 +526,8 @@ func TestAppearance(t *testing.T) {
 	if got := page.field("back"); got != home {
 		t.Errorf("back is %q", got)
 	}
-	page = b.follow(b.post("/appearance", url.Values{"theme": {"dark"}, "back": {home}})).want(t, 200, `data-theme="dark"`)
-	page = b.follow(b.post("/appearance", url.Values{"theme": {"light"}, "back": {home}})).want(t, 200, `data-theme="light"`)
+	b.follow(b.post("/appearance", url.Values{"theme": {"dark"}, "back": {home}})).want(t, 200, `data-theme="dark"`)
+	b.follow(b.post("/appearance", url.Values{"theme": {"light"}, "back": {home}})).want(t, 200, `data-theme="light"`)
 	page = b.follow(b.post("/appearance", url.Values{"theme": {"auto"}, "back": {home}})).want(t, 200)
 	if strings.Contains(page.body, "data-theme") {
 		t.Error("automatic did not take the choice back")

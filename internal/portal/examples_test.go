@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/session"
@@ -90,7 +91,7 @@ func examples(p *Portal, x text) map[string]*page {
 	add("consent", "consent", pg.T("consent.page", "app", x("Drawings")), consentView{App: x("Drawings"), Handle: x("h"),
 		Lead: pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example")), Grants: grants})
 	add("register", "register", pg.T("register.title"), registerView{Session: idp.SessionID(x("s1")), Flow: x("f"), Steps: steps(pg, 0),
-		Lead: pg.T("register.lead"), Back: x("/account"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
+		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
 		Back: "/account", Full: pg.T("register.limit", "n", 20, "org", x("Nordhafen Werft"))})
 	add("home", "home", pg.T("home.title"), nil)
@@ -136,6 +137,10 @@ func accountExamples(p *Portal, pg *page, add func(string, string, template.HTML
 			{ID: "d", Agent: x("weird"), Opened: noon.AddDate(0, 0, -25)},
 		}, ada.Session, creds)
 		v.Everywhere = pg.N("sessions.all.note", 4)
+		v.fillApps(pg, []client.Grant{
+			{Client: idp.ClientID(x("a1")), Name: x("Drawings"), Scopes: []string{"openid", "profile", "offline_access"}, Since: noon.AddDate(0, -2, 0)},
+			{Client: "a2", Name: x("Ærø ferry times"), Scopes: []string{"openid", x("api://ferries/read")}, Since: noon.AddDate(-1, 0, 0)},
+		})
 		for _, e := range []audit.Event{
 			{Activity: "signin.done", Outcome: audit.Success, At: noon.Add(-4 * time.Hour), Method: passkey, Credential: blue.ID, Agent: firefox, IP: "192.0.2.10"},
 			{Activity: "signin.refused", Outcome: audit.Failure, At: noon.Add(-13 * time.Hour), Agent: pixel, IP: x("203.0.113.4")},
@@ -154,9 +159,13 @@ func accountExamples(p *Portal, pg *page, add func(string, string, template.HTML
 	add("account", "account", pg.T("account.title"), full)
 	one := view([]method.Credential{blue}, Holding{Held: 1, Limit: 20, WarnAt: 15})
 	one.Events, one.Several = nil, false
+	one.fillApps(pg, nil)
 	add("account-one", "account", pg.T("account.title"), one)
 	add("account-full", "account", pg.T("account.title"), view([]method.Credential{blue, phone}, Holding{Held: 20, Limit: 20, WarnAt: 15}))
-	add("account-none", "account", pg.T("account.title"), view(nil, Holding{}))
+	none := view(nil, Holding{})
+	none.fillApps(pg, nil)
+	add("account-none", "account", pg.T("account.title"), none)
+	add("takeback", "takeback", pg.T("takeback.title", "app", x("Drawings")), &takeBackView{Session: ada.Session, App: "a1", Name: x("Drawings")})
 	a := askOf(pg, blue, []method.Credential{blue, phone, third}, ada.Session)
 	a.BadName = pg.T("register.problem.name")
 	add("rename", "rename", pg.T("rename.title", "name", x("Blue YubiKey")), a)

@@ -42,6 +42,7 @@ var views = map[string]view{
 	"register": {frame: "door", scripts: []string{"register.js"}, wide: true, sheet: true, account: true},
 	"rename":   {frame: "door", wide: true, sheet: true, account: true},
 	"remove":   {frame: "door", wide: true, sheet: true, account: true},
+	"takeback": {frame: "door", wide: true, sheet: true, account: true},
 	"account":  {frame: "chapters", scripts: []string{"account.js"}, wide: true, account: true},
 	"error":    {frame: "door", scripts: []string{"error.js"}, sheet: true},
 	"logout":   {frame: "door", short: true},

@@ -282,7 +282,7 @@ func TestHandles(t *testing.T) {
 	for action, pages := range map[string][]string{
 		"signin-passkey": {"signin", "signin-known", "try"}, "signin-access-pass": {"signin"}, "next": {"signin", "register", "org"},
 		"other-ways": {"signin"}, "register-passkey": {"account", "register"}, "consent-allow": {"consent"}, "consent-deny": {"consent"},
-		"rename": {"account"}, "remove": {"account"}, "confirm": {"rename", "remove", "account"}, "cancel": {"rename", "remove", "remove-last", "register"},
+		"rename": {"account"}, "remove": {"account"}, "confirm": {"rename", "remove", "takeback", "account"}, "cancel": {"rename", "remove", "remove-last", "takeback", "register"},
 		"sign-out": {"account", "logout"}, "sign-out-everywhere": {"account"},
 	} {
 		for _, page := range pages {

@@ -50,7 +50,10 @@ type Config struct {
 	// and of a person, in the transaction that ends sessions.
 	RevokeSession func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.SessionID) error
 	RevokeUser    func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
-	Limits        Limits
+	// RevokeGrant takes back the tokens that a person's consent gave to an
+	// application, in the transaction that takes back the consent.
+	RevokeGrant func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.ClientID) error
+	Limits      Limits
 }
 
 // Holding is a number of passkeys and the rules about it (product.md §6).
@@ -138,6 +141,8 @@ func (p *Portal) routes() []route {
 		{"POST /account/rename", p.rename},
 		{"GET /account/remove", p.removePage},
 		{"POST /account/remove", p.remove},
+		{"GET /account/take-back", p.takeBackPage},
+		{"POST /account/take-back", p.takeBack},
 		{"POST /account/sessions/end", p.endSession},
 		{"POST /account/sign-out", p.signOut},
 		{"POST /account/sign-out-everywhere", p.signOutEverywhere},

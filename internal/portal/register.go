@@ -43,6 +43,7 @@ type registerView struct {
 	Steps            []stepMark
 	Lead             template.HTML
 	Full, Warn       template.HTML
+	Unable           template.HTML // what to do in a browser without WebAuthn
 	Back             string
 	Here, Key, Phone string // names to begin with
 }
@@ -99,19 +100,22 @@ func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.
 	}
 	pg := p.newPage(r, "register", p.tenantOf(r.Context(), f.Tenant), "", nil)
 	pg.Title = pg.T("register.title")
-	v := registerView{Session: s.ID, Steps: steps(pg, 0), Lead: pg.T("register.lead")}
+	v := registerView{Session: s.ID, Steps: steps(pg, 0), Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported")}
 	v.suggest(pg, r.UserAgent(), have)
 	if f.Stored() {
 		v.Flow = f.Handle()
 	}
 	if s.Restricted {
-		v.Lead = pg.T("register.lead.pass")
+		v.Lead, v.Unable = pg.T("register.lead.pass"), pg.T("register.unsupported.pass")
 	} else {
 		v.Back = "/account?session=" + url.QueryEscape(string(s.ID))
 	}
 	switch {
 	case hold.Full():
 		v.Full = pg.T("register.limit", "n", hold.Held, "org", pg.OrgName())
+		if s.Restricted {
+			v.Full = pg.T("register.limit.pass", "n", hold.Held, "org", pg.OrgName())
+		}
 	case hold.Near():
 		v.Warn = pg.T("methods.warn", "n", hold.Held, "limit", hold.Limit)
 	}

@@ -49,24 +49,24 @@ type problem struct {
 
 // signInView is the sign-in page.
 type signInView struct {
-	Handle            string
-	Lead              template.HTML
-	Steps             []stepMark
-	Known             *person
-	UserName          string
-	Primary, Others   []offer
-	Another           idp.MethodID // offered on another device
-	Pass, Open        bool
-	Nothing           bool
-	Problem           *problem
-	BadName, BadPass  template.HTML
-	Said              template.HTML
-	Unknown, Skip     string
-	status            int
-	title             template.HTML
-	only              idp.MethodID // offer nothing else
-	anyone            bool         // recognise nobody
-	leadsTo, template string
+	Handle           string
+	Lead             template.HTML
+	Steps            []stepMark
+	Known            *person
+	UserName         string
+	Primary, Others  []offer
+	Another          idp.MethodID // offered on another device
+	Pass, Open       bool
+	Nothing          bool
+	Problem          *problem
+	BadName, BadPass template.HTML
+	Said             template.HTML
+	Unknown, Skip    string
+	status           int
+	title            template.HTML
+	only             idp.MethodID // offer nothing else
+	anyone           bool         // recognise nobody
+	template         string
 }
 
 // signInPage is GET /{t}/signin: a stored flow goes on, or a new one to the

@@ -57,6 +57,8 @@ type world struct {
 	holding *Holding // nil: the truth
 	flow    signin.Flow
 	ended   []signin.Step // what the door "app" was handed
+	taken   []string      // "user client" of RevokeGrant
+	noTake  error         // what RevokeGrant says
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
@@ -113,6 +115,12 @@ func newWorld(t *testing.T) *world {
 		Holding: w.held,
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown,
+		RevokeGrant: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, c idp.ClientID) error {
+			if w.noTake == nil {
+				w.taken = append(w.taken, string(u)+" "+string(c))
+			}
+			return w.noTake
+		},
 	})
 	w.must(err)
 	mux := http.NewServeMux()

@@ -54,11 +54,14 @@ func TestScreenshots(t *testing.T) {
 	chromium := Chromium(t)
 	p := NewPerson(t, chromium)
 	dir, rules := os.Getenv("SIGNET_SCREENSHOTS"), axe(t)
-	shoot := func(name string) {
+	shoot := func(name string, at ...string) { // at: what to scroll to
 		t.Helper()
 		for _, l := range looks {
 			p.Look(l.theme, l.width, l.height)
 			p.Until("a settled page", `document.readyState === "complete"`)
+			for _, css := range at {
+				Eval[bool](p, `document.querySelector("`+css+`").scrollIntoView(), true`)
+			}
 			if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
 				t.Errorf("%s at %d px is %v px too wide", name, l.width, over)
 			}
@@ -119,12 +122,22 @@ func TestScreenshots(t *testing.T) {
 	shoot("account-rename")
 
 	var app struct{ ID string }
-	d.Admin(t, &app, "app", "create", "Drawing office", "--redirect-uri", "https://drawings.example/cb", "--scope", "openid", "--scope", "profile")
-	ask := url.Values{"client_id": {app.ID}, "redirect_uri": {"https://drawings.example/cb"}, "response_type": {"code"}, "scope": {"openid profile offline_access"},
+	d.Admin(t, &app, "app", "create", "Drawing office", "--redirect-uri", d.App+"/office", "--scope", "openid", "--scope", "profile")
+	ask := url.Values{"client_id": {app.ID}, "redirect_uri": {d.App + "/office"}, "response_type": {"code"}, "scope": {"openid profile offline_access"},
 		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}}
 	p.Open(d.Base + "/" + d.Tenant + "/oauth2/v2.0/authorize?" + ask.Encode())
 	p.See(`[data-action="consent-allow"]`)
 	shoot("consent")
+	p.Press("consent-allow")
+	p.Until("the app's address", `location.pathname === "/office"`)
+	p.Open(d.Base + "/account")
+	shoot("account-apps", "#apps")
+	p.Click(`[data-app] [data-action="remove"]`)
+	p.See(`[data-action="confirm"]`)
+	shoot("account-take-back")
+	p.Open(d.Base + "/account/take-back?app=" + app.ID)
+	p.See(`[data-action="confirm"]`)
+	shoot("take-back")
 	ask.Set("redirect_uri", "https://evil.example/")
 	p.Open(d.Base + "/" + d.Tenant + "/oauth2/v2.0/authorize?" + ask.Encode())
 	p.See("[data-code]")
@@ -137,4 +150,13 @@ func TestScreenshots(t *testing.T) {
 	p.Press("sign-out")
 	p.Until("signed out", `!document.querySelector('[data-action="sign-out"]')`)
 	shoot("signed-out")
+
+	p = NewPerson(t, chromium)
+	p.withoutWebAuthn()
+	p.Open(d.App + "/login")
+	p.told("This browser cannot use passkeys.")
+	shoot("signin-unsupported")
+	p.UsePass(d.Users[2].Name, d.Users[2].Pass)
+	p.told("This browser cannot add passkeys.")
+	shoot("register-unsupported")
 }

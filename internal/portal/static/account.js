@@ -5,8 +5,13 @@ import "./page.js";
 
 const dialog = document.getElementById("dialog");
 
-function question(kind, id) {
-  return document.querySelector(`template[data-${kind}="${CSS.escape(id)}"]`);
+// question finds what is asked before the link's deed: about a method to be
+// renamed or removed, or about what an app may do.
+function question(link) {
+  const row = link.closest("[data-credential], [data-app]");
+  if (!row) return null;
+  const kind = row.dataset.app ? `app-${link.dataset.action}` : link.dataset.action;
+  return document.querySelector(`template[data-${kind}="${CSS.escape(row.dataset.app || row.dataset.credential)}"]`);
 }
 
 document.addEventListener("click", (event) => {
@@ -17,8 +22,7 @@ document.addEventListener("click", (event) => {
     dialog.close();
     return;
   }
-  const row = link.closest("[data-credential]");
-  const asked = row && question(link.dataset.action, row.dataset.credential);
+  const asked = question(link);
   if (!asked || !dialog.showModal) return;
   event.preventDefault();
   dialog.replaceChildren(asked.content.cloneNode(true));

@@ -100,6 +100,5 @@ addEventListener("pagehide", forget);
 
 if (!able() && part("place")) {
   part("unsupported").hidden = false;
-  form.querySelector("fieldset").hidden = true;
-  form.querySelector("[data-action=register-passkey]").hidden = true;
+  for (const e of form.querySelectorAll("fieldset, #place > .hint, [data-action=register-passkey]")) e.hidden = true;
 }

@@ -122,8 +122,8 @@ form.addEventListener("submit", (event) => {
 
 if (!able()) {
   document.getElementById("unsupported").hidden = false;
+  // Nothing is unfolded: a pass would be spent here for nothing.
   for (const b of form.querySelectorAll(`[value="${METHOD}"]`)) b.hidden = true;
-  if (other) other.open = true;
 } else if (form.querySelector(`[value="${METHOD}"]`)) {
   if (form.dataset.unknown) signal("signalUnknownCredential", { rpId: form.dataset.rp, credentialId: form.dataset.unknown });
   quietly();
