@@ -462,7 +462,7 @@ func (x truth) subjects() {
 func (x truth) signs() {
 	for _, alg := range x.list("id_token_signing_alg_values_supported") {
 		out := x.app(func(c *client.Client) { c.Alg = alg }).tokens(x.door, "openid")
-		m, err := jose.ParseSigned(str(out, "id_token"), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+		m, err := jose.ParseSignedCompact(str(out, "id_token"), []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 		if err != nil || m.Signatures[0].Header.Algorithm != alg {
 			x.t.Errorf("algorithm %s: %v", alg, err)
 		}

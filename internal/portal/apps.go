@@ -60,7 +60,7 @@ func appRows(pg *page, list []client.Grant, s idp.SessionID) []appRow {
 // dialog, as a page.
 func (p *Portal) takeBackPage(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	v, instead, err := p.visitor(w, r, q.Get("session"))
+	v, instead, err := p.owner(w, r, q.Get("session"))
 	if err != nil {
 		return err
 	}
