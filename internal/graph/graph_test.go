@@ -285,6 +285,38 @@ func TestBodies(t *testing.T) {
 	w.ask(ada, "GET", "/v1.0/nothing", nil).want(t, http.StatusNotFound, "Request_ResourceNotFound")
 }
 
+func TestRegistrations(t *testing.T) {
+	w := newWorld(t, sqldbtest.Open(t, sources))
+	held := func(u idp.User, change func(*method.Credential)) {
+		c := method.Credential{ID: idp.CredentialID(fmt.Sprint("k", len(w.keys.held))), Tenant: w.tenant.ID, User: u.ID, Method: "passkey", Created: w.now}
+		change(&c)
+		w.keys.held = append(w.keys.held, c)
+	}
+	held(w.ada, func(*method.Credential) {})
+	held(w.ada, func(c *method.Credential) { c.Facts.Synced = true })
+	held(w.bob, func(c *method.Credential) { c.Disabled = true })
+	got := w.ask(w.bearer(w.ada), "GET", "/v1.0/reports/authenticationMethods/userRegistrationDetails?$count=true", nil).want(t, http.StatusOK, "")
+	type row struct {
+		Registered, Capable, Admin bool
+		Methods                    string
+	}
+	rows := map[string]row{}
+	for _, i := range got.body["value"].([]any) {
+		e := i.(map[string]any)
+		rows[e["userDisplayName"].(string)] = row{e["isMfaRegistered"].(bool), e["isMfaCapable"].(bool), e["isAdmin"].(bool), fmt.Sprint(e["methodsRegistered"])}
+	}
+	want := map[string]row{
+		"Ada": {true, true, true, "[passKeyDeviceBound passKeySynced]"}, "Bob": {true, false, true, "[passKeyDeviceBound]"}, "Eve": {false, false, false, "[]"},
+	}
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("registrations (-want +got):\n%s", diff)
+	}
+	one := w.ask(w.bearer(w.ada), "GET", "/v1.0/reports/authenticationMethods/userRegistrationDetails/"+string(w.bob.ID), nil).want(t, http.StatusOK, "")
+	if one.body["isMfaRegistered"] != true || one.body["isMfaCapable"] != false || one.body["isAdmin"] != true {
+		t.Errorf("one of them: %s", one.Body)
+	}
+}
+
 func TestApplications(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.app = w.newApp("Application.ReadWrite.All", "User.Read.All")

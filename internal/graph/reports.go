@@ -1,0 +1,127 @@
+package graph
+
+import (
+	"context"
+	"slices"
+
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
+)
+
+func reportOperations() []operation {
+	look := read("UserAuthenticationMethod.Read.All", "AuditLog.Read.All")
+	return []operation{
+		{"GET", "/reports/authenticationMethods/userRegistrationDetails", "reports/authenticationMethods/userRegistrationDetails",
+			"What every person has registered, and could sign in with today", look,
+			options{list: true, fields: directory.UserFields, count: true}, listRegistrations},
+		{"GET", "/reports/authenticationMethods/userRegistrationDetails/{user}", "reports/authenticationMethods/userRegistrationDetails",
+			"The same of one person", look, options{}, getRegistration},
+	}
+}
+
+// listRegistrations is a page of people with what they have registered: as it
+// is now, not as of a nightly job (entra-behaviours.md §14, wish 15).
+func listRegistrations(ctx context.Context, c *call) (any, error) {
+	people, next, err := c.cfg.Directory.Users(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.query.top, Where: c.query.where})
+	if err != nil {
+		return nil, err
+	}
+	rules, err := c.cfg.Policies.Get(ctx, c.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := list{next: next}
+	for _, p := range people {
+		e, err := c.registration(ctx, rules, p)
+		if err != nil {
+			return nil, err
+		}
+		out.items = append(out.items, e)
+	}
+	if c.query.count {
+		out.total, err = c.cfg.Directory.CountUsers(ctx, c.tenant.ID, c.query.where)
+	}
+	return out, err
+}
+
+func getRegistration(ctx context.Context, c *call) (any, error) {
+	u, err := c.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := c.cfg.Policies.Get(ctx, c.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	p := directory.Person{User: u}
+	roles, err := c.cfg.Directory.Roles(ctx, c.tenant.ID, u.ID)
+	if len(roles) > 0 {
+		p.Role = roles[0]
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.registration(ctx, rules, p)
+}
+
+// registration tells registered from capable (entra-behaviours.md §12.3):
+// registered is what somebody holds, capable what of it opens a session today.
+func (c *call) registration(ctx context.Context, rules policy.Policy, p directory.Person) (entity, error) {
+	held, err := c.cfg.Corridor.Credentials(ctx, c.tenant.ID, p.ID)
+	if err != nil {
+		return nil, err
+	}
+	words := []string{}
+	registered, capable := false, false
+	var last method.Credential
+	for _, cred := range held {
+		if w := registeredWord(cred); !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+		if cred.Created.After(last.Created) {
+			last = cred
+		}
+		if cred.Bootstrap {
+			continue
+		}
+		registered = true
+		capable = capable || p.Enabled && !cred.Disabled && !cred.Orphaned && rules.Methods[cred.Method]
+	}
+	kind := "member"
+	if p.Type == idp.Guest {
+		kind = "guest"
+	}
+	return entity{
+		"id": p.ID, "userPrincipalName": p.Name, "userDisplayName": p.DisplayName, "userType": kind, "isAdmin": p.Role != "",
+		"isMfaRegistered": registered, "isMfaCapable": capable, "isPasswordlessCapable": capable,
+		"isSsprRegistered": false, "isSsprEnabled": false, "isSsprCapable": false, // there is no password to reset
+		"isSystemPreferredAuthenticationMethodEnabled": true, "systemPreferredAuthenticationMethods": preferred(words),
+		"userPreferredMethodForSecondaryAuthentication": "none", "methodsRegistered": words, "lastUpdatedDateTime": stamp(last.Created),
+	}, nil
+}
+
+// registeredWord is Graph's word for a kind of credential.
+func registeredWord(cred method.Credential) string {
+	switch cred.Method {
+	case policy.Passkey:
+		if cred.Facts.Synced {
+			return "passKeySynced"
+		}
+		return "passKeyDeviceBound"
+	case policy.AccessPass:
+		return "temporaryAccessPass"
+	}
+	return string(cred.Method)
+}
+
+// preferred is what the sign-in page puts first, of what somebody has.
+func preferred(words []string) []string {
+	for _, w := range []string{"passKeyDeviceBound", "passKeySynced", "temporaryAccessPass"} {
+		if slices.Contains(words, w) {
+			return []string{w}
+		}
+	}
+	return []string{}
+}
