@@ -254,6 +254,7 @@ func (c *call) covers(a client.Client) bool {
 // keyed rewrites the second way in which Graph names one application,
 // /applications(appId='…'), to the first.
 func keyed(path string) string {
+	path = strings.TrimSuffix(path, "()") // a function that takes nothing
 	for _, noun := range []string{"/applications", "/servicePrincipals"} {
 		before, rest, ok := strings.Cut(path, noun+"(appId='")
 		if !ok {

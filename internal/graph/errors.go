@@ -61,7 +61,7 @@ func statusOf(e *idp.Error) (int, string) {
 		return http.StatusPreconditionFailed, "PreconditionFailed"
 	case e.Kind == idp.Expired:
 		status = http.StatusUnauthorized
-	case e.Reason == "method_not_allowed":
+	case e.Reason == "provision_for_oneself":
 		return http.StatusMethodNotAllowed, "methodNotAllowed"
 	}
 	if code == "" {

@@ -67,16 +67,28 @@ func (s *Server) Around(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, v := range versions {
 			if strings.HasPrefix(r.URL.Path, v+"/") {
-				if path := keyed(r.URL.Path); path != r.URL.Path {
-					r = r.Clone(r.Context())
-					r.URL.Path, r.URL.RawPath = path, ""
-				}
-				mux.ServeHTTP(w, r)
+				mux.ServeHTTP(w, plainPath(r))
 				return
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// plainPath rewrites the ways in which OData names one thing by a key, or calls
+// a function with a parameter, to a path that a mux can tell and a query.
+func plainPath(r *http.Request) *http.Request {
+	path, query := keyed(r.URL.Path), r.URL.RawQuery
+	if before, rest, ok := strings.Cut(path, "/creationOptions("); ok && strings.HasSuffix(rest, ")") {
+		path = before + "/creationOptions"
+		query = strings.Trim(query+"&"+strings.TrimSuffix(rest, ")"), "&")
+	}
+	if path == r.URL.Path {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.URL.Path, r.URL.RawPath, r.URL.RawQuery = path, "", query
+	return r
 }
 
 func (s *Server) mount(mux *http.ServeMux) {

@@ -57,7 +57,10 @@ type world struct {
 	revoked []idp.UserID
 }
 
-func newWorld(t testing.TB, db *sqldb.DB) *world {
+func newWorld(t testing.TB, db *sqldb.DB) *world { return newWorldWith(t, db, nil) }
+
+// newWorldWith has the passkey room that rooms makes in the place of the shelf.
+func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *keyring.Ring) method.Method) *world {
 	t.Helper()
 	w := &world{t: t, db: db, now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return w.now }
@@ -70,11 +73,15 @@ func newWorld(t testing.TB, db *sqldb.DB) *world {
 	w.tokens = token.New(token.Config{DB: db, Keys: ring, Audit: w.audit, Now: clock, Epoch: epoch, User: w.dir.User,
 		Issuer: func(id idp.TenantID) string { return base + "/" + string(id) + "/v2.0" }})
 	w.keys = &shelf{}
+	keys := method.Method(w.keys)
+	if room != nil {
+		keys = room(w, policies, ring)
+	}
 	corridor, err := signin.New(signin.Config{DB: db, Directory: w.dir, Clients: w.clients, Policies: policies, Audit: w.audit, Now: clock,
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{w.keys, passes{}}})
+		}}), Methods: []method.Method{keys, passes{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,6 +83,9 @@ func (c *Corridor) Jobs() []job.Job {
 		if _, err := c.db.Exec(ctx, `delete from flow where expires < $1`, now.UnixMilli()); err != nil {
 			return fmt.Errorf("sweep flows: %w", err)
 		}
+		if _, err := c.db.Exec(ctx, `delete from provision where expires < $1`, now.UnixMilli()); err != nil {
+			return fmt.Errorf("sweep provisioning challenges: %w", err)
+		}
 		return nil
 	}}}
 }
