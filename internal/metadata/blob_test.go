@@ -110,7 +110,7 @@ func TestVerifyRefuses(t *testing.T) {
 			return w.sign(headerLie(func(h map[string]any) { h["alg"] = "RS256" }))
 		}},
 		{name: "truncated", reason: "metadata_malformed", blob: func(w *world) []byte { return w.list(1)[:200] }},
-		{name: "truncated in the signature", reason: "metadata_malformed", blob: func(w *world) []byte { b := w.list(1); return b[:len(b)-4] }},
+		{name: "truncated in the signature", reason: "metadata_malformed", blob: func(w *world) []byte { b := w.list(1); return b[:len(b)-5] }},
 		{name: "short signature", reason: "metadata_signature", blob: func(w *world) []byte { b := w.list(1); return b[:len(b)-6] }},
 		{name: "line break inside", reason: "metadata_malformed", blob: func(w *world) []byte {
 			b := w.list(1)
