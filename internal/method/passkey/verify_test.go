@@ -647,14 +647,18 @@ func TestDecoyShapes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	marks, err := w.cfg.Mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	sizes := map[int]int{}
 	for i := range 500 {
 		name := "user" + string(rune('a'+i%26)) + strings.Repeat("x", i%40) + string(rune('a'+i/26))
-		bare := cover(key, name, nil)
+		bare := cover(key, marks, name, nil)
 		sizes[len(bare)]++
 		// One real key takes the place of one decoy and changes nothing else.
 		real := bytes.Repeat([]byte{0x5a}, 32)
-		with := cover(key, name, [][]byte{real})
+		with := cover(key, marks, name, [][]byte{real})
 		if len(with) != len(bare) {
 			t.Fatalf("%s: %d ids without a key, %d with one", name, len(bare), len(with))
 		}
@@ -672,7 +676,7 @@ func TestDecoyShapes(t *testing.T) {
 		for i := range real {
 			real[i] = []byte{byte(i), 1, 2, 3}
 		}
-		if got := len(cover(key, "usera", real)); got != want && !(got > want && want < 20) {
+		if got := len(cover(key, marks, "usera", real)); got != want && !(got > want && want < 20) {
 			t.Errorf("%d keys give a list of %d, want %d", n, got, want)
 		}
 	}
