@@ -15,7 +15,7 @@ import (
 	"github.com/signetid/signet/internal/secret"
 )
 
-const nobody = "nobody@nordhafen.example"
+const nobodysName = "nobody@nordhafen.example"
 
 // offered is the list of ids that a stranger gets for a name.
 func (w *world) offered(t testing.TB, name string) [][]byte {
@@ -77,7 +77,7 @@ func TestSec_WAN10_OfferedIDsAreAnsweredAlike(t *testing.T) {
 		{name: "ada's name", ask: method.Request{UserName: ada.Name}, bend: handle("AAAA")},
 		{name: "ada's name, no handle", ask: method.Request{UserName: ada.Name}, bend: handle(nil)},
 		{name: "bo's name, no handle", ask: method.Request{UserName: bo.Name}, bend: handle(nil)},
-		{name: "nobody's name, no handle", ask: method.Request{UserName: nobody}, bend: handle(nil)},
+		{name: "nobody's name, no handle", ask: method.Request{UserName: nobodysName}, bend: handle(nil)},
 		{name: "as bo", ask: method.Request{User: bo}, bend: handle("AAAA")},
 		{name: "as bo, no handle", ask: method.Request{User: bo}, bend: handle(nil)},
 	} {
@@ -89,7 +89,7 @@ func TestSec_WAN10_OfferedIDsAreAnsweredAlike(t *testing.T) {
 			statements int
 		}
 		var first *told
-		for _, name := range []string{ada.Name, bo.Name, nobody} {
+		for _, name := range []string{ada.Name, bo.Name, nobodysName} {
 			for _, id := range w.offered(t, name) {
 				a := w.begin(t, row.ask)
 				stranger := device()
@@ -144,7 +144,7 @@ func TestSec_WAN10_RegisteringAnOfferedID(t *testing.T) {
 		_, err := w.tryRegister(t, bo, withID(device(), id))
 		return err
 	}
-	for _, name := range []string{ada.Name, nobody} {
+	for _, name := range []string{ada.Name, nobodysName} {
 		for _, id := range w.offered(t, name) {
 			wantReason(t, asBo(id), idp.Conflict, "credential_exists")
 		}
@@ -153,7 +153,7 @@ func TestSec_WAN10_RegisteringAnOfferedID(t *testing.T) {
 		t.Errorf("bo has %d passkeys", len(list))
 	}
 	// An id with an end of its own is nobody's: it is unknown, and registers.
-	free := slices.Clone(w.offered(t, nobody)[0])
+	free := slices.Clone(w.offered(t, nobodysName)[0])
 	free[len(free)-1] ^= 1
 	if !w.Unknown(t.Context(), encodeID(free)) {
 		t.Error("an id that was never offered is not unknown")
@@ -178,7 +178,7 @@ func withID(a *passkeytest.Authenticator, id []byte) *passkeytest.Authenticator 
 // in another, where ids are looked up, too; and a mark of elsewhere is none.
 func TestSec_WAN10_MarkIsOfTheInstallation(t *testing.T) {
 	w := sqliteWorld(t)
-	allow, _, err := w.named(t.Context(), "22222222-2222-4222-8222-222222222222", nobody)
+	allow, _, err := w.named(t.Context(), "22222222-2222-4222-8222-222222222222", nobodysName)
 	if err != nil {
 		t.Fatal(err)
 	}
