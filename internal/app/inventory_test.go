@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/nonce"
 )
 
 // TestInventory holds docs/crypto.md to the code (security.md KEY08).
@@ -80,7 +81,7 @@ func TestInventoryOfPurposes(t *testing.T) {
 	b.firstDay(s, s.made.Users[1])
 	s.tokens(t, b, "openid", "offline_access")
 	b.get(s.BaseURL() + "/" + s.made.TenantID + "/oauth2/v2.0/logout")
-	rows, err := s.DB.Query(t.Context(), `select purpose from sealing_key where tenant_id = $1`, s.made.TenantID)
+	rows, err := s.DB.Query(t.Context(), `select purpose from sealing_key where tenant_id in ($1, $2)`, s.made.TenantID, nonce.CommonScope)
 	if err != nil {
 		t.Fatal(err)
 	}

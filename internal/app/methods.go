@@ -5,10 +5,12 @@ import (
 	"net/url"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/method/passkey"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -29,6 +31,7 @@ func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Pass
 const (
 	purposePass  = "accesspass.code"
 	purposeDecoy = "passkey.decoy"
+	purposeMark  = "passkey.mark"
 )
 
 // keyOf names a tenant's sealing key for one purpose.
@@ -54,10 +57,14 @@ func (h *House) openRooms() (rooms, error) {
 			return p.Passkey, err
 		},
 		Secret: h.keyOf(purposeDecoy),
+		Mark: func(ctx context.Context) (*secret.Key, error) {
+			return h.Keys.Sealing(ctx, nonce.CommonScope, purposeMark)
+		},
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
 			return h.Directory.User(ctx, h.DB, t, id)
 		},
 		UserByName: h.userByName,
+		Fold:       directory.Fold,
 		Models:     h.Metadata,
 		Audit: func(ctx context.Context, tx *sqldb.Tx, e audit.Event) error {
 			return h.Audit.Write(ctx, tx, e)

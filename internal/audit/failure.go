@@ -11,18 +11,25 @@ import (
 	"github.com/signetid/signet/internal/web"
 )
 
-// anonymousLimit is how many failures a minute from one source for one reason
-// are told one by one (decisions 3.5).
+// anonymousLimit is how many failures a minute from one source that were
+// answered alike are told one by one (decisions 3.5).
 const anonymousLimit = 20
+
+// Various is the reason in a row that counts: those it counts had several.
+const Various = "various"
 
 // maxSources bounds what a crowd of strangers can make this node remember.
 const maxSources = 10_000
 
-// source is who fails how.
+// source is who fails at what, as far as the reply tells. The reason is not of
+// it: a stranger who has used up the rows of one inner reason would learn by what
+// the next failure costs whether it had the same (decisions 2.7).
 type source struct {
-	tenant           idp.TenantID
-	ip               string
-	activity, reason string
+	tenant   idp.TenantID
+	ip       string
+	activity string
+	method   idp.MethodID
+	code     int
 }
 
 // tally is what a source did in one minute.
@@ -47,12 +54,13 @@ type crowd struct {
 }
 
 // Failure records that somebody unproven failed. It writes a row for each of
-// the first 20 in a minute from one source (Event.IP) for one reason; what
-// comes beyond is one row that counts. The count is written whenever it has
+// the first 20 in a minute from one source (Event.IP) at one activity with one
+// method that got one number (Event.Code) in reply; what comes beyond is one row
+// that counts, whatever the reasons, and says Various. The count is written whenever it has
 // doubled and by Flush, so that strangers cannot keep the database busy; what
 // was not written yet when a process dies is lost.
 func (l *Log) Failure(ctx context.Context, db *sqldb.DB, e Event) error {
-	key := source{e.Tenant, Clean(e.IP, maxWord), e.Activity, e.Reason}
+	key := source{e.Tenant, Clean(e.IP, maxWord), e.Activity, e.Method, e.Code}
 	t, old, what := l.crowd.note(key, l.now().Unix()/60)
 	var err error
 	if old != nil {
@@ -115,8 +123,8 @@ func (c *crowd) note(key source, minute int64) (t, old *tally, what task) {
 // open writes the counted row of t.
 func (l *Log) open(ctx context.Context, db *sqldb.DB, t *tally, e Event) error {
 	// What one of many said and typed is not true of the others.
-	e.User, e.UserName, e.Credential, e.Session, e.Trace, e.Agent, e.Detail = "", "", "", "", "", "", nil
-	e.IP = t.key.ip
+	e.User, e.UserName, e.Actor, e.Credential, e.Session, e.Trace, e.Agent, e.Detail = "", "", "", "", "", "", "", nil
+	e.IP, e.Reason = t.key.ip, Various
 	var id idp.EventID
 	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		id, err = l.write(ctx, tx, e)

@@ -15,7 +15,7 @@ import (
 func failure(ip, reason string) audit.Event {
 	return audit.Event{
 		Tenant: "t1", Category: audit.SignIn, Activity: "signin.answer", Outcome: audit.Failure, Reason: reason, IP: ip,
-		UserName: "somebody", Code: 130005,
+		User: "u1", Actor: "u1", UserName: "somebody", Code: 130005,
 	}
 }
 
@@ -39,8 +39,8 @@ func told(events []audit.Event, ip, reason string) (rows, times int) {
 	return rows, times
 }
 
-// Decisions 3.5: beyond 20 a minute from one source for one reason, anonymous
-// failures are one counted row.
+// Decisions 3.5: beyond 20 a minute from one source, anonymous failures that
+// are answered alike are one counted row.
 func TestFailure(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		c := newClock()
@@ -49,8 +49,8 @@ func TestFailure(t *testing.T) {
 		if rows, times := told(list(t, db, l, "t1", audit.Filter{Limit: 999}), "192.0.2.1", "wrong_signature"); rows != 20 || times != 20 {
 			t.Fatalf("20 failures: %d rows, %d times", rows, times)
 		}
-		fail(t, db, l, 80, "192.0.2.1", "wrong_signature")
-		fail(t, db, l, 5, "192.0.2.1", "credential_unknown")
+		fail(t, db, l, 75, "192.0.2.1", "wrong_signature")
+		fail(t, db, l, 5, "192.0.2.1", "credential_unknown") // answered alike
 		fail(t, db, l, 5, "192.0.2.2", "wrong_signature")
 		if err := l.Flush(t.Context(), db); err != nil {
 			t.Fatal(err)
@@ -59,14 +59,14 @@ func TestFailure(t *testing.T) {
 		for _, want := range []struct {
 			ip, reason  string
 			rows, times int
-		}{{"192.0.2.1", "wrong_signature", 21, 100}, {"192.0.2.1", "credential_unknown", 5, 5}, {"192.0.2.2", "wrong_signature", 5, 5}} {
+		}{{"192.0.2.1", "wrong_signature", 20, 20}, {"192.0.2.1", audit.Various, 1, 80}, {"192.0.2.2", "wrong_signature", 5, 5}} {
 			if rows, times := told(events, want.ip, want.reason); rows != want.rows || times != want.times {
 				t.Errorf("%s %s: %d rows, %d times, want %d and %d", want.ip, want.reason, rows, times, want.rows, want.times)
 			}
 		}
 		for _, e := range events {
-			if e.Times > 1 && e.UserName != "" {
-				t.Errorf("the counted row names %q, which is not true of all", e.UserName)
+			if e.Times > 1 && e.UserName+e.Actor+string(e.User) != "" {
+				t.Errorf("the counted row names %q, %q, %q, which is not true of all", e.UserName, e.Actor, e.User)
 			}
 		}
 	})
@@ -79,8 +79,11 @@ func TestFailureNextMinute(t *testing.T) {
 	fail(t, db, l, 27, "192.0.2.1", "x") // 7 counted, of which the row says 4
 	c.pass(time.Minute)
 	fail(t, db, l, 1, "192.0.2.1", "x") // stores what was left
-	if rows, times := told(list(t, db, l, "t1", audit.Filter{}), "192.0.2.1", "x"); rows != 22 || times != 28 {
-		t.Errorf("%d rows, %d times, want 22 and 28", rows, times)
+	events := list(t, db, l, "t1", audit.Filter{})
+	rows, times := told(events, "192.0.2.1", "x")
+	counted, more := told(events, "192.0.2.1", audit.Various)
+	if rows != 21 || times != 21 || counted != 1 || more != 7 {
+		t.Errorf("%d rows, %d times, and %d that count to %d, want 21, 21, 1 and 7", rows, times, counted, more)
 	}
 }
 
@@ -95,8 +98,45 @@ func TestFailureInParallel(t *testing.T) {
 		if err := l.Flush(t.Context(), db); err != nil {
 			t.Fatal(err)
 		}
-		if rows, times := told(list(t, db, l, "t1", audit.Filter{Limit: 999}), "192.0.2.1", "x"); rows != 21 || times != 400 {
-			t.Errorf("%d rows, %d times, want 21 and 400", rows, times)
+		events := list(t, db, l, "t1", audit.Filter{Limit: 999})
+		if rows, times := told(events, "192.0.2.1", "x"); rows != 20 || times != 20 {
+			t.Errorf("%d rows, %d times, want 20 and 20", rows, times)
+		}
+		if rows, times := told(events, "192.0.2.1", audit.Various); rows != 1 || times != 380 {
+			t.Errorf("%d rows that count to %d, want 1 and 380", rows, times)
+		}
+	})
+}
+
+// TestSec_T34_CountedFailuresTellNoReason: what a failure writes depends on how
+// many were answered like it, not on what was wrong with them; what is answered
+// otherwise, or is another method or activity, is counted by itself.
+func TestSec_T34_CountedFailuresTellNoReason(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		l := audit.New(newClock().now)
+		rows := func() int { return len(list(t, db, l, "t1", audit.Filter{Limit: 999})) }
+		fail(t, db, l, 25, "192.0.2.1", "credential_unknown") // 20 rows and one that counts
+		before := rows()
+		for _, reason := range []string{"credential_unknown", "bad_signature", "user_handle_missing", "other_user"} {
+			fail(t, db, l, 1, "192.0.2.1", reason)
+			if n := rows(); n != before {
+				t.Errorf("%s writes a row, where other reasons are counted", reason)
+			}
+		}
+		for name, change := range map[string]func(*audit.Event){
+			"number":   func(e *audit.Event) { e.Code = 50057 },
+			"method":   func(e *audit.Event) { e.Method = "accessPass" },
+			"activity": func(e *audit.Event) { e.Activity = "signin.refused" },
+		} {
+			e := failure("192.0.2.1", "credential_unknown")
+			change(&e)
+			before := rows()
+			if err := l.Failure(t.Context(), db, e); err != nil {
+				t.Fatal(err)
+			}
+			if rows() != before+1 {
+				t.Errorf("a failure of another %s has no row", name)
+			}
 		}
 	})
 }

@@ -54,6 +54,9 @@ type Verdict struct {
 	// Proof, when it comes with an error, may name the user and credential
 	// that the answer was about: for the audit, never for the reply.
 	Proof idp.Proof
+	// Genuine says, beside an error, that the answer was that credential's own
+	// and is refused for another reason: a counter that went back, a rule.
+	Genuine bool
 	// Settle may be nil. When Verify fails, a Settle that comes with the
 	// error is run too, to count the failure.
 	Settle Settle

@@ -88,7 +88,8 @@ func newWorld(t *testing.T) *world {
 	var err error
 	w.keys, err = passkeys.New(passkeys.Config{
 		Models: metadata.New(metadata.Config{Now: w.clock}),
-		DB:     w.db, RPID: "localhost", RPName: "Signet", Origins: []string{origin}, Secret: key("decoy"), UserByName: byName,
+		DB:     w.db, RPID: "localhost", RPName: "Signet", Origins: []string{origin}, Secret: key("decoy"), UserByName: byName, Fold: directory.Fold,
+		Mark: func(ctx context.Context) (*secret.Key, error) { return w.ring.Sealing(ctx, nonce.CommonScope, "mark") },
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
 			p, err := w.rules.Get(ctx, t)
 			return p.Passkey, err

@@ -26,7 +26,7 @@ type try struct {
 	sealed  nonce.Sealed
 	answer  method.Answer
 	verdict method.Verdict
-	proved  bool // the room has found the answer good
+	proved  bool // the room has found the answer good, or genuine at least
 	failed  error
 	count   method.Settle // of a failure that the room found
 	// ends says that the failure ends the flow (decisions 2.4).
@@ -129,10 +129,10 @@ func (c *Corridor) take(ctx context.Context, t *try, m idp.MethodID, value strin
 func (c *Corridor) verify(ctx context.Context, t *try, current *session.Session) error {
 	v, err := t.room.Verify(ctx, t.answer)
 	t.verdict = v
+	t.proved = err == nil || v.Genuine
 	if err != nil {
 		t.count = v.Settle
 	} else {
-		t.proved = true
 		err = t.fits()
 	}
 	if err == nil {
@@ -201,11 +201,19 @@ func (c *Corridor) decide(ctx context.Context, t *try, current *session.Session)
 	return nil
 }
 
-// name puts into the record what is known of a try.
+// name puts into the record what is known of a try. An answer that does not
+// verify says whose credential was tried, and not who did it; a person who was
+// proven before stays the one that the record is about.
 func name(e *audit.Event, t try) {
 	p := t.verdict.Proof
 	if p.User != "" && p.Tenant == e.Tenant {
-		e.User, e.Actor, e.Credential = p.User, string(p.User), p.Credential
+		e.Credential = p.Credential
+		if t.proved {
+			e.Actor = string(p.User)
+		}
+		if t.proved || e.User == "" {
+			e.User = p.User
+		}
 	}
 	if t.user.Known() {
 		e.UserName = t.user.Name

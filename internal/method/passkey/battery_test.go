@@ -8,11 +8,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin/signintest"
@@ -35,6 +37,8 @@ func roomIn(t testing.TB, h *signintest.House) *passkey.Room {
 		Secret: func(ctx context.Context, tenant idp.TenantID) (*secret.Key, error) {
 			return h.Key(ctx, tenant, "passkey")
 		},
+		Mark: func(ctx context.Context) (*secret.Key, error) { return h.Key(ctx, nonce.CommonScope, "passkey mark") },
+		Fold: directory.Fold,
 		User: func(ctx context.Context, tenant idp.TenantID, id idp.UserID) (idp.User, error) {
 			return h.Directory.User(ctx, h.DB, tenant, id)
 		},

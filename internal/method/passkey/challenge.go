@@ -58,6 +58,10 @@ func (m *Room) named(ctx context.Context, tenant idp.TenantID, name string) ([]d
 	if err != nil {
 		return nil, "", err
 	}
+	marks, err := m.cfg.Mark(ctx)
+	if err != nil {
+		return nil, "", err
+	}
 	user, err := m.cfg.UserByName(ctx, tenant, name)
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return nil, "", err
@@ -71,7 +75,7 @@ func (m *Room) named(ctx context.Context, tenant idp.TenantID, name string) ([]d
 		real = append(real, d.ID)
 	}
 	var allow []descriptor
-	for _, id := range cover(key, name, real) {
+	for _, id := range cover(key, marks, m.cfg.Fold(name), real) {
 		allow = append(allow, descriptor{Type: "public-key", ID: id})
 	}
 	return allow, user.ID, nil

@@ -7,7 +7,6 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 
@@ -18,9 +17,14 @@ import (
 // has that name (WAN10; WebAuthn Level 3, §14.6.2). The list is made so that the
 // two cannot be told apart: it always has one of three sizes, the places that
 // real keys do not fill are filled by decoys, all are sorted, and none tells its
-// transports. Decoys depend on the name and on a secret of the tenant, so that
-// asking twice gives the same answer. What remains: an id of an unusual length
-// is likely real.
+// transports. Decoys depend on the name, folded as the directory folds it, and on
+// a secret of the tenant, so that asking twice gives the same answer, and another
+// spelling gives another one only where it is another name.
+//
+// Nobody has a decoy, and yet it must be answered as somebody's key is wherever
+// an id is asked about later, where no name and no list is at hand. So each ends
+// in a mark, a MAC of what stands before it. What remains: an id of an unusual
+// length is likely real.
 
 // decoyLengths are those of real ids, about as often as they are met:
 // password managers and Google 16, Apple 20, Windows and others 32, keys 48
@@ -31,14 +35,30 @@ var decoyLengths = []int{16, 16, 20, 20, 20, 32, 32, 32, 48, 64}
 // number of keys a tenant may allow a person (the rest would not be listed).
 var listSizes = []int{4, 8, 20}
 
-// cover fills real up for name. It does the same work whatever real holds.
-func cover(key *secret.Key, name string, real [][]byte) [][]byte {
-	seed := key.MAC([]byte("passkey decoy"), []byte(strings.ToLower(strings.TrimSpace(name))))
+// markSize is how many bytes at the end of a decoy are its mark. An authenticator
+// draws one by chance once in 2^64 ids; its owner is told to try again.
+const markSize = 8
+
+// mark is how a decoy with the bytes of id ends.
+func mark(key *secret.Key, id []byte) []byte {
+	return key.MAC([]byte("passkey decoy mark"), id[:len(id)-markSize])[:markSize]
+}
+
+// marked says that id is a decoy.
+func marked(key *secret.Key, id []byte) bool {
+	return len(id) > markSize && secret.Equal(id[len(id)-markSize:], mark(key, id))
+}
+
+// cover fills real up for a name that was folded. It does the same work whatever
+// real holds.
+func cover(key, marks *secret.Key, folded string, real [][]byte) [][]byte {
+	seed := key.MAC([]byte("passkey decoy"), []byte(folded))
 	decoys := make([][]byte, listSizes[len(listSizes)-1])
 	for i := range decoys {
 		sum := sha512.Sum512(binary.BigEndian.AppendUint32(slices.Clone(seed), uint32(i)))
 		more := sha512.Sum512(sum[:])
 		decoys[i] = more[:decoyLengths[int(sum[0])%len(decoyLengths)]]
+		copy(decoys[i][len(decoys[i])-markSize:], mark(marks, decoys[i]))
 	}
 	if last := listSizes[len(listSizes)-1]; len(real) > last {
 		real = real[:last]

@@ -175,11 +175,18 @@ func (m *Room) signal(u idp.User, handle []byte, rows []listing) *Signal {
 
 // Unknown says that no user of this server has the credential, so that a page
 // may call signalUnknownCredential, which deletes it for good. A database that
-// does not answer, or an id that is none, is not unknown.
+// does not answer, or an id that is none, is not unknown. Nor is a decoy: what
+// a list offers is not told apart by asking about it (WAN10).
 func (m *Room) Unknown(ctx context.Context, id idp.CredentialID) bool {
-	if raw, err := unbase64(string(id)); err != nil || len(raw) == 0 || len(raw) > maxCredentialID {
+	raw, err := unbase64(string(id))
+	if err != nil || len(raw) == 0 || len(raw) > maxCredentialID {
 		return false
 	}
-	_, err := locate(ctx, m.db, id)
-	return errors.Is(err, idp.NotFound)
+	marks, err := m.cfg.Mark(ctx)
+	if err != nil {
+		return false
+	}
+	decoy := marked(marks, raw)
+	_, err = locate(ctx, m.db, id) // of a decoy as well, for the same work
+	return errors.Is(err, idp.NotFound) && !decoy
 }

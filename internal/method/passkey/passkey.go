@@ -47,11 +47,15 @@ type Config struct {
 	EnrollURL, ManageURL string
 
 	Rules func(context.Context, idp.TenantID) (policy.PasskeyRules, error)
-	// Secret keys the decoys of a tenant.
+	// Secret keys the decoys of a tenant; Mark keys what tells a decoy from an
+	// id that is nobody's, and is one for all tenants, since ids are unique over all.
 	Secret func(context.Context, idp.TenantID) (*secret.Key, error)
-	// User and UserByName are NotFound for who does not exist.
+	Mark   func(context.Context) (*secret.Key, error)
+	// User and UserByName are NotFound for who does not exist. Fold gives the
+	// spellings of a name that UserByName takes for one, and no other, one text.
 	User       func(context.Context, idp.TenantID, idp.UserID) (idp.User, error)
 	UserByName func(context.Context, idp.TenantID, string) (idp.User, error)
+	Fold       func(string) string
 
 	// Models knows key models: a metadata.Registry.
 	Models Models
@@ -122,7 +126,7 @@ func New(c Config) (*Room, error) {
 			wrong = append(wrong, fmt.Errorf("related origins: %w", err))
 		}
 	}
-	if c.DB == nil || c.Rules == nil || c.Secret == nil || c.User == nil || c.UserByName == nil || c.Models == nil {
+	if c.DB == nil || c.Rules == nil || c.Secret == nil || c.Mark == nil || c.User == nil || c.UserByName == nil || c.Fold == nil || c.Models == nil {
 		wrong = append(wrong, errors.New("a dependency is missing"))
 	}
 	if err := errors.Join(wrong...); err != nil {

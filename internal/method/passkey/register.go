@@ -121,7 +121,11 @@ func (m *Room) register(ctx context.Context, a method.Answer, k keep) (method.Re
 	if fault != nil {
 		return method.Registration{}, fault
 	}
-	f.tenant, f.created, f.limit = a.Tenant, a.Now, rules.limit
+	marks, err := m.cfg.Mark(ctx)
+	if err != nil {
+		return method.Registration{}, err
+	}
+	f.tenant, f.created, f.limit, f.decoy = a.Tenant, a.Now, rules.limit, marked(marks, ans.id)
 	if f.name == "" {
 		if f.name, err = m.suggestFor(ctx, a.Tenant, f); err != nil {
 			return method.Registration{}, err

@@ -87,6 +87,7 @@ type fresh struct {
 	transports  []string
 	created     time.Time
 	limit       int
+	decoy       bool // its id is one that we made up
 }
 
 // insert stores a new passkey. Its first statement takes one of the user's
@@ -122,8 +123,9 @@ func insert(ctx context.Context, tx *sqldb.Tx, f fresh) error {
 			f.id, f.tenant, f.user, f.handle, f.key, f.alg, int64(f.count), f.aaguid,
 			f.attested, f.be, f.bs, f.name, f.created.UnixMilli(),
 			f.rk, string(transports), f.attestation, f.object, f.clientData, f.trust.Reason, f.trust.Number)
-		if err == nil && n == 0 {
-			// §7.1 step 26: an id belongs to one user of one tenant.
+		if err == nil && (n == 0 || f.decoy) {
+			// §7.1 step 26: an id belongs to one user of one tenant. A decoy
+			// is taken, too, or registering it would tell what it is.
 			err = idp.Conflictf("credential_exists", "passkey %.40s exists", f.id).Say(saidTaken)
 		}
 		return err

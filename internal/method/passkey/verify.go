@@ -31,32 +31,51 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 		return method.Verdict{}, err
 	}
 	row, err := find(ctx, m.db, a.Tenant, ans.credentialID())
-	if errors.Is(err, idp.NotFound) {
-		m.pretend(k, ans)
-		return method.Verdict{}, idp.Unprovenf("credential_unknown", "passkey %.40s", ans.credentialID())
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, idp.NotFound) {
 		return method.Verdict{}, err
 	}
-	// A ceremony that began with a known person ends with that person.
-	if a.User.Known() && a.User.ID != row.user {
-		m.pretend(k, ans)
-		return method.Verdict{}, idp.Unprovenf("other_user", "passkey of %s, ceremony of %s", row.user, a.User.ID)
-	}
-	v, fault := judge(m.site, k, row, rules, ans)
+	v, fault := m.weigh(k, row, err == nil, rules, ans, a.User)
 	if fault != nil {
-		if !v.tried {
-			m.pretend(k, ans)
-		}
-		if v.rolledBack {
-			return method.Verdict{Settle: m.settleRollback(a.Tenant, row, a.Now)}, fault
-		}
-		return method.Verdict{}, fault
+		return m.refused(a, row, v), fault
 	}
 	return method.Verdict{
 		Proof:  proof(a.Tenant, row, v, a.Now),
 		Settle: m.settle(a.Tenant, row, rules, v, a.Now),
 	}, nil
+}
+
+// weigh judges an answer whose credential has row, if it is known at all. It
+// looks at one signature whatever it finds, unless the answer is refused for
+// what its sender wrote into it: known or not, with or without a user handle.
+func (m *Room) weigh(k keep, row row, known bool, r rules, ans answer, user idp.User) (v verdict, fault *idp.Error) {
+	switch {
+	case !known:
+		fault = idp.Unprovenf("credential_unknown", "passkey %.40s", ans.credentialID())
+	case user.Known() && user.ID != row.user:
+		// A ceremony that began with a known person ends with that person.
+		fault = idp.Unprovenf("other_user", "passkey of %s, ceremony of %s", row.user, user.ID)
+	default:
+		v, fault = judge(m.site, k, row, r, ans)
+	}
+	if fault != nil && !v.tried {
+		p, _ := m.pretend(k, ans)
+		v.tried = p.tried
+	}
+	return v, fault
+}
+
+// refused says for the record whose key an answer was about that is refused;
+// nothing of a key that nobody has.
+func (m *Room) refused(a method.Answer, row row, v verdict) method.Verdict {
+	var out method.Verdict
+	if row.user != "" {
+		out.Proof = idp.Proof{Tenant: a.Tenant, User: row.user, Method: ID, Credential: row.id}
+	}
+	out.Genuine = v.signed
+	if v.rolledBack {
+		out.Settle = m.settleRollback(a.Tenant, row, a.Now)
+	}
+	return out
 }
 
 // verdict is what judge found in an assertion.
@@ -65,7 +84,8 @@ type verdict struct {
 	be, bs     bool
 	becameBE   bool // the key may be copied now and could not before
 	rolledBack bool // the counter did not grow
-	tried      bool // the signature was looked at
+	tried      bool // a signature was looked at
+	signed     bool // and it was the key's
 }
 
 // judge follows WebAuthn Level 3, §7.2 from step 5 on. It is pure: same input,
@@ -113,6 +133,7 @@ func judge(s site, k keep, row row, r rules, ans answer) (verdict, *idp.Error) {
 	if fault := judgeSignature(row.key, row.alg, ans); fault != nil {
 		return v, fault
 	}
+	v.signed = true
 	// Step 19. Real passkeys turn eligible after the fact, once (trap 6): the
 	// record follows, unless the tenant wants keys that cannot be copied. The
 	// way back is refused: a copy may be about.
@@ -149,12 +170,17 @@ func judgeSignature(cose []byte, alg int, ans answer) *idp.Error {
 	return nil
 }
 
+// nobody stands for the person asked for and the owner alike where pretend
+// judges, so that a missing user handle is no reason to stop. No row has it.
+const nobody idp.UserID = "-"
+
 // pretend does what judge does for a good credential, parse and verify, where
 // there is none or judge stopped before the signature: a stranger who probes
 // ids and names learns nothing from the work that was done. Callers do not use
 // the result.
 func (m *Room) pretend(k keep, ans answer) (verdict, *idp.Error) {
-	return judge(m.site, keep{Challenge: k.Challenge}, row{key: m.decoyKey, alg: algES256, handle: ans.userHandle, be: true}, rules{syncedAllowed: true}, ans)
+	decoy := row{user: nobody, key: m.decoyKey, alg: algES256, handle: ans.userHandle, be: true}
+	return judge(m.site, keep{Challenge: k.Challenge, User: nobody}, decoy, rules{syncedAllowed: true}, ans)
 }
 
 // proof states what a judged assertion proves.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -192,8 +193,12 @@ func TestAssertionSteps(t *testing.T) {
 			v, err := w.verify(a, payload)
 			if row.reason != "" {
 				wantReason(t, err, row.kind, row.reason)
-				if len(v.Proof.Properties) != 0 {
+				if len(v.Proof.Properties) != 0 || v.Proof.Mode != "" || !v.Proof.Time.IsZero() {
 					t.Errorf("a refusal comes with the proof %+v", v.Proof)
+				}
+				// Only a good signature makes a refused answer the key's own.
+				if late := row.reason == "backup_eligibility_changed" || row.reason == "counter_rollback" || row.kind == idp.Denied; v.Genuine != late {
+					t.Errorf("%s: genuine %t", row.reason, v.Genuine)
 				}
 				return
 			}
@@ -530,55 +535,80 @@ func (c *counting) Query(ctx context.Context, q string, args ...any) (*sqldb.Row
 }
 
 // TestEqualWork: whatever is wrong with an answer, one statement is run and one
-// signature verified (decisions 2.7).
+// signature looked at (decisions 2.7).
 func TestEqualWork(t *testing.T) {
 	w, d := sqliteWorld(t), device()
-	w.register(t, ada, d)
-	known := w.db
-	for _, row := range []struct {
-		name string
-		ask  method.Request
-		lie  func(*passkeytest.Authenticator)
-	}{
-		{name: "unknown credential", lie: func(a *passkeytest.Authenticator) {
-			a.Payload = func(p map[string]any) { p["id"], p["rawId"] = "AAAA", "AAAA" }
-		}},
-		{name: "wrong signature", lie: func(a *passkeytest.Authenticator) { a.Signature = flip }},
-		{name: "somebody else's name", ask: method.Request{UserName: bo.Name}},
-		{name: "nobody's name", ask: method.Request{UserName: "nobody@nordhafen.example"}},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			a := w.begin(t, row.ask)
-			liar := d.Clone()
-			liar.Choose = func(held []passkeytest.Held) string { return held[0].ID }
-			if row.lie != nil {
-				row.lie(liar)
-			}
-			payload, err := liar.Get(a.Show)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := &counting{Querier: known}
-			w.Room.db = c
-			defer func() { w.Room.db = known }()
-			_, err = w.verify(a, payload)
-			if e := idp.AsError(err); e == nil || e.Kind != idp.Unproven {
-				t.Fatalf("got %v", err)
-			}
-			if c.n != 1 {
-				t.Errorf("%d statements", c.n)
-			}
-			// What Verify does when judge did not get that far: it verifies.
-			k, _ := parseKeep(a.Keep, purposeSignIn)
-			ans, err := parseAssertion(payload)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if v, fault := w.pretend(k, ans); !v.tried || fault == nil || fault.Reason != "bad_signature" {
-				t.Errorf("pretend: tried %t, %v", v.tried, fault)
-			}
-		})
+	real := string(w.register(t, ada, d).ID)
+	noHandle := func(p map[string]any) { delete(response(p), "userHandle") }
+	// Of the list that ada's name gets, a decoy, and an id of nobody's list.
+	decoy := ""
+	for _, id := range w.offered(t, ada.Name) {
+		if s := string(encodeID(id)); s != real {
+			decoy = s
+		}
 	}
+	for _, ask := range []struct {
+		name string
+		method.Request
+	}{
+		{"one button", method.Request{}},
+		{"the owner's name", method.Request{UserName: ada.Name}},
+		{"somebody else's name", method.Request{UserName: bo.Name}},
+		{"nobody's name", method.Request{UserName: nobodysName}},
+		{"as the owner", method.Request{User: ada}},
+		{"as somebody else", method.Request{User: bo}},
+	} {
+		for name, id := range map[string]string{"real id": real, "decoy": decoy, "unknown id": "AAAA"} {
+			for name, bend := range map[string]func(map[string]any){
+				name: nil, name + " without a handle": noHandle,
+				name + " with another handle": func(p map[string]any) { response(p)["userHandle"] = "AAAA" },
+			} {
+				t.Run(ask.name+", "+name, func(t *testing.T) {
+					a := w.begin(t, ask.Request)
+					liar := d.Clone()
+					liar.Signature, liar.Payload = flip, bend
+					raw, err := unbase64(id)
+					if err != nil {
+						t.Fatal(err)
+					}
+					payload, err := claiming(liar, raw).Get(a.Show)
+					if err != nil {
+						t.Fatal(err)
+					}
+					n := w.counted(func() {
+						if _, err = w.verify(a, payload); !errors.Is(err, idp.Unproven) {
+							t.Fatalf("got %v", err)
+						}
+					})
+					if n != 1 {
+						t.Errorf("%d statements", n)
+					}
+					if !w.tried(t, a, payload) {
+						t.Error("no signature was looked at")
+					}
+				})
+			}
+		}
+	}
+}
+
+// tried says whether a signature is looked at for an answer.
+func (w *world) tried(t testing.TB, a asked, payload []byte) bool {
+	t.Helper()
+	k, fault := parseKeep(a.Keep, purposeSignIn)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	ans, err := parseAssertion(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := find(t.Context(), w.db, tenant, ans.credentialID())
+	v, fault := w.weigh(k, row, err == nil, rules{syncedAllowed: true}, ans, a.user)
+	if fault == nil {
+		t.Fatal("the answer is good")
+	}
+	return v.tried
 }
 
 // TestDecoys: a list for a name that exists cannot be told from one that does
@@ -647,14 +677,18 @@ func TestDecoyShapes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	marks, err := w.cfg.Mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	sizes := map[int]int{}
 	for i := range 500 {
 		name := "user" + string(rune('a'+i%26)) + strings.Repeat("x", i%40) + string(rune('a'+i/26))
-		bare := cover(key, name, nil)
+		bare := cover(key, marks, name, nil)
 		sizes[len(bare)]++
 		// One real key takes the place of one decoy and changes nothing else.
 		real := bytes.Repeat([]byte{0x5a}, 32)
-		with := cover(key, name, [][]byte{real})
+		with := cover(key, marks, name, [][]byte{real})
 		if len(with) != len(bare) {
 			t.Fatalf("%s: %d ids without a key, %d with one", name, len(bare), len(with))
 		}
@@ -672,7 +706,7 @@ func TestDecoyShapes(t *testing.T) {
 		for i := range real {
 			real[i] = []byte{byte(i), 1, 2, 3}
 		}
-		if got := len(cover(key, "usera", real)); got != want && !(got > want && want < 20) {
+		if got := len(cover(key, marks, "usera", real)); got != want && !(got > want && want < 20) {
 			t.Errorf("%d keys give a list of %d, want %d", n, got, want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
@@ -62,6 +63,8 @@ func newWorld(t testing.TB, db *sqldb.DB, roots *x509.CertPool) *world {
 		Secret: func(_ context.Context, t idp.TenantID) (*secret.Key, error) {
 			return key.Derive(string(t)), nil
 		},
+		Mark: func(context.Context) (*secret.Key, error) { return key.Derive("mark"), nil },
+		Fold: directory.Fold,
 		User: func(_ context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
 			for _, u := range []idp.User{ada, bo} {
 				if u.ID == id && u.Tenant == t {
@@ -72,7 +75,7 @@ func newWorld(t testing.TB, db *sqldb.DB, roots *x509.CertPool) *world {
 		},
 		UserByName: func(_ context.Context, t idp.TenantID, name string) (idp.User, error) {
 			for _, u := range []idp.User{ada, bo} {
-				if strings.EqualFold(u.Name, name) && u.Tenant == t {
+				if directory.Fold(u.Name) == directory.Fold(name) && u.Tenant == t {
 					return u, nil
 				}
 			}

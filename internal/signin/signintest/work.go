@@ -47,6 +47,14 @@ func equalWork(t *testing.T, sources []fs.FS, mk func(testing.TB, *House) Room) 
 			t.Errorf("%d statements for a known person, %d for an unknown one", known, unknown)
 		}
 	}
+	// So it is when a stranger has had so many failures of one kind that they
+	// are counted (decisions 3.5).
+	for range 30 {
+		cost(b.Unknown)
+	}
+	if known, unknown := cost(held.Wrong), cost(b.Unknown); known != unknown {
+		t.Errorf("after 30 unknown ones: %d statements for a known person, %d for an unknown one", known, unknown)
+	}
 }
 
 // Counted opens a PostgreSQL database with the Sources, and says how many
