@@ -10,12 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -45,6 +47,8 @@ func realRoom(w *world, policies *policy.Store, ring *keyring.Ring) method.Metho
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
 			return w.dir.User(ctx, w.db, t, id)
 		},
+		Mark: func(ctx context.Context) (*secret.Key, error) { return ring.Sealing(ctx, nonce.CommonScope, "mark") },
+		Fold: directory.Fold,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
 			p, err := policies.Get(ctx, t)
 			return p.Passkey, err
