@@ -13,10 +13,15 @@ import (
 )
 
 // Consent lists the scopes that a user has granted to an application; none
-// when there is no consent (security.md OAU19).
+// when there is no consent (security.md OAU19). Read in a transaction, it stays
+// as it was read until the commit.
 func (r *Registry) Consent(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, id idp.ClientID) ([]string, error) {
+	share := ""
+	if tx, ok := q.(*sqldb.Tx); ok {
+		share = tx.ForShare()
+	}
 	var text string
-	err := q.QueryRow(ctx, `select scopes from consent where tenant_id = $1 and user_id = $2 and client_id = $3`, t, u, id).Scan(&text)
+	err := q.QueryRow(ctx, `select scopes from consent where tenant_id = $1 and user_id = $2 and client_id = $3`+share, t, u, id).Scan(&text)
 	if errors.Is(err, idp.NotFound) {
 		return nil, nil
 	}

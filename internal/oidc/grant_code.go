@@ -196,14 +196,29 @@ func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subje
 	return out, answer
 }
 
-// standing refuses a code whose session has ended.
+// standing refuses a code whose session has ended, or whose person has taken
+// back what they allowed the application.
 func (s *Server) standing(ctx context.Context, tx *sqldb.Tx, sub token.Subject) (answer, err error) {
 	alive, err := s.cfg.Sessions.Alive(ctx, tx, sub.Tenant, sub.Session)
-	if err != nil || alive {
+	if err != nil {
 		return nil, err
 	}
-	return fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
-		"The session has ended. Sign in again.", "session %s", sub.Session), nil
+	if !alive {
+		return fault(idp.Expired, "invalid_grant", codeFreshProof, "session_over",
+			"The session has ended. Sign in again.", "session %s", sub.Session), nil
+	}
+	if sub.Client.FirstParty {
+		return nil, nil
+	}
+	allowed, err := s.cfg.Clients.Consent(ctx, tx, sub.Tenant, sub.User.ID, sub.Client.ID)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(sub.Scopes, func(one string) bool { return !slices.Contains(allowed, one) }) {
+		return fault(idp.Denied, "invalid_grant", codeNoConsent, "consent_gone",
+			"The person has taken back what they allowed this application.", "scopes %v, allowed %v", sub.Scopes, allowed), nil
+	}
+	return nil, nil
 }
 
 func spentCode(err error) error {

@@ -741,3 +741,30 @@ func TestSigningAlgorithmOfClient(t *testing.T) {
 		}
 	}
 }
+
+// What a person takes back between page and redemption is not given any more;
+// with it in place the code opens.
+func TestSec_OAU19_CodeAfterTakeBack(t *testing.T) {
+	for name, takeBack := range map[string]bool{"taken back": true, "left": false} {
+		t.Run(name, func(t *testing.T) {
+			d := newDoor(t)
+			a := d.newApp(func(c *client.Client) { c.Name = "Third"; c.FirstParty = false })
+			b := d.browser()
+			page := b.prove(b.authorize(a.ask()).shown(t).Handle, d.ada).shown(t)
+			heard := b.post(b.at("/test/consent"), url.Values{"handle": {page.Handle}, "allow": {"yes"}}).back(t, callback)
+			if takeBack {
+				d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+					return d.clients.RevokeConsent(ctx, tx, d.tenant.ID, d.ada.ID, a.ID)
+				})
+			}
+			status, out := a.token(d, a.redeem(heard.Get("code")))
+			if !takeBack {
+				if status != http.StatusOK {
+					t.Errorf("%d %v", status, out)
+				}
+				return
+			}
+			wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 65001)
+		})
+	}
+}
