@@ -77,7 +77,7 @@ func TestRegistrationSteps(t *testing.T) {
 		{name: "step 7: a sign-in's type", kind: idp.Unproven, reason: "wrong_type", lie: func(a *passkeytest.Authenticator) {
 			a.ClientData = func(m map[string]any) { m["type"] = "webauthn.get" }
 		}},
-		{name: "step 7: the type by another case", kind: idp.Unproven, reason: "wrong_type", lie: func(a *passkeytest.Authenticator) {
+		{name: "step 6: a member by another case", kind: idp.Unproven, reason: "client_data_malformed", lie: func(a *passkeytest.Authenticator) {
 			a.ClientData = func(m map[string]any) { m["Type"] = m["type"]; delete(m, "type") }
 		}},
 		{name: "step 8: another challenge", kind: idp.Unproven, reason: "wrong_challenge", lie: func(a *passkeytest.Authenticator) {
