@@ -17,6 +17,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/web"
 )
 
 // Config is what the door calls. Fields that are nil make their operations
@@ -189,6 +190,9 @@ func decode[P any](params json.RawMessage) (P, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return p, idp.Invalidf("bad_parameters", "more than one JSON value").Say("The parameters are more than one JSON value.")
+	}
+	if err := web.OneReading(params, &p); err != nil {
+		return p, idp.Invalidf("bad_parameters", "%w", err).Say("The parameters can be read in more than one way: " + audit.Clean(err.Error(), 100) + ".")
 	}
 	return p, nil
 }

@@ -253,6 +253,14 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("parameters %s: %v", params, err)
 			}
 		}
+		// TOK08: what has more than one reading.
+		for _, params := range []string{`{"tenant":"b.example","tenant":"a.example"}`, `{"TENANT":"a.example"}`, `{"tenant":"b.example","Tenant":"a.example"}`,
+			`{"tenant":"b.example","t\u0065nant":"a.example"}`} {
+			_, err := o.Do(t.Context(), "cli:root", "user.list", json.RawMessage(params), nil)
+			if e := idp.AsError(err); e == nil || e.Reason != "bad_parameters" || e.Kind != idp.Invalid {
+				t.Errorf("parameters %s: %v", params, err)
+			}
+		}
 		if _, err := o.Do(t.Context(), "", "tenant.list", nil, nil); err == nil {
 			t.Error("done for nobody")
 		}

@@ -26,7 +26,7 @@ var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,39}$`)
 // settings is the list of everything that can be set, methods apart: those
 // are "method.<id>".
 var settings = map[string]setting{
-	"passkey.limit":        number(1, 200, func(p *Policy) *int { return &p.Passkey.Limit }),
+	"passkey.limit":        number(1, 50, func(p *Policy) *int { return &p.Passkey.Limit }),
 	"passkey.warnAt":       number(1, 200, func(p *Policy) *int { return &p.Passkey.WarnAt }),
 	"passkey.attestation":  word(func(p *Policy) *Attestation { return &p.Passkey.Attestation }, AttestationNone, AttestationPreferred, AttestationRequired),
 	"passkey.synced":       word(func(p *Policy) *Synced { return &p.Passkey.Synced }, SyncedAllow, SyncedDeny),

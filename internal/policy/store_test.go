@@ -113,7 +113,7 @@ func TestCache(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	for name, values := range map[string][]string{
-		"passkey.limit": {"0", "-1", "201", "many", "", "1e3"}, "passkey.attestation": {"", "Required", "indirect"},
+		"passkey.limit": {"0", "-1", "51", "many", "", "1e3"}, "passkey.attestation": {"", "Required", "indirect"},
 		"passkey.aaguids.list": {"x", "cb69481e-8ff7-4039-93ec-0a2729a154a", "cb69481e-8ff7-4039-93ec-0a2729a154a8;"},
 		"accessPass.default":   {"9m59s", "721h", "60", "-1h"}, "accessPass.appSignIn": {"yes", ""}, "accessPass.length": {"7", "49"},
 		"session.idle": {"0", "59s"}, "method.passkey": {"on"}, "nothing": {"1"}, "method.": {"true"}, "method.a b": {"true"},

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
@@ -45,7 +44,7 @@ func Single(v url.Values) error {
 }
 
 // ReadJSON decodes an application/json body of at most BodyLimit bytes into
-// v. Anything after the value is Invalid.
+// v, by Strict: what has more than one reading is Invalid.
 func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if err := wantType(r, "application/json"); err != nil {
 		return err
@@ -54,7 +53,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := Strict(body, v); err != nil {
 		return idp.Invalidf("malformed_json", "%w", err).Say("The body is not the JSON expected here.")
 	}
 	return nil

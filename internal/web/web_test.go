@@ -86,12 +86,16 @@ func TestReadJSON(t *testing.T) {
 		{"good", "application/json", `{"a":"1"}`, ""},
 		{"form", "application/x-www-form-urlencoded", `a=1`, "wrong_content_type"},
 		{"trailing", "application/json", `{"a":"1"}{}`, "malformed_json"},
+		{"member twice", "application/json", `{"a":"1","a":"2"}`, "malformed_json"},
+		{"another case", "application/json", `{"A":"1"}`, "malformed_json"},
 		{"too large", "application/json", `{"a":"` + strings.Repeat("x", web.BodyLimit) + `"}`, "body_too_large"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequest("POST", "/", strings.NewReader(c.body))
 			r.Header.Set("Content-Type", c.kind)
-			var v struct{ A string }
+			var v struct {
+				A string `json:"a"`
+			}
 			err := web.ReadJSON(httptest.NewRecorder(), r, &v)
 			if c.reason == "" {
 				if err != nil || v.A != "1" {

@@ -123,6 +123,35 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// TestSec_TOK08_PayloadHasOneReading: a right code in a payload that could be
+// read in another way, too.
+func TestSec_TOK08_PayloadHasOneReading(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		code, _ := issue(t, d.House, d.m, d.Ada, accesspass.Options{})
+		name := d.Ada.Name
+		for what, payload := range map[string]string{
+			"code twice":         `{"username":"` + name + `","access_pass":"0000","access_pass":"` + code + `"}`,
+			"name twice":         `{"username":"bob@nordhafen.example","username":"` + name + `","access_pass":"` + code + `"}`,
+			"name by an escape":  `{"username":"bob@nordhafen.example","us\u0065rname":"` + name + `","access_pass":"` + code + `"}`,
+			"another case":       `{"UserName":"` + name + `","access_pass":"` + code + `"}`,
+			"both cases":         `{"username":"` + name + `","access_pass":"0000","Access_Pass":"` + code + `"}`,
+			"something twice":    `{"username":"` + name + `","access_pass":"` + code + `","x":1,"x":2}`,
+			"something behind":   `{"username":"` + name + `","access_pass":"` + code + `"}{}`,
+			"not closed":         `{"username":"` + name + `","access_pass":"` + code + `"`,
+			"a list around":      `[{"username":"` + name + `","access_pass":"` + code + `"}]`,
+			"a comma at its end": `{"username":"` + name + `","access_pass":"` + code + `",}`,
+		} {
+			f := d.Flow(t, signin.Flow{}, d.peer)
+			b := d.Begin(t, f, accesspass.ID, name)
+			_, err := d.Corridor.Answer(t.Context(), f, accesspass.ID, b.Ceremony, []byte(payload), nil, d.peer)
+			if e := idp.AsError(err); !errors.Is(err, idp.Unproven) || e.Reason != "payload_malformed" || !strings.HasPrefix(e.Public, "This pass does not work.") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		d.wantIn(t, "in one reading", name, code)
+	})
+}
+
 func TestTimes(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		code, _ := issue(t, d.House, d.m, d.Ada, accesspass.Options{Starts: d.Now().Add(time.Hour), Lifetime: 30 * time.Minute})

@@ -2,7 +2,6 @@ package accesspass
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/web"
 )
 
 // maxTries with the right first four characters, then the pass is dead.
@@ -110,7 +110,7 @@ func parse(raw []byte) (payload, error) {
 	if len(raw) > maxPayload {
 		return in, refuse("payload_size", "payload of %d bytes", len(raw))
 	}
-	if err := json.Unmarshal(raw, &in); err != nil {
+	if err := web.Strict(raw, &in); err != nil {
 		return in, refuse("payload_malformed", "payload: %w", err)
 	}
 	return in, nil

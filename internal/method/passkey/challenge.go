@@ -62,6 +62,10 @@ func (m *Room) named(ctx context.Context, tenant idp.TenantID, name string) ([]d
 	if err != nil {
 		return nil, "", err
 	}
+	rules, err := m.rules(ctx, tenant)
+	if err != nil {
+		return nil, "", err
+	}
 	user, err := m.cfg.UserByName(ctx, tenant, name)
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return nil, "", err
@@ -75,7 +79,7 @@ func (m *Room) named(ctx context.Context, tenant idp.TenantID, name string) ([]d
 		real = append(real, d.ID)
 	}
 	var allow []descriptor
-	for _, id := range cover(key, marks, m.cfg.Fold(name), real) {
+	for _, id := range cover(key, marks, m.cfg.Fold(name), real, rules.limit) {
 		allow = append(allow, descriptor{Type: "public-key", ID: id})
 	}
 	return allow, user.ID, nil

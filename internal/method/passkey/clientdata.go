@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
 )
 
 // site is who we are to a browser. It is configuration, never read from a
@@ -23,11 +21,11 @@ type site struct {
 
 // clientData is what the browser says it did (WebAuthn Level 3, §5.8.1).
 type clientData struct {
-	Type        string
-	Challenge   string
-	Origin      string
-	CrossOrigin bool
-	TopOrigin   *string
+	Type        string  `json:"type"`
+	Challenge   string  `json:"challenge"`
+	Origin      string  `json:"origin"`
+	CrossOrigin bool    `json:"crossOrigin"`
+	TopOrigin   *string `json:"topOrigin"`
 }
 
 // The two ceremonies, as client data names them.
@@ -46,68 +44,14 @@ func parseClientData(raw []byte) (clientData, *idp.Error) {
 		return clientData{}, idp.Unprovenf("client_data_not_utf8", "client data is not UTF-8")
 	}
 	// §7.1 step 6, §7.2 step 9.
-	all, err := object(raw)
-	if err != nil {
+	var c *clientData
+	if err := web.Strict(raw, &c); err != nil {
 		return clientData{}, idp.Unprovenf("client_data_malformed", "client data: %w", err)
 	}
-	var c clientData
-	err = errors.Join(
-		member(all, "type", &c.Type),
-		member(all, "challenge", &c.Challenge),
-		member(all, "origin", &c.Origin),
-		member(all, "crossOrigin", &c.CrossOrigin),
-		member(all, "topOrigin", &c.TopOrigin),
-	)
-	if err != nil {
-		return clientData{}, idp.Unprovenf("client_data_malformed", "client data: %w", err)
+	if c == nil {
+		return clientData{}, idp.Unprovenf("client_data_malformed", "client data: null")
 	}
-	return c, nil
-}
-
-// object splits a JSON object into its members, refusing a name that comes
-// twice and anything after the object.
-func object(raw []byte) (map[string]json.RawMessage, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("not an object")
-	}
-	all := make(map[string]json.RawMessage, 8)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := t.(string)
-		if !ok {
-			return nil, errors.New("member without a name")
-		}
-		if _, twice := all[name]; twice {
-			return nil, fmt.Errorf("member %q twice", name)
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		all[name] = value
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	if d.InputOffset() != int64(len(bytes.TrimRight(raw, " \t\r\n"))) {
-		return nil, errors.New("bytes after the object")
-	}
-	return all, nil
-}
-
-func member(all map[string]json.RawMessage, name string, into any) error {
-	value, ok := all[name]
-	if !ok {
-		return nil
-	}
-	if err := json.Unmarshal(value, into); err != nil {
-		return fmt.Errorf("member %q: %w", name, err)
-	}
-	return nil
+	return *c, nil
 }
 
 // judge follows §7.1 steps 7 to 11 and §7.2 steps 10 to 14, which are alike.

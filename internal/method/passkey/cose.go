@@ -7,12 +7,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 	"github.com/go-webauthn/webauthn/protocol/webauthncose"
+
+	"github.com/signetid/signet/internal/jose"
 )
 
 // COSE algorithm identifiers (RFC 9053) that are offered, best first. What is
@@ -26,12 +30,6 @@ const (
 )
 
 var offered = []int{algEdDSA, algES256, algRS256}
-
-// Sizes of an RSA modulus that are worth a verification.
-const (
-	minRSABits = 2048
-	maxRSABits = 8192
-)
 
 // publicKey is a credential public key ready to verify with.
 type publicKey struct {
@@ -101,19 +99,25 @@ func es256Key(x, y []byte) (publicKey, error) {
 	return publicKey{algES256, key}, nil
 }
 
+// rs256Key reads an RSA key of the sizes that every door accepts (security.md
+// TOK07) and that crypto/rsa can verify with: its exponents have 31 bits.
 func rs256Key(k webauthncose.RSAPublicKeyData) (publicKey, error) {
 	e, err := webauthncose.ParseRSAPublicKeyDataExponent(&k)
 	if err != nil {
 		return publicKey{}, fmt.Errorf("cose key: %w", err)
 	}
-	n := new(big.Int).SetBytes(k.Modulus)
-	if bits := n.BitLen(); bits < minRSABits || bits > maxRSABits {
-		return publicKey{}, fmt.Errorf("cose key: RSA modulus of %d bits", bits)
-	}
-	if e < 3 || e%2 == 0 || e > 1<<31-1 {
+	if e > math.MaxInt32 {
 		return publicKey{}, fmt.Errorf("cose key: RSA exponent %d", e)
 	}
-	return publicKey{algRS256, &rsa.PublicKey{N: n, E: e}}, nil
+	// RFC 8230, Section 4: a number has no more bytes than it needs.
+	if k.Exponent[0] == 0 || len(k.Modulus) == 0 || k.Modulus[0] == 0 {
+		return publicKey{}, errors.New("cose key: RSA number with a zero before it")
+	}
+	key := &rsa.PublicKey{N: new(big.Int).SetBytes(k.Modulus), E: e}
+	if _, err := jose.Usable(key); err != nil {
+		return publicKey{}, fmt.Errorf("cose key: %w", err)
+	}
+	return publicKey{algRS256, key}, nil
 }
 
 // members is how many a COSE key of each algorithm has; more is refused, since

@@ -31,9 +31,18 @@ import (
 // and 64.
 var decoyLengths = []int{16, 16, 20, 20, 20, 32, 32, 32, 48, 64}
 
-// listSizes are how many ids a list may have; the last is at least the highest
-// number of keys a tenant may allow a person (the rest would not be listed).
-var listSizes = []int{4, 8, 20}
+// maxKeys is how many keys a person may hold, whatever a tenant's limit says
+// (security.md DEV12). Chromium refuses a list of more than 64 altogether.
+const maxKeys = 50
+
+// listSizes are how many ids a list may have in a tenant that allows limit keys.
+// The last is at least limit; the rest of what somebody holds is not listed.
+func listSizes(limit int) []int {
+	if limit > 20 {
+		return []int{4, 8, 20, maxKeys}
+	}
+	return []int{4, 8, 20}
+}
 
 // markSize is how many bytes at the end of a decoy are its mark. An authenticator
 // draws one by chance once in 2^64 ids; its owner is told to try again.
@@ -49,21 +58,21 @@ func marked(key *secret.Key, id []byte) bool {
 	return len(id) > markSize && secret.Equal(id[len(id)-markSize:], mark(key, id))
 }
 
-// cover fills real up for a name that was folded. It does the same work whatever
-// real holds.
-func cover(key, marks *secret.Key, folded string, real [][]byte) [][]byte {
+// cover fills real, oldest first, up for a name that was folded, in a tenant
+// that allows limit keys. It does the same work whatever real holds.
+func cover(key, marks *secret.Key, folded string, real [][]byte, limit int) [][]byte {
 	seed := key.MAC([]byte("passkey decoy"), []byte(folded))
-	decoys := make([][]byte, listSizes[len(listSizes)-1])
+	sizes := listSizes(limit)
+	last := sizes[len(sizes)-1]
+	decoys := make([][]byte, last)
 	for i := range decoys {
 		sum := sha512.Sum512(binary.BigEndian.AppendUint32(slices.Clone(seed), uint32(i)))
 		more := sha512.Sum512(sum[:])
 		decoys[i] = more[:decoyLengths[int(sum[0])%len(decoyLengths)]]
 		copy(decoys[i][len(decoys[i])-markSize:], mark(marks, decoys[i]))
 	}
-	if last := listSizes[len(listSizes)-1]; len(real) > last {
-		real = real[:last]
-	}
-	size := listSize(seed, len(real))
+	real = real[max(0, len(real)-last):]
+	size := listSize(seed, len(real), sizes)
 	out := slices.Concat(real, decoys[:size-len(real)])
 	slices.SortFunc(out, func(a, b []byte) int {
 		return cmp.Or(bytes.Compare(a, b), cmp.Compare(len(a), len(b)))
@@ -73,20 +82,20 @@ func cover(key, marks *secret.Key, folded string, real [][]byte) [][]byte {
 
 // listSize is the size of the list of a name: nine of ten names have the
 // shortest, unless they hold more keys.
-func listSize(seed []byte, real int) int {
-	size := listSizes[0]
+func listSize(seed []byte, real int, sizes []int) int {
+	at := 0
 	switch draw := seed[len(seed)-1]; {
+	case draw == 255:
+		at = len(sizes) - 1
 	case draw >= 253:
-		size = listSizes[2]
+		at = 2
 	case draw >= 230:
-		size = listSizes[1]
+		at = 1
 	}
-	for _, s := range listSizes {
-		if size < real && s > size {
-			size = s
-		}
+	for sizes[at] < real {
+		at++
 	}
-	return size
+	return sizes[at]
 }
 
 // decoyCOSE is an ES256 key to verify with when there is none: the base point

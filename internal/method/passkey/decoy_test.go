@@ -1,11 +1,14 @@
 package passkey
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/signetid/signet/internal/directory"
@@ -259,5 +262,61 @@ func TestSec_WAN10_SpellingsOfAName(t *testing.T) {
 	}
 	if same < 50 {
 		t.Errorf("only %d spellings of one name", same)
+	}
+}
+
+// TestMoreThanTwentyKeys: where the tenant allows more, a typed name lists all
+// that somebody holds; where it allows fewer now, the newest.
+func TestMoreThanTwentyKeys(t *testing.T) {
+	w := sqliteWorld(t)
+	w.rules.Limit = 1000 // no list holds so many: what counts is maxKeys
+	var keys []*passkeytest.Authenticator
+	for range maxKeys {
+		keys = append(keys, device())
+		w.now = w.now.Add(time.Second)
+		w.register(t, ada, keys[len(keys)-1])
+		if n := len(keys); n != 21 && n != maxKeys {
+			continue
+		}
+		a := w.begin(t, method.Request{UserName: ada.Name})
+		for i, d := range keys {
+			if _, err := d.Get(a.Show); err != nil {
+				t.Errorf("key %d of %d, for its owner's name: %v", i+1, len(keys), err)
+			}
+		}
+	}
+	_, err := w.BeginRegister(t.Context(), method.Request{Tenant: tenant, User: ada, Now: w.now})
+	wantReason(t, err, idp.Denied, "passkey_limit")
+
+	w.rules.Limit = 20
+	a := w.begin(t, method.Request{UserName: ada.Name})
+	for i, d := range keys {
+		if _, err := d.Get(a.Show); (err == nil) != (i >= maxKeys-20) {
+			t.Errorf("key %d of %d, where 20 are allowed now: %v", i+1, len(keys), err)
+		}
+	}
+}
+
+// TestSec_WAN10_LongLists: where somebody may have a list of a size, nobody
+// has one of it now and then.
+func TestSec_WAN10_LongLists(t *testing.T) {
+	key, err := secret.NewKey(bytes.Repeat([]byte{7}, secret.KeySize)) // the same names at every run
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := secret.RandomKey()
+	for limit, want := range map[int][]int{1: {4, 8, 20}, 20: {4, 8, 20}, 21: {4, 8, 20, 50}, 50: {4, 8, 20, 50}} {
+		met := map[int]int{}
+		for i := range 1500 {
+			met[len(cover(key, marks, strconv.Itoa(i), nil, limit))]++
+		}
+		for _, size := range want {
+			if met[size] == 0 {
+				t.Errorf("limit %d: of 1500 names of nobody none has a list of %d: %v", limit, size, met)
+			}
+		}
+		if len(met) != len(want) || met[4] < 1300 {
+			t.Errorf("limit %d: lists of %v, want %v", limit, met, want)
+		}
 	}
 }

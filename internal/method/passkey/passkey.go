@@ -179,7 +179,7 @@ func (m *Room) rules(ctx context.Context, tenant idp.TenantID) (rules, error) {
 		return rules{}, err
 	}
 	r := rules{
-		limit: p.Limit, warnAt: p.WarnAt, attestation: string(p.Attestation), mode: string(p.AAGUIDs.Mode),
+		limit: min(p.Limit, maxKeys), warnAt: p.WarnAt, attestation: string(p.Attestation), mode: string(p.AAGUIDs.Mode),
 		syncedAllowed: p.Synced != policy.SyncedDeny, counterBlocks: p.Counter == policy.CounterBlock,
 	}
 	for _, g := range p.AAGUIDs.List {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
 )
 
 // maxCredentialID is what WebAuthn Level 3 allows (§7.1 step 25), in bytes.
@@ -62,7 +63,7 @@ type wire struct {
 func parseWire(raw []byte) (wire, answer, error) {
 	var w wire
 	var a answer
-	if err := json.Unmarshal(raw, &w); err != nil {
+	if err := web.Strict(raw, &w); err != nil {
 		return w, a, err
 	}
 	if w.Type != "public-key" || w.Response == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/web"
 )
 
 // BeginRegister makes the options of a registration (WebAuthn Level 3, §7.1
@@ -231,7 +232,7 @@ func judgeProps(raw json.RawMessage) (string, *idp.Error) {
 	var props struct {
 		RK *bool `json:"rk"`
 	}
-	if err := json.Unmarshal(raw, &props); err != nil {
+	if err := web.Strict(raw, &props); err != nil {
 		return "", idp.Unprovenf("extension_malformed", "credProps: %w", err)
 	}
 	switch {

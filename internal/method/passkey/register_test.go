@@ -2,14 +2,17 @@ package passkey
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
@@ -77,7 +80,7 @@ func TestRegistrationSteps(t *testing.T) {
 		{name: "step 7: a sign-in's type", kind: idp.Unproven, reason: "wrong_type", lie: func(a *passkeytest.Authenticator) {
 			a.ClientData = func(m map[string]any) { m["type"] = "webauthn.get" }
 		}},
-		{name: "step 7: the type by another case", kind: idp.Unproven, reason: "wrong_type", lie: func(a *passkeytest.Authenticator) {
+		{name: "step 6: a member by another case", kind: idp.Unproven, reason: "client_data_malformed", lie: func(a *passkeytest.Authenticator) {
 			a.ClientData = func(m map[string]any) { m["Type"] = m["type"]; delete(m, "type") }
 		}},
 		{name: "step 8: another challenge", kind: idp.Unproven, reason: "wrong_challenge", lie: func(a *passkeytest.Authenticator) {
@@ -235,6 +238,77 @@ func TestRegistrationStep26(t *testing.T) {
 			t.Errorf("the first key: %v, %v", p.User, err)
 		}
 	}
+}
+
+// TestSec_WAN04_IDOfAnotherTenant: the tenants share the RP ID, so an id that a
+// key of one has is taken in all; and nothing of that key is found from another.
+func TestSec_WAN04_IDOfAnotherTenant(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		w, d := newWorld(t, db, nil), device()
+		c := w.register(t, ada, d)
+		const other = idp.TenantID("22222222-2222-4222-8222-222222222222")
+		eve := idp.User{ID: "e0000000-0000-4000-8000-000000000005", Tenant: other, Name: "eve@westwerk.example", Enabled: true}
+		w.cfg.User = func(_ context.Context, tenant idp.TenantID, id idp.UserID) (idp.User, error) {
+			for _, u := range []idp.User{ada, eve} {
+				if u.Tenant == tenant && u.ID == id {
+					return u, nil
+				}
+			}
+			return idp.User{}, idp.NotFoundf("user_missing", "%s", id)
+		}
+		register := func(d *passkeytest.Authenticator) error {
+			t.Helper()
+			begun, err := w.BeginRegister(t.Context(), method.Request{Tenant: other, User: eve, Now: w.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			payload, err := d.Create(begun.Show)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reg, err := w.FinishRegister(t.Context(), method.Answer{Tenant: other, User: eve, Keep: begun.Keep, Payload: payload, Now: w.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.settle(reg.Settle)
+		}
+		raw, err := unbase64(string(c.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantReason(t, register(withID(device(), raw)), idp.Conflict, "credential_exists")
+		if list, err := w.List(t.Context(), other, eve.ID); err != nil || len(list) != 0 {
+			t.Errorf("eve has %d passkeys, %v", len(list), err)
+		}
+		// Nor is a place of hers used up by it.
+		var held int
+		if err := db.QueryRow(t.Context(), `select coalesce(sum(held), 0) from passkey_handle where tenant_id = $1`, other).Scan(&held); err != nil || held != 0 {
+			t.Errorf("eve holds %d, %v", held, err)
+		}
+		// The key is nobody's over there, however good its signature is.
+		begun, err := w.Challenge(t.Context(), method.Request{Tenant: other, Now: w.now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload, err := d.Get(begun.Show)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := w.Verify(t.Context(), method.Answer{Tenant: other, Keep: begun.Keep, Payload: payload, Now: w.now})
+		wantReason(t, err, idp.Unproven, "credential_unknown")
+		if v.Proof.User != "" || v.Proof.Credential != "" {
+			t.Errorf("the refusal names %+v of another tenant", v.Proof)
+		}
+		wantReason(t, w.store.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Remove(ctx, tx, other, ada.ID, c.ID)
+		}), idp.NotFound, "passkey_missing")
+		if p, err := w.signIn(t, d); err != nil || p.User != ada.ID {
+			t.Errorf("the first key: %v, %v", p.User, err)
+		}
+		if err := register(device()); err != nil {
+			t.Errorf("another id: %v", err)
+		}
+	})
 }
 
 func TestRegistrationNotForOthers(t *testing.T) {

@@ -684,11 +684,11 @@ func TestDecoyShapes(t *testing.T) {
 	sizes := map[int]int{}
 	for i := range 500 {
 		name := "user" + string(rune('a'+i%26)) + strings.Repeat("x", i%40) + string(rune('a'+i/26))
-		bare := cover(key, marks, name, nil)
+		bare := cover(key, marks, name, nil, 20)
 		sizes[len(bare)]++
 		// One real key takes the place of one decoy and changes nothing else.
 		real := bytes.Repeat([]byte{0x5a}, 32)
-		with := cover(key, marks, name, [][]byte{real})
+		with := cover(key, marks, name, [][]byte{real}, 20)
 		if len(with) != len(bare) {
 			t.Fatalf("%s: %d ids without a key, %d with one", name, len(bare), len(with))
 		}
@@ -698,16 +698,25 @@ func TestDecoyShapes(t *testing.T) {
 			}
 		}
 	}
-	if sizes[4] < 400 || sizes[8] == 0 {
+	if sizes[4] < 400 || sizes[8] == 0 || sizes[50] != 0 {
 		t.Errorf("sizes %v", sizes)
 	}
 	for n, want := range map[int]int{0: 4, 4: 4, 5: 8, 8: 8, 9: 20, 20: 20, 25: 20} {
-		real := make([][]byte, n)
-		for i := range real {
-			real[i] = []byte{byte(i), 1, 2, 3}
-		}
-		if got := len(cover(key, marks, "usera", real)); got != want && !(got > want && want < 20) {
+		if got := len(cover(key, marks, "usera", someIDs(n), 20)); got != want && !(got > want && want < 20) {
 			t.Errorf("%d keys give a list of %d, want %d", n, got, want)
 		}
 	}
+	for n, want := range map[int]int{20: 20, 21: 50, 50: 50} {
+		if got := len(cover(key, marks, "usera", someIDs(n), 50)); got != want {
+			t.Errorf("%d keys of 50 give a list of %d, want %d", n, got, want)
+		}
+	}
+}
+
+func someIDs(n int) [][]byte {
+	ids := make([][]byte, n)
+	for i := range ids {
+		ids[i] = []byte{byte(i), 1, 2, 3}
+	}
+	return ids
 }
