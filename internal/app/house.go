@@ -110,6 +110,7 @@ func (h *House) wire() error {
 	h.Corridor, err = signin.New(signin.Config{
 		DB: h.DB, Box: h.Box, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Audit: h.Audit, Now: now, Methods: h.rooms.all(),
+		RevokeStanding: h.Tokens.RevokeStanding,
 	})
 	if err != nil {
 		return err
@@ -134,7 +135,9 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
 		return h.SignOut(ctx, tx, t, u)
 	})
+	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Clients.OnRemove(h.Tokens.RevokeClient)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error

@@ -37,8 +37,9 @@ type Config struct {
 
 // Registry keeps the applications of all tenants.
 type Registry struct {
-	cfg   Config
-	cache *cache.Cache[ref, Client]
+	cfg     Config
+	cache   *cache.Cache[ref, Client]
+	removed []func(context.Context, *sqldb.Tx, idp.TenantID, idp.ClientID) error
 }
 
 type ref struct {
@@ -156,7 +157,14 @@ func (r *Registry) Update(ctx context.Context, tx *sqldb.Tx, c Client) (Client, 
 	return r.Load(ctx, tx, c.Tenant, c.ID)
 }
 
-// Delete removes an application, its secrets and the consents to it.
+// OnRemove has fn called in the transaction that deletes an application, so
+// that what it was given goes too. It is called by app while wiring.
+func (r *Registry) OnRemove(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.ClientID) error) {
+	r.removed = append(r.removed, fn)
+}
+
+// Delete removes an application, its secrets, the consents to it, and by the
+// hooks everything else.
 func (r *Registry) Delete(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.ClientID) error {
 	n, err := tx.Exec(ctx, `delete from client where tenant_id = $1 and id = $2`, t, id)
 	if err != nil {
@@ -167,6 +175,11 @@ func (r *Registry) Delete(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id 
 	}
 	if _, err := tx.Exec(ctx, `delete from consent where tenant_id = $1 and client_id = $2`, t, id); err != nil {
 		return fmt.Errorf("delete consents to %s: %w", id, err)
+	}
+	for _, fn := range r.removed {
+		if err := fn(ctx, tx, t, id); err != nil {
+			return fmt.Errorf("delete what client %s was given: %w", id, err)
+		}
 	}
 	return r.changed(ctx, tx, t, id)
 }

@@ -526,7 +526,7 @@ func TestTenantWalk(t *testing.T) {
 		moved := theirs
 		moved.Tenant = "t1"
 		rows := map[string]row{
-			"Create": {skip: "has no id to give; an id of another tenant is tested in TestCreate"}, "Locate": {skip: "is the locator"},
+			"Create": {skip: "has no id to give; an id of another tenant is tested in TestCreate"}, "Locate": {skip: "is the locator"}, "OnRemove": {skip: "asks nothing"},
 			"Get":    {read: func(ctx context.Context) error { _, err := r.Get(ctx, "t1", theirs.ID); return err }},
 			"Load":   {read: func(ctx context.Context) error { _, err := r.Load(ctx, db, "t1", theirs.ID); return err }},
 			"ByName": {read: func(ctx context.Context) error { _, err := r.ByName(ctx, db, "t1", only.Name); return err }},

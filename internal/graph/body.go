@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
 )
 
 const maxBody = 1 << 20 // a policy with long lists of models is the largest
@@ -41,6 +42,9 @@ func (c *call) body(v any) error {
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return badProperty("", "There is something behind the body's object.")
+	}
+	if err := web.OneReading(raw, v); err != nil {
+		return badProperty("", "The body can be read in two ways: "+clip(err.Error())+".")
 	}
 	return nil
 }

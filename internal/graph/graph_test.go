@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -280,6 +281,9 @@ func TestBodies(t *testing.T) {
 		if !strings.Contains(a.Body.String(), tt.says) {
 			t.Errorf("%s: %s", name, a.Body)
 		}
+	}
+	for _, twice := range []string{`{"displayName":"a","displayName":"b"}`, `{"displayName":"a","DisplayName":"b"}`} {
+		w.ask(ada, "POST", "/v1.0/groups", json.RawMessage(twice)).want(t, http.StatusBadRequest, "Request_BadRequest")
 	}
 	w.ask(ada, "POST", "/v1.0/users", map[string]any{}, "Content-Type", "text/plain").want(t, http.StatusBadRequest, "Request_BadRequest")
 	w.ask(ada, "GET", "/v1.0/nothing", nil).want(t, http.StatusNotFound, "Request_ResourceNotFound")

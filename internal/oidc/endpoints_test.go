@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
 func TestUserInfo(t *testing.T) {
@@ -513,4 +515,71 @@ func TestWrongMethodIsAnsweredAsAnAPI(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An application that was removed or switched off learns nothing more about
+// people, whatever it still holds.
+func TestSec_SES03_ApplicationGone(t *testing.T) {
+	d := newDoor(t)
+	gone, off := d.newApp(func(c *client.Client) { c.Name = "Gone" }), d.newApp(func(c *client.Client) { c.Name = "Off" })
+	ofGone, ofOff := gone.tokens(d, "openid profile email"), off.tokens(d, "openid profile email")
+	for _, tokens := range []map[string]any{ofGone, ofOff} {
+		if got := d.userinfo(str(tokens, "access_token")); got.StatusCode != http.StatusOK {
+			t.Fatalf("userinfo before: %d", got.StatusCode)
+		}
+	}
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := d.clients.Delete(ctx, tx, d.tenant.ID, gone.ID); err != nil {
+			return err
+		}
+		c := off.Client
+		c.Enabled = false
+		_, err := d.clients.Update(ctx, tx, c)
+		return err
+	})
+	for name, tokens := range map[string]map[string]any{"removed": ofGone, "switched off": ofOff} {
+		// The notice of a change reaches caches within a second or two.
+		deadline := time.Now().Add(10 * time.Second)
+		for d.userinfo(str(tokens, "access_token")).StatusCode == http.StatusOK {
+			if time.Now().After(deadline) {
+				t.Fatalf("userinfo goes on telling an application that was %s", name)
+			}
+		}
+	}
+}
+
+// Tokens that are redeemed beside a sign-out end with it: on neither database
+// does the one overlook the other.
+func TestSec_SES03_SignOutBesideRedemption(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		d := newDoorOn(t, db)
+		a := d.newApp(nil)
+		survived := 0
+		for range 60 {
+			code := d.browser().signIn(a.ask(), d.ada).Get("code")
+			var out map[string]any
+			var wg sync.WaitGroup
+			start := make(chan struct{})
+			wg.Go(func() { <-start; _, out = a.token(d, a.redeem(code)) })
+			wg.Go(func() {
+				<-start
+				d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+					if _, err := d.sessions.EndAll(ctx, tx, d.tenant.ID, d.ada.ID, ""); err != nil {
+						return err
+					}
+					return d.tokens.RevokeUser(ctx, tx, d.tenant.ID, d.ada.ID)
+				})
+			})
+			close(start)
+			wg.Wait()
+			if token := str(out, "refresh_token"); token != "" {
+				if status, _ := a.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}); status == http.StatusOK {
+					survived++
+				}
+			}
+		}
+		if survived > 0 {
+			t.Errorf("%d refresh tokens outlived the sign-out beside them", survived)
+		}
+	})
 }

@@ -35,6 +35,10 @@ func (s *Server) userinfo(w http.ResponseWriter, r *http.Request) error {
 		return fault(idp.Denied, "insufficient_scope", codeBadScope, "openid_missing",
 			"The access token does not have the scope openid.", "scopes %q", claims.Scopes)
 	}
+	// An application that was removed or switched off learns nothing more.
+	if _, err := s.lookup(ctx, t.ID, claims.Client); err != nil {
+		return badToken(err)
+	}
 	user, err := s.livingUser(ctx, t.ID, claims.User)
 	if err != nil {
 		return badToken(err)

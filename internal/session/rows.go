@@ -54,11 +54,16 @@ func load(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, id idp.Sess
 	return scan(q.QueryRow(ctx, `select `+columns+` from session where tenant_id = $1 and id = $2`, tenant, id))
 }
 
-// loadLife reads of a session only what decides whether it is alive.
+// loadLife reads of a session only what decides whether it is alive. Read in a
+// transaction it stays so until the commit: whoever signs out beside it either
+// comes first, or finds what was given on the session's strength.
 func loadLife(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, id idp.SessionID) (Session, error) {
-	s := Session{ID: id, Tenant: tenant}
+	s, share := Session{ID: id, Tenant: tenant}, ""
+	if tx, ok := q.(*sqldb.Tx); ok {
+		share = tx.ForShare()
+	}
 	var proofTime, seen, expires, ended int64
-	err := q.QueryRow(ctx, `select proof_time, seen, expires, epoch, ended from session where tenant_id = $1 and id = $2`, tenant, id).
+	err := q.QueryRow(ctx, `select proof_time, seen, expires, epoch, ended from session where tenant_id = $1 and id = $2`+share, tenant, id).
 		Scan(&proofTime, &seen, &expires, &s.epoch, &ended)
 	s.ProofTime, s.LastSeen, s.Expires, s.ended = at(proofTime), at(seen), at(expires), ended != 0
 	return s, err

@@ -33,6 +33,10 @@ type Config struct {
 	Audit     *audit.Log
 	Now       func() time.Time
 	Methods   []method.Method // in the order in which pages offer them
+	// RevokeStanding ends the tokens that stand on a credential of a person
+	// which is going away, in the transaction of its removal. Nil: there are
+	// no tokens.
+	RevokeStanding func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.MethodID, idp.CredentialID) error
 }
 
 // Corridor leads flows from a door to an outcome.
@@ -45,6 +49,7 @@ type Corridor struct {
 	sessions  *session.Store
 	audit     *audit.Log
 	now       func() time.Time
+	revoke    func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.MethodID, idp.CredentialID) error
 	rooms     []room
 }
 
@@ -62,7 +67,7 @@ type room struct {
 func New(cfg Config) (*Corridor, error) {
 	c := &Corridor{
 		db: cfg.DB, box: cfg.Box, directory: cfg.Directory, clients: cfg.Clients, policies: cfg.Policies,
-		sessions: cfg.Sessions, audit: cfg.Audit, now: cfg.Now,
+		sessions: cfg.Sessions, audit: cfg.Audit, now: cfg.Now, revoke: cfg.RevokeStanding,
 	}
 	seen := map[idp.MethodID]bool{}
 	for _, m := range cfg.Methods {

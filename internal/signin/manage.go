@@ -104,6 +104,11 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 		if _, err := c.sessions.EndStanding(ctx, tx, tenant, user, m, cred, own); err != nil {
 			return fmt.Errorf("end sessions on %s: %w", cred, err)
 		}
+		if c.revoke != nil {
+			if err := c.revoke(ctx, tx, tenant, user, m, cred); err != nil {
+				return fmt.Errorf("revoke tokens on %s: %w", cred, err)
+			}
+		}
 		return c.succeed(ctx, tx, event)
 	}})
 }

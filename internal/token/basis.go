@@ -10,19 +10,20 @@ import (
 // that it can be asked again whenever tokens are issued (security.md POL01).
 // Whose proof it is, the grant says.
 type Basis struct {
-	Method     idp.MethodID   `json:"m"`
-	Mode       idp.Mode       `json:"o"`
-	Device     idp.DeviceID   `json:"d,omitempty"`
-	Properties []idp.Property `json:"p,omitempty"`
-	Facts      idp.Facts      `json:"f,omitzero"`
-	Time       int64          `json:"t"` // Unix milliseconds
+	Method     idp.MethodID     `json:"m"`
+	Credential idp.CredentialID `json:"c,omitempty"`
+	Mode       idp.Mode         `json:"o"`
+	Device     idp.DeviceID     `json:"d,omitempty"`
+	Properties []idp.Property   `json:"p,omitempty"`
+	Facts      idp.Facts        `json:"f,omitzero"`
+	Time       int64            `json:"t"` // Unix milliseconds
 }
 
 // BasisOf makes of proofs what a grant keeps of them.
 func BasisOf(proofs []idp.Proof) []Basis {
 	out := make([]Basis, len(proofs))
 	for i, p := range proofs {
-		out[i] = Basis{p.Method, p.Mode, p.Device, p.Properties, p.Facts, p.Time.UnixMilli()}
+		out[i] = Basis{p.Method, p.Credential, p.Mode, p.Device, p.Properties, p.Facts, p.Time.UnixMilli()}
 		out[i].Facts.Name = "" // for people to read, not for policy
 	}
 	return out
@@ -33,7 +34,7 @@ func (s Subject) Proofs() []idp.Proof {
 	out := make([]idp.Proof, len(s.Basis))
 	for i, b := range s.Basis {
 		out[i] = idp.Proof{
-			Tenant: s.Tenant, User: s.User.ID, Method: b.Method, Mode: b.Mode, Device: b.Device,
+			Tenant: s.Tenant, User: s.User.ID, Method: b.Method, Credential: b.Credential, Mode: b.Mode, Device: b.Device,
 			Properties: b.Properties, Facts: b.Facts, Time: time.UnixMilli(b.Time),
 		}
 	}
