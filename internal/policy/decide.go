@@ -147,9 +147,10 @@ func fresh(q Question, proofs []idp.Proof) []idp.Proof {
 	return out
 }
 
-// sinceOK compares in milliseconds: that is all that rows and seals keep.
+// sinceOK compares in microseconds: that is all that sealed values keep. A
+// proof of the millisecond before a request is not one made for it.
 func sinceOK(since, t time.Time) bool {
-	return since.IsZero() || t.UnixMilli() >= since.UnixMilli()
+	return since.IsZero() || t.UnixMicro() >= since.UnixMicro()
 }
 
 func ageOK(q Question, t time.Time) bool {

@@ -123,10 +123,16 @@ func TestDecide(t *testing.T) {
 		{"prompt=login and a proof since", standard, login(question(synced(time.Minute)), 2*time.Minute), policy.Allow, "strength_met"},
 		{"prompt=login and a proof of the same millisecond", standard,
 			with(login(question(), 0), func(q *policy.Question) {
-				q.Since = now.Add(300 * time.Microsecond)
+				q.Since = now.Add(300 * time.Nanosecond)
 				q.Proofs = []idp.Proof{synced(0)}
 			}),
 			policy.Allow, "strength_met"},
+		{"prompt=login and a proof of a moment before", standard,
+			with(login(question(), 0), func(q *policy.Question) {
+				q.Since = now.Add(300 * time.Microsecond)
+				q.Proofs = []idp.Proof{synced(0)}
+			}),
+			policy.StepUp, "proof_before_prompt"},
 
 		{"pass and nothing else registered", standard, usable(question(pass(0)), 0), policy.MustRegister, "only_a_pass"},
 		{"pass and a passkey registered", standard, question(pass(0)), policy.StepUp, "strength_unmet"},
