@@ -44,7 +44,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 	openID = oidc.New(oidc.Config{
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
-		Audit: h.Audit, Now: h.cfg.Now,
+		Audit: h.Audit, Now: h.cfg.Now, Epoch: h.epoch.Now,
 		Limits: oidc.Limits{
 			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	house "github.com/signetid/signet/internal/jose"
 )
 
 // What one application may have.
@@ -193,7 +194,10 @@ func checkKeys(c Client) error {
 		}
 		seen[k.KeyID] = true
 	}
-	return nil
+	// What the verifier would not take is refused here, not when the
+	// application first needs it (security.md TOK07).
+	_, err := house.ParseKeys(c.JWKS)
+	return err
 }
 
 func checkScopes(c Client) error {

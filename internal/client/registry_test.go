@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -657,4 +658,32 @@ func TestSector(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A key that no verifier of ours will take is refused when it is registered,
+// not when the application first needs it.
+func TestSec_TOK07_KeysOfNoUse(t *testing.T) {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := base64.RawURLEncoding.EncodeToString(k.N.Bytes())
+	db := sqldbtest.Open(t, sources)
+	r := client.New(client.Config{DB: db, Now: func() time.Time { return now }})
+	for name, tt := range map[string]struct {
+		key string
+		ok  bool
+	}{
+		"good":               {`{"kty":"RSA","kid":"k","n":"` + n + `","e":"AQAB"}`, true},
+		"exponent 3":         {`{"kty":"RSA","kid":"k","n":"` + n + `","e":"Aw"}`, false},
+		"for encryption":     {`{"kty":"RSA","kid":"k","use":"enc","n":"` + n + `","e":"AQAB"}`, false},
+		"for an unknown alg": {`{"kty":"RSA","kid":"k","alg":"RSA-OAEP","n":"` + n + `","e":"AQAB"}`, false},
+		"member twice":       {`{"kty":"RSA","kid":"k","kid":"k2","n":"` + n + `","e":"AQAB"}`, false},
+	} {
+		_, _, err := create(t, r, db, client.Client{Tenant: "t", Name: name, Kind: client.Web, Auth: client.AuthPrivateKey,
+			JWKS: json.RawMessage(`{"keys":[` + tt.key + `]}`), Grants: []string{client.GrantCredentials}, Enabled: true})
+		if (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

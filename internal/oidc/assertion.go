@@ -85,6 +85,12 @@ func (s *Server) proveAssertion(ctx context.Context, t tenant, c client.Client, 
 	if err := a.check(c.ID, t.Issuer, now); err != nil {
 		return err
 	}
+	// After a restore the assertions that were used before may be forgotten
+	// (decisions 1.7): none of that time is taken while it could still live.
+	restored := time.Unix(s.cfg.Epoch(), 0)
+	if now.Before(restored.Add(assertionLives+2*skew)) && moment(a.Issued).Before(restored) {
+		return badAssertion("made at %s, restored at %s", moment(a.Issued), restored)
+	}
 	until := moment(a.Expires).Add(skew)
 	spent := nonce.Sealed{
 		Tenant: t.ID, Purpose: "client-assertion", ID: nonce.ID(until, string(c.ID)+" "+a.ID), Expires: until,

@@ -56,6 +56,11 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 		return tokenReply{}, err
 	}
 	refresh := ""
+	if onPass(granted) {
+		// What a pass opened ends with the pass (security.md POL04); a refresh
+		// token would outlive it by far.
+		granted.Scopes = slices.DeleteFunc(slices.Clone(granted.Scopes), func(s string) bool { return s == offlineAccess })
+	}
 	if slices.Contains(granted.Scopes, offlineAccess) {
 		if refresh, err = s.cfg.Tokens.FirstRefresh(ctx, granted.Tenant, granted.Family); err != nil {
 			return tokenReply{}, err
@@ -86,6 +91,13 @@ func (s *Server) lateCode(ctx context.Context, x exchange, id token.CodeID, body
 		return err
 	}
 	return answer
+}
+
+// onPass says whether a grant stands on an access pass.
+func onPass(sub token.Subject) bool {
+	return slices.ContainsFunc(sub.Basis, func(b token.Basis) bool {
+		return b.Mode == idp.ModeAccessPassOnce || b.Mode == idp.ModeAccessPassMany
+	})
 }
 
 // redeemed is the code that a request brings.

@@ -35,6 +35,9 @@ type Config struct {
 	Box       *nonce.Box
 	Audit     *audit.Log
 	Now       func() time.Time
+	// Epoch is the Unix time of the last restore, or of the installation. Nil:
+	// there was none.
+	Epoch func() int64
 
 	// SignIn shows the page for a flow that a person must go on with.
 	SignIn func(w http.ResponseWriter, r *http.Request, f signin.Flow, step signin.Step) error
@@ -68,6 +71,9 @@ type Server struct {
 // New makes the door.
 func New(cfg Config) *Server {
 	cfg.BaseURL = strings.TrimSuffix(cfg.BaseURL, "/")
+	if cfg.Epoch == nil {
+		cfg.Epoch = func() int64 { return 0 }
+	}
 	if cfg.Limits.FailuresPerClient == 0 {
 		cfg.Limits.FailuresPerClient = 60
 	}

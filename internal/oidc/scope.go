@@ -6,6 +6,7 @@ import (
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/token"
 )
 
 // The scopes of OpenID Connect Core 1.0, Sections 5.4 and 11, that mean
@@ -79,6 +80,10 @@ func (g *grant) addAPI(s string, c client.Client) error {
 	}
 	for _, n := range names {
 		res := resourceOf(n, c)
+		if reserved(res, c) {
+			return fault(idp.Denied, "invalid_target", codeBadResource, "reserved_resource",
+				"No application can be given scopes of this resource.", "resource %q", clip(res))
+		}
 		if g.Audience != "" && g.Audience != res {
 			return fault(idp.Invalid, "invalid_target", codeBadResource, "two_resources",
 				"The scopes of one request must belong to one resource.", "resources %s and %s", g.Audience, res)
@@ -114,12 +119,19 @@ func resourceOf(scope string, c client.Client) string {
 	return string(c.ID)
 }
 
+// reserved says whether a resource is one for which no application may be
+// registered: tokens for our own issuer, or for what `signet admin token`
+// gives, say what only we may say (security.md TOK01).
+func reserved(resource string, c client.Client) bool {
+	return resource == token.AdministrationAudience || strings.HasSuffix(resource, "/"+string(c.Tenant)+"/v2.0")
+}
+
 // resourcesOf lists the audiences that the client may have tokens for, beyond
 // the issuer: its own API, and those that its scopes name.
 func resourcesOf(c client.Client) []string {
 	out := []string{string(c.ID)}
 	for _, s := range c.Scopes {
-		if r := resourceOf(s, c); !slices.Contains(out, r) {
+		if r := resourceOf(s, c); !slices.Contains(out, r) && !reserved(r, c) {
 			out = append(out, r)
 		}
 	}

@@ -768,3 +768,20 @@ func TestSec_OAU19_CodeAfterTakeBack(t *testing.T) {
 		})
 	}
 }
+
+// No application gets tokens that say what only we may say.
+func TestSec_TOK01_ReservedAudience(t *testing.T) {
+	d := newDoor(t)
+	for name, scope := range map[string]string{"administration": "urn:signet:administration/all", "issuer": d.issuer() + "/all"} {
+		a := d.newApp(func(c *client.Client) { c.Name, c.Scopes = name, []string{scope} })
+		for _, v := range []url.Values{
+			{"grant_type": {"client_credentials"}, "scope": {scope}},
+			{"grant_type": {"client_credentials"}, "scope": {scope[:strings.LastIndex(scope, "/")] + "/.default"}},
+			{"grant_type": {"client_credentials"}, "resource": {scope[:strings.LastIndex(scope, "/")]}},
+		} {
+			if _, out := a.token(d, v); str(out, "access_token") != "" {
+				t.Errorf("%s: an application's own token for %v by %v", name, payload(t, str(out, "access_token"))["aud"], v)
+			}
+		}
+	}
+}

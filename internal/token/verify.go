@@ -50,6 +50,11 @@ func (s *Service) VerifyAccess(ctx context.Context, t idp.TenantID, jwt string) 
 	if c.Issuer != s.cfg.Issuer(t) || c.Tenant != t {
 		return Claims{}, idp.Unprovenf("wrong_issuer", "issuer %q", c.Issuer)
 	}
+	// The epoch is the Unix time of the last restore: that a token of before
+	// was revoked may be forgotten (decisions 1.7).
+	if c.Issued < s.cfg.Epoch() {
+		return Claims{}, idp.Expiredf("token_of_old_epoch", "issued at %d, epoch %d", c.Issued, s.cfg.Epoch())
+	}
 	out := Claims{
 		ID: c.ID, Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Tenant: t, Client: c.Client,
 		Session: idp.SessionID(c.Session), Family: c.Family, Scopes: strings.Fields(c.Scope), Roles: c.Roles,
