@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/app"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -37,5 +38,22 @@ func TestSec_SES03_LostPasskey(t *testing.T) {
 	over.Expiry = time.Now().Add(-time.Hour)
 	if _, err := config.TokenSource(b.context(), &over).Token(); err == nil {
 		t.Error("the refresh token of the removed passkey is good")
+	}
+}
+
+// What a pass opened ends with the pass, also where passes open apps: there is
+// no refresh token to outlive it.
+func TestSec_POL04_NoRefreshTokenFromAPass(t *testing.T) {
+	s := newSite(t, nil)
+	if _, err := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do(t.Context(), "policy.set",
+		map[string]string{"name": "accessPass.appSignIn", "value": "true"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	bela := s.made.Users[1]
+	b := newBrowser(t, s.BaseURL())
+	b.usePass(b.get(s.made.AppURL+"/login"), bela.UserName, bela.AccessPass)
+	_, token, _ := s.tokens(t, b, "openid", "offline_access")
+	if token.AccessToken == "" || token.RefreshToken != "" {
+		t.Errorf("a pass gave access token %t, refresh token %t", token.AccessToken != "", token.RefreshToken != "")
 	}
 }

@@ -53,6 +53,7 @@ type door struct {
 	mux       *http.ServeMux
 	handler   http.Handler
 	now       atomic.Int64 // nanoseconds beyond the real clock
+	restored  atomic.Int64 // Unix time of the last restore
 	tenant    idp.Tenant
 	ada, bob  idp.User
 	directory *directory.Directory
@@ -118,7 +119,7 @@ func (d *door) wire() {
 	}
 	d.server = oidc.New(oidc.Config{
 		BaseURL: d.url, DB: d.db, Directory: d.directory, Clients: d.clients, Policies: d.policies, Sessions: d.sessions,
-		Tokens: d.tokens, Keys: d.keys, Corridor: d.corridor, Box: d.box, Audit: d.audit, Now: d.clock,
+		Tokens: d.tokens, Keys: d.keys, Corridor: d.corridor, Box: d.box, Audit: d.audit, Now: d.clock, Epoch: d.restored.Load,
 		SignIn: d.page, ErrorPage: errorPage, LogoutPage: logoutPage, SignedOut: "/signed-out",
 	})
 	d.mux = http.NewServeMux()

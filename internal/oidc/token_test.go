@@ -785,3 +785,41 @@ func TestSec_TOK01_ReservedAudience(t *testing.T) {
 		}
 	}
 }
+
+// After a restore nobody knows which assertions were used before it: none that
+// was made then is taken, nor one that does not say when.
+func TestSec_T52_AssertionsOfBeforeARestore(t *testing.T) {
+	d := newDoor(t)
+	k := newSigner(t, jose.ES256, "k")
+	jwks, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{k.jwk}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := d.newApp(func(c *client.Client) { c.Auth, c.JWKS = "private_key_jwt", jwks })
+	n := 0
+	send := func(issued int64) int {
+		n++
+		claims := map[string]any{"iss": a.ID, "sub": a.ID, "aud": d.issuer(), "jti": fmt.Sprint("j", n), "exp": d.clock().Unix() + 60}
+		if issued != 0 {
+			claims["iat"] = issued
+		}
+		status, _ := a.token(d, url.Values{"grant_type": {"client_credentials"}, "client_assertion": {k.sign(t, claims, nil)},
+			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}})
+		return status
+	}
+	now := d.clock().Unix()
+	if send(0) != http.StatusOK || send(now-30) != http.StatusOK {
+		t.Fatal("refused without any restore")
+	}
+	d.restored.Store(now)
+	if send(0) == http.StatusOK || send(now-30) == http.StatusOK {
+		t.Error("one of before the restore is taken")
+	}
+	if status := send(d.clock().Unix() + 1); status != http.StatusOK {
+		t.Errorf("one of after it: %d", status)
+	}
+	d.advance(10 * time.Minute)
+	if status := send(0); status != http.StatusOK {
+		t.Errorf("ten minutes later: %d", status)
+	}
+}

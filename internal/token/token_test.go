@@ -598,3 +598,22 @@ func BenchmarkRefresh(b *testing.B) {
 		}
 	})
 }
+
+// A restored database may have forgotten that a token was revoked: none of
+// before the restore is taken.
+func TestSec_T52_TokensOfBeforeARestore(t *testing.T) {
+	w := newWorld(sqldbtest.Open(t, sources))
+	sub, _ := w.open(t, "c")
+	jwt, _, err := w.svc.Access(t.Context(), sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.epoch = w.now.Unix()
+	if _, err := w.svc.VerifyAccess(t.Context(), tenant, jwt); err != nil {
+		t.Errorf("of the second of the restore: %v", err)
+	}
+	w.epoch++
+	if _, err := w.svc.VerifyAccess(t.Context(), tenant, jwt); !errors.Is(err, idp.Expired) {
+		t.Errorf("of before the restore: %v", err)
+	}
+}
