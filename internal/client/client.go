@@ -53,7 +53,7 @@ type Client struct {
 	Subject        string
 	FirstParty     bool // no consent page
 	Scopes         []string
-	ACR            string // strength asked when a request asks none
+	ACR            string // strength that is demanded, whatever a request asks
 	Enabled        bool
 	Created        time.Time
 }

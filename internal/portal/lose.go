@@ -21,7 +21,7 @@ const mostLosses = 4
 func usable(creds []method.Credential) []method.Credential {
 	var out []method.Credential
 	for _, c := range creds {
-		if !c.Bootstrap && !c.Disabled && !c.Orphaned {
+		if c.Usable() {
 			out = append(out, c)
 		}
 	}

@@ -148,7 +148,7 @@ func (c *Corridor) newlyUsable(ctx context.Context, user idp.User, proofs []idp.
 	}
 	n := 0
 	for _, cred := range all {
-		if !cred.Bootstrap && !cred.Disabled && !cred.Orphaned && !cred.Created.Before(current.Opened.Truncate(time.Millisecond)) {
+		if cred.Usable() && !cred.Created.Before(current.Opened.Truncate(time.Millisecond)) {
 			n++
 		}
 	}
@@ -161,8 +161,13 @@ func (c *Corridor) ask(ctx context.Context, f Flow, user idp.User, proofs []idp.
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("policy: %w", err)
 	}
+	w, err := c.who(ctx, &p, user)
+	if err != nil {
+		return policy.Decision{}, err
+	}
 	q := policy.Question{
-		User: user, Proofs: proofs, ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
+		User: user, Groups: w.Groups, Proofs: proofs, App: f.Client, Required: f.Required,
+		ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
 		Purpose: policy.SignIn, Usable: usable, Now: c.now(),
 	}
 	if f.Client == "" {

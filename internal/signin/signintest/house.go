@@ -164,7 +164,7 @@ func (h *House) Policy(t testing.TB, tenant idp.TenantID, change func(*policy.Po
 // Switch turns a method on or off.
 func (h *House) Switch(t testing.TB, tenant idp.TenantID, m idp.MethodID, on bool) {
 	t.Helper()
-	h.Policy(t, tenant, func(p *policy.Policy) { p.Methods[m] = on })
+	h.Policy(t, tenant, func(p *policy.Policy) { p.Switch(m, on) })
 }
 
 // Enable lets a person sign in, or not.
