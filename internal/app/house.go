@@ -84,7 +84,7 @@ func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
-	h.Policies = policy.New(policy.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Policies = policy.New(policy.Config{DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf})
 	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
 	h.Sessions = session.New(session.Config{
 		DB: h.DB, Now: now, Secure: strings.HasPrefix(h.base, "https:"), Epoch: h.epoch.Now,

@@ -53,6 +53,10 @@ func (h *House) openRooms() (rooms, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Passkey, err
 		},
+		Wishes: func(ctx context.Context, u idp.User) (policy.Wishes, error) {
+			p, w, err := h.Policies.For(ctx, u.Tenant, u)
+			return p.Wishes(w), err
+		},
 		Secret: h.keyOf(purposeDecoy),
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
 			return h.Directory.User(ctx, h.DB, t, id)

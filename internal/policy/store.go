@@ -32,6 +32,9 @@ type Config struct {
 	DB  *sqldb.DB
 	Now func() time.Time
 	Bus Bus // nil: nothing is cached
+	// Groups lists the groups of a user. It is called only for a tenant whose
+	// policy names groups; nil there is an error.
+	Groups func(context.Context, idp.TenantID, idp.UserID) ([]idp.GroupID, error)
 }
 
 // Store keeps one policy a tenant.
@@ -64,6 +67,28 @@ func New(cfg Config) *Store {
 // snapshot is shared: Clone it before changing it.
 func (s *Store) Get(ctx context.Context, t idp.TenantID) (Policy, error) {
 	return s.cache.Get(ctx, t)
+}
+
+// For returns the policy of the user's tenant and the user as rules see one: what
+// Judge and Decide need of a person. tenant is for a user who is not known.
+func (s *Store) For(ctx context.Context, tenant idp.TenantID, u idp.User) (Policy, Who, error) {
+	w := Who{User: u}
+	p, err := s.Get(ctx, tenant)
+	if err != nil {
+		return Policy{}, w, fmt.Errorf("policy: %w", err)
+	}
+	if !u.Known() || len(p.NamedGroups()) == 0 {
+		return p, w, nil
+	}
+	if s.cfg.Groups == nil {
+		return Policy{}, w, errors.New("policy names groups, and nobody knows them")
+	}
+	groups, err := s.cfg.Groups(ctx, tenant, u.ID)
+	if err != nil {
+		return Policy{}, w, fmt.Errorf("groups of %s: %w", u.ID, err)
+	}
+	w.Groups = NewGroups(groups)
+	return p, w, nil
 }
 
 // Put saves p. It is Conflict when the tenant's policy is no longer of

@@ -87,6 +87,10 @@ func newWorld(t *testing.T) *world {
 			p, err := policies.Get(ctx, t)
 			return p.Passkey, err
 		},
+		Wishes: func(ctx context.Context, u idp.User) (policy.Wishes, error) {
+			p, who, err := policies.For(ctx, u.Tenant, u)
+			return p.Wishes(who), err
+		},
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
 			return w.dir.User(ctx, w.db, t, id)
 		},

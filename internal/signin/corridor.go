@@ -101,28 +101,9 @@ func (c *Corridor) room(ctx context.Context, tenant idp.TenantID, id idp.MethodI
 	return r, nil
 }
 
-// who is a person as policy sees one. Groups are read only when some rule
-// names one.
-func (c *Corridor) who(ctx context.Context, p *policy.Policy, user idp.User) (policy.Who, error) {
-	w := policy.Who{User: user}
-	if !user.Known() || len(p.NamedGroups()) == 0 {
-		return w, nil
-	}
-	groups, err := c.directory.GroupsOf(ctx, user.Tenant, user.ID)
-	if err != nil {
-		return w, fmt.Errorf("groups of %s: %w", user.ID, err)
-	}
-	w.Groups = policy.NewGroups(groups)
-	return w, nil
-}
-
 // judge asks policy about a person and a method, or one credential of it.
 func (c *Corridor) judge(ctx context.Context, user idp.User, act policy.Act, m idp.MethodID, key *idp.Facts) (policy.Ruling, error) {
-	p, err := c.policies.Get(ctx, user.Tenant)
-	if err != nil {
-		return policy.Ruling{}, fmt.Errorf("policy: %w", err)
-	}
-	w, err := c.who(ctx, &p, user)
+	p, w, err := c.policies.For(ctx, user.Tenant, user)
 	if err != nil {
 		return policy.Ruling{}, err
 	}

@@ -14,7 +14,7 @@ const (
 	codeUnproven  = 130005 // unknown person, unknown key and wrong signature alike (decisions 2.7)
 	codeOver      = 50089  // the flow or its ceremony has expired
 	codeDisabled  = 50057
-	codeFresh     = 50078  // a proof that is too old for what is asked
+	codeFresh     = 50078 // a proof that is too old for what is asked
 	codeNoConsent = 65001
 )
 

@@ -42,11 +42,7 @@ func (c *Corridor) rule(ctx context.Context, tenant idp.TenantID, user idp.UserI
 	if err != nil {
 		return fmt.Errorf("user of credentials: %w", err)
 	}
-	p, err := c.policies.Get(ctx, tenant)
-	if err != nil {
-		return fmt.Errorf("policy: %w", err)
-	}
-	w, err := c.who(ctx, &p, u)
+	p, w, err := c.policies.For(ctx, tenant, u)
 	if err != nil {
 		return err
 	}

@@ -157,11 +157,7 @@ func (c *Corridor) newlyUsable(ctx context.Context, user idp.User, proofs []idp.
 
 // ask puts the flow's question to policy.
 func (c *Corridor) ask(ctx context.Context, f Flow, user idp.User, proofs []idp.Proof, usable int) (policy.Decision, error) {
-	p, err := c.policies.Get(ctx, f.Tenant)
-	if err != nil {
-		return policy.Decision{}, fmt.Errorf("policy: %w", err)
-	}
-	w, err := c.who(ctx, &p, user)
+	p, w, err := c.policies.For(ctx, f.Tenant, user)
 	if err != nil {
 		return policy.Decision{}, err
 	}

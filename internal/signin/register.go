@@ -57,11 +57,7 @@ func (c *Corridor) mayRegister(ctx context.Context, s session.Session, m idp.Met
 // for those who hold nothing of the kind yet, fresh MFA from a browser that
 // they have used before.
 func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User, m idp.MethodID, peer Peer) error {
-	p, err := c.policies.Get(ctx, s.Tenant)
-	if err != nil {
-		return fmt.Errorf("policy: %w", err)
-	}
-	w, err := c.who(ctx, &p, user)
+	p, w, err := c.policies.For(ctx, s.Tenant, user)
 	if err != nil {
 		return err
 	}

@@ -46,6 +46,8 @@ type Config struct {
 	EnrollURL, ManageURL string
 
 	Rules func(context.Context, idp.TenantID) (policy.PasskeyRules, error)
+	// Wishes say what to ask of a browser for this person.
+	Wishes func(context.Context, idp.User) (policy.Wishes, error)
 	// Secret keys the decoys of a tenant.
 	Secret func(context.Context, idp.TenantID) (*secret.Key, error)
 	// User and UserByName are NotFound for who does not exist.
@@ -106,7 +108,7 @@ func New(c Config) (*Room, error) {
 			wrong = append(wrong, fmt.Errorf("related origins: %w", err))
 		}
 	}
-	if c.DB == nil || c.Rules == nil || c.Secret == nil || c.User == nil || c.UserByName == nil {
+	if c.DB == nil || c.Rules == nil || c.Wishes == nil || c.Secret == nil || c.User == nil || c.UserByName == nil {
 		wrong = append(wrong, errors.New("a dependency is missing"))
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -152,20 +154,13 @@ func covers(rpID, origin string) bool {
 // ID implements method.Method.
 func (m *Room) ID() idp.MethodID { return ID }
 
-// rules reads the tenant's rules into the form that this room judges by.
+// rules reads the tenant's rules that this room obeys.
 func (m *Room) rules(ctx context.Context, tenant idp.TenantID) (rules, error) {
 	p, err := m.cfg.Rules(ctx, tenant)
 	if err != nil {
 		return rules{}, err
 	}
-	r := rules{
-		limit: p.Limit, warnAt: p.WarnAt, attestation: string(p.Attestation), mode: string(p.AAGUIDs.Mode),
-		syncedAllowed: p.Synced != policy.SyncedDeny, counterBlocks: p.Counter == policy.CounterBlock,
-	}
-	for _, g := range p.AAGUIDs.List {
-		r.aaguids = append(r.aaguids, strings.ToLower(g))
-	}
-	return r, nil
+	return rules{limit: p.Limit, warnAt: p.WarnAt, counterBlocks: p.Counter == policy.CounterBlock}, nil
 }
 
 // anchors is what attestation chains are judged by.

@@ -80,6 +80,7 @@ type fresh struct {
 	bs          bool
 	rk          string // what credProps said: "yes", or "" when it said nothing
 	attestation string // format
+	statement   string // not stored: see idp.Facts.Statement
 	object      []byte
 	clientData  []byte
 	transports  []string

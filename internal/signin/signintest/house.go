@@ -59,7 +59,7 @@ func New(t testing.TB, db *sqldb.DB, rooms func(*House) []method.Method) *House 
 	h.Audit = audit.New(h.Now)
 	h.Directory = directory.New(directory.Config{DB: db, Now: h.Now})
 	h.Clients = client.New(client.Config{DB: db, Now: h.Now})
-	h.Policies = policy.New(policy.Config{DB: db, Now: h.Now})
+	h.Policies = policy.New(policy.Config{DB: db, Now: h.Now, Groups: h.Directory.GroupsOf})
 	h.Box = nonce.New(nonce.Config{Keys: h.Key, Epoch: func() int64 { return 1 }, Now: h.Now})
 	h.Sessions = session.New(session.Config{
 		DB: db, Now: h.Now,
