@@ -37,7 +37,9 @@ type Config struct {
 	MintToken func(context.Context, TokenGrant) (token string, err error)
 	// RevokeUser ends all sessions and refresh tokens of a user.
 	RevokeUser func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
-	Now        func() time.Time
+	// CheckPolicy refuses a policy that locks administrators out. May be nil.
+	CheckPolicy func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error
+	Now         func() time.Time
 }
 
 // Keys is the keyring as far as this door needs it.

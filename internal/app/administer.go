@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/backup"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -72,7 +73,11 @@ func (a *Administrator) Close() error { return a.close() }
 func (h *House) administration() *admin.Service {
 	return admin.New(admin.Config{
 		DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Keys: h.Keys,
-		IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut, Now: h.cfg.Now,
+		IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut,
+		CheckPolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error {
+			return h.Corridor.CheckSave(ctx, t, old, next, "")
+		},
+		Now: h.cfg.Now,
 	})
 }
 

@@ -76,6 +76,11 @@ func (h *House) openRooms() (rooms, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.AccessPass, err
 		},
+		May: func(ctx context.Context, t idp.TenantID, u idp.UserID) (policy.Refusal, error) {
+			// Whether the account is enabled is not the question here.
+			p, w, err := h.Policies.For(ctx, t, idp.User{ID: u, Tenant: t, Enabled: true})
+			return p.Judge(w, policy.Use, policy.AccessPass, nil).Refusal, err
+		},
 		User: h.userByName,
 	})
 	return rooms{Passkeys: keys, Passes: passes}, nil

@@ -100,7 +100,12 @@ func newWorld(t *testing.T) *world {
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.AccessPassRules, error) {
 			p, err := policies.Get(ctx, t)
 			return p.AccessPass, err
-		}})
+		},
+		May: func(ctx context.Context, t idp.TenantID, u idp.UserID) (policy.Refusal, error) {
+			p, who, err := policies.For(ctx, t, idp.User{ID: u, Tenant: t, Enabled: true})
+			return p.Judge(who, policy.Use, policy.AccessPass, nil).Refusal, err
+		},
+	})
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: policies,
 		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes}})
 	w.must(err)
