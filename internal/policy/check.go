@@ -22,13 +22,24 @@ type Complaint struct {
 	Other  string // the other place, when two contradict each other
 	Reason string // a stable word
 	Say    string // a sentence without the places
+	// Line and OtherLine are where the places stand in the form that was
+	// read; 0: there is none, or it is not plain.
+	Line, OtherLine int
 }
 
 func (c Complaint) String() string {
+	at := inLine(c.At, c.Line)
 	if c.Other != "" {
-		return c.At + " and " + c.Other + ": " + c.Say
+		at += " and " + inLine(c.Other, c.OtherLine)
 	}
-	return c.At + ": " + c.Say
+	return at + ": " + c.Say
+}
+
+func inLine(at string, line int) string {
+	if line > 0 {
+		at += ", line " + strconv.Itoa(line)
+	}
+	return at
 }
 
 // Limits of a policy, so that no document grows without bounds.
@@ -447,10 +458,12 @@ func (c *checker) twice(at string, list any) {
 	}
 }
 
-func clip(s string) string {
+func clip(s string) string { return clipTo(s, maxShort) }
+
+func clipTo(s string, most int) string {
 	s = strings.ToValidUTF8(s, "?")
-	if r := []rune(s); len(r) > maxShort {
-		return string(r[:maxShort]) + "…"
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
 	}
 	return s
 }

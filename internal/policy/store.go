@@ -176,15 +176,6 @@ func encode(p Policy) (string, error) {
 	return string(doc), err
 }
 
-func tree(p Policy) (map[string]any, error) {
-	doc, err := p.json()
-	if err != nil {
-		return nil, err
-	}
-	var out map[string]any
-	return out, json.Unmarshal(doc, &out)
-}
-
 // decode refuses what it does not understand.
 func decode(doc string) (Policy, error) {
 	var first struct {
