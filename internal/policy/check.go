@@ -164,7 +164,7 @@ func (c *checker) included(m idp.MethodID, i int, in Include) {
 	}
 	c.twice(at+".profiles", in.Profiles)
 	for n, id := range in.Profiles {
-		if c.p.Passkey.profile(id) < 0 {
+		if c.p.Passkey.profile(id, 0) < 0 {
 			c.between(at+".profiles["+strconv.Itoa(n)+"]", "passkey.profiles", "there is no profile %q", clip(id))
 		}
 	}
@@ -181,7 +181,7 @@ func (c *checker) included(m idp.MethodID, i int, in Include) {
 // together refuses two profiles for the same people that no key fits both.
 func (c *checker) together(at, one, other string) {
 	rules := func(id string) (*KeyRules, string) {
-		switch i := c.p.Passkey.profile(id); {
+		switch i := c.p.Passkey.profile(id, 0); {
 		case i < 0:
 			return nil, ""
 		case i == 0:

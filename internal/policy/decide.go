@@ -127,13 +127,16 @@ type hearing struct {
 	view
 	q              *Question
 	refused, would []RefusedProof
+	modes          []idp.Mode // that the person's methods can prove, see provable
+	anyMode        bool       // one of the methods may prove any
+	counted        bool       // modes and anyMode are worked out
 }
 
 // barred holds for whoever is kept out whatever they prove.
 func barred(q *Question) (Decision, bool) {
-	for _, proof := range q.Proofs {
+	for i := range q.Proofs {
 		// A proof of somebody else ends the flow (decisions 2.4).
-		if !q.User.Known() || proof.User != q.User.ID || proof.Tenant != q.User.Tenant {
+		if proof := &q.Proofs[i]; !q.User.Known() || proof.User != q.User.ID || proof.Tenant != q.User.Tenant {
 			return deny(Decision{}, "proof.user", "proof_of_other_user", CodeBlocked), true
 		}
 	}
@@ -392,10 +395,10 @@ func (c *hearing) whyNoMethod() string {
 // reachable says whether the person's methods could meet a need at all. When
 // not, they are told so and not sent round in circles.
 func (c *hearing) reachable(n *need) bool {
-	if !n.byAnyone {
-		return len(c.missing(n, nil)) > 0
+	if n.byAnyone {
+		return slices.ContainsFunc(c.methods(), func(m idp.MethodID) bool { return m != AccessPass || c.p.AccessPass.AppSignIn })
 	}
-	return slices.ContainsFunc(c.methods(), func(m idp.MethodID) bool { return m != AccessPass || c.p.AccessPass.AppSignIn })
+	return slices.ContainsFunc(n.any, func(s *Strength) bool { return slices.ContainsFunc(s.Combinations, c.provable) })
 }
 
 // missing lists what would do: of every combination that the person's methods
@@ -404,7 +407,7 @@ func (c *hearing) missing(n *need, proofs []idp.Proof) [][]idp.Mode {
 	var out [][]idp.Mode
 	for _, s := range n.any {
 		for _, combination := range s.Combinations {
-			if slices.ContainsFunc(combination, func(m idp.Mode) bool { return !c.provable(m) }) {
+			if !c.provable(combination) {
 				continue
 			}
 			lack := s.lacking(combination, proofs)
@@ -416,19 +419,25 @@ func (c *hearing) missing(n *need, proofs []idp.Proof) [][]idp.Mode {
 	return out
 }
 
-// provable says whether one of the person's methods can prove mode, for an
-// app.
-func (c *hearing) provable(mode idp.Mode) bool {
-	if slices.Contains(foreign, mode) || isPass(mode) && !c.p.AccessPass.AppSignIn {
-		return false
+// provable says whether the person's methods can prove all modes of a
+// combination, for an app.
+func (c *hearing) provable(combination []idp.Mode) bool {
+	if !c.counted {
+		for m := range c.p.Methods {
+			if modes, known := modesOf[m]; c.may(m) {
+				c.modes, c.anyMode = append(c.modes, modes...), c.anyMode || !known
+			}
+		}
+		c.counted = true
 	}
-	for m := range c.p.Methods {
-		modes, known := modesOf[m]
-		if (!known || slices.Contains(modes, mode)) && c.may(m) {
-			return true
+	for _, mode := range combination {
+		switch {
+		case isPass(mode) && !c.p.AccessPass.AppSignIn,
+			!slices.Contains(c.modes, mode) && (!c.anyMode || slices.Contains(foreign, mode)):
+			return false
 		}
 	}
-	return false
+	return len(combination) > 0
 }
 
 // facts tells the truth about proofs.

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -112,10 +111,17 @@ type scope struct {
 	bound   []bound // rules that their keys obey
 }
 
-// bound is a profile under its place.
+// bound is a profile that binds somebody; id is empty for the default one.
 type bound struct {
-	at    string
+	id    string
 	rules *KeyRules
+}
+
+func (b bound) at() string {
+	if b.id == "" {
+		return "passkey"
+	}
+	return "passkey.profiles." + b.id
 }
 
 func (p *Policy) scope(w *Who, m idp.MethodID) scope {
@@ -129,61 +135,86 @@ func (p *Policy) scope(w *Who, m idp.MethodID) scope {
 		s.refusal = refusal(methodAt(m)+".exclude["+strconv.Itoa(i)+"]", "excluded", CodeMethod)
 		return s
 	}
-	mine := make([]int, 0, 4)
+	theirs := false
+	var binds binding
 	for i := range r.Include {
 		// Of a stranger it is not known yet: a method for some is offered to
 		// all, or the page would tell who is who (decisions 2.7).
-		if r.Include[i].names(w) || !w.User.Known() {
-			mine = append(mine, i)
+		if !r.Include[i].names(w) && w.User.Known() {
+			continue
+		}
+		theirs = true
+		if m == Passkey && !binds.add(&p.Passkey, r.Include[i].Profiles) {
+			// Check lets no such policy in. If one is here all the same, a
+			// rule that cannot be read allows nothing.
+			s.refusal = refusal(includeAt(Passkey, i)+".profiles", "profile_unknown", CodeMethod)
+			return s
 		}
 	}
-	if len(mine) == 0 {
+	if !theirs {
 		s.refusal = refusal(methodAt(m)+".include", "not_included", CodeMethod)
 		return s
 	}
-	if m == Passkey {
-		s.bind(r.Include, mine)
-	}
+	s.bound = binds.inOrder(&p.Passkey)
 	return s
 }
 
-// bind gathers the profiles that the person's targets name, in their order.
-func (s *scope) bind(include []Include, mine []int) {
-	p := &s.p.Passkey
-	named := make([]bool, 1+len(p.Profiles)) // the default profile first
-	for _, i := range mine {
-		if len(include[i].Profiles) == 0 {
-			named[0] = true
-		}
-		for _, id := range include[i].Profiles {
-			at := p.profile(id)
-			if at < 0 {
-				// Check lets no such policy in. If one is here all the same,
-				// a rule that cannot be read allows nothing.
-				s.refusal = refusal(includeAt(Passkey, i)+".profiles", "profile_unknown", CodeMethod)
-				return
-			}
-			named[at] = true
-		}
-	}
-	for at, yes := range named {
-		switch {
-		case !yes:
-		case at == 0:
-			s.bound = append(s.bound, bound{"passkey", &p.KeyRules})
-		default:
-			s.bound = append(s.bound, bound{"passkey.profiles." + p.Profiles[at-1].ID, &p.Profiles[at-1].KeyRules})
-		}
-	}
+// binding gathers the profiles that a person's targets name.
+type binding struct {
+	standard bool   // the default one
+	named    []bool // by their place in PasskeyRules.Profiles
+	n, last  int
 }
 
-// profile finds a profile: 0 is the default one, -1 none.
-func (p *PasskeyRules) profile(id string) int {
+// add notes the profiles of one target; false: there is none of such an id.
+func (b *binding) add(p *PasskeyRules, ids []string) bool {
+	if len(ids) == 0 {
+		b.standard = true
+	}
+	for _, id := range ids {
+		at := p.profile(id, b.last)
+		switch {
+		case at < 0:
+			return false
+		case at == 0:
+			b.standard = true
+			continue
+		case b.named == nil:
+			b.named = make([]bool, len(p.Profiles))
+		}
+		if b.last = at; !b.named[at-1] {
+			b.named[at-1] = true
+			b.n++
+		}
+	}
+	return true
+}
+
+// inOrder lists them as refusals name them: the default one first.
+func (b *binding) inOrder(p *PasskeyRules) []bound {
+	if !b.standard && b.n == 0 {
+		return nil
+	}
+	out := make([]bound, 0, b.n+1)
+	if b.standard {
+		out = append(out, bound{"", &p.KeyRules})
+	}
+	for i, yes := range b.named {
+		if yes {
+			out = append(out, bound{p.Profiles[i].ID, &p.Profiles[i].KeyRules})
+		}
+	}
+	return out
+}
+
+// profile finds a profile: 0 is the default one, -1 none. It looks first
+// behind from, since targets name them mostly in their order.
+func (p *PasskeyRules) profile(id string, from int) int {
 	if id == DefaultProfile {
 		return 0
 	}
-	for i := range p.Profiles {
-		if p.Profiles[i].ID == id {
+	for k := range p.Profiles {
+		if i := (from + k) % len(p.Profiles); p.Profiles[i].ID == id {
 			return i + 1
 		}
 	}
@@ -221,7 +252,7 @@ func (s *scope) restricted(act Act, key *idp.Facts) Refusal {
 		case reason == "" && s.p.Passkey.Additive:
 			return Refusal{}
 		case reason != "" && first.Allowed():
-			first = Refusal{Rule: b.at + "." + part, Reason: reason, Code: CodeKey, Help: b.rules.help(act)}
+			first = Refusal{Rule: b.at() + "." + part, Reason: reason, Code: CodeKey, Help: b.rules.help(act)}
 			if !s.p.Passkey.Additive {
 				return first
 			}
@@ -277,8 +308,14 @@ func (r *KeyRules) help(act Act) Help {
 }
 
 // listed compares without letter case, as Entra does.
-func listed(list []string, aaguid string) bool {
-	return slices.ContainsFunc(list, func(one string) bool { return one == aaguid || strings.EqualFold(one, aaguid) })
+func listed(list []string, id string) bool {
+	for _, one := range list {
+		// Most differ in their length or their first digit: lists are long.
+		if len(one) == len(id) && (id == "" || one[0]|0x20 == id[0]|0x20) && strings.EqualFold(one, id) {
+			return true
+		}
+	}
+	return false
 }
 
 func refusal(rule, reason string, code int) Refusal {

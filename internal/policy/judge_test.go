@@ -56,7 +56,9 @@ func TestJudgeMethod(t *testing.T) {
 	})
 	gone := governed(func(p *policy.Policy) { p.Switch(policy.Passkey, false) })
 	byAdmin := governed(func(p *policy.Policy) { p.Passkey.SelfService = false })
-	unknown := governed(func(p *policy.Policy) { p.Methods[policy.Passkey] = policy.MethodRules{On: true, Include: []policy.Include{group(staff, "?")}} })
+	unknown := governed(func(p *policy.Policy) {
+		p.Methods[policy.Passkey] = policy.MethodRules{On: true, Include: []policy.Include{group(staff, "?")}}
+	})
 	for _, tt := range []struct {
 		name   string
 		p      *policy.Policy

@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/signetid/signet/internal/idp"
 )
@@ -95,7 +96,11 @@ func (s Strength) Asked() string {
 	if s.ACR != "" {
 		return s.ACR
 	}
-	return strings.ToLower(strings.Join(strings.Fields(s.Name), "-"))
+	name := s.Name
+	if strings.ContainsFunc(name, unicode.IsSpace) {
+		name = strings.Join(strings.Fields(name), "-")
+	}
+	return strings.ToLower(name)
 }
 
 // Strength finds the strength that an acr value or an id asks for.
