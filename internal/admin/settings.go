@@ -7,7 +7,6 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -36,17 +35,23 @@ type setPolicyParams struct {
 }
 
 func setPolicy(ctx context.Context, c *call, s setPolicyParams) (any, error) {
-	var next policy.Policy
-	err := c.change(ctx, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
-		p, err := c.Policies.Load(ctx, tx, c.tenant.ID)
-		if err != nil {
-			return err
+	// Asked before the transaction: it reads everybody's credentials. Put
+	// compares the version, so what is saved is what was judged.
+	old, err := c.Policies.Load(ctx, c.DB, c.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	next := old.Clone()
+	if err := next.Set(s.Name, s.Value); err != nil {
+		return nil, err
+	}
+	if c.CheckPolicy != nil {
+		if err := c.CheckPolicy(ctx, c.tenant.ID, old, next); err != nil {
+			return nil, err
 		}
-		e.Detail["name"], e.Detail["old"] = s.Name, p.Show()[s.Name]
-		next = p.Clone()
-		if err := next.Set(s.Name, s.Value); err != nil {
-			return err
-		}
+	}
+	err = c.change(ctx, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.Detail["name"], e.Detail["old"] = s.Name, old.Show()[s.Name]
 		e.Detail["new"] = next.Show()[s.Name]
 		return c.Policies.Put(ctx, tx, c.tenant.ID, next)
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -78,7 +79,11 @@ func (h *House) administration() *admin.Service {
 	return admin.New(admin.Config{
 		DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Keys: h.Keys,
 		Metadata: h.Metadata, IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut,
-		RevokeGrant: h.Tokens.RevokeGrant, Now: h.cfg.Now,
+		RevokeGrant: h.Tokens.RevokeGrant,
+		CheckPolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error {
+			return h.Corridor.CheckSave(ctx, t, old, next, "")
+		},
+		Now: h.cfg.Now,
 	})
 }
 

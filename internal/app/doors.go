@@ -65,7 +65,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 // api stands before the other doors and serves the administration API.
 func (h *House) api(next http.Handler) http.Handler {
 	return graph.New(graph.Config{
-		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Tokens: h.Tokens,
+		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Audit: h.Audit, Tokens: h.Tokens,
 		Corridor: h.Corridor, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut, Now: h.cfg.Now,
 	}).Around(next)
 }

@@ -56,6 +56,10 @@ func (h *House) openRooms() (rooms, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Passkey, err
 		},
+		Wishes: func(ctx context.Context, u idp.User) (policy.Wishes, error) {
+			p, w, err := h.Policies.For(ctx, u.Tenant, u)
+			return p.Wishes(w), err
+		},
 		Secret: h.keyOf(purposeDecoy),
 		Mark: func(ctx context.Context) (*secret.Key, error) {
 			return h.Keys.Sealing(ctx, nonce.CommonScope, purposeMark)
@@ -79,6 +83,11 @@ func (h *House) openRooms() (rooms, error) {
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.AccessPassRules, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.AccessPass, err
+		},
+		May: func(ctx context.Context, t idp.TenantID, u idp.UserID) (policy.Refusal, error) {
+			// Whether the account is enabled is not the question here.
+			p, w, err := h.Policies.For(ctx, t, idp.User{ID: u, Tenant: t, Enabled: true})
+			return p.Judge(w, policy.Use, policy.AccessPass, nil).Refusal, err
 		},
 		User: h.userByName,
 	})

@@ -11,7 +11,6 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
-	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
@@ -24,7 +23,6 @@ type Config struct {
 	DB        *sqldb.DB
 	Directory *directory.Directory
 	Clients   *client.Registry
-	Policies  *policy.Store
 	Audit     *audit.Log
 	Tokens    *token.Service
 	Now       func() time.Time

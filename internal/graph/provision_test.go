@@ -49,6 +49,10 @@ func realRoom(w *world, policies *policy.Store, ring *keyring.Ring) method.Metho
 		},
 		Mark: func(ctx context.Context) (*secret.Key, error) { return ring.Sealing(ctx, nonce.CommonScope, "mark") },
 		Fold: directory.Fold,
+		Wishes: func(ctx context.Context, u idp.User) (policy.Wishes, error) {
+			p, who, err := policies.For(ctx, u.Tenant, u)
+			return p.Wishes(who), err
+		},
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PasskeyRules, error) {
 			p, err := policies.Get(ctx, t)
 			return p.Passkey, err

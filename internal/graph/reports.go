@@ -28,13 +28,9 @@ func listRegistrations(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := c.cfg.Policies.Get(ctx, c.tenant.ID)
-	if err != nil {
-		return nil, err
-	}
 	out := list{next: next}
 	for _, p := range people {
-		e, err := c.registration(ctx, rules, p)
+		e, err := c.registration(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -51,10 +47,6 @@ func getRegistration(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := c.cfg.Policies.Get(ctx, c.tenant.ID)
-	if err != nil {
-		return nil, err
-	}
 	p := directory.Person{User: u}
 	roles, err := c.cfg.Directory.Roles(ctx, c.tenant.ID, u.ID)
 	if len(roles) > 0 {
@@ -63,12 +55,12 @@ func getRegistration(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.registration(ctx, rules, p)
+	return c.registration(ctx, p)
 }
 
 // registration tells registered from capable (entra-behaviours.md §12.3):
 // registered is what somebody holds, capable what of it opens a session today.
-func (c *call) registration(ctx context.Context, rules policy.Policy, p directory.Person) (entity, error) {
+func (c *call) registration(ctx context.Context, p directory.Person) (entity, error) {
 	held, err := c.cfg.Corridor.Credentials(ctx, c.tenant.ID, p.ID)
 	if err != nil {
 		return nil, err
@@ -87,7 +79,7 @@ func (c *call) registration(ctx context.Context, rules policy.Policy, p director
 			continue
 		}
 		registered = true
-		capable = capable || p.Enabled && !cred.Disabled && !cred.Orphaned && rules.Methods[cred.Method]
+		capable = capable || p.Enabled && cred.Usable()
 	}
 	kind := "member"
 	if p.Type == idp.Guest {

@@ -86,7 +86,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 		t.Fatal(err)
 	}
 	door := graph.New(graph.Config{
-		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Policies: policies, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
+		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, t idp.TenantID, u idp.UserID, life time.Duration, _ *bool) (string, method.Credential, error) {
 			return "ABCD-EFGH-IJKL", method.Credential{ID: "pass-1", Tenant: t, User: u, Method: policy.AccessPass, Created: w.now, Expires: w.now.Add(max(life, time.Hour))}, nil

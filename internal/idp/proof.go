@@ -43,6 +43,13 @@ type Facts struct {
 	Device   DeviceID `json:"device,omitempty"`   // the machine that keeps the key
 	Issuer   string   `json:"issuer,omitempty"`   // for certificates: the issuing CA
 	Name     string   `json:"name,omitempty"`     // what its owner calls it
+	// PlatformKey says that the public key is that of a Platform Credential
+	// registered for this user: all that makes the AAGUID of the macOS
+	// Platform Credential more than a claim (decisions 5.1).
+	PlatformKey bool `json:"platformKey,omitempty"`
+	// Statement says of a new key why it is not Attested: none, self,
+	// unanchored. Rooms need not know it of an old one.
+	Statement string `json:"statement,omitempty"`
 }
 
 // Proof is a verified fact: this user, by this method and credential, with
@@ -64,14 +71,3 @@ type Proof struct {
 
 // Has says whether the proof claims p.
 func (p Proof) Has(want Property) bool { return slices.Contains(p.Properties, want) }
-
-// Strength is a named list of combinations of method modes. It is met when
-// all modes of one combination are among the modes of the proofs at hand.
-type Strength struct {
-	ID           string // Graph's id of the strength
-	Name         string // shown to administrators
-	ACR          string // the acr value that asks for it and that tokens carry
-	Combinations [][]Mode
-	// Each lists what every proof of the combination must claim.
-	Each []Property
-}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -113,6 +114,14 @@ type Credential struct {
 	// Bootstrap credentials (an access pass) never count as a way in that
 	// may be the last one.
 	Bootstrap bool
+	// Refusal is why policy would not let the person sign in with it now.
+	// Rooms leave it alone; the corridor sets it.
+	Refusal policy.Refusal
+}
+
+// Usable says whether the credential is a way in that lasts.
+func (c Credential) Usable() bool {
+	return !c.Bootstrap && !c.Disabled && !c.Orphaned && c.Refusal.Allowed()
 }
 
 // Manager shows, renames and takes away credentials, and lets policy judge

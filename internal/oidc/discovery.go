@@ -96,8 +96,9 @@ func modeNames() []string {
 func acrValues(p policy.Policy) []string {
 	var out []string
 	for _, s := range p.Strengths {
-		if s.ACR != "" && !slices.Contains(out, s.ACR) {
-			out = append(out, s.ACR)
+		// The weaker built-in ones have no acr value of their own.
+		if asked := s.Asked(); (s.ACR != "" || !s.BuiltIn()) && !slices.Contains(out, asked) {
+			out = append(out, asked)
 		}
 	}
 	return out

@@ -128,14 +128,14 @@ func TestSec_POL02_MethodOffStopsRefreshAndCode(t *testing.T) {
 	b := d.browser()
 	tokens := a.tokensOf(d, b, "openid offline_access", d.ada)
 	code := b.authorize(a.ask()).back(t, callback).Get("code")
-	d.demand(func(p *policy.Policy) { p.Methods[policy.Passkey], p.Methods["phone"] = false, true })
+	d.demand(func(p *policy.Policy) { p.Methods[policy.Passkey], p.Methods["phone"] = policy.MethodRules{}, policy.Everybody() })
 	if got := b.authorize(a.ask("prompt", "none")); got.back(t, callback).Has("code") {
 		t.Fatal("the method is still on")
 	}
 	status, out := a.token(d, a.redeem(code))
-	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", policy.CodeNobody)
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", policy.CodeMethod)
 	status, out = a.token(d, refreshForm(str(tokens, "refresh_token")))
-	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", policy.CodeNobody)
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", policy.CodeMethod)
 }
 
 // What an application is no longer registered for it gets no more.

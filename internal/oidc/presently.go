@@ -13,16 +13,16 @@ import (
 // may have changed since the person signed in, and count whenever tokens are
 // issued (security.md POL01, POL02). It gives the grant with what is left of
 // its scopes. Policy and registration are snapshots in memory: this asks the
-// database nothing.
+// database nothing, but for the groups of the person where a policy names some.
 func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (token.Subject, error) {
-	p, err := s.cfg.Policies.Get(ctx, t.ID)
+	p, who, err := s.cfg.Policies.For(ctx, t.ID, sub.User)
 	if err != nil {
 		return sub, err
 	}
 	// How fresh the proofs had to be was asked of the sign-in: a grant outlives
 	// that by its nature.
 	d := policy.Decide(p, policy.Question{
-		User: sub.User, Proofs: sub.Proofs(), ACR: demanded(p, sub.Client, sub.Asked), MaxAge: -1,
+		User: sub.User, Groups: who.Groups, App: sub.Client.ID, Proofs: sub.Proofs(), ACR: demanded(p, sub.Client, sub.Asked), Required: sub.Client.ACR, MaxAge: -1,
 		Purpose: policy.SignIn, Now: s.cfg.Now(),
 	})
 	if d.Outcome != policy.Allow {

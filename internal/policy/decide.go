@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -31,9 +32,15 @@ const (
 // Question is everything a decision depends on.
 type Question struct {
 	User   idp.User
+	Groups Groups // of the user; those of Policy.NamedGroups are enough
 	Proofs []idp.Proof
-	// ACR lists strengths, by acr value or id; any one of them will do.
-	// Empty: any enabled method but a pass. Register does not read it.
+	// App is what is to be opened and Required the strength that its
+	// administrator demands, by acr value, name or id; empty: none. It must be
+	// met besides what ACR asks.
+	App      idp.ClientID
+	Required string
+	// ACR lists strengths that the request asks for; any one of them will do.
+	// Empty: any enabled method but a pass. Register reads neither.
 	ACR    []string
 	MaxAge time.Duration // how old a proof may be; below zero: not asked
 	// Since is when prompt=login was asked: only proofs from then on count.
@@ -42,28 +49,39 @@ type Question struct {
 	// for MaxAge. The zero time: only the age counts.
 	Started time.Time
 	Purpose Purpose
-	Usable  int // credentials that could open a session; passes not counted
+	Method  idp.MethodID // Register: what is to be added; empty: anything
+	Usable  int          // credentials that could open a session; passes not counted
 	Now     time.Time
 }
 
 // Decision is the verdict and what it rests on.
 type Decision struct {
 	Outcome Outcome
-	Rule    string // the rule that decided, for audit
-	Reason  string // a stable word
-	Code    int    // AADSTS number of an outcome that is not Allow
+	Refusal // of an Outcome that is not Allow; with Allow only Rule and Reason are set
 	// Missing are combinations of modes, one of which is to be proven, when
 	// Outcome is StepUp. Empty: any enabled method.
 	Missing [][]idp.Mode
 	// MayRegister says that the person came by a pass and may add a method
 	// although others exist: they may have lost them.
 	MayRegister bool
+	// Refused are proofs that did not count because a rule refuses their
+	// method or credential; Would such that did, and would not if the
+	// tenant's restrictions were enforced and not only audited.
+	Refused []RefusedProof
+	Would   []RefusedProof
 	// Below is the truth about the proofs that counted, for tokens. A pass
 	// that does not open apps is not among them.
-	ACR       string // phrh, phr or nothing
+	ACR       string // phrh, phr, the tenant's own strength that was asked for and met, or nothing
 	AMR       []string
 	ProofTime time.Time // of the newest gesture: auth_time
 	MFATime   time.Time // of the newest multi-factor proof
+}
+
+// RefusedProof says why a proof does not count.
+type RefusedProof struct {
+	Method     idp.MethodID
+	Credential idp.CredentialID
+	Refusal
 }
 
 // AADSTS numbers of decisions.
@@ -86,27 +104,39 @@ const passWindow = 10 * time.Minute
 
 // Decide judges q by p. It is pure, and what no rule allows is denied.
 func Decide(p Policy, q Question) Decision {
-	if d, denied := barred(q); denied {
+	if d, denied := barred(&q); denied {
 		return d
 	}
-	live := alive(p, q)
-	counted := fresh(q, live)
-	d := facts(p, opening(p, counted))
+	c := &hearing{view: view{p: &p, who: Who{User: q.User, Groups: q.Groups}}, q: &q}
+	live := c.alive()
+	counted := fresh(&q, live)
+	d := c.facts(c.opening(counted))
+	d.Refused, d.Would = c.refused, c.would
 	d.MayRegister = slices.ContainsFunc(counted, func(c idp.Proof) bool { return isPass(c.Mode) })
 	switch q.Purpose {
 	case SignIn, Account:
-		return decideOpen(p, q, d, live, counted)
+		return c.decideOpen(d, live, counted)
 	case Register:
-		return decideRegister(p, q, d, live)
+		return c.decideRegister(d, live)
 	}
 	return deny(d, "purpose", "purpose_unknown", CodeBlocked)
 }
 
+// hearing is one question under judgement.
+type hearing struct {
+	view
+	q              *Question
+	refused, would []RefusedProof
+	modes          []idp.Mode // that the person's methods can prove, see provable
+	anyMode        bool       // one of the methods may prove any
+	counted        bool       // modes and anyMode are worked out
+}
+
 // barred holds for whoever is kept out whatever they prove.
-func barred(q Question) (Decision, bool) {
-	for _, proof := range q.Proofs {
+func barred(q *Question) (Decision, bool) {
+	for i := range q.Proofs {
 		// A proof of somebody else ends the flow (decisions 2.4).
-		if !q.User.Known() || proof.User != q.User.ID || proof.Tenant != q.User.Tenant {
+		if proof := &q.Proofs[i]; !q.User.Known() || proof.User != q.User.ID || proof.Tenant != q.User.Tenant {
 			return deny(Decision{}, "proof.user", "proof_of_other_user", CodeBlocked), true
 		}
 	}
@@ -123,28 +153,37 @@ func barred(q Question) (Decision, bool) {
 	return Decision{}, false
 }
 
-// alive keeps the proofs whose method is enabled now: one that an
-// administrator switched off stops in open flows and sessions too (POL02).
-func alive(p Policy, q Question) []idp.Proof {
+// alive keeps the proofs whose method and credential the rules allow now: what
+// an administrator has switched off stops in open flows and sessions too
+// (POL02).
+func (c *hearing) alive() []idp.Proof {
 	var out []idp.Proof
-	for _, proof := range q.Proofs {
-		if p.Methods[proof.Method] && !proof.Time.IsZero() && !proof.Time.After(q.Now.Add(skew)) {
-			out = append(out, proof)
+	for i := range c.q.Proofs {
+		proof := &c.q.Proofs[i]
+		if proof.Time.IsZero() || proof.Time.After(c.q.Now.Add(skew)) {
+			continue
 		}
+		r := c.judge(Use, proof.Method, &proof.Facts)
+		if !r.Allowed() {
+			c.refused = append(c.refused, RefusedProof{proof.Method, proof.Credential, r.Refusal})
+			continue
+		}
+		if !r.Would.Allowed() {
+			c.would = append(c.would, RefusedProof{proof.Method, proof.Credential, r.Would})
+		}
+		out = append(out, *proof)
 	}
 	return out
 }
 
 // fresh keeps the proofs that prompt=login and max_age let count. Both read
 // the time of the gesture, never that of a renewal (decisions 2.5).
-func fresh(q Question, proofs []idp.Proof) []idp.Proof {
-	var out []idp.Proof
-	for _, proof := range proofs {
-		if sinceOK(q.Since, proof.Time) && ageOK(q, proof.Time) {
-			out = append(out, proof)
-		}
+func fresh(q *Question, proofs []idp.Proof) []idp.Proof {
+	old := func(c idp.Proof) bool { return !sinceOK(q.Since, c.Time) || !ageOK(q, c.Time) }
+	if !slices.ContainsFunc(proofs, old) {
+		return proofs
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(proofs), old)
 }
 
 // sinceOK compares in microseconds: that is all that sealed values keep. A
@@ -153,129 +192,226 @@ func sinceOK(since, t time.Time) bool {
 	return since.IsZero() || t.UnixMicro() >= since.UnixMicro()
 }
 
-func ageOK(q Question, t time.Time) bool {
+func ageOK(q *Question, t time.Time) bool {
 	made := !q.Started.IsZero() && sinceOK(q.Started, t) || !q.Since.IsZero() && sinceOK(q.Since, t)
 	return q.MaxAge < 0 || made || !t.Before(q.Now.Add(-q.MaxAge))
 }
 
 // opening keeps the proofs that may open an app: a pass only by setting
 // (decisions 2.8).
-func opening(p Policy, proofs []idp.Proof) []idp.Proof {
-	if p.AccessPass.AppSignIn {
+func (c *hearing) opening(proofs []idp.Proof) []idp.Proof {
+	pass := func(c idp.Proof) bool { return isPass(c.Mode) }
+	if c.p.AccessPass.AppSignIn || !slices.ContainsFunc(proofs, pass) {
 		return proofs
 	}
-	return slices.DeleteFunc(slices.Clone(proofs), func(c idp.Proof) bool { return isPass(c.Mode) })
+	return slices.DeleteFunc(slices.Clone(proofs), pass)
+}
+
+// need is something that must be met: one of the strengths. None: any proof.
+type need struct {
+	rule     string // "strength", or "app.strength" for what the app demands
+	any      []*Strength
+	asked    []string // how each was asked for
+	byAnyone bool     // nothing in particular is asked
+}
+
+// needs lists what must be met, all of it. Of the strengths that a request
+// names unknown ones are overlooked, unless all are; one that the app demands
+// must exist, or nobody gets in.
+func (c *hearing) needs() (out []need, unknown string) {
+	if c.q.Required != "" {
+		s := c.p.strength(c.q.Required)
+		if s == nil {
+			return nil, "app.strength.known"
+		}
+		out = append(out, need{rule: "app.strength", any: []*Strength{s}, asked: []string{c.q.Required}})
+	}
+	n := need{rule: "strength"}
+	for _, ask := range c.q.ACR {
+		if s := c.p.strength(ask); s != nil {
+			n.any, n.asked = append(n.any, s), append(n.asked, ask)
+		}
+	}
+	switch {
+	case len(c.q.ACR) == 0 && len(out) == 0:
+		n.byAnyone = true
+	case len(c.q.ACR) == 0:
+		return out, ""
+	case len(n.any) == 0:
+		return nil, "strength.known"
+	}
+	return append(out, n), ""
+}
+
+// met says which strength of the need the proofs meet: its rule, and the acr
+// value that asked for it if the strength is the tenant's own.
+func (n *need) met(proofs []idp.Proof) (rule, own string, ok bool) {
+	if n.byAnyone {
+		return "strength.default", "", len(proofs) > 0
+	}
+	for i, s := range n.any {
+		if s.met(proofs) {
+			if !s.BuiltIn() {
+				own = n.asked[i]
+			}
+			return n.rule + "." + s.ID, own, true
+		}
+	}
+	return n.rule + "." + n.any[0].ID, "", false
+}
+
+// unmet gives the first need that proofs leave, or nil. rule is then that of
+// the need, otherwise the one that was met first; own is the tenant's own
+// strength that the request asked for and got.
+func unmet(needs []need, proofs []idp.Proof) (first *need, rule, own string) {
+	for i := range needs {
+		r, o, ok := needs[i].met(proofs)
+		if !ok {
+			return &needs[i], r, ""
+		}
+		if i == 0 {
+			rule = r
+		}
+		if needs[i].rule == "strength" {
+			own = o
+		}
+	}
+	return nil, rule, own
 }
 
 // decideOpen judges whether an app or the account pages may be opened.
-func decideOpen(p Policy, q Question, d Decision, live, counted []idp.Proof) Decision {
-	asked, known := p.asked(q.ACR)
-	if !known {
-		return deny(d, "strength.known", "strength_unknown", CodeBlocked)
+func (c *hearing) decideOpen(d Decision, live, counted []idp.Proof) Decision {
+	needs, unknown := c.needs()
+	if unknown != "" {
+		return deny(d, unknown, "strength_unknown", CodeBlocked)
 	}
-	rule, ok := satisfied(q.ACR, asked, opening(p, counted))
-	if ok {
+	open := c.opening(counted)
+	lack, rule, own := unmet(needs, open)
+	if lack == nil {
 		d.Outcome, d.Rule, d.Reason, d.MayRegister = Allow, rule, "strength_met", false
+		if own != "" {
+			d.ACR = own
+		}
 		return d
 	}
-	if !p.reachable(asked, len(q.ACR) == 0) {
-		return deny(d, "method.enabled", "no_method_allowed", CodeBlocked)
+	for i := range needs {
+		if !c.reachable(&needs[i]) {
+			return deny(d, c.whyNoMethod(), "no_method_allowed", CodeBlocked)
+		}
 	}
-	if d.MayRegister && q.Usable == 0 && q.User.Type != idp.Guest {
-		d.Outcome, d.Rule, d.Reason, d.Code = MustRegister, "accessPass.register", "only_a_pass", CodeEnrol
-		return d
+	if d.MayRegister && c.q.Usable == 0 && c.q.User.Type != idp.Guest {
+		if methods := c.addable(); len(methods) > 0 {
+			d.Outcome, d.Refusal = MustRegister, Refusal{"accessPass.register", "only_a_pass", CodeEnrol, Help{Methods: methods}}
+			return d
+		}
+		return deny(d, "accessPass.register", "nothing_to_register", CodeBlocked)
 	}
-	d.Outcome, d.Rule = StepUp, "strength"
-	d.Missing = p.missing(asked, opening(p, counted))
-	_, wasOnceMet := satisfied(q.ACR, asked, opening(p, live))
-	switch {
-	case len(live) == 0:
-		d.Reason, d.Code = "nothing_proven", CodeNobody
-	case wasOnceMet && !q.Since.IsZero():
-		d.Rule, d.Reason, d.Code = "prompt.login", "proof_before_prompt", CodeStale
-	case wasOnceMet:
-		d.Rule, d.Reason, d.Code = "max_age", "proof_too_old", CodeStale
-	default:
-		d.Reason, d.Code = "strength_unmet", CodeStepUp
-	}
+	d.Outcome, d.Missing = StepUp, c.missing(lack, open)
+	d.Refusal = c.whyStepUp(rule, needs, live)
+	d.Help.Combinations, d.Help.Methods = d.Missing, c.methods()
 	return d
+}
+
+// whyStepUp says why the proofs do not do.
+func (c *hearing) whyStepUp(rule string, needs []need, live []idp.Proof) Refusal {
+	lack, _, _ := unmet(needs, c.opening(live))
+	switch {
+	case lack == nil && !c.q.Since.IsZero():
+		return Refusal{"prompt.login", "proof_before_prompt", CodeStale, Help{Fresh: true}}
+	case lack == nil:
+		return Refusal{"max_age", "proof_too_old", CodeStale, Help{Fresh: true}}
+	case len(live) > 0:
+		return Refusal{rule, "strength_unmet", CodeStepUp, Help{}}
+	case len(c.refused) > 0:
+		return c.refused[len(c.refused)-1].Refusal
+	}
+	return Refusal{rule, "nothing_proven", CodeNobody, Help{}}
 }
 
 // decideRegister judges whether a method may be added: by a pass, or by a
 // fresh phishing-resistant proof (decisions 2.9). The age limit is the
 // corridor's MaxAge; a one-time pass has a window of its own.
-func decideRegister(p Policy, q Question, d Decision, live []idp.Proof) Decision {
+func (c *hearing) decideRegister(d Decision, live []idp.Proof) Decision {
 	d.MayRegister = false
+	if c.q.Method != "" {
+		if r := c.judge(Add, c.q.Method, nil); !r.Allowed() {
+			d.Outcome, d.Refusal = Deny, r.Refusal
+			return d
+		}
+	}
 	for _, proof := range live {
-		if !sinceOK(q.Since, proof.Time) {
+		if !sinceOK(c.q.Since, proof.Time) {
 			continue
 		}
 		switch {
 		case proof.Mode == idp.ModeAccessPassMany,
-			proof.Mode == idp.ModeAccessPassOnce && !proof.Time.Before(q.Now.Add(-passWindow)):
+			proof.Mode == idp.ModeAccessPassOnce && !proof.Time.Before(c.q.Now.Add(-passWindow)):
 			d.Outcome, d.Rule, d.Reason = Allow, "register.accessPass", "pass"
 			return d
-		case proof.Has(idp.PhishingResistant) && ageOK(q, proof.Time):
+		case proof.Has(idp.PhishingResistant) && ageOK(c.q, proof.Time):
 			d.Outcome, d.Rule, d.Reason = Allow, "register.phishingResistant", "fresh_proof"
 			return d
 		}
 	}
-	strength, _ := p.Strength(IDPhishingResistant)
-	d.Outcome, d.Rule, d.Reason, d.Code = StepUp, "register", "fresh_proof_needed", CodeStepUp
-	d.Missing = p.missing([]idp.Strength{strength}, nil)
+	phr := need{any: []*Strength{c.p.strength(IDPhishingResistant)}}
+	if phr.any[0] == nil {
+		return deny(d, "strength.known", "strength_unknown", CodeBlocked)
+	}
+	d.Outcome, d.Missing = StepUp, c.missing(&phr, nil)
+	d.Refusal = Refusal{"register", "fresh_proof_needed", CodeStepUp, Help{Fresh: true, Combinations: d.Missing}}
 	return d
 }
 
-// asked finds the strengths that acr names; unknown ones are overlooked
-// unless all are. Nothing asked is no strength, and known.
-func (p Policy) asked(acr []string) ([]idp.Strength, bool) {
-	var out []idp.Strength
-	for _, a := range acr {
-		if s, ok := p.Strength(a); ok {
-			out = append(out, s)
+// methods lists the methods that the person may use; of a stranger all that
+// anybody may.
+func (c *hearing) methods() []idp.MethodID {
+	var out []idp.MethodID
+	for m := range c.p.Methods {
+		if c.may(m) {
+			out = append(out, m)
 		}
 	}
-	return out, len(out) > 0 || len(acr) == 0
+	slices.Sort(out)
+	return out
 }
 
-// satisfied says which of the asked strengths the proofs meet. Nothing asked
-// is met by any proof.
-func satisfied(acr []string, asked []idp.Strength, proofs []idp.Proof) (rule string, ok bool) {
-	if len(acr) == 0 {
-		return "strength.default", len(proofs) > 0
-	}
-	for _, s := range asked {
-		if met(s, proofs) {
-			return "strength." + s.ID, true
+// addable lists the methods that the person may register by themselves.
+func (c *hearing) addable() []idp.MethodID {
+	return slices.DeleteFunc(c.methods(), func(m idp.MethodID) bool {
+		return m == AccessPass || !c.judge(Add, m, nil).Allowed()
+	})
+}
+
+// whyNoMethod names the rule that keeps every method from the person: one
+// about them, if there is one.
+func (c *hearing) whyNoMethod() string {
+	for _, m := range slices.Sorted(maps.Keys(c.p.Methods)) {
+		if r := c.of(m).refusal; !r.Allowed() && r.Reason != "method_off" {
+			return r.Rule
 		}
 	}
-	return "", false
+	return "method.enabled"
 }
 
-// reachable says whether enabled methods could meet what is asked at all. When
-// not, a person is told so and not sent round in circles.
-func (p Policy) reachable(asked []idp.Strength, byDefault bool) bool {
-	if byDefault {
-		for m, on := range p.Methods {
-			if on && (m != AccessPass || p.AccessPass.AppSignIn) {
-				return true
-			}
-		}
-		return false
+// reachable says whether the person's methods could meet a need at all. When
+// not, they are told so and not sent round in circles.
+func (c *hearing) reachable(n *need) bool {
+	if n.byAnyone {
+		return slices.ContainsFunc(c.methods(), func(m idp.MethodID) bool { return m != AccessPass || c.p.AccessPass.AppSignIn })
 	}
-	return len(p.missing(asked, nil)) > 0
+	return slices.ContainsFunc(n.any, func(s *Strength) bool { return slices.ContainsFunc(s.Combinations, c.provable) })
 }
 
-// missing lists what would do: of every combination that enabled methods can
-// prove, the modes that are not proven yet.
-func (p Policy) missing(asked []idp.Strength, proofs []idp.Proof) [][]idp.Mode {
+// missing lists what would do: of every combination that the person's methods
+// can prove, the modes that are not proven yet.
+func (c *hearing) missing(n *need, proofs []idp.Proof) [][]idp.Mode {
 	var out [][]idp.Mode
-	for _, s := range asked {
+	for _, s := range n.any {
 		for _, combination := range s.Combinations {
-			if slices.ContainsFunc(combination, func(m idp.Mode) bool { return !p.usable(m) }) {
+			if !c.provable(combination) {
 				continue
 			}
-			lack := lacking(s, combination, proofs)
+			lack := s.lacking(combination, proofs)
 			if len(lack) > 0 && !slices.ContainsFunc(out, func(o []idp.Mode) bool { return slices.Equal(o, lack) }) {
 				out = append(out, lack)
 			}
@@ -284,20 +420,38 @@ func (p Policy) missing(asked []idp.Strength, proofs []idp.Proof) [][]idp.Mode {
 	return out
 }
 
-func (p Policy) usable(m idp.Mode) bool {
-	return p.provable(m) && (!isPass(m) || p.AccessPass.AppSignIn)
+// provable says whether the person's methods can prove all modes of a
+// combination, for an app.
+func (c *hearing) provable(combination []idp.Mode) bool {
+	if !c.counted {
+		for m := range c.p.Methods {
+			if modes, known := modesOf[m]; c.may(m) {
+				c.modes, c.anyMode = append(c.modes, modes...), c.anyMode || !known
+			}
+		}
+		c.counted = true
+	}
+	for _, mode := range combination {
+		switch {
+		case isPass(mode) && !c.p.AccessPass.AppSignIn,
+			!slices.Contains(c.modes, mode) && (!c.anyMode || slices.Contains(foreign, mode)):
+			return false
+		}
+	}
+	return len(combination) > 0
 }
 
 // facts tells the truth about proofs.
-func facts(p Policy, proofs []idp.Proof) Decision {
+func (c *hearing) facts(proofs []idp.Proof) Decision {
 	var d Decision
 	for _, acr := range []string{ACRHardwareBound, ACRPhishingResistant} {
-		if s, ok := p.Strength(acr); ok && met(s, proofs) {
+		if s := c.p.strength(acr); s != nil && s.met(proofs) {
 			d.ACR = acr
 			break
 		}
 	}
-	for _, proof := range proofs {
+	for i := range proofs {
+		proof := &proofs[i]
 		for _, word := range proof.AMR {
 			if !slices.Contains(d.AMR, word) {
 				d.AMR = append(d.AMR, word)
@@ -314,7 +468,7 @@ func facts(p Policy, proofs []idp.Proof) Decision {
 }
 
 func deny(d Decision, rule, reason string, code int) Decision {
-	d.Outcome, d.Rule, d.Reason, d.Code = Deny, rule, reason, code
+	d.Outcome, d.Refusal = Deny, refusal(rule, reason, code)
 	d.MayRegister = false
 	return d
 }

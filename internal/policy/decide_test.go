@@ -61,8 +61,8 @@ func TestDecide(t *testing.T) {
 		return p
 	}
 	appPass := changed(func(p *policy.Policy) { p.AccessPass.AppSignIn = true })
-	noPasskey := changed(func(p *policy.Policy) { p.Methods[policy.Passkey] = false })
-	noPass := changed(func(p *policy.Policy) { p.Methods[policy.AccessPass] = false })
+	noPasskey := changed(func(p *policy.Policy) { p.Switch(policy.Passkey, false) })
+	noPass := changed(func(p *policy.Policy) { p.Switch(policy.AccessPass, false) })
 	asks := func(q policy.Question, acr ...string) policy.Question { q.ACR = acr; return q }
 	maxAge := func(q policy.Question, d time.Duration) policy.Question { q.MaxAge = d; return q }
 	login := func(q policy.Question, ago time.Duration) policy.Question { q.Since = now.Add(-ago); return q }
@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 		{"policy without anything", policy.Policy{}, question(hardware(0)), policy.Deny, "no_method_allowed"},
 
 		{"method switched off", noPasskey, question(synced(0)), policy.Deny, "no_method_allowed"},
-		{"method unknown to the policy", standard, question(with2(synced(0), func(p *idp.Proof) { p.Method = "carrier-pigeon" })), policy.StepUp, "nothing_proven"},
+		{"method unknown to the policy", standard, question(with2(synced(0), func(p *idp.Proof) { p.Method = "carrier-pigeon" })), policy.StepUp, "method_off"},
 		{"proof from the future", standard, question(synced(-2 * time.Minute)), policy.StepUp, "nothing_proven"},
 		{"proof of a node whose clock is ahead", standard, question(synced(-30 * time.Second)), policy.Allow, "strength_met"},
 		{"proof without a time", standard, question(with2(synced(0), func(p *idp.Proof) { p.Time = time.Time{} })), policy.StepUp, "nothing_proven"},
@@ -138,7 +138,7 @@ func TestDecide(t *testing.T) {
 		{"pass and a passkey registered", standard, question(pass(0)), policy.StepUp, "strength_unmet"},
 		{"pass where mfa is asked", standard, usable(asks(question(pass(0)), policy.IDMFA), 0), policy.MustRegister, "only_a_pass"},
 		{"pass for the account pages", standard, with(usable(question(pass(0)), 0), func(q *policy.Question) { q.Purpose = policy.Account }), policy.MustRegister, "only_a_pass"},
-		{"pass switched off", noPass, usable(question(pass(0)), 0), policy.StepUp, "nothing_proven"},
+		{"pass switched off", noPass, usable(question(pass(0)), 0), policy.StepUp, "method_off"},
 		{"pass and then a passkey", standard, question(pass(time.Minute), synced(0)), policy.Allow, "strength_met"},
 		{"pass where passes open apps", appPass, usable(question(pass(0)), 0), policy.Allow, "strength_met"},
 		{"pass where passes open apps, mfa asked", appPass, usable(asks(question(pass(0)), policy.IDMFA), 0), policy.Allow, "strength_met"},
@@ -218,11 +218,11 @@ func TestDecideMissing(t *testing.T) {
 		t.Errorf("with passkeys only, phr misses %v", d.Missing)
 	}
 	p := policy.Default()
-	p.Methods["hello"] = true
+	p.Switch("hello", true)
 	if d := policy.Decide(p, q); !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeHello}, {idp.ModeFIDO2}}) {
 		t.Errorf("with Hello too, phr misses %v", d.Missing)
 	}
-	p.Strengths = append(p.Strengths, idp.Strength{ID: "two", Combinations: [][]idp.Mode{{idp.ModeFIDO2, idp.ModeHello}}})
+	p.Strengths = append(p.Strengths, policy.Strength{ID: "two", Name: "two", Combinations: [][]idp.Mode{{idp.ModeFIDO2, idp.ModeHello}}})
 	q.ACR, q.Proofs = []string{"two"}, []idp.Proof{synced(0)}
 	if d := policy.Decide(p, q); d.Outcome != policy.StepUp || !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeHello}}) {
 		t.Errorf("half of a combination: %s, missing %v", d.Outcome, d.Missing)
@@ -260,7 +260,9 @@ func TestDecisionTable(t *testing.T) {
 					for _, purpose := range []policy.Purpose{policy.SignIn, policy.Account, policy.Register} {
 						passkeyOn, passOn, userOn, appSignIn, aged, login := bits[0], bits[1], bits[2], bits[3], bits[4], bits[5]
 						p := policy.Default()
-						p.Methods[policy.Passkey], p.Methods[policy.AccessPass], p.AccessPass.AppSignIn = passkeyOn, passOn, appSignIn
+						p.Switch(policy.Passkey, passkeyOn)
+						p.Switch(policy.AccessPass, passOn)
+						p.AccessPass.AppSignIn = appSignIn
 						q := question()
 						q.User.Enabled, q.Purpose, q.Usable = userOn, purpose, 0
 						if make != nil {

@@ -10,7 +10,10 @@ import (
 // combination of s holds one of floor's, and its proofs claim all that floor
 // wants of each. It is for telling whether a request for s asks for enough
 // where floor is the least.
-func Implies(s, floor idp.Strength) bool {
+func Implies(s, floor Strength) bool {
+	if len(floor.Configurations) > 0 && s.ID != floor.ID {
+		return false // which proofs count there, s does not say
+	}
 	for _, want := range floor.Each {
 		if !slices.Contains(s.Each, want) {
 			return false

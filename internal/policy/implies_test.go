@@ -8,7 +8,7 @@ import (
 
 func TestImplies(t *testing.T) {
 	p := Default()
-	named := func(ask string) idp.Strength {
+	named := func(ask string) Strength {
 		s, ok := p.Strength(ask)
 		if !ok {
 			t.Fatalf("no strength %s", ask)
@@ -24,15 +24,15 @@ func TestImplies(t *testing.T) {
 			}
 		}
 	}
-	both := idp.Strength{Combinations: [][]idp.Mode{{idp.ModePhone, idp.ModeFIDO2}}}
-	one := idp.Strength{Combinations: [][]idp.Mode{{idp.ModeFIDO2}}}
+	both := Strength{Combinations: [][]idp.Mode{{idp.ModePhone, idp.ModeFIDO2}}}
+	one := Strength{Combinations: [][]idp.Mode{{idp.ModeFIDO2}}}
 	if !Implies(both, one) || Implies(one, both) {
 		t.Error("two proofs imply one of them, and not the other way round")
 	}
 	if Implies(one, named(ACRPhishingResistant)) {
 		t.Error("a mode without the property implies a strength that wants it")
 	}
-	for name, empty := range map[string]idp.Strength{"nothing": {}, "an empty combination": {Combinations: [][]idp.Mode{{}}}} {
+	for name, empty := range map[string]Strength{"nothing": {}, "an empty combination": {Combinations: [][]idp.Mode{{}}}} {
 		if Implies(empty, one) || Implies(one, empty) {
 			t.Errorf("%s can be met by no proofs at all, and neither implies nor is implied", name)
 		}

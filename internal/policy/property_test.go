@@ -28,7 +28,7 @@ func anyProof(t *rapid.T) idp.Proof {
 func anyPolicy(t *rapid.T) policy.Policy {
 	p := policy.Default()
 	for _, m := range methods {
-		p.Methods[m] = rapid.Bool().Draw(t, string(m))
+		p.Switch(m, rapid.Bool().Draw(t, string(m)))
 	}
 	p.AccessPass.AppSignIn = rapid.Bool().Draw(t, "appSignIn")
 	return p
@@ -90,7 +90,7 @@ func TestDisablingNeverAllows(t *testing.T) {
 		p, q := anyPolicy(t), anyQuestion(t)
 		before := policy.Decide(p, q)
 		less := p.Clone()
-		less.Methods[rapid.SampledFrom(methods).Draw(t, "off")] = false
+		less.Switch(rapid.SampledFrom(methods).Draw(t, "off"), false)
 		after := policy.Decide(less, q)
 		if after.Outcome == policy.Allow && before.Outcome != policy.Allow {
 			t.Fatalf("%s (%s) before a method was switched off, allowed after", before.Outcome, before.Reason)

@@ -23,16 +23,24 @@ const methodPrefix = "method."
 
 var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,39}$`)
 
-// settings is the list of everything that can be set, methods apart: those
-// are "method.<id>".
+// settings is the list of everything that can be set by one word, methods
+// apart: those are "method.<id>". passkey.attestation, .synced and .aaguids are
+// of the default profile. Targets, profiles and strengths have no word: Parse
+// reads them.
 var settings = map[string]setting{
 	"passkey.limit":        number(1, 50, func(p *Policy) *int { return &p.Passkey.Limit }),
 	"passkey.warnAt":       number(1, 200, func(p *Policy) *int { return &p.Passkey.WarnAt }),
-	"passkey.attestation":  word(func(p *Policy) *Attestation { return &p.Passkey.Attestation }, AttestationNone, AttestationPreferred, AttestationRequired),
-	"passkey.synced":       word(func(p *Policy) *Synced { return &p.Passkey.Synced }, SyncedAllow, SyncedDeny),
+	"passkey.attestation":  word(func(p *Policy) *Attestation { return &p.Passkey.Attestation }, AttestationNone, AttestationPreferred, AttestationRequired, AttestationAlways),
+	"passkey.synced":       word(func(p *Policy) *Synced { return &p.Passkey.Synced }, SyncedAllow, SyncedDeny, SyncedOnly),
 	"passkey.counter":      word(func(p *Policy) *Counter { return &p.Passkey.Counter }, CounterWarn, CounterBlock),
 	"passkey.aaguids.mode": word(func(p *Policy) *ListMode { return &p.Passkey.AAGUIDs.Mode }, ListOff, ListAllow, ListDeny),
 	"passkey.aaguids.list": guids(func(p *Policy) *[]string { return &p.Passkey.AAGUIDs.List }),
+	"passkey.selfService":  yes(func(p *Policy) *bool { return &p.Passkey.SelfService }),
+	"passkey.additive":     yes(func(p *Policy) *bool { return &p.Passkey.Additive }),
+	"passkey.restrictions": word(func(p *Policy) *Enforcement { return &p.Passkey.Restrictions }, EnforceOff, EnforceAudit, Enforce),
+	"campaign.on":          yes(func(p *Policy) *bool { return &p.Campaign.On }),
+	"campaign.snoozeDays":  number(0, 14, func(p *Policy) *int { return &p.Campaign.SnoozeDays }),
+	"campaign.snoozes":     number(0, 100, func(p *Policy) *int { return &p.Campaign.Snoozes }),
 	"accessPass.appSignIn": yes(func(p *Policy) *bool { return &p.AccessPass.AppSignIn }),
 	"accessPass.once":      yes(func(p *Policy) *bool { return &p.AccessPass.Once }),
 	"accessPass.length":    number(8, 48, func(p *Policy) *int { return &p.AccessPass.Length }),
@@ -55,8 +63,8 @@ func (p Policy) Show() map[string]string {
 	for name, s := range settings {
 		out[name] = s.get(p)
 	}
-	for m, on := range p.Methods {
-		out[methodPrefix+string(m)] = strconv.FormatBool(on)
+	for m, r := range p.Methods {
+		out[methodPrefix+string(m)] = strconv.FormatBool(r.On)
 	}
 	return out
 }
@@ -72,10 +80,7 @@ func (p *Policy) Set(name, value string) error {
 		if err != nil {
 			return badValue(name, value, "true or false")
 		}
-		if p.Methods == nil {
-			p.Methods = make(map[idp.MethodID]bool)
-		}
-		p.Methods[idp.MethodID(id)] = on
+		p.Switch(idp.MethodID(id), on)
 		return nil
 	}
 	s, ok := settings[name]
@@ -91,40 +96,6 @@ func (p *Policy) Set(name, value string) error {
 
 func badValue(name, value, say string) error {
 	return idp.Invalidf("bad_value", "setting %s: %q", name, value).On(name).Say(name + " must be " + say + ".")
-}
-
-// Check refuses a policy whose settings contradict each other.
-func (p Policy) Check() error {
-	a := p.AccessPass
-	switch {
-	case p.Passkey.WarnAt > p.Passkey.Limit:
-		return contradiction("passkey.warnAt", "must not be above passkey.limit")
-	case a.Min > a.Max || a.Default < a.Min || a.Default > a.Max:
-		return contradiction("accessPass.default", "must lie between accessPass.min and accessPass.max")
-	case p.Session.Idle > p.Session.Absolute:
-		return contradiction("session.idle", "must not be above session.absolute")
-	}
-	return p.checkStrengths()
-}
-
-func (p Policy) checkStrengths() error {
-	seen := make(map[string]bool)
-	for _, s := range p.Strengths {
-		if s.ID == "" || len(s.Combinations) == 0 || seen[s.ID] || s.ACR != "" && seen[s.ACR] {
-			return contradiction("strengths", "must have an id, an acr of their own if any, and combinations")
-		}
-		seen[s.ID], seen[s.ACR] = true, true
-		for _, c := range s.Combinations {
-			if len(c) == 0 { // would be met by nothing at all
-				return contradiction("strengths", "must not have an empty combination")
-			}
-		}
-	}
-	return nil
-}
-
-func contradiction(field, say string) error {
-	return idp.Invalidf("contradiction", "%s %s", field, say).On(field).Say(field + " " + say + ".")
 }
 
 func number(lo, hi int, at func(*Policy) *int) setting {

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/cache"
@@ -34,6 +32,9 @@ type Config struct {
 	DB  *sqldb.DB
 	Now func() time.Time
 	Bus Bus // nil: nothing is cached
+	// Groups lists the groups of a user. It is called only for a tenant whose
+	// policy names groups; nil there is an error.
+	Groups func(context.Context, idp.TenantID, idp.UserID) ([]idp.GroupID, error)
 }
 
 // Store keeps one policy a tenant.
@@ -66,6 +67,28 @@ func New(cfg Config) *Store {
 // snapshot is shared: Clone it before changing it.
 func (s *Store) Get(ctx context.Context, t idp.TenantID) (Policy, error) {
 	return s.cache.Get(ctx, t)
+}
+
+// For returns the policy of the user's tenant and the user as rules see one: what
+// Judge and Decide need of a person. tenant is for a user who is not known.
+func (s *Store) For(ctx context.Context, tenant idp.TenantID, u idp.User) (Policy, Who, error) {
+	w := Who{User: u}
+	p, err := s.Get(ctx, tenant)
+	if err != nil {
+		return Policy{}, w, fmt.Errorf("policy: %w", err)
+	}
+	if !u.Known() || len(p.NamedGroups()) == 0 {
+		return p, w, nil
+	}
+	if s.cfg.Groups == nil {
+		return Policy{}, w, errors.New("policy names groups, and nobody knows them")
+	}
+	groups, err := s.cfg.Groups(ctx, tenant, u.ID)
+	if err != nil {
+		return Policy{}, w, fmt.Errorf("groups of %s: %w", u.ID, err)
+	}
+	w.Groups = NewGroups(groups)
+	return p, w, nil
 }
 
 // Put saves p. It is Conflict when the tenant's policy is no longer of
@@ -109,9 +132,9 @@ func (s *Store) Put(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, p Policy)
 // Load reads the tenant's policy from q: what is to be changed must be read
 // in the transaction that changes it.
 func (s *Store) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID) (Policy, error) {
-	var version int64
+	var version, changed int64
 	var doc string
-	err := q.QueryRow(ctx, `select version, doc from policy where tenant_id = $1`, t).Scan(&version, &doc)
+	err := q.QueryRow(ctx, `select version, doc, changed_at from policy where tenant_id = $1`, t).Scan(&version, &doc, &changed)
 	if errors.Is(err, idp.NotFound) {
 		return Default(), nil
 	}
@@ -122,45 +145,62 @@ func (s *Store) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID) (Poli
 	if err != nil {
 		return Policy{}, fmt.Errorf("read policy of %s: %w", t, err)
 	}
-	p.Version = version
+	p.Version, p.Changed = version, time.UnixMilli(changed).UTC()
 	return p, nil
 }
 
-// document is what is stored: what differs from Default, so that a setting
-// nobody touched follows the default of a later release.
-type document struct {
-	Settings  map[string]string `json:"settings,omitempty"`
-	Strengths []idp.Strength    `json:"strengths,omitempty"` // not the built-in ones
-}
-
+// encode writes what differs from Default, so that a setting nobody touched
+// follows the default of a later release.
 func encode(p Policy) (string, error) {
-	defaults := Default().Show()
-	changed := p.Show()
-	maps.DeleteFunc(changed, func(name, value string) bool { d, ok := defaults[name]; return ok && d == value })
-	for name := range defaults {
+	all, err := tree(p)
+	if err != nil {
+		return "", err
+	}
+	base, err := tree(Default())
+	if err != nil {
+		return "", err
+	}
+	changed := without(all, base)
+	for m := range Default().Methods {
 		// A method that is not in the map at all is off.
-		if _, ok := p.Show()[name]; !ok {
-			changed[name] = "false"
+		if _, ok := p.Methods[m]; !ok {
+			methods, _ := changed["methods"].(map[string]any)
+			if methods == nil {
+				methods = make(map[string]any)
+			}
+			methods[string(m)] = map[string]any{"on": false}
+			changed["methods"] = methods
 		}
 	}
-	custom := slices.DeleteFunc(slices.Clone(p.Strengths), func(s idp.Strength) bool { return isBuiltIn(s.ID) })
-	doc, err := json.Marshal(document{Settings: changed, Strengths: custom})
+	doc, err := json.Marshal(changed)
 	return string(doc), err
 }
 
-// decode refuses what it does not understand: a rule that is read past would
-// be one that does not hold.
+// decode refuses what it does not understand.
 func decode(doc string) (Policy, error) {
-	var d document
-	if err := json.Unmarshal([]byte(doc), &d); err != nil {
+	var first struct {
+		Settings  map[string]string `json:"settings"`
+		Strengths json.RawMessage   `json:"strengths"`
+	}
+	if err := json.Unmarshal([]byte(doc), &first); err != nil {
 		return Policy{}, err
 	}
+	if first.Settings == nil && doc != "{}" {
+		return Parse([]byte(doc), nil)
+	}
+	// The form of the first release: settings by their names.
 	p := Default()
-	for name, value := range d.Settings {
+	if len(first.Strengths) > 0 {
+		var own []Strength
+		if err := json.Unmarshal(first.Strengths, &own); err != nil {
+			return Policy{}, err
+		}
+		p.Strengths = append(p.Strengths, own...)
+	}
+	for name, value := range first.Settings {
 		if err := p.Set(name, value); err != nil {
 			return Policy{}, err
 		}
 	}
-	p.Strengths = append(p.Strengths, d.Strengths...)
 	return p, p.Check()
 }

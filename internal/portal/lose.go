@@ -21,7 +21,7 @@ const mostLosses = 4
 func usable(creds []method.Credential) []method.Credential {
 	var out []method.Credential
 	for _, c := range creds {
-		if !c.Bootstrap && !c.Disabled && !c.Orphaned {
+		if c.Usable() {
 			out = append(out, c)
 		}
 	}
@@ -170,6 +170,8 @@ func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.Sessi
 		row.State = pg.T("state.disabled")
 	case c.Orphaned:
 		row.State = pg.T("state.orphaned")
+	case !c.Refusal.Allowed():
+		row.State = pg.T("state.refused")
 	}
 	row.Ask = askOf(pg, c, works, s)
 	return row

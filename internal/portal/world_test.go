@@ -94,6 +94,10 @@ func newWorld(t *testing.T) *world {
 			p, err := w.rules.Get(ctx, t)
 			return p.Passkey, err
 		},
+		Wishes: func(ctx context.Context, u idp.User) (policy.Wishes, error) {
+			p, who, err := w.rules.For(ctx, u.Tenant, u)
+			return p.Wishes(who), err
+		},
 		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
 			return w.dir.User(ctx, w.db, t, id)
 		},
@@ -103,7 +107,12 @@ func newWorld(t *testing.T) *world {
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.AccessPassRules, error) {
 			p, err := w.rules.Get(ctx, t)
 			return p.AccessPass, err
-		}})
+		},
+		May: func(ctx context.Context, t idp.TenantID, u idp.UserID) (policy.Refusal, error) {
+			p, who, err := w.rules.For(ctx, t, idp.User{ID: u, Tenant: t, Enabled: true})
+			return p.Judge(who, policy.Use, policy.AccessPass, nil).Refusal, err
+		},
+	})
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
 		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes, other{w.keys}}})
 	w.must(err)

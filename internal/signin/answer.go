@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
@@ -189,6 +190,13 @@ func (c *Corridor) decide(ctx context.Context, t *try, current *session.Session)
 	if err != nil {
 		return err
 	}
+	for _, r := range t.decision.Refused {
+		// The person may still come by another key: no end of the flow.
+		if p := t.verdict.Proof; r.Method == p.Method && r.Credential == p.Credential {
+			t.decision.Refusal = r.Refusal
+			return refusedKey(r.Refusal)
+		}
+	}
 	t.step = stepOf(t.decision)
 	if t.step == Done {
 		if t.scopes, err = c.newScopes(ctx, t.flow, user); err != nil {
@@ -219,4 +227,19 @@ func name(e *audit.Event, t try) {
 		e.UserName = t.user.Name
 	}
 	e.Rule = t.decision.Rule
+	for _, w := range t.decision.Would {
+		wouldRefuse(e, w.Refusal)
+	}
+}
+
+// wouldRefuse records what a restriction on trial would have refused.
+func wouldRefuse(e *audit.Event, r policy.Refusal) {
+	if r.Allowed() {
+		return
+	}
+	e.Detail = maps.Clone(e.Detail)
+	if e.Detail == nil {
+		e.Detail = make(map[string]string)
+	}
+	e.Detail["wouldRefuse"], e.Detail["wouldReason"] = r.Rule, r.Reason
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
 )
 
 const (
@@ -45,6 +46,15 @@ func (c *Corridor) Begin(ctx context.Context, f Flow, m idp.MethodID, userName s
 	user, err := c.proven(ctx, f)
 	if err != nil {
 		return Begun{}, err
+	}
+	if user.Known() {
+		ruling, err := c.judge(ctx, user, policy.Use, m, nil)
+		if err != nil {
+			return Begun{}, err
+		}
+		if !ruling.Allowed() {
+			return Begun{}, refusedKey(ruling.Refusal)
+		}
 	}
 	ch, err := r.Challenge(ctx, method.Request{Tenant: f.Tenant, User: user, UserName: userName, Now: c.now()})
 	if err != nil {

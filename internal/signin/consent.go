@@ -52,7 +52,7 @@ func (c *Corridor) Consent(ctx context.Context, f Flow, current session.Session,
 	if !allow {
 		event.Activity = "consent.deny"
 		step.Kind, step.NewScopes = Deny, nil
-		step.Decision = policy.Decision{Outcome: policy.Deny, Rule: "consent", Reason: "consent_denied", Code: codeNoConsent}
+		step.Decision = policy.Decision{Outcome: policy.Deny, Refusal: policy.Refusal{Rule: "consent", Reason: "consent_denied", Code: codeNoConsent}}
 	}
 	err = c.commit(ctx, deed{
 		event: event,

@@ -109,10 +109,21 @@ func (c *Corridor) room(ctx context.Context, tenant idp.TenantID, id idp.MethodI
 	if !ok {
 		return room{}, idp.NotFoundf("method_unknown", "method %q", id)
 	}
-	if !p.Methods[id] {
-		return room{}, idp.Deniedf("method_off", "method %q is off", id).Coded(codeMethodOff)
+	// Of nobody in particular: what a person may use is asked once they have
+	// proven who they are.
+	if ruling := p.Judge(policy.Who{}, policy.Use, id, nil); !ruling.Allowed() {
+		return room{}, refusedKey(ruling.Refusal)
 	}
 	return r, nil
+}
+
+// judge asks policy about a person and a method, or one credential of it.
+func (c *Corridor) judge(ctx context.Context, user idp.User, act policy.Act, m idp.MethodID, key *idp.Facts) (policy.Ruling, error) {
+	p, w, err := c.policies.For(ctx, user.Tenant, user)
+	if err != nil {
+		return policy.Ruling{}, err
+	}
+	return p.Judge(w, act, m, key), nil
 }
 
 func (c *Corridor) find(id idp.MethodID) (room, bool) {
@@ -130,19 +141,24 @@ func (c *Corridor) Has(id idp.MethodID) bool {
 	return ok
 }
 
-// Offers gives the methods that the tenant allows, always in the same order,
-// whoever asks (decisions 2.7).
+// Offers gives the methods that the tenant allows to anybody at all, in the
+// order that it prefers, whoever asks (decisions 2.7).
 func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {
 	p, err := c.policies.Get(ctx, f.Tenant)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
-	var out []Offer
+	var ids []idp.MethodID
+	views := make(map[idp.MethodID]method.View)
 	for _, r := range c.rooms {
-		if !p.Methods[r.ID()] || r.viewer == nil {
-			continue // a method without a page is none to offer on one
+		// A method without a page is none to offer on one.
+		if r.viewer != nil && p.Judge(policy.Who{}, policy.Use, r.ID(), nil).Allowed() {
+			ids, views[r.ID()] = append(ids, r.ID()), r.viewer.View()
 		}
-		out = append(out, Offer{ID: r.ID(), View: r.viewer.View()})
+	}
+	var out []Offer
+	for _, id := range p.Preferred(policy.Who{}, ids) {
+		out = append(out, Offer{ID: id, View: views[id]})
 	}
 	return out, nil
 }

@@ -275,8 +275,9 @@ func TestStepUpRenews(t *testing.T) {
 
 // two demands a proof by each of two methods.
 func (w *world) two(t testing.TB) {
+	w.second.mode = idp.ModePhone
 	w.Policy(t, w.Tenant.ID, func(p *policy.Policy) {
-		p.Strengths = append(p.Strengths, idp.Strength{ID: "two", ACR: "two", Combinations: [][]idp.Mode{{idp.ModeFIDO2, "second"}}})
+		p.Strengths = append(p.Strengths, policy.Strength{ID: "two", Name: "two", Combinations: [][]idp.Mode{{idp.ModeFIDO2, idp.ModePhone}}})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
 )
 
 // AADSTS numbers of the corridor (entra-behaviours §13).
@@ -13,8 +14,7 @@ const (
 	codeUnproven  = 130005 // unknown person, unknown key and wrong signature alike (decisions 2.7)
 	codeOver      = 50089  // the flow or its ceremony has expired
 	codeDisabled  = 50057
-	codeMethodOff = 130500 // [K] sign-in blocked by user credential policy
-	codeFresh     = 50078  // a proof that is too old for what is asked
+	codeFresh     = 50078 // a proof that is too old for what is asked
 	codeNoConsent = 65001
 )
 
@@ -28,6 +28,8 @@ const (
 	sayOther    = "This was proven for somebody else than before, so it ends here. Nobody was let in. Start again."
 	sayHint     = "The app asked for somebody else. Sign in as the person it named, or start again from the app."
 	sayDisabled = "You may not sign in. An administrator has switched this off. Ask the help desk."
+	sayKey      = "This key cannot be used here. Your organisation allows only certain models, and this is another one. The help desk can give you one that fits." // text 8
+	sayMethod   = "Your organisation does not let you use this way. Choose another, or ask the help desk."
 	sayBrowser  = "This sign-in was begun in another browser. Nobody was let in. Start again here."
 )
 
@@ -56,6 +58,16 @@ func unproven(err error) error {
 		out.Public = e.Public
 	}
 	return out
+}
+
+// refusedKey makes of a refusal of policy the error of a method or a key that
+// somebody may not use.
+func refusedKey(r policy.Refusal) *idp.Error {
+	say := sayMethod
+	if r.Code == policy.CodeKey {
+		say = sayKey
+	}
+	return idp.Deniedf(r.Reason, "rule %s", r.Rule).Coded(r.Code).Say(say)
 }
 
 // over marks an Expired with its number and sentence.

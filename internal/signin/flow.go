@@ -23,11 +23,14 @@ type Flow struct {
 	ClientName string       `json:"clientName,omitempty"`
 	LeadsTo    string       `json:"leadsTo,omitempty"`
 	Scopes     []string     `json:"scopes,omitempty"`
-	ACR        []string     `json:"acr,omitempty"`    // any one of them
-	MaxAge     *int64       `json:"maxAge,omitempty"` // seconds; nil: not asked
-	Prompt     []string     `json:"prompt,omitempty"` // login and consent mean something here
-	LoginHint  string       `json:"loginHint,omitempty"`
-	HintUser   idp.UserID   `json:"hintUser,omitempty"` // when set, nobody else will do
+	ACR        []string     `json:"acr,omitempty"` // any one of them
+	// Required is the strength that the administrator of the client demands,
+	// whatever the request asks.
+	Required  string     `json:"required,omitempty"`
+	MaxAge    *int64     `json:"maxAge,omitempty"` // seconds; nil: not asked
+	Prompt    []string   `json:"prompt,omitempty"` // login and consent mean something here
+	LoginHint string     `json:"loginHint,omitempty"`
+	HintUser  idp.UserID `json:"hintUser,omitempty"` // when set, nobody else will do
 	// Browser is the digest of the browser cookie: another browser cannot
 	// go on with this flow (SES05). See BrowserDigest.
 	Browser []byte    `json:"browser"`

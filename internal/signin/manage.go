@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,12 +10,13 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
 // Credentials lists what a user has registered, over all methods, in the order
-// of the methods.
+// of the methods, each with what policy has against it at present.
 func (c *Corridor) Credentials(ctx context.Context, tenant idp.TenantID, user idp.UserID) ([]method.Credential, error) {
 	var out []method.Credential
 	for _, r := range c.rooms {
@@ -27,7 +29,30 @@ func (c *Corridor) Credentials(ctx context.Context, tenant idp.TenantID, user id
 		}
 		out = append(out, list...)
 	}
-	return out, nil
+	return out, c.rule(ctx, tenant, user, out)
+}
+
+// rule sets what policy has against each credential of a person.
+func (c *Corridor) rule(ctx context.Context, tenant idp.TenantID, user idp.UserID, list []method.Credential) error {
+	if len(list) == 0 {
+		return nil
+	}
+	u, err := c.directory.User(ctx, c.db, tenant, user)
+	if errors.Is(err, idp.NotFound) {
+		return nil // of somebody who is gone there is nothing to say
+	}
+	if err != nil {
+		return fmt.Errorf("user of credentials: %w", err)
+	}
+	p, w, err := c.policies.For(ctx, tenant, u)
+	if err != nil {
+		return err
+	}
+	w.User.Enabled = true // that somebody may not sign in is not their keys' fault
+	for i := range list {
+		list[i].Refusal = p.Judge(w, policy.Use, list[i].Method, &list[i].Facts).Refusal
+	}
+	return nil
 }
 
 // Rename gives a credential of the session's user another name. A session on
@@ -65,7 +90,28 @@ func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID
 	if err != nil {
 		return c.failed(ctx, event, err)
 	}
-	return c.remove(ctx, s.Tenant, s.User, m, cred, s.ID, event)
+	rest, err := c.dead(ctx, s, m, cred)
+	if err != nil {
+		return err
+	}
+	return c.remove(ctx, s.Tenant, s.User, m, cred, s.ID, rest, event)
+}
+
+// dead counts, of the credentials that would stay, those that look like a way
+// in and that policy refuses. It is below zero when the one to go is such: that
+// one may always go.
+func (c *Corridor) dead(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID) (n int, err error) {
+	all, err := c.Credentials(ctx, s.Tenant, s.User)
+	for _, one := range all {
+		refused := !one.Bootstrap && !one.Disabled && !one.Orphaned && !one.Refusal.Allowed()
+		if refused && one.ID == cred && one.Method == m {
+			return -1, err
+		}
+		if refused {
+			n++
+		}
+	}
+	return n, err
 }
 
 // RemoveFor is Remove by somebody else: actor is for the record, and whether
@@ -74,11 +120,11 @@ func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID
 func (c *Corridor) RemoveFor(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID, actor string, peer Peer) error {
 	event := c.change(session.Session{Tenant: tenant, User: user}, string(m)+".remove", m, cred, peer)
 	event.Actor = actor
-	return c.remove(ctx, tenant, user, m, cred, "", event)
+	return c.remove(ctx, tenant, user, m, cred, "", 0, event)
 }
 
 func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID,
-	own idp.SessionID, event audit.Event) error {
+	own idp.SessionID, dead int, event audit.Event) error {
 	r, err := c.managed(m, cred)
 	if err != nil {
 		return c.failed(ctx, event, err)
@@ -96,8 +142,8 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 		if err := r.manager.Remove(ctx, tx, tenant, user, cred); err != nil {
 			return err
 		}
-		if own != "" {
-			if err := c.leavesOne(ctx, tx, r, had, tenant, user); err != nil {
+		if own != "" && dead >= 0 {
+			if err := c.leavesOne(ctx, tx, r, had, dead, tenant, user); err != nil {
 				return err
 			}
 		}
@@ -114,8 +160,8 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 }
 
 // leavesOne refuses a removal that took the last way in. What was no way in (a
-// pass, a disabled key) may always go.
-func (c *Corridor) leavesOne(ctx context.Context, tx *sqldb.Tx, from room, had int, tenant idp.TenantID, user idp.UserID) error {
+// pass, a disabled key) may always go; dead of those that are left are none.
+func (c *Corridor) leavesOne(ctx context.Context, tx *sqldb.Tx, from room, had, dead int, tenant idp.TenantID, user idp.UserID) error {
 	left := 0
 	for _, r := range c.rooms {
 		if r.manager == nil {
@@ -130,7 +176,7 @@ func (c *Corridor) leavesOne(ctx context.Context, tx *sqldb.Tx, from room, had i
 		}
 		left += n
 	}
-	if left == 0 {
+	if left <= dead {
 		return idp.Deniedf("last_method", "user %s would have no way in", user).Say(sayLast)
 	}
 	return nil

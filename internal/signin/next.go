@@ -150,7 +150,7 @@ func (c *Corridor) newlyUsable(ctx context.Context, user idp.User, proofs []idp.
 	}
 	n := 0
 	for _, cred := range all {
-		if !cred.Bootstrap && !cred.Disabled && !cred.Orphaned && !cred.Created.Before(current.Opened.Truncate(time.Millisecond)) {
+		if cred.Usable() && !cred.Created.Before(current.Opened.Truncate(time.Millisecond)) {
 			n++
 		}
 	}
@@ -159,12 +159,13 @@ func (c *Corridor) newlyUsable(ctx context.Context, user idp.User, proofs []idp.
 
 // ask puts the flow's question to policy.
 func (c *Corridor) ask(ctx context.Context, f Flow, user idp.User, proofs []idp.Proof, usable int) (policy.Decision, error) {
-	p, err := c.policies.Get(ctx, f.Tenant)
+	p, w, err := c.policies.For(ctx, f.Tenant, user)
 	if err != nil {
-		return policy.Decision{}, fmt.Errorf("policy: %w", err)
+		return policy.Decision{}, err
 	}
 	q := policy.Question{
-		User: user, Proofs: proofs, ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
+		User: user, Groups: w.Groups, Proofs: proofs, App: f.Client, Required: f.Required,
+		ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
 		Purpose: policy.SignIn, Usable: usable, Now: c.now(),
 	}
 	if f.Client == "" {

@@ -73,6 +73,12 @@ func (c *Corridor) mayProvision(ctx context.Context, p Provisioning) (room, idp.
 		return room{}, user, idp.Deniedf("user_disabled", "user %s is disabled", user.ID).Coded(codeDisabled).Say("The person is switched off.")
 	}
 	r, err := c.room(ctx, p.Tenant, p.Method)
+	if err == nil {
+		var ruling policy.Ruling
+		if ruling, err = c.judge(ctx, user, policy.AddFor, p.Method, nil); err == nil && !ruling.Allowed() {
+			err = refusedKey(ruling.Refusal)
+		}
+	}
 	if err == nil && r.registrar == nil {
 		err = idp.Invalidf("method_not_registered", "nobody registers for %q so", p.Method)
 	}
@@ -101,10 +107,20 @@ func (c *Corridor) FinishProvision(ctx context.Context, p Provisioning, name str
 	if err == nil {
 		err = ours(reg, p.Tenant, p.Target, p.Method)
 	}
+	event = c.provision(p, user, reg.Credential.ID, peer)
+	if err == nil {
+		ruling, jerr := c.judge(ctx, user, policy.AddFor, p.Method, &reg.Credential.Facts)
+		if jerr != nil {
+			return method.Credential{}, jerr
+		}
+		wouldRefuse(&event, ruling.Would)
+		if event.Rule = ruling.Rule; !ruling.Allowed() {
+			err = refusedKey(ruling.Refusal)
+		}
+	}
 	if err != nil && !refusal(err) {
 		return method.Credential{}, fmt.Errorf("provision %s: %w", p.Method, err)
 	}
-	event = c.provision(p, user, reg.Credential.ID, peer)
 	judged, refused := err, error(nil)
 	err = c.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		n, err := tx.Exec(ctx, `delete from provision where tenant_id = $1 and id = $2`, p.Tenant, id)

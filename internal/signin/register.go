@@ -50,19 +50,21 @@ func (c *Corridor) mayRegister(ctx context.Context, s session.Session, m idp.Met
 	if err != nil {
 		return room{}, idp.User{}, fmt.Errorf("user of session %s: %w", s.ID, err)
 	}
-	return r, user, c.mayAdd(ctx, s, user, peer)
+	return r, user, c.mayAdd(ctx, s, user, m, peer)
 }
 
 // mayAdd is decisions 2.9: a pass, or a fresh phishing-resistant proof; and
 // for those who hold nothing of the kind yet, fresh MFA from a browser that
 // they have used before.
-func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User, peer Peer) error {
-	p, err := c.policies.Get(ctx, s.Tenant)
+func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User, m idp.MethodID, peer Peer) error {
+	p, w, err := c.policies.For(ctx, s.Tenant, user)
 	if err != nil {
-		return fmt.Errorf("policy: %w", err)
+		return err
 	}
 	now := c.now()
-	d := policy.Decide(p, policy.Question{User: user, Proofs: s.Proofs, MaxAge: changeWithin, Purpose: policy.Register, Now: now})
+	d := policy.Decide(p, policy.Question{
+		User: user, Groups: w.Groups, Proofs: s.Proofs, MaxAge: changeWithin, Purpose: policy.Register, Method: m, Now: now,
+	})
 	switch d.Outcome {
 	case policy.Allow:
 		return nil
@@ -98,7 +100,7 @@ func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User,
 func resists(c method.Credential) bool {
 	switch c.Mode {
 	case idp.ModeFIDO2, idp.ModeHello, idp.ModeCertificateMulti:
-		return !c.Disabled && !c.Orphaned
+		return c.Usable()
 	}
 	return false
 }
@@ -118,6 +120,16 @@ func (c *Corridor) FinishRegister(ctx context.Context, s session.Session, value 
 	}
 	if err == nil {
 		err = ours(reg, s.Tenant, s.User, r.ID())
+	}
+	if err == nil {
+		ruling, jerr := c.judge(ctx, answer.User, policy.Add, r.ID(), &reg.Credential.Facts)
+		if jerr != nil {
+			return method.Credential{}, jerr
+		}
+		wouldRefuse(&event, ruling.Would)
+		if event.Rule = ruling.Rule; !ruling.Allowed() {
+			err = refusedKey(ruling.Refusal)
+		}
 	}
 	event.Credential = reg.Credential.ID
 	event.UserName = answer.User.Name

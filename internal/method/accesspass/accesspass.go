@@ -31,6 +31,9 @@ type Config struct {
 	Key func(context.Context, idp.TenantID) (*secret.Key, error)
 	// Rules gives the tenant's policy for passes.
 	Rules func(context.Context, idp.TenantID) (policy.AccessPassRules, error)
+	// May says whether a person may sign in with a pass at all: none is
+	// issued that would not work.
+	May func(context.Context, idp.TenantID, idp.UserID) (policy.Refusal, error)
 	// User finds a person by name, or idp.NotFound.
 	User func(ctx context.Context, tenant idp.TenantID, name string) (idp.User, error)
 }

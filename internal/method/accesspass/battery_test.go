@@ -27,6 +27,10 @@ func newRoom(h *signintest.House) *accesspass.Method {
 			p, err := h.Policies.Get(ctx, tenant)
 			return p.AccessPass, err
 		},
+		May: func(ctx context.Context, t idp.TenantID, u idp.UserID) (policy.Refusal, error) {
+			p, who, err := h.Policies.For(ctx, t, idp.User{ID: u, Tenant: t, Enabled: true})
+			return p.Judge(who, policy.Use, policy.AccessPass, nil).Refusal, err
+		},
 	})
 }
 

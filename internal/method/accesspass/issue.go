@@ -33,7 +33,8 @@ type Options struct {
 
 // Issue gives the person a new pass, in the place of any other, and returns
 // its code, which is nowhere else and cannot be shown again. Options outside
-// of the tenant's policy are idp.Invalid and name the field. That the person
+// of the tenant's policy are idp.Invalid and name the field; a person whom the
+// policy does not let use one is idp.Denied. That the person
 // exists, and may get a pass from whoever asks, is the caller's affair.
 func (m *Method) Issue(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID, o Options) (code string, c method.Credential, err error) {
 	rules, err := m.cfg.Rules(ctx, tenant)
@@ -42,6 +43,14 @@ func (m *Method) Issue(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, u
 	}
 	if o, err = o.within(rules); err != nil {
 		return "", c, err
+	}
+	no, err := m.cfg.May(ctx, tenant, user)
+	if err != nil {
+		return "", c, fmt.Errorf("whether %s may use a pass: %w", user, err)
+	}
+	if !no.Allowed() {
+		return "", c, idp.Deniedf(no.Reason, "rule %s", no.Rule).Coded(no.Code).
+			Say("A pass would not let this person in: the rule " + no.Rule + " keeps access passes from them.")
 	}
 	key, err := m.cfg.Key(ctx, tenant)
 	if err != nil {

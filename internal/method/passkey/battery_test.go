@@ -34,6 +34,10 @@ func roomIn(t testing.TB, h *signintest.House) *passkey.Room {
 			p, err := h.Policies.Get(ctx, tenant)
 			return p.Passkey, err
 		},
+		Wishes: func(ctx context.Context, u idp.User) (policy.Wishes, error) {
+			p, who, err := h.Policies.For(ctx, u.Tenant, u)
+			return p.Wishes(who), err
+		},
 		Secret: func(ctx context.Context, tenant idp.TenantID) (*secret.Key, error) {
 			return h.Key(ctx, tenant, "passkey")
 		},

@@ -68,7 +68,7 @@ func FuzzRegistration(f *testing.F) {
 			return
 		}
 		for _, seed := range all {
-			got, fault := judgeNew(s, seed.made, rules{limit: 20, syncedAllowed: true}, ans, bare(), time.Now())
+			got, fault := judgeNew(s, seed.made, ans, bare(), time.Now())
 			if fault != nil {
 				if fault.Kind != idp.Unproven {
 					t.Fatalf("%s %q", fault.Kind, fault.Reason)
@@ -100,7 +100,7 @@ func FuzzAssertion(f *testing.F) {
 			return
 		}
 		for _, seed := range all {
-			_, fault := judge(s, seed.asked, seed.row, rules{syncedAllowed: true}, ans)
+			_, fault := judge(s, seed.asked, seed.row, rules{}, ans)
 			if fault != nil {
 				if fault.Kind != idp.Unproven {
 					t.Fatalf("%s %q", fault.Kind, fault.Reason)

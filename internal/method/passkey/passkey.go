@@ -47,6 +47,8 @@ type Config struct {
 	EnrollURL, ManageURL string
 
 	Rules func(context.Context, idp.TenantID) (policy.PasskeyRules, error)
+	// Wishes say what to ask of a browser for this person.
+	Wishes func(context.Context, idp.User) (policy.Wishes, error)
 	// Secret keys the decoys of a tenant; Mark keys what tells a decoy from an
 	// id that is nobody's, and is one for all tenants, since ids are unique over all.
 	Secret func(context.Context, idp.TenantID) (*secret.Key, error)
@@ -126,7 +128,7 @@ func New(c Config) (*Room, error) {
 			wrong = append(wrong, fmt.Errorf("related origins: %w", err))
 		}
 	}
-	if c.DB == nil || c.Rules == nil || c.Secret == nil || c.Mark == nil || c.User == nil || c.UserByName == nil || c.Fold == nil || c.Models == nil {
+	if c.DB == nil || c.Rules == nil || c.Wishes == nil || c.Secret == nil || c.Mark == nil || c.User == nil || c.UserByName == nil || c.Fold == nil || c.Models == nil {
 		wrong = append(wrong, errors.New("a dependency is missing"))
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -172,20 +174,13 @@ func covers(rpID, origin string) bool {
 // ID implements method.Method.
 func (m *Room) ID() idp.MethodID { return ID }
 
-// rules reads the tenant's rules into the form that this room judges by.
+// rules reads the tenant's rules that this room obeys.
 func (m *Room) rules(ctx context.Context, tenant idp.TenantID) (rules, error) {
 	p, err := m.cfg.Rules(ctx, tenant)
 	if err != nil {
 		return rules{}, err
 	}
-	r := rules{
-		limit: min(p.Limit, maxKeys), warnAt: p.WarnAt, attestation: string(p.Attestation), mode: string(p.AAGUIDs.Mode),
-		syncedAllowed: p.Synced != policy.SyncedDeny, counterBlocks: p.Counter == policy.CounterBlock,
-	}
-	for _, g := range p.AAGUIDs.List {
-		r.aaguids = append(r.aaguids, strings.ToLower(g))
-	}
-	return r, nil
+	return rules{limit: min(p.Limit, maxKeys), warnAt: p.WarnAt, counterBlocks: p.Counter == policy.CounterBlock}, nil
 }
 
 func (m *Room) note(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, row row, activity, outcome, reason string, now time.Time) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/web"
@@ -21,6 +22,10 @@ func (m *Room) BeginRegister(ctx context.Context, r method.Request) (method.Chal
 		return method.Challenge{}, idp.Invalidf("user_missing", "registration for nobody")
 	}
 	rules, err := m.rules(ctx, r.Tenant)
+	if err != nil {
+		return method.Challenge{}, err
+	}
+	wishes, err := m.cfg.Wishes(ctx, r.User)
 	if err != nil {
 		return method.Challenge{}, err
 	}
@@ -40,14 +45,14 @@ func (m *Room) BeginRegister(ctx context.Context, r method.Request) (method.Chal
 		k.Handle = secret.Bytes(64)
 	}
 	show, err := encode(showCreation{
-		PublicKey: m.creation(r.User, k, rules, held),
+		PublicKey: m.creation(r.User, k, wishes, held),
 		Holding:   rules.holding(len(held)),
 		Signal:    m.signal(r.User, k.Handle, held),
 	})
 	return method.Challenge{Show: show, Keep: k.bytes(), Lives: lives}, err
 }
 
-func (m *Room) creation(user idp.User, k keep, r rules, held []listing) creationOptions {
+func (m *Room) creation(user idp.User, k keep, w policy.Wishes, held []listing) creationOptions {
 	o := creationOptions{
 		RP:                     entity{ID: m.site.rpID, Name: m.cfg.RPName},
 		User:                   userEntity{ID: k.Handle, Name: cleanName(user.Name), DisplayName: cleanName(user.DisplayName)},
@@ -56,21 +61,18 @@ func (m *Room) creation(user idp.User, k keep, r rules, held []listing) creation
 		Timeout:                lives.Milliseconds(),
 		ExcludeCredentials:     descriptors(held),
 		AuthenticatorSelection: selection{ResidentKey: "required", RequireResidentKey: true, UserVerification: "required"},
-		Hints:                  []string{"client-device", "security-key", "hybrid"},
+		Hints:                  hints(w),
 		Attestation:            "none",
 		Extensions:             map[string]any{"credProps": true},
 	}
-	if r.asksAttestation() {
+	if w.Statement {
 		o.Attestation = "direct"
-	}
-	if r.mustAttest() || !r.syncedAllowed {
-		o.Hints = []string{"security-key", "client-device"}
 	}
 	return o
 }
 
-// FinishRegister judges a registration. Errors of the ceremony are Unproven,
-// those of the tenant's rules Denied; Settle is Denied "passkey_limit" or
+// FinishRegister judges a registration. Its errors are Unproven; whether the
+// key is one that policy admits is the corridor's to ask. Settle is Denied "passkey_limit" or
 // Conflict "credential_exists" when somebody else was faster.
 func (m *Room) FinishRegister(ctx context.Context, a method.Answer) (method.Registration, error) {
 	k, fault := parseKeep(a.Keep, purposeRegister)
@@ -118,7 +120,7 @@ func (m *Room) register(ctx context.Context, a method.Answer, k keep) (method.Re
 	if err != nil {
 		return method.Registration{}, err
 	}
-	f, fault := judgeNew(m.site, k, rules, ans, m.cfg.Models, a.Now)
+	f, fault := judgeNew(m.site, k, ans, m.cfg.Models, a.Now)
 	if fault != nil {
 		return method.Registration{}, fault
 	}
@@ -132,8 +134,10 @@ func (m *Room) register(ctx context.Context, a method.Answer, k keep) (method.Re
 			return method.Registration{}, err
 		}
 	}
+	c := m.credential(listing{row: f.row, tenant: f.tenant, transports: f.transports, created: f.created})
+	c.Facts.Statement = f.statement
 	return method.Registration{
-		Credential: m.credential(listing{row: f.row, tenant: f.tenant, transports: f.transports, created: f.created}),
+		Credential: c,
 		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return insert(ctx, tx, f) },
 	}, nil
 }
@@ -153,7 +157,7 @@ func (m *Room) suggestFor(ctx context.Context, tenant idp.TenantID, f fresh) (st
 // judgeNew follows WebAuthn Level 3, §7.1 from step 5 on. Steps 3 and 4 are in
 // parseAttestation, 26 and 27 in insert. It is pure but for the library's look
 // at the clock when it checks the validity of attestation certificates.
-func judgeNew(s site, k keep, r rules, ans answer, models Models, now time.Time) (fresh, *idp.Error) {
+func judgeNew(s site, k keep, ans answer, models Models, now time.Time) (fresh, *idp.Error) {
 	// Steps 5 to 11.
 	client, fault := parseClientData(ans.clientData)
 	if fault != nil {
@@ -185,11 +189,8 @@ func judgeNew(s site, k keep, r rules, ans answer, models Models, now time.Time)
 	if fault != nil {
 		return fresh{}, fault
 	}
-	// Steps 18, 19 and 24: the tenant's rules.
+	// Steps 18, 19 and 24 are the tenant's rules: policy judges by the facts.
 	model := guid(data.aaguid)
-	if fault := r.admit(st, model, data.backupEligible()); fault != nil {
-		return fresh{}, fault
-	}
 	// Step 28: the one output we asked for.
 	rk, fault := judgeProps(ans.credProps)
 	if fault != nil {
@@ -201,7 +202,7 @@ func judgeNew(s site, k keep, r rules, ans answer, models Models, now time.Time)
 			count: data.count, aaguid: model, attested: st.anchored, be: data.backupEligible(),
 			name: cleanName(ans.name),
 		},
-		bs: data.backedUp(), rk: rk, attestation: st.format, trust: st.trust,
+		bs: data.backedUp(), rk: rk, attestation: st.format, trust: st.trust, statement: statementOf(st),
 		object: ans.attestationObject, clientData: ans.clientData, transports: ans.transports,
 	}, nil
 }

@@ -82,6 +82,7 @@ type fresh struct {
 	rk          string // what credProps said: "yes", or "" when it said nothing
 	attestation string // format
 	trust       metadata.Trust
+	statement   string // not stored: see idp.Facts.Statement
 	object      []byte
 	clientData  []byte
 	transports  []string

@@ -66,7 +66,7 @@ func TestTrap03ZeroAAGUID(t *testing.T) {
 	ca := newCA(t)
 	w, d := newWorld(t, sqldbtest.Open(t, sources), ca.Pool()), device()
 	// Even on the list, zero is no model.
-	w.rules.AAGUIDs = policy.AAGUIDRules{Mode: policy.ListAllow, List: []string{zeroAAGUID}}
+	w.rules.AAGUIDs = policy.AAGUIDRules{Mode: policy.ListAllow, List: []string{noModel}}
 	d.CA = ca
 	_, err := w.tryRegister(t, ada, d)
 	wantReason(t, err, idp.Denied, "aaguid_zero")

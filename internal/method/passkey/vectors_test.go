@@ -142,7 +142,7 @@ func TestW3CVectors(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(root)
-	s, open := siteOf(f.RPID, f.Origin), rules{limit: 20, syncedAllowed: true}
+	s, open := siteOf(f.RPID, f.Origin), rules{limit: 20}
 	var accepted, signed int
 	for _, v := range f.Vectors {
 		t.Run(v.ID, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestW3CVectors(t *testing.T) {
 			// The registration.
 			k := keep{Purpose: purposeRegister, Challenge: reg.Challenge, User: ada.ID, Handle: []byte("handle")}
 			ans := answer{id: reg.CredentialID, clientData: reg.ClientDataJSON, attestationObject: reg.AttestationObject}
-			_, fault = judgeNew(s, k, open, ans, modelsOf(roots), time.Now())
+			_, fault = judgeNew(s, k, ans, modelsOf(roots), time.Now())
 			want := expect(t, reg.ClientDataJSON, byte(data.flags), alg, object.Format)
 			if got := reasonOf(fault); got != want {
 				t.Errorf("registration: got %q (%v), want %q", got, fault, want)
@@ -284,7 +284,7 @@ func TestRealDevices(t *testing.T) {
 				got := "payload_malformed"
 				if ans, err := parseAttestation(payload); err == nil {
 					k := keep{Purpose: purposeRegister, Challenge: challenge, User: ada.ID, Handle: []byte("handle")}
-					f, fault := judgeNew(siteOf(o.RP.ID, client.Origin), k, rules{limit: 20, syncedAllowed: true}, ans, bare(), time.Now())
+					f, fault := judgeNew(siteOf(o.RP.ID, client.Origin), k, ans, bare(), time.Now())
 					if got = reasonOf(fault); got == "" && f.attested != c.anchored {
 						t.Errorf("attested %t", f.attested)
 					}
@@ -331,7 +331,7 @@ func TestRealAssertion(t *testing.T) {
 	// As a sign-in it is refused: nobody was verified.
 	row := row{id: ans.credentialID(), user: ada.ID, key: data.keyWire, alg: algES256}
 	k := keep{Purpose: purposeSignIn, Challenge: lenient(t, o.Challenge), User: ada.ID}
-	_, fault = judge(siteOf(o.RPID, "https://localhost:44329"), k, row, rules{syncedAllowed: true}, ans)
+	_, fault = judge(siteOf(o.RPID, "https://localhost:44329"), k, row, rules{}, ans)
 	if reasonOf(fault) != "user_not_verified" {
 		t.Errorf("sign-in: %v", fault)
 	}

@@ -15,8 +15,8 @@ import (
 
 // Verify judges an assertion. It reads one row, by credential id, and verifies
 // one signature; an unknown credential costs the same. Errors are Unproven
-// with a reason; a key that proved itself but that the tenant's rules refuse
-// is Denied. A counter that went back comes with a Settle that records it.
+// with a reason; whether policy admits a key that proved itself is the
+// corridor's to ask. A counter that went back comes with a Settle that records it.
 func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, error) {
 	k, fault := parseKeep(a.Keep, purposeSignIn)
 	if fault != nil {
@@ -135,15 +135,12 @@ func judge(s site, k keep, row row, r rules, ans answer) (verdict, *idp.Error) {
 	}
 	v.signed = true
 	// Step 19. Real passkeys turn eligible after the fact, once (trap 6): the
-	// record follows, unless the tenant wants keys that cannot be copied. The
-	// way back is refused: a copy may be about.
+	// record follows, and policy hears of it. The way back is refused: a copy
+	// may be about.
 	if row.be && !v.be {
 		return v, idp.Unprovenf("backup_eligibility_changed", "BE was set and is not")
 	}
 	v.becameBE = v.be && !row.be
-	if fault := r.refuse(row.aaguid, row.attested, v.be); fault != nil {
-		return v, fault
-	}
 	// Step 22.
 	v.rolledBack = rolledBack(row.count, data.count)
 	if v.rolledBack && r.counterBlocks {
@@ -180,7 +177,7 @@ const nobody idp.UserID = "-"
 // the result.
 func (m *Room) pretend(k keep, ans answer) (verdict, *idp.Error) {
 	decoy := row{user: nobody, key: m.decoyKey, alg: algES256, handle: ans.userHandle, be: true}
-	return judge(m.site, keep{Challenge: k.Challenge, User: nobody}, decoy, rules{syncedAllowed: true}, ans)
+	return judge(m.site, keep{Challenge: k.Challenge, User: nobody}, decoy, rules{}, ans)
 }
 
 // proof states what a judged assertion proves.

@@ -197,7 +197,7 @@ func TestAssertionSteps(t *testing.T) {
 					t.Errorf("a refusal comes with the proof %+v", v.Proof)
 				}
 				// Only a good signature makes a refused answer the key's own.
-				if late := row.reason == "backup_eligibility_changed" || row.reason == "counter_rollback" || row.kind == idp.Denied; v.Genuine != late {
+				if late := row.reason == "backup_eligibility_changed" || row.reason == "counter_rollback"; v.Genuine != late {
 					t.Errorf("%s: genuine %t", row.reason, v.Genuine)
 				}
 				return
@@ -604,7 +604,7 @@ func (w *world) tried(t testing.TB, a asked, payload []byte) bool {
 		t.Fatal(err)
 	}
 	row, err := find(t.Context(), w.db, tenant, ans.credentialID())
-	v, fault := w.weigh(k, row, err == nil, rules{syncedAllowed: true}, ans, a.user)
+	v, fault := w.weigh(k, row, err == nil, rules{}, ans, a.user)
 	if fault == nil {
 		t.Fatal("the answer is good")
 	}

@@ -27,6 +27,8 @@ const (
 	tenant = idp.TenantID("0b0e5d0c-6d0c-4f1c-9a57-7a3b1f0f1a01")
 	rpID   = "id.nordhafen.example"
 	origin = "https://id.nordhafen.example"
+
+	noModel = "00000000-0000-0000-0000-000000000000" // what a key says that does not tell its model
 )
 
 var (
@@ -60,6 +62,10 @@ func newWorld(t testing.TB, db *sqldb.DB, roots *x509.CertPool) *world {
 	room, err := New(Config{
 		DB: db, RPID: rpID, RPName: "Nordhafen", Origins: []string{origin}, Models: modelsOf(roots),
 		Rules: func(context.Context, idp.TenantID) (policy.PasskeyRules, error) { return w.rules, nil },
+		Wishes: func(_ context.Context, u idp.User) (policy.Wishes, error) {
+			p := w.policy()
+			return p.Wishes(policy.Who{User: u}), nil
+		},
 		Secret: func(_ context.Context, t idp.TenantID) (*secret.Key, error) {
 			return key.Derive(string(t)), nil
 		},
@@ -156,16 +162,42 @@ func (w *world) begin(t testing.TB, r method.Request) asked {
 	return asked{c, r.User}
 }
 
+// policy is a tenant's whose rules on passkeys are those of the world.
+func (w *world) policy() *policy.Policy {
+	p := policy.Default()
+	p.Passkey = w.rules
+	return &p
+}
+
+// judge asks policy about the facts that the room states, as the corridor does.
+func (w *world) judge(act policy.Act, u idp.UserID, facts idp.Facts) error {
+	who := policy.Who{User: idp.User{ID: u, Tenant: tenant, Enabled: true, Type: idp.Member}}
+	if r := w.policy().Judge(who, act, ID, &facts); !r.Allowed() {
+		return idp.Deniedf(r.Reason, "rule %s", r.Rule)
+	}
+	return nil
+}
+
 func (w *world) finish(a asked, payload []byte) (method.Registration, error) {
-	return w.FinishRegister(context.Background(), method.Answer{
+	reg, err := w.FinishRegister(context.Background(), method.Answer{
 		Tenant: tenant, User: a.user, Keep: a.Keep, Payload: payload, Now: w.now,
 	})
+	if err == nil {
+		err = w.judge(policy.Add, a.user.ID, reg.Credential.Facts)
+	}
+	return reg, err
 }
 
 func (w *world) verify(a asked, payload []byte) (method.Verdict, error) {
-	return w.Verify(context.Background(), method.Answer{
+	v, err := w.Verify(context.Background(), method.Answer{
 		Tenant: tenant, User: a.user, Keep: a.Keep, Payload: payload, Now: w.now,
 	})
+	if err == nil {
+		if err = w.judge(policy.Use, v.Proof.User, v.Proof.Facts); err != nil {
+			return method.Verdict{}, err
+		}
+	}
+	return v, err
 }
 
 // settle runs one Settle as the corridor does.

@@ -59,7 +59,7 @@ func New(t testing.TB, db *sqldb.DB, rooms func(*House) []method.Method) *House 
 	h.Audit = audit.New(h.Now)
 	h.Directory = directory.New(directory.Config{DB: db, Now: h.Now})
 	h.Clients = client.New(client.Config{DB: db, Now: h.Now})
-	h.Policies = policy.New(policy.Config{DB: db, Now: h.Now})
+	h.Policies = policy.New(policy.Config{DB: db, Now: h.Now, Groups: h.Directory.GroupsOf})
 	h.Box = nonce.New(nonce.Config{Keys: h.Key, Epoch: func() int64 { return 1 }, Now: h.Now})
 	h.Sessions = session.New(session.Config{
 		DB: db, Now: h.Now,
@@ -164,7 +164,7 @@ func (h *House) Policy(t testing.TB, tenant idp.TenantID, change func(*policy.Po
 // Switch turns a method on or off.
 func (h *House) Switch(t testing.TB, tenant idp.TenantID, m idp.MethodID, on bool) {
 	t.Helper()
-	h.Policy(t, tenant, func(p *policy.Policy) { p.Methods[m] = on })
+	h.Policy(t, tenant, func(p *policy.Policy) { p.Switch(m, on) })
 }
 
 // Enable lets a person sign in, or not.

@@ -1,0 +1,63 @@
+package policy
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+)
+
+// Difference is one place in which two policies differ. Values are JSON;
+// empty: not there.
+type Difference struct{ At, Old, New string }
+
+// Differences lists where next differs from old, in the places that Complaints
+// and rules name too: for audit records and for people who compare.
+func Differences(old, next Policy) ([]Difference, error) {
+	a, err := tree(old)
+	if err != nil {
+		return nil, err
+	}
+	b, err := tree(next)
+	if err != nil {
+		return nil, err
+	}
+	return differ(nil, "", a, b), nil
+}
+
+func differ(out []Difference, at string, a, b any) []Difference {
+	if reflect.DeepEqual(a, b) {
+		return out
+	}
+	am, aok := a.(map[string]any)
+	bm, bok := b.(map[string]any)
+	if aok && bok {
+		both := maps.Clone(am)
+		maps.Copy(both, bm)
+		for _, name := range slices.Sorted(maps.Keys(both)) {
+			out = differ(out, under(at, name), am[name], bm[name])
+		}
+		return out
+	}
+	al, aok := a.([]any)
+	bl, bok := b.([]any)
+	if aok && bok && len(al) == len(bl) {
+		for i := range al {
+			out = differ(out, at+"["+strconv.Itoa(i)+"]", al[i], bl[i])
+		}
+		return out
+	}
+	return append(out, Difference{At: at, Old: text(a), New: text(b)})
+}
+
+func text(v any) string {
+	if v == nil {
+		return ""
+	}
+	doc, err := json.Marshal(v)
+	if err != nil {
+		return "?" // what came from JSON marshals
+	}
+	return string(doc)
+}

@@ -1,0 +1,7 @@
+package policy
+
+// The stored form, for tests.
+var (
+	Encode = encode
+	Decode = decode
+)

@@ -1,0 +1,161 @@
+package signin
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"reflect"
+
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
+)
+
+// Preview says what would happen to the people and keys of a tenant if next
+// took the place of its policy. Nothing is written and no transaction held:
+// what changes meanwhile may or may not be seen.
+func (c *Corridor) Preview(ctx context.Context, tenant idp.TenantID, next policy.Policy, o policy.PreviewOptions) (policy.Impact, error) {
+	old, err := c.policies.Get(ctx, tenant)
+	if err != nil {
+		return policy.Impact{}, fmt.Errorf("policy: %w", err)
+	}
+	people := c.subjects(ctx, tenant, namedBy(old, next))
+	return policy.Preview(ctx, old, next, people, o)
+}
+
+// CheckSave refuses a policy that would take every way in from the acting
+// administrator or from the last one (policy.LocksOut). actor may be empty.
+func (c *Corridor) CheckSave(ctx context.Context, tenant idp.TenantID, old, next policy.Policy, actor idp.UserID) error {
+	if reflect.DeepEqual(old.Methods, next.Methods) && reflect.DeepEqual(old.Passkey, next.Passkey) {
+		return nil // nothing that a way in depends on
+	}
+	var admins []policy.Subject
+	groups := namedBy(old, next)
+	for p, err := range c.people(ctx, tenant) {
+		if err != nil {
+			return err
+		}
+		if p.Role != directory.Administrator {
+			continue
+		}
+		s := policy.Subject{Who: policy.Who{User: p.User}}
+		if len(groups) > 0 {
+			of, err := c.directory.GroupsOf(ctx, tenant, p.ID)
+			if err != nil {
+				return fmt.Errorf("groups of %s: %w", p.ID, err)
+			}
+			s.Groups = policy.NewGroups(of)
+		}
+		creds, err := c.Credentials(ctx, tenant, p.ID)
+		if err != nil {
+			return err
+		}
+		for _, cred := range creds {
+			s.Keys = append(s.Keys, held(cred))
+		}
+		admins = append(admins, s)
+	}
+	return policy.LocksOut(old, next, admins, actor)
+}
+
+func namedBy(policies ...policy.Policy) []idp.GroupID {
+	var out []idp.GroupID
+	for _, p := range policies {
+		out = append(out, p.NamedGroups()...)
+	}
+	return out
+}
+
+func held(c method.Credential) policy.Held {
+	return policy.Held{ID: c.ID, Method: c.Method, Facts: c.Facts, Dead: c.Bootstrap || c.Disabled || c.Orphaned}
+}
+
+// most is the longest page of people there is.
+const most = 999
+
+// people are the users of a tenant, page by page.
+func (c *Corridor) people(ctx context.Context, tenant idp.TenantID) iter.Seq2[directory.Person, error] {
+	return paged(func(page directory.Page) ([]directory.Person, string, error) {
+		return c.directory.Users(ctx, tenant, page)
+	})
+}
+
+func paged(list func(directory.Page) ([]directory.Person, string, error)) iter.Seq2[directory.Person, error] {
+	return func(yield func(directory.Person, error) bool) {
+		for page := (directory.Page{Limit: most}); ; {
+			some, next, err := list(page)
+			if err != nil {
+				yield(directory.Person{}, err)
+				return
+			}
+			for _, p := range some {
+				if !yield(p, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			page.After = next
+		}
+	}
+}
+
+// subjects are all people of a tenant with what they hold. groups are those
+// that matter: their members are read, not the groups of everybody.
+func (c *Corridor) subjects(ctx context.Context, tenant idp.TenantID, groups []idp.GroupID) iter.Seq2[policy.Subject, error] {
+	return func(yield func(policy.Subject, error) bool) {
+		keys, in, err := c.holdings(ctx, tenant, groups)
+		if err != nil {
+			yield(policy.Subject{}, err)
+			return
+		}
+		for p, err := range c.people(ctx, tenant) {
+			s := policy.Subject{Who: policy.Who{User: p.User, Groups: policy.NewGroups(in[p.ID])}, Keys: keys[p.ID]}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// holdings reads all credentials of a tenant, and the members of groups.
+func (c *Corridor) holdings(ctx context.Context, tenant idp.TenantID, groups []idp.GroupID) (
+	keys map[idp.UserID][]policy.Held, in map[idp.UserID][]idp.GroupID, err error) {
+	keys, in = make(map[idp.UserID][]policy.Held), make(map[idp.UserID][]idp.GroupID)
+	for _, r := range c.rooms {
+		if r.manager == nil {
+			continue
+		}
+		err := r.manager.Walk(ctx, tenant, func(cred method.Credential) error {
+			if !cred.Bootstrap {
+				keys[cred.User] = append(keys[cred.User], held(cred))
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return nil, nil, fmt.Errorf("credentials of %s: %w", r.ID(), err)
+		}
+	}
+	read := make(map[idp.GroupID]bool)
+	for _, g := range groups {
+		if read[g] {
+			continue
+		}
+		read[g] = true
+		members := paged(func(page directory.Page) ([]directory.Person, string, error) {
+			return c.directory.Members(ctx, tenant, g, page)
+		})
+		for p, err := range members {
+			if idp.AsError(err) != nil && idp.AsError(err).Kind == idp.NotFound {
+				break // a group that is gone has no members
+			}
+			if err != nil {
+				return nil, nil, fmt.Errorf("members of %s: %w", g, err)
+			}
+			in[p.ID] = append(in[p.ID], g)
+		}
+	}
+	return keys, in, nil
+}
