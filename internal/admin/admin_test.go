@@ -41,6 +41,7 @@ type office struct {
 	clients *client.Registry
 	revoked []idp.UserID
 	taken   []string // "user client" of RevokeGrant
+	lock    error    // what CheckPolicy says
 }
 
 func newOffice(t *testing.T, db *sqldb.DB) *office {
@@ -60,6 +61,12 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		},
 		MintToken: func(_ context.Context, g admin.TokenGrant) (string, error) {
 			return fmt.Sprintf("token for %s as %s until %s", g.Actor, g.Role, g.Expires.Format("15:04")), nil
+		},
+		CheckPolicy: func(_ context.Context, _ idp.TenantID, old, next policy.Policy) error {
+			if old.Methods[policy.Passkey].On && !next.Methods[policy.Passkey].On {
+				return o.lock
+			}
+			return nil
 		},
 		RevokeUser: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID) error {
 			o.revoked = append(o.revoked, u)
@@ -496,6 +503,28 @@ func FuzzDo(f *testing.F) {
 		_, err := o.Do(t.Context(), "cli:root", op, json.RawMessage(params), nil)
 		if k := idp.AsError(err); k != nil && (k.Kind == idp.Internal || k.Kind == idp.Unavailable) {
 			t.Errorf("%s %q: %v", op, params, err)
+		}
+	})
+}
+
+// A policy that locks administrators out is not saved.
+func TestPolicyLocksOut(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		o.do("tenant.create", fields{"name": "A", "domain": "a.example"})
+		o.lock = idp.Deniedf("locks_out_administrators", "none left").Say("Not saved.")
+		off := fields{"name": "method.passkey", "value": "false"}
+		o.refused("policy.set", off, idp.Denied)
+		shown := func() string {
+			names, values := o.list("policy.show", fields{}, "name"), o.list("policy.show", fields{}, "value")
+			return values[slices.Index(names, "method.passkey")]
+		}
+		if got := shown(); got != "true" {
+			t.Errorf("refused, and saved as %s", got)
+		}
+		o.lock = nil
+		o.do("policy.set", off)
+		if got := shown(); got != "false" {
+			t.Errorf("saved as %s", got)
 		}
 	})
 }

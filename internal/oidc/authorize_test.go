@@ -15,6 +15,7 @@ import (
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -352,6 +353,39 @@ func TestSec_OAU13_ACRTellsTheTruth(t *testing.T) {
 	}
 	if got, _ := acr(a.ask("claims", `{"id_token":{"acr":{"essential":true,"values":["phrh"]}}}`), idp.HardwareBound); got != "phrh" {
 		t.Errorf("essential acr: %v", got)
+	}
+}
+
+// A request cannot ask for less than the app's administrator demands, and a
+// strength of the tenant's own is known by its name.
+func TestAppDemandsStrength(t *testing.T) {
+	d := newDoor(t)
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		p, err := d.policies.Load(ctx, tx, d.tenant.ID)
+		if err != nil {
+			return err
+		}
+		p.Strengths = append(p.Strengths, policy.Strength{ID: "own", Name: "Our keys", Combinations: [][]idp.Mode{{idp.ModeFIDO2}}})
+		return d.policies.Put(ctx, tx, d.tenant.ID, p)
+	})
+	a := d.newApp(func(c *client.Client) { c.ACR = "phrh" })
+	b := d.browser()
+	handle := b.authorize(a.ask("acr_values", "phr")).shown(t).Handle
+	if heard := b.prove(handle, d.ada); heard.Header.Get("X-Page") == "" || heard.shown(t).Kind != signin.StepUp {
+		t.Error("a key that is not hardware-bound opens an app that demands one, because the request asked for less")
+	}
+	if heard := d.browser(); heard.prove(heard.authorize(a.ask("acr_values", "phr")).shown(t).Handle, d.ada, idp.HardwareBound).back(t, callback).Get("code") == "" {
+		t.Error("a hardware-bound key does not open it")
+	}
+	named := d.newApp(func(c *client.Client) { c.Name = "Named" })
+	b = d.browser()
+	code := b.prove(b.authorize(named.ask("acr_values", "our-keys")).shown(t).Handle, d.ada).back(t, callback).Get("code")
+	_, out := named.token(d, named.redeem(code))
+	if got := payload(t, str(out, "id_token"))["acr"]; got != "our-keys" {
+		t.Errorf("asked for our-keys, acr is %v", got)
+	}
+	if list, _ := d.document("/" + string(d.tenant.ID) + "/v2.0/.well-known/openid-configuration")["acr_values_supported"].([]any); !slices.Contains(list, any("our-keys")) {
+		t.Errorf("discovery names %v", list)
 	}
 }
 

@@ -128,7 +128,9 @@ func TestSec_POL02_MethodOffStopsRefreshAndCode(t *testing.T) {
 	b := d.browser()
 	tokens := a.tokensOf(d, b, "openid offline_access", d.ada)
 	code := b.authorize(a.ask()).back(t, callback).Get("code")
-	d.demand(func(p *policy.Policy) { p.Methods[policy.Passkey], p.Methods["phone"] = policy.MethodRules{}, policy.Everybody() })
+	d.demand(func(p *policy.Policy) {
+		p.Methods[policy.Passkey], p.Methods["phone"] = policy.MethodRules{}, policy.Everybody()
+	})
 	if got := b.authorize(a.ask("prompt", "none")); got.back(t, callback).Has("code") {
 		t.Fatal("the method is still on")
 	}

@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
+
+	"github.com/signetid/signet/internal/audit"
 )
 
 // Difference is one place in which two policies differ. Values are JSON;
@@ -25,6 +28,27 @@ func Differences(old, next Policy) ([]Difference, error) {
 	}
 	return differ(nil, "", a, b), nil
 }
+
+// Record notes in an audit record what a change of policy changed, as much of
+// it as a record holds.
+func Record(e *audit.Event, old, next Policy) error {
+	all, err := Differences(old, next)
+	if err != nil {
+		return err
+	}
+	e.Detail = maps.Clone(e.Detail)
+	if e.Detail == nil {
+		e.Detail = make(map[string]string)
+	}
+	e.Detail["changes"] = strconv.Itoa(len(all))
+	for _, d := range all[:min(len(all), mostRecorded)] {
+		e.Detail[d.At] = cmp.Or(d.Old, "nothing") + " → " + cmp.Or(d.New, "nothing")
+	}
+	return nil
+}
+
+// mostRecorded is how many places a record names: it has room for few more.
+const mostRecorded = 24
 
 func differ(out []Difference, at string, a, b any) []Difference {
 	if reflect.DeepEqual(a, b) {

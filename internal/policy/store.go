@@ -92,8 +92,9 @@ func (s *Store) For(ctx context.Context, tenant idp.TenantID, u idp.User) (Polic
 }
 
 // Put saves p. It is Conflict when the tenant's policy is no longer of
-// p.Version, and Invalid when settings contradict each other. Audit is the
-// caller's affair.
+// p.Version, and Invalid when settings contradict each other. The audit
+// record, in the same transaction, is the caller's to write: see Record. Who
+// would be locked out is the caller's question, too: see LocksOut.
 func (s *Store) Put(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, p Policy) error {
 	if t == "" {
 		return idp.Invalidf("no_tenant", "policy without a tenant")

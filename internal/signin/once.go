@@ -168,7 +168,9 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 		return method.Credential{}, fmt.Errorf("register %s: %w", r.Method, err)
 	}
 	if err == nil {
-		err = ours(reg, r.Tenant, r.User.ID, r.Method)
+		if err = c.admit(ctx, reg, r.User, r.Method, policy.Add, &event); err != nil && !refusal(err) {
+			return method.Credential{}, err
+		}
 	}
 	event.Credential = reg.Credential.ID
 	err = c.commit(ctx, deed{

@@ -119,16 +119,8 @@ func (c *Corridor) FinishRegister(ctx context.Context, s session.Session, value 
 		return method.Credential{}, fmt.Errorf("register %s: %w", r.ID(), err)
 	}
 	if err == nil {
-		err = ours(reg, s.Tenant, s.User, r.ID())
-	}
-	if err == nil {
-		ruling, jerr := c.judge(ctx, answer.User, policy.Add, r.ID(), &reg.Credential.Facts)
-		if jerr != nil {
-			return method.Credential{}, jerr
-		}
-		wouldRefuse(&event, ruling.Would)
-		if event.Rule = ruling.Rule; !ruling.Allowed() {
-			err = refusedKey(ruling.Refusal)
+		if err = c.admit(ctx, reg, answer.User, r.ID(), policy.Add, &event); err != nil && !refusal(err) {
+			return method.Credential{}, err
 		}
 	}
 	event.Credential = reg.Credential.ID
@@ -176,6 +168,23 @@ func (c *Corridor) takeRegistration(ctx context.Context, s session.Session, valu
 		return sealed, r, none, fmt.Errorf("user of session %s: %w", s.ID, err)
 	}
 	return sealed, r, method.Answer{Tenant: s.Tenant, User: user, Keep: cer.Keep, Payload: payload, Now: c.now()}, nil
+}
+
+// admit asks policy about a new credential that its room has found good, and
+// notes what it says.
+func (c *Corridor) admit(ctx context.Context, reg method.Registration, user idp.User, m idp.MethodID, act policy.Act, e *audit.Event) error {
+	if err := ours(reg, user.Tenant, user.ID, m); err != nil {
+		return err
+	}
+	ruling, err := c.judge(ctx, user, act, m, &reg.Credential.Facts)
+	if err != nil {
+		return err
+	}
+	wouldRefuse(e, ruling.Would)
+	if e.Rule = ruling.Rule; !ruling.Allowed() {
+		return refusedKey(ruling.Refusal)
+	}
+	return nil
 }
 
 // ours checks that a room has registered what it was asked to.

@@ -55,6 +55,7 @@ type stub struct {
 	properties []idp.Property
 	bootstrap  bool
 	lives      time.Duration
+	facts      idp.Facts // of every credential
 
 	mu       sync.Mutex
 	onVerify func() error // runs in Verify, before it judges
@@ -114,7 +115,7 @@ func (s *stub) judge(ctx context.Context, a method.Answer, raw, challenge []byte
 	v := method.Verdict{
 		Proof: idp.Proof{
 			Tenant: a.Tenant, User: user, Method: s.id, Mode: s.mode, Credential: in.Credential,
-			Properties: s.properties, AMR: []string{string(s.id)}, Time: a.Now,
+			Properties: s.properties, AMR: []string{string(s.id)}, Time: a.Now, Facts: s.facts,
 		},
 		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
 			n, err := tx.Exec(ctx, `update stub set used = used + 1 where tenant_id = $1 and id = $2`, a.Tenant, in.Credential)
@@ -173,7 +174,7 @@ func (s *stub) List(ctx context.Context, tenant idp.TenantID, user idp.UserID) (
 	defer rows.Close()
 	var out []method.Credential
 	for rows.Next() {
-		c := method.Credential{Tenant: tenant, User: user, Method: s.id, Mode: s.mode, Bootstrap: s.bootstrap}
+		c := method.Credential{Tenant: tenant, User: user, Method: s.id, Mode: s.mode, Bootstrap: s.bootstrap, Facts: s.facts}
 		var created int64
 		if err := rows.Scan(&c.ID, &c.Name, &created); err != nil {
 			return nil, err
@@ -207,7 +208,23 @@ func (s *stub) Count(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, use
 	return n, err
 }
 
-func (s *stub) Walk(context.Context, idp.TenantID, func(method.Credential) error) error { return nil }
+func (s *stub) Walk(ctx context.Context, tenant idp.TenantID, fn func(method.Credential) error) error {
+	rows, err := s.h.DB.Query(ctx, `select id, user_id from stub where tenant_id = $1 and room = $2`, tenant, s.id)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c := method.Credential{Tenant: tenant, Method: s.id, Mode: s.mode, Bootstrap: s.bootstrap, Facts: s.facts}
+		if err := rows.Scan(&c.ID, &c.User); err != nil {
+			return err
+		}
+		if err := fn(c); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
 
 // pageStub is challenge and answer on a page, as a passkey.
 type pageStub struct{ *stub }
@@ -257,7 +274,7 @@ func (s pageStub) FinishRegister(_ context.Context, a method.Answer) (method.Reg
 	}
 	id := idp.CredentialID(secret.NewUUID4())
 	return method.Registration{
-		Credential: method.Credential{ID: id, Tenant: a.Tenant, User: a.User.ID, Method: s.id, Mode: s.mode},
+		Credential: method.Credential{ID: id, Tenant: a.Tenant, User: a.User.ID, Method: s.id, Mode: s.mode, Facts: s.facts},
 		Settle:     s.insert(a.Tenant, a.User.ID, id, in.Key),
 	}, nil
 }

@@ -333,6 +333,37 @@ func TestIssueLimits(t *testing.T) {
 	})
 }
 
+// No pass is issued to somebody whom it would not let in.
+func TestIssueWhereItWorks(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		issue := func(u idp.User) error {
+			return d.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				_, _, err := d.m.Issue(ctx, tx, u.Tenant, u.ID, accesspass.Options{})
+				return err
+			})
+		}
+		d.Policy(t, d.Tenant.ID, func(p *policy.Policy) {
+			r := policy.Everybody()
+			r.Exclude = []policy.Target{{User: d.Ada.ID}}
+			p.Methods[policy.AccessPass] = r
+		})
+		err := issue(d.Ada)
+		if e := idp.AsError(err); !errors.Is(err, idp.Denied) || e.Reason != "excluded" || e.Code != policy.CodeMethod || e.Public == "" {
+			t.Errorf("to somebody excluded: %v, want denied excluded", err)
+		}
+		d.Enable(t, d.Bob, false) // a pass may wait for somebody to be let in again
+		for _, u := range []idp.User{d.Bob, d.Eve} {
+			if err := issue(u); err != nil {
+				t.Errorf("to %s: %v", u.Name, err)
+			}
+		}
+		d.Switch(t, d.Tenant.ID, policy.AccessPass, false)
+		if err := issue(d.Bob); !errors.Is(err, idp.Denied) {
+			t.Errorf("where passes are off: %v, want denied", err)
+		}
+	})
+}
+
 func TestManage(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		list := func(u idp.User) []method.Credential {
