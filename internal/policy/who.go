@@ -7,7 +7,8 @@ import (
 )
 
 // Who is a person as rules see one. With the zero User nobody is known yet:
-// then a rule about some people holds for nobody and one about all holds.
+// then a method that some people may use counts as one that may be used, and
+// an exclude, campaign or order holds only when it is for all.
 type Who struct {
 	User   idp.User
 	Groups Groups // those that NamedGroups lists are enough
