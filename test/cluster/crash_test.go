@@ -90,7 +90,9 @@ func (w *told) live(ctx context.Context, s *site) {
 	}
 	old := w.refresh
 	w.refresh = tokens.Refresh
-	if r, err := s.app.Ask(ctx, w.p.HTTP, "revoke", url.Values{"token": {old}}); err == nil && r.Status == 200 {
+	if old == "" {
+		// Nothing was left to revoke.
+	} else if r, err := s.app.Ask(ctx, w.p.HTTP, "revoke", url.Values{"token": {old}}); err == nil && r.Status == 200 {
 		w.ended = append(w.ended, old)
 	}
 	for range 3 {
@@ -140,8 +142,14 @@ func (w *told) register(ctx context.Context, s *site) {
 		}
 	}
 	for _, id := range before {
-		w.p.Post(ctx, "/account/remove", url.Values{"session": {session}, "method": {"passkey"}, "credential": {id}})
+		left, err := w.p.Post(ctx, "/account/remove", url.Values{"session": {session}, "method": {"passkey"}, "credential": {id}})
 		w.keys = slices.DeleteFunc(w.keys, func(k string) bool { return k == id })
+		// The tokens stand on the key that signed in, one of these: with it
+		// they go. What was not acknowledged may or may not have happened.
+		if listed := left.Credentials(); err == nil && len(listed) > 0 && !slices.Contains(listed, id) && w.refresh != "" {
+			w.ended = append(w.ended, w.refresh)
+		}
+		w.refresh = ""
 	}
 }
 
@@ -177,6 +185,10 @@ func (w *told) check(ctx context.Context, s *site) error {
 	}
 	// The newest token that was handed out before works, or its grant stands
 	// at the step after it, whose answer was lost on the way.
+	if w.refresh == "" {
+		w.refresh = tokens.Refresh
+		return nil
+	}
 	if r, err := s.app.RefreshWith(ctx, w.p.HTTP, w.refresh); err != nil || (r.Refresh == "" && r.Error != "invalid_grant") {
 		return fmt.Errorf("the last refresh token: %+v, %w", r, err)
 	} else if r.Refresh == "" {
