@@ -9,7 +9,7 @@ import (
 // Nothing may be writing.
 func RawWriter(t *testing.T, db *DB, query string) {
 	t.Helper()
-	if _, err := db.engine.(*sqliteEngine).writer.conn.c.ExecContext(context.Background(), query); err != nil {
+	if _, err := db.engine.(*sqliteEngine).writer.conn.exec(context.Background(), query, nil); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 }

@@ -196,7 +196,7 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(context.Context, *
 		return nil, err
 	}
 	defer c.Close()
-	tx := &Tx{session: c, engine: e, flat: flat}
+	tx := &Tx{session: pooled{c}, engine: e, flat: flat}
 	if err := e.control(c, "begin"); err != nil {
 		return tx, tx.spoil(err)
 	}
@@ -288,11 +288,8 @@ func (e *postgresEngine) execOnce(ctx context.Context, query string, args []any)
 	defer c.Close()
 	ctx, cancel := e.bound(ctx, statementWithin)
 	defer cancel()
-	res, err := c.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, e.classify(err)
-	}
-	return res.RowsAffected()
+	n, err := pooled{c}.exec(ctx, query, args)
+	return n, e.classify(err)
 }
 
 // lease lends a connection. It has been pinged when it may be broken.
@@ -301,29 +298,8 @@ func (e *postgresEngine) lease(ctx context.Context) (session, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &reader{Conn: c, e: e}, func() { c.Close() }, nil
-}
-
-// reader is a leased connection that is exchanged once if it turns out broken:
-// a read can always be asked again.
-type reader struct {
-	*sql.Conn
-	e *postgresEngine
-}
-
-func (r *reader) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	rows, err := r.Conn.QueryContext(ctx, query, args...)
-	if err == nil || !retryable(err) {
-		return rows, err
-	}
-	r.e.noteBroken(err)
-	r.Conn.Close()
-	c, err := r.e.conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r.Conn = c
-	return c.QueryContext(ctx, query, args...)
+	r := &reader{pooled: pooled{c}, engine: e}
+	return r, func() { r.Close() }, nil
 }
 
 func (e *postgresEngine) snapshot(ctx context.Context, fn func(context.Context, *Tx) error) error {
@@ -332,7 +308,7 @@ func (e *postgresEngine) snapshot(ctx context.Context, fn func(context.Context, 
 		return err
 	}
 	defer c.Close()
-	tx := &Tx{session: c, engine: e, snapshot: true}
+	tx := &Tx{session: pooled{c}, engine: e, snapshot: true}
 	if err := e.control(c, "begin isolation level repeatable read read only"); err != nil {
 		return err
 	}

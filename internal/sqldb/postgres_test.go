@@ -137,7 +137,7 @@ func TestDeadlock(t *testing.T) {
 		t.Errorf("%d runs: there was no deadlock to resolve", runs.Load())
 	}
 	var sum int
-	must(t, db.QueryRow(ctx, `select sum(size) from thing where tenant_id = 't'`).Scan(&sum))
+	must(t, db.QueryRow(ctx, `select cast(sum(size) as bigint) from thing where tenant_id = 't'`).Scan(&sum))
 	if sum != 6 {
 		t.Errorf("sum %d, want 6: each writer grew both rows once", sum)
 	}

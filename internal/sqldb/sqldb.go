@@ -140,10 +140,6 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error
 	if err := ctx.Err(); err != nil {
 		return 0, db.engine.classify(err)
 	}
-	args, err := plainArgs(args)
-	if err != nil {
-		return 0, err
-	}
 	return db.engine.exec(ctx, query, args)
 }
 

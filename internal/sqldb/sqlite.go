@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // busyWithin is how long a write waits for another process that holds the file,
@@ -21,11 +20,8 @@ const busyWithin = connectWithin
 
 // sqliteEngine is one file: a writer, and a few connections that only read.
 type sqliteEngine struct {
-	path    string
-	writers *sql.DB // the pool of one that the writer's connection comes from
-	readers *sql.DB
-	writer  *writer
-
+	path   string
+	writer *writer
 	idle   chan *conn    // readers at rest
 	gone   chan struct{} // closed by close
 	once   sync.Once
@@ -41,11 +37,11 @@ func openSQLite(ctx context.Context, path string) (engine, error) {
 		return nil, err
 	}
 	e := &sqliteEngine{path: path, gone: make(chan struct{})}
-	if err := e.openWriter(ctx); err != nil {
+	if err := e.openWriter(); err != nil {
 		e.close()
 		return nil, explainSQLite(path, err)
 	}
-	if err := e.openReaders(ctx); err != nil {
+	if err := e.openReaders(); err != nil {
 		e.close()
 		return nil, explainSQLite(path, err)
 	}
@@ -66,22 +62,16 @@ func dsn(path string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
 }
 
-func (e *sqliteEngine) openWriter(ctx context.Context) error {
-	var err error
+func (e *sqliteEngine) openWriter() error {
 	// FULL makes a commit wait for the disk; WAL lets readers go on meanwhile.
-	e.writers, err = sql.Open("sqlite", dsn(e.path, "journal_mode(wal)", "synchronous(full)",
+	c, err := newConn(dsn(e.path, "journal_mode(wal)", "synchronous(full)",
 		"cache_size(-65536)", "journal_size_limit(67108864)",
 		"wal_autocheckpoint(4096)", // 16 MiB: most pages are written often in that time, and moved once
 		"temp_store(memory)"))      // else every copied page of a savepoint goes through a file
 	if err != nil {
 		return err
 	}
-	e.writers.SetMaxOpenConns(1)
-	c, err := newConn(ctx, e.writers)
-	if err != nil {
-		return err
-	}
-	if err := checkSQLite(ctx, c); err != nil {
+	if err := checkSQLite(c); err != nil {
 		c.close()
 		return err
 	}
@@ -89,17 +79,10 @@ func (e *sqliteEngine) openWriter(ctx context.Context) error {
 	return nil
 }
 
-func (e *sqliteEngine) openReaders(ctx context.Context) error {
-	n := min(max(runtime.GOMAXPROCS(0), 4), 8)
-	var err error
-	e.readers, err = sql.Open("sqlite", dsn(e.path, "query_only(1)", "cache_size(-16384)"))
-	if err != nil {
-		return err
-	}
-	e.readers.SetMaxOpenConns(n)
-	e.idle = make(chan *conn, n)
-	for range n {
-		c, err := newConn(ctx, e.readers)
+func (e *sqliteEngine) openReaders() error {
+	e.idle = make(chan *conn, min(max(runtime.GOMAXPROCS(0), 4), 8))
+	for range cap(e.idle) {
+		c, err := newConn(dsn(e.path, "query_only(1)", "cache_size(-16384)"))
 		if err != nil {
 			return err
 		}
@@ -117,19 +100,12 @@ func (e *sqliteEngine) shut() error {
 	close(e.gone)
 	// Readers first: the last connection to close moves the write-ahead log
 	// into the file, and only the writer may.
-	e.closeIdle()
-	var errs []error
-	if e.readers != nil {
-		errs = append(errs, e.readers.Close())
-	}
+	err := e.closeIdle()
 	if e.writer != nil {
 		e.writer.close()
-		errs = append(errs, e.writer.conn.close())
+		err = errors.Join(err, e.writer.conn.close())
 	}
-	if e.writers != nil {
-		errs = append(errs, e.writers.Close())
-	}
-	return errors.Join(errs...)
+	return err
 }
 
 func (e *sqliteEngine) write(ctx context.Context, fn func(context.Context, *Tx) error) error {
@@ -184,13 +160,13 @@ func (e *sqliteEngine) giveBack(c *conn) {
 }
 
 // closeIdle closes the readers at rest; those lent are closed on their return.
-func (e *sqliteEngine) closeIdle() {
+func (e *sqliteEngine) closeIdle() (err error) {
 	for {
 		select {
 		case c := <-e.idle:
-			c.close()
+			err = errors.Join(err, c.close())
 		default:
-			return
+			return err
 		}
 	}
 }
@@ -205,7 +181,7 @@ func (e *sqliteEngine) snapshot(ctx context.Context, fn func(context.Context, *T
 	if _, err := tx.exec(ctx, "begin", nil); err != nil {
 		return err
 	}
-	defer c.ExecContext(context.Background(), "rollback")
+	defer c.exec(context.Background(), "rollback", nil)
 	err = fn(ctx, tx)
 	if e := tx.sound(); err == nil {
 		err = e
@@ -213,8 +189,7 @@ func (e *sqliteEngine) snapshot(ctx context.Context, fn func(context.Context, *T
 	return err
 }
 
-// bound gives driver calls a context that never ends. An interrupt would hit
-// the connection, which here is shared, and statements are short.
+// bound adds nothing: no context reaches the driver.
 func (e *sqliteEngine) bound(context.Context, time.Duration) (context.Context, context.CancelFunc) {
 	return context.Background(), func() {}
 }
@@ -232,7 +207,7 @@ func (e *sqliteEngine) ping(ctx context.Context) error {
 		return err
 	}
 	defer e.giveBack(c)
-	_, err = c.ExecContext(context.Background(), "select 1")
+	_, err = c.exec(context.Background(), "select 1", nil)
 	return err
 }
 

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,27 +80,40 @@ func checkLength(f *os.File, path string, head []byte) error {
 }
 
 // checkSQLite proves that the file can be read and the write lock taken.
-func checkSQLite(ctx context.Context, c *conn) error {
+func checkSQLite(c *conn) error {
+	ctx := context.Background()
 	for _, q := range []string{"pragma schema_version", "select count(*) from sqlite_master", "begin immediate", "rollback"} {
-		if _, err := c.c.ExecContext(ctx, q); err != nil {
+		if _, err := c.exec(ctx, q, nil); err != nil {
 			return err
 		}
 	}
 	var pages, size int64
-	if err := c.c.QueryRowContext(ctx, "select page_count, page_size from pragma_page_count(), pragma_page_size()").Scan(&pages, &size); err != nil {
+	if err := readRow(c, "select page_count, page_size from pragma_page_count(), pragma_page_size()", &pages, &size); err != nil {
 		return err
 	}
 	if pages*size > quickCheckBelow {
 		return nil
 	}
 	var verdict string
-	if err := c.c.QueryRowContext(ctx, "pragma quick_check(1)").Scan(&verdict); err != nil {
+	if err := readRow(c, "pragma quick_check(1)", &verdict); err != nil {
 		return err
 	}
 	if verdict != "ok" {
 		return fmt.Errorf("%w: %s", errDamaged, oneLine(verdict))
 	}
 	return nil
+}
+
+// readRow runs a query that has a row.
+func readRow(c *conn, query string, dest ...any) error {
+	rows, err := c.query(context.Background(), query, nil)
+	if err != nil {
+		return err
+	}
+	if rows.next() {
+		err = rows.scan(dest)
+	}
+	return cmp.Or(err, rows.err(), rows.close())
 }
 
 var errDamaged = errors.New("quick check")

@@ -3,7 +3,6 @@ package sqldb
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,10 +22,21 @@ var (
 	_ Querier = (*Tx)(nil)
 )
 
-// session is one connection: *sql.Conn, or one that keeps its statements.
+// session is one connection.
 type session interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	// exec runs a statement and returns the number of rows it changed.
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	// query runs a query, up to its first row.
+	query(ctx context.Context, query string, args []any) (cursor, error)
+}
+
+// cursor is the result of a query. It must be closed before the session is
+// used again.
+type cursor interface {
+	next() bool            // goes to the next row, if there is one
+	scan(dest []any) error // copies the row that next went to
+	err() error            // why next returned false; nil at the end
+	close() error
 }
 
 // Tx is a transaction under way. It belongs to the function it was handed to
@@ -61,8 +71,7 @@ func (tx *Tx) ForShare() string {
 // Exec runs a statement and returns the number of rows it changed. A violated
 // primary key, unique index or foreign key is idp.Conflict.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	args, err := tx.ready(ctx, args)
-	if err != nil {
+	if err := tx.ready(ctx); err != nil {
 		return 0, err
 	}
 	return tx.exec(ctx, query, args)
@@ -71,11 +80,11 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 func (tx *Tx) exec(ctx context.Context, query string, args []any) (int64, error) {
 	ctx, cancel := tx.engine.bound(ctx, statementWithin)
 	defer cancel()
-	res, err := tx.session.ExecContext(ctx, query, args...)
+	n, err := tx.session.exec(ctx, query, args)
 	if err != nil {
 		return 0, tx.spoil(tx.engine.classify(err))
 	}
-	return res.RowsAffected()
+	return n, nil
 }
 
 // QueryRow runs a query of at most one row; its errors come out of Row.Scan.
@@ -91,15 +100,14 @@ func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*Rows, erro
 }
 
 func (tx *Tx) query(ctx context.Context, limit time.Duration, query string, args []any) (*Rows, error) {
-	args, err := tx.ready(ctx, args)
-	if err != nil {
+	if err := tx.ready(ctx); err != nil {
 		return nil, err
 	}
 	if tx.snapshot {
 		limit = snapshotWithin
 	}
 	ctx, cancel := tx.engine.bound(ctx, limit)
-	rows, err := tx.session.QueryContext(ctx, query, args...)
+	rows, err := tx.session.query(ctx, query, args)
 	if err != nil {
 		cancel()
 		return nil, tx.spoil(tx.engine.classify(err))
@@ -119,7 +127,7 @@ var errFlat = errors.New("transaction needs savepoints")
 // that is changed under one, and hardly ever are they gone back to. So a Write
 // is tried without them first.
 func (tx *Tx) Nested(ctx context.Context, fn func(context.Context, *Tx) error) error {
-	if _, err := tx.ready(ctx, nil); err != nil {
+	if err := tx.ready(ctx); err != nil {
 		return err
 	}
 	if tx.flat {
@@ -167,21 +175,17 @@ func (tx *Tx) committed() {
 
 // ready refuses a statement that PostgreSQL would refuse, or whose caller has
 // gone away.
-func (tx *Tx) ready(ctx context.Context, args []any) ([]any, error) {
+func (tx *Tx) ready(ctx context.Context) error {
 	if tx.failed != nil {
-		return nil, tx.failed
+		return tx.failed
 	}
 	if tx.open != nil {
-		return nil, tx.spoil(errors.New("rows of an earlier query are still open"))
+		return tx.spoil(errors.New("rows of an earlier query are still open"))
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, tx.spoil(tx.engine.classify(err))
+		return tx.spoil(tx.engine.classify(err))
 	}
-	args, err := plainArgs(args)
-	if err != nil {
-		return nil, tx.spoil(err)
-	}
-	return args, nil
+	return nil
 }
 
 func (tx *Tx) spoil(err error) error {
@@ -217,16 +221,12 @@ func (db *DB) query(ctx context.Context, limit time.Duration, query string, args
 	if err := ctx.Err(); err != nil {
 		return nil, db.engine.classify(err)
 	}
-	args, err := plainArgs(args)
-	if err != nil {
-		return nil, err
-	}
 	s, giveBack, err := db.engine.lease(ctx)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := db.engine.bound(ctx, limit)
-	rows, err := s.QueryContext(ctx, query, args...)
+	rows, err := s.query(ctx, query, args)
 	if err != nil {
 		cancel()
 		giveBack()
@@ -238,7 +238,7 @@ func (db *DB) query(ctx context.Context, limit time.Duration, query string, args
 // Rows is the result of a query: for rows.Next() { rows.Scan(…) }, then
 // rows.Err(), with a deferred Close.
 type Rows struct {
-	rows     *sql.Rows
+	rows     cursor
 	engine   engine
 	tx       *Tx    // whose rows they are, if anybody's
 	release  func() // ends the bound context
@@ -249,20 +249,26 @@ type Rows struct {
 
 // Next goes to the next row, or closes the rows and returns false.
 func (r *Rows) Next() bool {
-	if r.rows.Next() {
+	if !r.closed && r.rows.next() {
 		return true
 	}
 	r.Close()
 	return false
 }
 
-// Scan copies the columns of the row, in order.
-func (r *Rows) Scan(dest ...any) error { return r.rows.Scan(dest...) }
+// Scan copies the columns of the row that Next went to, in order, into strings,
+// []bytes, bools and integers, or types made of these.
+func (r *Rows) Scan(dest ...any) error {
+	if r.closed {
+		return errors.New("scan of rows that are closed")
+	}
+	return r.rows.scan(dest)
+}
 
 // Err is the error that ended Next early, or nil.
 func (r *Rows) Err() error {
 	if !r.closed {
-		r.err = r.classifyRead(r.rows.Err())
+		r.err = r.classifyRead(r.rows.err())
 	}
 	return r.err
 }
@@ -272,10 +278,10 @@ func (r *Rows) Close() error {
 	if r.closed {
 		return r.err
 	}
-	closing := r.rows.Close()
+	closing := r.rows.close()
 	// The error is asked for before the context is released: afterwards
 	// database/sql would take the release for the caller's doing.
-	r.err = r.classifyRead(cmp.Or(r.rows.Err(), closing))
+	r.err = r.classifyRead(cmp.Or(r.rows.err(), closing))
 	r.closed = true
 	r.release()
 	if r.tx != nil {
@@ -301,14 +307,14 @@ type Row struct {
 	err  error
 }
 
-// Scan copies the columns of the row, in order. When there is no row, the
+// Scan copies the columns of the row as Rows.Scan does. When there is no row, the
 // error is idp.NotFound, and dest is as it was.
 func (r *Row) Scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
 	}
 	defer r.rows.Close()
-	if !r.rows.rows.Next() {
+	if !r.rows.rows.next() {
 		if err := r.rows.Close(); err != nil {
 			return err
 		}

@@ -288,6 +288,6 @@ func (w *writer) fail(err error) {
 }
 
 func (w *writer) exec(query string) error {
-	_, err := w.conn.ExecContext(context.Background(), query)
+	_, err := w.conn.exec(context.Background(), query, nil)
 	return classifySQLite(err)
 }

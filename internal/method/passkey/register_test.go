@@ -282,7 +282,7 @@ func TestSec_WAN04_IDOfAnotherTenant(t *testing.T) {
 		}
 		// Nor is a place of hers used up by it.
 		var held int
-		if err := db.QueryRow(t.Context(), `select coalesce(sum(held), 0) from passkey_handle where tenant_id = $1`, other).Scan(&held); err != nil || held != 0 {
+		if err := db.QueryRow(t.Context(), `select cast(coalesce(sum(held), 0) as bigint) from passkey_handle where tenant_id = $1`, other).Scan(&held); err != nil || held != 0 {
 			t.Errorf("eve holds %d, %v", held, err)
 		}
 		// The key is nobody's over there, however good its signature is.
