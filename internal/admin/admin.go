@@ -41,9 +41,10 @@ type Config struct {
 	RevokeUser func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 	// RevokeGrant ends what an application got by a user's consent.
 	RevokeGrant func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.ClientID) error
-	// CheckPolicy refuses a policy that locks administrators out. May be nil.
-	CheckPolicy func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error
-	Now         func() time.Time
+	// SavePolicy puts next in the place of old and writes the record, unless
+	// that locks administrators out.
+	SavePolicy func(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (policy.Policy, error)
+	Now        func() time.Time
 }
 
 // Keys is the keyring as far as this door needs it.

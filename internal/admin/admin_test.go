@@ -34,23 +34,24 @@ var (
 // rooms that are wired by func.
 type office struct {
 	*admin.Service
-	t       *testing.T
-	db      *sqldb.DB
-	log     *audit.Log
-	dir     *directory.Directory
-	clients *client.Registry
-	revoked []idp.UserID
-	taken   []string // "user client" of RevokeGrant
-	lock    error    // what CheckPolicy says
+	t        *testing.T
+	db       *sqldb.DB
+	log      *audit.Log
+	dir      *directory.Directory
+	clients  *client.Registry
+	policies *policy.Store
+	revoked  []idp.UserID
+	taken    []string // "user client" of RevokeGrant
+	lock     error    // what SavePolicy says of a policy without passkeys
 }
 
 func newOffice(t *testing.T, db *sqldb.DB) *office {
 	clock := func() time.Time { return now }
 	o := &office{t: t, db: db, log: audit.New(clock), dir: directory.New(directory.Config{DB: db, Now: clock}),
-		clients: client.New(client.Config{DB: db, Now: clock})}
+		clients: client.New(client.Config{DB: db, Now: clock}), policies: policy.New(policy.Config{DB: db, Now: clock})}
 	o.Service = admin.New(admin.Config{
 		DB: db, Directory: o.dir, Clients: o.clients,
-		Policies: policy.New(policy.Config{DB: db, Now: clock}), Audit: o.log, Now: clock,
+		Policies: o.policies, Audit: o.log, Now: clock,
 		Keys: keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock}),
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, _ idp.UserID, ask admin.PassOptions) (admin.Pass, error) {
 			life := ask.Lifetime
@@ -62,12 +63,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		MintToken: func(_ context.Context, g admin.TokenGrant) (string, error) {
 			return fmt.Sprintf("token for %s as %s until %s", g.Actor, g.Role, g.Expires.Format("15:04")), nil
 		},
-		CheckPolicy: func(_ context.Context, _ idp.TenantID, old, next policy.Policy) error {
-			if old.Methods[policy.Passkey].On && !next.Methods[policy.Passkey].On {
-				return o.lock
-			}
-			return nil
-		},
+		SavePolicy: o.savePolicy,
 		RevokeUser: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID) error {
 			o.revoked = append(o.revoked, u)
 			return nil
@@ -78,6 +74,23 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		},
 	})
 	return o
+}
+
+// savePolicy saves as the corridor does, but for whom it locks out.
+func (o *office) savePolicy(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (saved policy.Policy, err error) {
+	if o.lock != nil && old.Methods[policy.Passkey].On && !next.Methods[policy.Passkey].On {
+		return saved, o.lock
+	}
+	err = o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := o.policies.Put(ctx, tx, t, next); err != nil {
+			return err
+		}
+		if saved, err = o.policies.Load(ctx, tx, t); err != nil {
+			return err
+		}
+		return o.log.Write(ctx, tx, e)
+	})
+	return saved, err
 }
 
 func each(t *testing.T, fn func(t *testing.T, o *office)) {

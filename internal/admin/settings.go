@@ -7,7 +7,6 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/sqldb"
 )
 
 type settingView struct {
@@ -35,8 +34,6 @@ type setPolicyParams struct {
 }
 
 func setPolicy(ctx context.Context, c *call, s setPolicyParams) (any, error) {
-	// Asked before the transaction: it reads everybody's credentials. Put
-	// compares the version, so what is saved is what was judged.
 	old, err := c.Policies.Load(ctx, c.DB, c.tenant.ID)
 	if err != nil {
 		return nil, err
@@ -45,17 +42,13 @@ func setPolicy(ctx context.Context, c *call, s setPolicyParams) (any, error) {
 	if err := next.Set(s.Name, s.Value); err != nil {
 		return nil, err
 	}
-	if c.CheckPolicy != nil {
-		if err := c.CheckPolicy(ctx, c.tenant.ID, old, next); err != nil {
-			return nil, err
-		}
+	e := c.event()
+	e.Detail["name"] = s.Name
+	saved, err := c.SavePolicy(ctx, c.tenant.ID, old, next, e)
+	if err != nil {
+		return nil, err
 	}
-	err = c.change(ctx, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
-		e.Detail["name"], e.Detail["old"] = s.Name, old.Show()[s.Name]
-		e.Detail["new"] = next.Show()[s.Name]
-		return c.Policies.Put(ctx, tx, c.tenant.ID, next)
-	})
-	return settingView{s.Name, next.Show()[s.Name]}, err
+	return settingView{s.Name, saved.Show()[s.Name]}, nil
 }
 
 type auditParams struct {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/admin"
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/backup"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -80,8 +81,8 @@ func (h *House) administration() *admin.Service {
 		DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Audit: h.Audit, Keys: h.Keys,
 		Metadata: h.Metadata, IssuePass: h.issuePass, PreparePass: h.PassKeys, MintToken: h.mintToken, RevokeUser: h.SignOut,
 		RevokeGrant: h.Tokens.RevokeGrant,
-		CheckPolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error {
-			return h.Corridor.CheckSave(ctx, t, old, next, "")
+		SavePolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (policy.Policy, error) {
+			return h.Corridor.SavePolicy(ctx, t, old, next, "", e)
 		},
 		Now: h.cfg.Now,
 	})

@@ -275,3 +275,39 @@ func TestCheckSave(t *testing.T) {
 		}
 	})
 }
+
+func TestSavePolicy(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		old := w.policy(t)
+		next := old.Clone()
+		next.Passkey.WarnAt = 3
+		e := audit.Event{Activity: "policy.set", Actor: "somebody"}
+		saved, err := w.Corridor.SavePolicy(t.Context(), w.Tenant.ID, old, next, "", e)
+		if err != nil || saved.Version != old.Version+1 || saved.Passkey.WarnAt != 3 {
+			t.Fatalf("saved: version %d, %v", saved.Version, err)
+		}
+		if last := w.last(t); last.Activity != "policy.set" || last.Actor != "somebody" || last.Detail["passkey.warnAt"] == "" {
+			t.Errorf("record: %+v", last)
+		}
+		if _, err := w.Corridor.SavePolicy(t.Context(), w.Tenant.ID, old, next, "", e); !errors.Is(err, idp.Conflict) {
+			t.Errorf("a policy that was changed meanwhile: %v", err)
+		}
+		broken := saved.Clone()
+		broken.Passkey.Limit = 0
+		if _, err := w.Corridor.SavePolicy(t.Context(), w.Tenant.ID, saved, broken, "", e); !errors.Is(err, idp.Invalid) {
+			t.Errorf("a policy that cannot stand: %v", err)
+		}
+		if now := w.policy(t); now.Version != saved.Version {
+			t.Errorf("refused saves changed the version to %d", now.Version)
+		}
+	})
+}
+
+func (w *world) policy(t testing.TB) policy.Policy {
+	t.Helper()
+	p, err := w.Policies.Load(t.Context(), w.DB, w.Tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
