@@ -49,5 +49,8 @@ var operations = map[string]operation{
 	"signing-key.list":   within(listKeys),
 	"policy.show":        within(showPolicy),
 	"policy.set":         within(setPolicy),
+	"policy.export":      within(exportPolicy),
+	"policy.plan":        within(planPolicy),
+	"policy.apply":       within(applyPolicy),
 	"audit.list":         within(listAudit),
 }

@@ -84,6 +84,10 @@ func (h *House) administration() *admin.Service {
 		SavePolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (policy.Policy, error) {
 			return h.Corridor.SavePolicy(ctx, t, old, next, "", e)
 		},
+		Preview: h.Corridor.Preview,
+		CheckPolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error {
+			return h.Corridor.CheckSave(ctx, t, old, next, "")
+		},
 		Now: h.cfg.Now,
 	})
 }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestPolicyFile takes a tenant's policies out, plans and saves a change of
+// them, over admin.sock of a running server and on the database itself.
+func TestPolicyFile(t *testing.T) {
+	t.Run("running", func(t *testing.T) {
+		t.Parallel()
+		data := dataFolder(t)
+		serve(t, data)
+		policyCommands(t, data)
+	})
+	t.Run("stopped", func(t *testing.T) {
+		t.Parallel()
+		data := dataFolder(t)
+		if r := signet(t, "admin", "migrate", "--data", data); r.code != 0 {
+			t.Fatalf("migrate: %+v", r)
+		}
+		policyCommands(t, data)
+	})
+}
+
+func policyCommands(t *testing.T, data string) {
+	t.Helper()
+	on := func(args ...string) []string {
+		return append(append([]string{"admin", "policy"}, args...), "--data", data)
+	}
+	must[object](t, "admin", "tenant", "create", "One", "--domain", "one.example", "--data", data)
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// expect wants an exit code, and words in both streams together.
+	expect := func(r result, code int, says ...string) {
+		t.Helper()
+		for _, word := range says {
+			if !strings.Contains(r.out+r.errs, word) {
+				t.Errorf("lacks %q: %+v", word, r)
+			}
+		}
+		if r.code != code || strings.ContainsRune(r.out+r.errs, '\x1b') {
+			t.Errorf("exit %d, want %d: %+v", r.code, code, r)
+		}
+	}
+
+	write("what was there")
+	expect(signet(t, on("export", "-f", file)...), exitDone, "version 0 written to "+file)
+	exported, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := func(s string) string { // but for the time of the export
+		_, s, _ = strings.Cut(s, "\n")
+		return s
+	}
+	if r := signet(t, on("export")...); body(r.out) != body(string(exported)) || r.code != 0 {
+		t.Errorf("on standard output: %+v", r)
+	}
+	if e := must[object](t, on("export")...); !strings.Contains(e["policy"].(string), "limit: 20") || e["version"] != 0.0 {
+		t.Errorf("exported %v", e)
+	}
+	expect(signet(t, on("plan", file)...), exitDone, "Nothing changes")
+
+	write(strings.Replace(string(exported), "limit: 20", "limit: 21", 1))
+	r := signet(t, on("plan", file)...)
+	expect(r, exitChanges, "1 place of the policies would change, which are of version 0:\n\n  passkey.limit\n    - 20\n    + 21\n",
+		"Judged: 0 people with 0 keys.\nNo key that works today would stop working.\n")
+	if r.errs != "" {
+		t.Errorf("errors of a plan: %q", r.errs)
+	}
+	r = signet(t, append(on("plan", file), "-o", "json")...)
+	expect(r, exitChanges, `"at": "passkey.limit"`, `"peopleWithNoWayIn": 0`)
+	expect(signet(t, on("apply", file)...), exitFailed, "- 20", "nothing was saved: nobody is there to ask, so add --yes")
+	expect(signet(t, on("plan", file)...), exitChanges)
+	expect(signet(t, on("apply", file, "--yes")...), exitDone, "Saved. The policies are of version 1 now.")
+	expect(signet(t, on("plan", file)...), exitFailed, "exported at version 0", "version 1 now", "--if-version 1")
+	expect(signet(t, on("plan", file, "--if-version", "1")...), exitDone, "Nothing changes")
+	expect(signet(t, on("apply", file, "--yes")...), exitFailed, "--if-version 1. Nothing was saved.")
+	expect(signet(t, on("apply", file, "--yes", "--if-version", "1")...), exitDone, "Nothing changes")
+
+	// The same from standard input.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := command(ctx, on("apply", "-", "--yes", "-o", "json")...)
+	cmd.Stdin = strings.NewReader("passkey:\n  aaguids:\n    list: [ee882879-721c-4913-9775-3dfcce97072a]\n")
+	out, err := cmd.Output()
+	if err != nil || !strings.HasPrefix(string(out), "{") || !strings.Contains(string(out), `"version": 2`) {
+		t.Errorf("from standard input: %s, %v", out, err)
+	}
+
+	// Everything that is wrong, one line each, and nothing saved.
+	write("passkey:\n  limits: 3\n  synced: maybe\n  aaguids:\n    list:\n      - ee882879-721c-4913-9775-3dfcce97072b\nsession: {idle: 48h, absolute: 8h}\n")
+	for _, command := range []string{"plan", "apply"} {
+		r = signet(t, on(command, file)...)
+		expect(r, exitFailed,
+			file+": passkey.limits, line 2: there is no such property", file+": passkey.synced, line 3: \"maybe\" is not one of",
+			"passkey.aaguids.list[0], line 6: \"ee882879-721c-4913-9775-3dfcce97072b\" is no known model; did you mean ee882879-721c-4913-9775-3dfcce97072a (YubiKey",
+			"session.idle, line 7 and session.absolute, line 7: a session would end before it is idle")
+		if strings.Count(r.errs, "\n") != 4 || r.out != "" {
+			t.Errorf("%s of a bad file: %+v", command, r)
+		}
+	}
+	expect(signet(t, on("plan", filepath.Join(t.TempDir(), "none"))...), exitFailed, "cannot be read")
+	// Wrong usage of a plan is not taken for a plan.
+	expect(signet(t, on("plan", file, "--colour")...), exitFailed, "unknown flag")
+	expect(signet(t, on("plan")...), exitFailed, "needs a FILE")
+	expect(signet(t, on("apply")...), exitUsage, "needs a FILE")
+	expect(signet(t, on("plan", file, "--tenant", "nowhere.example")...), exitFailed)
+}
+
+// TestPolicyApplyAsks: at a terminal, apply shows the plan and waits for a yes.
+func TestPolicyApplyAsks(t *testing.T) {
+	data := dataFolder(t)
+	serve(t, data)
+	must[object](t, "admin", "tenant", "create", "One", "--domain", "one.example", "--data", data)
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte("passkey: {limit: 21}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		typed string
+		code  int
+		says  string
+	}{
+		{"n\n", exitFailed, "nothing was saved, as you said"},
+		{"\n", exitFailed, "nothing was saved, as you said"},
+		{"y\n", exitDone, "Saved. The policies are of version 1 now."},
+	} {
+		r := atTerminal(t, tt.typed, "admin", "policy", "apply", file, "--data", data)
+		if r.code != tt.code || !strings.Contains(r.out+r.errs, tt.says) || !strings.Contains(r.errs, "Save this? [y/N]") || !strings.Contains(r.out, "+ 21") {
+			t.Errorf("typed %q: %+v", tt.typed, r)
+		}
+	}
+	// /dev/null looks like a terminal, and nobody is there.
+	cmd := exec.Command(program, "admin", "policy", "apply", file, "--if-version", "1", "--data", data)
+	if err := os.WriteFile(file, []byte("passkey: {limit: 22}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "nobody is there to ask") {
+		t.Errorf("%s, %v", out, err)
+	}
+}
