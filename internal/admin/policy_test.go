@@ -92,7 +92,7 @@ func TestPolicyFile(t *testing.T) {
 		for _, c := range p.Changes {
 			places = append(places, fmt.Sprintf("%s: %s → %s", c.At, c.Old, c.New))
 		}
-		want := []string{`campaign.exclude: [] → [{"group":"` + group.(string) + `"}]`, "passkey.limit: 20 → 21"}
+		want := []string{`campaign.exclude:  → [{"group":"` + group.(string) + `"}]`, "passkey.limit: 20 → 21"}
 		if diff := cmp.Diff(want, places); diff != "" || p.Names[group.(string)] != "Drawing office" || p.Refusal != nil {
 			t.Errorf("plan (-want +got):\n%s\n%+v", diff, p)
 		}
