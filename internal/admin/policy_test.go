@@ -26,7 +26,7 @@ type planned struct {
 	Names   map[string]string
 	Preview *struct {
 		People, Keys, KeysThatStop, KeysThatStart, PeopleWhoLoseKeys, PeopleWithNoWayIn int
-		Reasons                                                                        []struct {
+		Reasons                                                                         []struct {
 			Rule, Reason string
 			Keys         int
 		}
