@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/signetid/signet/internal/securitykey/securitykeytest"
 )
 
 // TestPolicyFile takes a tenant's policies out, plans and saves a change of
@@ -151,5 +153,87 @@ func TestPolicyApplyAsks(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "nobody is there to ask") {
 		t.Errorf("%s, %v", out, err)
+	}
+}
+
+// TestPolicyPlanTellsWhom: a plan names the people it would hit, and says what
+// apply would be refused for.
+func TestPolicyPlanTellsWhom(t *testing.T) {
+	data := dataFolder(t)
+	serve(t, data)
+	on := func(args ...string) []string { return append(append([]string{"admin"}, args...), "--data", data) }
+	must[object](t, on("tenant", "create", "One", "--domain", "one.example")...)
+	must[object](t, on("user", "create", "ada@one.example", "--name", "Ada", "--role", "administrator")...)
+	must[object](t, on("user", "create", "bo@one.example", "--name", "Bo")...)
+	for _, user := range []string{"ada@one.example", "bo@one.example"} {
+		securitykeytest.Plug(t, securitykeytest.Key{Devices: []string{securitykeytest.Device}}) // one each
+		must[object](t, on("key", "provision", user)...)
+	}
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	form := "methods:\n  passkey: {on: false}\n"
+	if err := os.WriteFile(file, []byte(form), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = `1 place of the policies would change, which are of version 0:
+
+  methods.passkey.on
+    - true
+    + false
+
+Judged: 2 people with 2 keys.
+2 keys of 2 people would stop working, and 2 people would have no way in:
+  ada@one.example (Ada): passkey 00000000-0000-0000-0000-000000000000 - no way in
+  and 1 more; --names shows them
+Refused by:
+  2 keys: the method is off, by the rule methods.passkey.on
+`
+	const lock = "signet: No administrator would have a way in after this change, so it is not saved."
+	r := signet(t, on("policy", "plan", file, "--names", "1")...)
+	if r.code != exitFailed || r.out != want || r.errs != lock+"\n" {
+		t.Errorf("plan: exit %d, %q\n%s", r.code, r.errs, r.out)
+	}
+	r = signet(t, on("policy", "apply", file, "--yes", "--names", "1")...)
+	if r.code != exitFailed || r.out != want || r.errs != lock+" Nothing was saved.\n" {
+		t.Errorf("apply: exit %d, %q\n%s", r.code, r.errs, r.out)
+	}
+	r = signet(t, on("policy", "plan", file, "-o", "json")...)
+	if r.code != exitFailed || !strings.Contains(r.out, `"reason": "locks_out_administrators"`) || !strings.Contains(r.out, `"peopleWithNoWayIn": 2`) {
+		t.Errorf("plan as JSON: %+v", r)
+	}
+	// For everybody but Ada it may be saved.
+	bo := must[object](t, on("user", "show", "bo@one.example")...)["id"].(string)
+	if err := os.WriteFile(file, []byte("methods:\n  passkey:\n    exclude: [{user: "+bo+"}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r = signet(t, on("policy", "plan", file)...)
+	if r.code != exitChanges || !strings.Contains(r.out, `    + {"user":"`+bo+`" (bo@one.example)}`) || !strings.Contains(r.out, "1 key of 1 person would stop working, and 1 person would have no way in:\n  bo@one.example (Bo)") {
+		t.Errorf("plan: %+v", r)
+	}
+	if r := signet(t, on("policy", "apply", file, "--yes")...); r.code != exitDone || !strings.Contains(r.out, "version 1 now") {
+		t.Errorf("apply: %+v", r)
+	}
+	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := signet(t, on("policy", "plan", file)...); r.code != exitChanges || !strings.Contains(r.out, "1 key would work again:\n  bo@one.example (Bo)") {
+		t.Errorf("plan back: %+v", r)
+	}
+}
+
+// TestProgress: long work has one line that is kept up to date, short work none.
+func TestProgress(t *testing.T) {
+	var out strings.Builder
+	tell, done := progress(&out, "judging: %d people", time.Hour)
+	tell(1000)
+	done()
+	if out.Len() != 0 {
+		t.Errorf("short work: %q", out.String())
+	}
+	tell, done = progress(&out, "judging: %d people", time.Nanosecond)
+	tell(1000)
+	tell(2000)
+	done()
+	if s := out.String(); strings.Count(s, "\r") != 3 || !strings.HasPrefix(s, "\rjudging: 1000 people, ") || !strings.HasSuffix(s, "s\n") {
+		t.Errorf("long work: %q", s)
 	}
 }

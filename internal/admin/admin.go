@@ -49,7 +49,11 @@ type Config struct {
 	Preview func(ctx context.Context, t idp.TenantID, next policy.Policy, o policy.PreviewOptions) (policy.Impact, error)
 	// CheckPolicy is what SavePolicy would refuse for locking out.
 	CheckPolicy func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error
-	Now         func() time.Time
+	// Provision registers keys for others, made for pages at Origin; empty:
+	// no server runs that has one.
+	Provision Provisioner
+	Origin    string
+	Now       func() time.Time
 }
 
 // Keys is the keyring as far as this door needs it.

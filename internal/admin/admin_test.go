@@ -392,7 +392,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

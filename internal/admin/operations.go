@@ -42,6 +42,9 @@ var operations = map[string]operation{
 	"metadata.refresh": plain(refreshMetadata),
 	"metadata.search":  plain(searchModels),
 
+	"key.beginProvision":  within(beginKey),
+	"key.finishProvision": within(finishKey),
+
 	"tap.issue":          within(issuePass),
 	"token":              within(issueToken),
 	"session.revokeUser": within(revokeUser),
