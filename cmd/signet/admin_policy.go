@@ -360,7 +360,7 @@ func (p policyPlan) print(w io.Writer) error {
 	if len(p.Changes) == 0 {
 		fmt.Fprintf(&b, "Nothing changes: the policies, of version %d, are as the file says.\n", p.Version)
 	} else {
-		fmt.Fprintf(&b, "%s of the policies would change, which are of version %d:\n", count(len(p.Changes), "place", "places"), p.Version)
+		fmt.Fprintf(&b, "The policies, of version %d, would change in %s:\n", p.Version, count(len(p.Changes), "place", "places"))
 	}
 	for _, c := range p.Changes {
 		fmt.Fprintf(&b, "\n  %s\n", printable(c.At))
@@ -457,8 +457,12 @@ func losers(b *strings.Builder, people []policyLoser, all int) {
 		var keys []string
 		for _, k := range l.Keys {
 			name := k.Model
-			if name == "" {
-				name = strings.TrimSpace(k.Method + " " + k.AAGUID)
+			switch {
+			case name != "":
+			case strings.Trim(k.AAGUID, "0-") == "":
+				name = k.Method
+			default:
+				name = k.Method + " of the model " + k.AAGUID
 			}
 			keys = append(keys, printable(name))
 		}

@@ -77,7 +77,7 @@ func policyCommands(t *testing.T, data string) {
 
 	write(strings.Replace(string(exported), "limit: 20", "limit: 21", 1))
 	r := signet(t, on("plan", file)...)
-	expect(r, exitChanges, "1 place of the policies would change, which are of version 0:\n\n  passkey.limit\n    - 20\n    + 21\n",
+	expect(r, exitChanges, "The policies, of version 0, would change in 1 place:\n\n  passkey.limit\n    - 20\n    + 21\n",
 		"Judged: 0 people with 0 keys.\nNo key that works today would stop working.\n")
 	if r.errs != "" {
 		t.Errorf("errors of a plan: %q", r.errs)
@@ -174,7 +174,7 @@ func TestPolicyPlanTellsWhom(t *testing.T) {
 	if err := os.WriteFile(file, []byte(form), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const want = `1 place of the policies would change, which are of version 0:
+	const want = `The policies, of version 0, would change in 1 place:
 
   methods.passkey.on
     - true
@@ -182,7 +182,7 @@ func TestPolicyPlanTellsWhom(t *testing.T) {
 
 Judged: 2 people with 2 keys.
 2 keys of 2 people would stop working, and 2 people would have no way in:
-  ada@one.example (Ada): passkey 00000000-0000-0000-0000-000000000000 - no way in
+  ada@one.example (Ada): passkey - no way in
   and 1 more; --names shows them
 Refused by:
   2 keys: the method is off, by the rule methods.passkey.on

@@ -71,7 +71,7 @@ func originOf(form string) origin {
 	head := len(form)
 	for at := 0; at < len(form); {
 		line, _, _ := strings.Cut(form[at:], "\n")
-		if text := strings.TrimSpace(line); text != "" && text[0] != '#' {
+		if text := strings.TrimSpace(line); text != "" && text[0] != '#' && text != "---" {
 			head = at
 			break
 		}

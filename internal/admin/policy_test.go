@@ -109,6 +109,9 @@ func TestPolicyFile(t *testing.T) {
 		// Again: the file is as the policies are, but of version 0.
 		stale := fields{"policy": edited}
 		o.refusedFor("policy.apply", stale, idp.Conflict, "policy_changed", "version 0", "version 1 now", "--if-version 1")
+		for _, same := range []string{strings.ReplaceAll(edited, "\n", "\r\n"), "---\n" + edited, "\n# mine\n" + edited} {
+			o.refusedFor("policy.apply", fields{"policy": same}, idp.Conflict, "policy_changed")
+		}
 		if p := o.plan(stale); p.Refusal == nil || p.Refusal.Reason != "policy_changed" || len(p.Changes) != 0 {
 			t.Errorf("plan of a stale file: %+v", p)
 		}
