@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/securitykey"
 )
 
@@ -74,9 +75,12 @@ func (a *administrator) provision(cmd *cobra.Command, user, device, name, pin st
 	}
 	result, err := a.call(ctx, "key.finishProvision", fields{"user": user, "displayName": name, "publicKeyCredential": made}, nil)
 	if err != nil {
+		if e := idp.AsError(err); e.Kind == idp.Internal || e.Kind == idp.Unavailable {
+			return err // it may have been done
+		}
 		// The key has it, and nobody will ever ask for it.
-		return fmt.Errorf("%s The passkey on the key is of no use now: fido2-token -L -k %s %s lists it, fido2-token -D -i ID %s removes it",
-			sentence(err), begun.PublicKey.RP.ID, key.Path, key.Path)
+		return fmt.Errorf("%s. The passkey on the key is of no use now: fido2-token -L -k %s %s lists it, fido2-token -D -i ID %s removes it",
+			strings.TrimRight(sentence(err), "."), begun.PublicKey.RP.ID, key.Path, key.Path)
 	}
 	return show(cmd.OutOrStdout(), a.format, result, columns(passkeyColumns...))
 }

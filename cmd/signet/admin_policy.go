@@ -249,7 +249,8 @@ func confirm(cmd *cobra.Command, question string) error {
 	return nil
 }
 
-// readLine gives up when ctx ends, such as by an interrupt.
+// readLine gives up when ctx ends, as by an interrupt: a read of a terminal
+// does not end by itself.
 func readLine(ctx context.Context, r io.Reader) (string, error) {
 	type read struct {
 		line string
@@ -318,9 +319,10 @@ type policyPlan struct {
 		Old json.RawMessage `json:"old"`
 		New json.RawMessage `json:"new"`
 	} `json:"changes"`
-	Names   map[string]string `json:"names"`
-	Preview *policyImpact     `json:"preview"`
-	Refusal *struct {
+	Names    map[string]string `json:"names"`
+	Warnings []string          `json:"warnings"`
+	Preview  *policyImpact     `json:"preview"`
+	Refusal  *struct {
 		Sentence string `json:"sentence"`
 	} `json:"refusal"`
 }
@@ -365,6 +367,12 @@ func (p policyPlan) print(w io.Writer) error {
 	for _, c := range p.Changes {
 		fmt.Fprintf(&b, "\n  %s\n", printable(c.At))
 		p.values(&b, c.Old, c.New)
+	}
+	for i, w := range p.Warnings {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "Look again: %s\n", printable(w))
 	}
 	if p.Preview != nil {
 		p.Preview.print(&b)

@@ -92,6 +92,10 @@ func policyCommands(t *testing.T, data string) {
 	expect(signet(t, on("apply", file, "--yes")...), exitFailed, "--if-version 1. Nothing was saved.")
 	expect(signet(t, on("apply", file, "--yes", "--if-version", "1")...), exitDone, "Nothing changes")
 
+	// A group that nobody made may be a typing error; it can be saved.
+	write("methods:\n  passkey:\n    exclude: [{group: 22222222-2222-4222-8222-222222222222}]\n")
+	expect(signet(t, on("plan", file)...), exitChanges, "Look again: There is no group 22222222-2222-4222-8222-222222222222 here.\n")
+
 	// The same from standard input.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

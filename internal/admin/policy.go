@@ -177,9 +177,11 @@ type planView struct {
 	Version int64        `json:"version"` // that the plan is made for
 	Changes []changeView `json:"changes"`
 	// Names tells what the GUIDs in Changes are called: models, groups, people.
-	Names   map[string]string `json:"names,omitempty"`
-	Preview *previewView      `json:"preview,omitempty"` // missing: nothing changes
-	Refusal *refusalView      `json:"refusal,omitempty"` // why it could not be saved
+	Names map[string]string `json:"names,omitempty"`
+	// Warnings are sentences about what may be a mistake and can be saved.
+	Warnings []string     `json:"warnings,omitempty"`
+	Preview  *previewView `json:"preview,omitempty"` // missing: nothing changes
+	Refusal  *refusalView `json:"refusal,omitempty"` // why it could not be saved
 }
 
 // changeView is a place that changes. Values are as in the file; missing: not there.
@@ -213,6 +215,7 @@ func planPolicy(ctx context.Context, c *call, p planParams) (any, error) {
 	if view.Names, err = c.named(ctx, plan); err != nil {
 		return nil, err
 	}
+	view.Warnings = strangers(plan.changes, view.Names)
 	impact, err := c.Preview(ctx, c.tenant.ID, plan.next, policy.PreviewOptions{Names: cmp.Or(p.Names, 10), Progress: c.progress})
 	if err != nil {
 		return nil, fmt.Errorf("preview: %w", err)
@@ -272,6 +275,30 @@ func (c *call) named(ctx context.Context, plan proposal) (map[string]string, err
 		}
 	}
 	return names, nil
+}
+
+var anyTarget = regexp.MustCompile(`"(group|user)":("[^"]*")`)
+
+// strangers are the groups and people that a change brings in and nobody is.
+func strangers(changes []policy.Difference, names map[string]string) []string {
+	var out []string
+	add := func(what, quoted string) {
+		id := strings.Trim(quoted, `"`)
+		if say := fmt.Sprintf("There is no %s %s here.", what, audit.Clean(id, 64)); names[id] == "" && !slices.Contains(out, say) {
+			out = append(out, say)
+		}
+	}
+	for _, d := range changes {
+		for _, t := range anyTarget.FindAllStringSubmatch(d.New, -1) {
+			add(t[1], t[2])
+		}
+		for _, what := range []string{"group", "user"} {
+			if strings.HasSuffix(d.At, "]."+what) && d.New != "" {
+				add(what, d.New)
+			}
+		}
+	}
+	return out
 }
 
 func (c *call) nameOf(ctx context.Context, plan proposal, id string) (string, error) {

@@ -23,8 +23,9 @@ type planned struct {
 		At       string
 		Old, New json.RawMessage
 	}
-	Names   map[string]string
-	Preview *struct {
+	Names    map[string]string
+	Warnings []string
+	Preview  *struct {
 		People, Keys, KeysThatStop, KeysThatStart, PeopleWhoLoseKeys, PeopleWithNoWayIn int
 		Reasons                                                                         []struct {
 			Rule, Reason string
@@ -96,6 +97,14 @@ func TestPolicyFile(t *testing.T) {
 		if diff := cmp.Diff(want, places); diff != "" || p.Names[group.(string)] != "Drawing office" || p.Refusal != nil {
 			t.Errorf("plan (-want +got):\n%s\n%+v", diff, p)
 		}
+		if len(p.Warnings) != 0 {
+			t.Errorf("warnings %q", p.Warnings)
+		}
+		stranger := strings.ReplaceAll(edited, group.(string), strangeModel)
+		want = []string{"There is no group " + strangeModel + " here."}
+		if p := o.plan(fields{"policy": stranger}); cmp.Diff(want, p.Warnings) != "" {
+			t.Errorf("warnings %q", p.Warnings)
+		}
 		before := len(o.events(tenant))
 		if a := o.do("policy.apply", fields{"policy": edited}); a["version"] != 1.0 || a["changes"] != 2.0 {
 			t.Errorf("applied %v", a)
@@ -105,6 +114,15 @@ func TestPolicyFile(t *testing.T) {
 		}
 		if saved, err := o.policies.Get(t.Context(), idp.TenantID(tenant.(string))); err != nil || saved.Passkey.Limit != 21 {
 			t.Errorf("saved %v, %v", saved.Passkey, err)
+		}
+		for place, form := range map[string]string{
+			"all: a user":   "methods: {passkey: {include: [{all: true}, {user: " + strangeModel + "}]}}",
+			"in its place":  strings.Replace(body(edited), group.(string), strangeModel, 1),
+			"twice, a user": "methods: {passkey: {exclude: [{user: " + strangeModel + "}]}, accessPass: {exclude: [{user: " + strangeModel + "}]}}",
+		} {
+			if p := o.plan(fields{"policy": form}); len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], strangeModel) {
+				t.Errorf("%s: warnings %q", place, p.Warnings)
+			}
 		}
 		// Again: the file is as the policies are, but of version 0.
 		stale := fields{"policy": edited}
@@ -131,6 +149,12 @@ func TestPolicyFile(t *testing.T) {
 			t.Errorf("applied elsewhere: %v", a)
 		}
 	})
+}
+
+// body is a file without its header.
+func body(file string) string {
+	_, file, _ = strings.Cut(file, "\n\n")
+	return file
 }
 
 func TestPolicyFileRefused(t *testing.T) {
