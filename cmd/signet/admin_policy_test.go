@@ -87,10 +87,13 @@ func policyCommands(t *testing.T, data string) {
 	expect(signet(t, on("apply", file)...), exitFailed, "- 20", "nothing was saved: nobody is there to ask, so add --yes")
 	expect(signet(t, on("plan", file)...), exitChanges)
 	expect(signet(t, on("apply", file, "--yes")...), exitDone, "Saved. The policies are of version 1 now.")
+	expect(signet(t, on("plan", file)...), exitDone, "Nothing changes")
+	expect(signet(t, on("apply", file)...), exitDone, "Nothing changes")
+	write(strings.Replace(string(exported), "limit: 20", "limit: 22", 1))
 	expect(signet(t, on("plan", file)...), exitFailed, "exported at version 0", "version 1 now", "--if-version 1")
-	expect(signet(t, on("plan", file, "--if-version", "1")...), exitDone, "Nothing changes")
+	expect(signet(t, on("plan", file, "--if-version", "1")...), exitChanges, "+ 22")
 	expect(signet(t, on("apply", file, "--yes")...), exitFailed, "--if-version 1. Nothing was saved.")
-	expect(signet(t, on("apply", file, "--yes", "--if-version", "1")...), exitDone, "Nothing changes")
+	expect(signet(t, on("apply", file, "--yes", "--if-version", "1")...), exitDone, "version 2 now")
 
 	// A group that nobody made may be a typing error; it can be saved.
 	write("methods:\n  passkey:\n    exclude: [{group: 22222222-2222-4222-8222-222222222222}]\n")
@@ -102,7 +105,7 @@ func policyCommands(t *testing.T, data string) {
 	cmd := command(ctx, on("apply", "-", "--yes", "-o", "json")...)
 	cmd.Stdin = strings.NewReader("passkey:\n  aaguids:\n    list: [ee882879-721c-4913-9775-3dfcce97072a]\n")
 	out, err := cmd.Output()
-	if err != nil || !strings.HasPrefix(string(out), "{") || !strings.Contains(string(out), `"version": 2`) {
+	if err != nil || !strings.HasPrefix(string(out), "{") || !strings.Contains(string(out), `"version": 3`) {
 		t.Errorf("from standard input: %s, %v", out, err)
 	}
 
@@ -118,6 +121,8 @@ func policyCommands(t *testing.T, data string) {
 			t.Errorf("%s of a bad file: %+v", command, r)
 		}
 	}
+	write("\"\\e[2Jpasskey\": {}\n")
+	expect(signet(t, on("plan", file)...), exitFailed, "line 1: there is no such property") // and moves no cursor
 	expect(signet(t, on("plan", filepath.Join(t.TempDir(), "none"))...), exitFailed, "cannot be read")
 	// Wrong usage of a plan is not taken for a plan.
 	expect(signet(t, on("plan", file, "--colour")...), exitFailed, "unknown flag")

@@ -121,7 +121,8 @@ func sentence(err error) string {
 	return cause
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine is text for a terminal, some of which may be a stranger's.
+func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -145,12 +145,13 @@ func (c *call) modelNames(ctx context.Context) (policy.Models, error) {
 }
 
 // current refuses a file that was made for other policies than there are: what
-// somebody saved meanwhile would be undone.
-func (c *call) current(p fileParams, have int64) error {
-	from := originOf(p.Policy)
+// somebody saved meanwhile would be undone. A file that changes nothing undoes
+// nothing.
+func (c *call) current(p fileParams, plan proposal) error {
+	from, have := originOf(p.Policy), plan.old.Version
 	again := fmt.Sprintf("Export again and make the change there; to have it as the file says all the same, add --if-version %d.", have)
 	switch {
-	case p.IfVersion != nil && *p.IfVersion == have, p.IfVersion == nil && !from.known:
+	case len(plan.changes) == 0, p.IfVersion != nil && *p.IfVersion == have, p.IfVersion == nil && !from.known:
 		return nil
 	case p.IfVersion != nil:
 		return idp.Conflictf("policy_changed", "policy of version %d, want %d", have, *p.IfVersion).On("ifVersion").
@@ -226,7 +227,7 @@ func planPolicy(ctx context.Context, c *call, p planParams) (any, error) {
 
 // refusal asks beforehand what saving would be refused for; nil: nothing.
 func (c *call) refusal(ctx context.Context, p fileParams, plan proposal) (*refusalView, error) {
-	err := c.current(p, plan.old.Version)
+	err := c.current(p, plan)
 	if err == nil {
 		err = c.CheckPolicy(ctx, c.tenant.ID, plan.old, plan.next)
 	}
@@ -401,7 +402,7 @@ func applyPolicy(ctx context.Context, c *call, p fileParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.current(p, plan.old.Version); err != nil {
+	if err := c.current(p, plan); err != nil {
 		return nil, err
 	}
 	if len(plan.changes) == 0 {

@@ -124,18 +124,25 @@ func TestPolicyFile(t *testing.T) {
 				t.Errorf("%s: warnings %q", place, p.Warnings)
 			}
 		}
-		// Again: the file is as the policies are, but of version 0.
+		// Again: nothing changes, so nothing is undone. With a change it would be.
+		if p := o.plan(fields{"policy": edited}); p.Refusal != nil || len(p.Changes) != 0 {
+			t.Errorf("plan of what was applied: %+v", p)
+		}
+		if a := o.do("policy.apply", fields{"policy": edited}); a["version"] != 1.0 || a["changes"] != 0.0 {
+			t.Errorf("applied again: %v", a)
+		}
+		edited = strings.Replace(edited, "limit: 21", "limit: 22", 1)
 		stale := fields{"policy": edited}
 		o.refusedFor("policy.apply", stale, idp.Conflict, "policy_changed", "version 0", "version 1 now", "--if-version 1")
 		for _, same := range []string{strings.ReplaceAll(edited, "\n", "\r\n"), "---\n" + edited, "\n# mine\n" + edited} {
 			o.refusedFor("policy.apply", fields{"policy": same}, idp.Conflict, "policy_changed")
 		}
-		if p := o.plan(stale); p.Refusal == nil || p.Refusal.Reason != "policy_changed" || len(p.Changes) != 0 {
+		if p := o.plan(stale); p.Refusal == nil || p.Refusal.Reason != "policy_changed" || len(p.Changes) != 1 {
 			t.Errorf("plan of a stale file: %+v", p)
 		}
 		o.refusedFor("policy.apply", fields{"policy": edited, "ifVersion": 0}, idp.Conflict, "policy_changed", "version 1 now, not 0")
 		o.refusedFor("policy.apply", fields{"policy": "passkey: {limit: 30}", "ifVersion": 2}, idp.Conflict, "policy_changed")
-		if a := o.do("policy.apply", fields{"policy": strings.Replace(edited, "limit: 21", "limit: 22", 1), "ifVersion": 1}); a["version"] != 2.0 {
+		if a := o.do("policy.apply", fields{"policy": edited, "ifVersion": 1}); a["version"] != 2.0 {
 			t.Errorf("applied %v", a)
 		}
 		// A file without a header is compared with nothing; what it leaves out is the default.

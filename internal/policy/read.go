@@ -24,8 +24,7 @@ type node struct {
 	text    string // of a word, number or boolean
 	members []member
 	items   []*node
-	line    int    // 0: not known
-	name    string // instead of a value: the name of a member
+	line    int // 0: not known
 }
 
 type kind int
@@ -45,9 +44,6 @@ type member struct {
 	value *node
 	line  int
 }
-
-// key is the name itself as a thing that may be wrong.
-func (m member) key() *node { return &node{name: m.name, line: m.line} }
 
 // at is the line on which the node stands, 0 when that is not plain.
 func (n *node) at() int {

@@ -19,9 +19,16 @@ type decoder struct {
 	wrong []Complaint
 }
 
+// mostWrong is where noting ends: nobody reads on, and a form of nothing but
+// mistakes must not cost much.
+const mostWrong = 1000
+
 // complain notes what is wrong in a place; reading goes on, so that one look
 // finds all of it.
 func (d *decoder) complain(n *node, at, reason, format string, args ...any) {
+	if len(d.wrong) == mostWrong {
+		return
+	}
 	d.wrong = append(d.wrong, Complaint{
 		At: cmp.Or(at, "policy"), Line: n.at(), Reason: reason, Say: fmt.Sprintf(format, args...) + ".",
 	})
@@ -82,7 +89,7 @@ func (d *decoder) object(v reflect.Value, n *node, at string) {
 		field, ok := known[m.name]
 		if !ok {
 			names := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
-			d.complain(m.key(), under(at, clip(m.name)), "unknown_property", "there is no such property; there are %s", names)
+			d.complain(&node{line: m.line}, under(at, clip(m.name)), "unknown_property", "there is no such property; there are %s", names)
 			continue
 		}
 		d.into(field, m.value, under(at, m.name))
