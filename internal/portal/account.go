@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
@@ -94,21 +96,20 @@ func (p *Portal) whereTo(w http.ResponseWriter, r *http.Request) error {
 	if len(tenants) == 1 {
 		return web.SeeOther(w, r, "/"+string(tenants[0].ID)+"/signin?to=account")
 	}
-	return p.orgPage(w, r, http.StatusOK, "", false)
+	return p.orgPage(w, r, http.StatusOK, orgView{})
 }
 
-func (p *Portal) orgPage(w http.ResponseWriter, r *http.Request, status int, typed string, unknown bool) error {
-	pg := p.newPage(r, "org", idp.Tenant{}, "", nil)
+// orgView asks for an organisation. To is where it leads: "admin" to the
+// console, anything else to the account page.
+type orgView struct {
+	To, Typed string
+	Bad       template.HTML
+}
+
+func (p *Portal) orgPage(w http.ResponseWriter, r *http.Request, status int, v orgView) error {
+	pg := p.newPage(r, "org", idp.Tenant{}, "", v)
 	pg.Title = pg.T("org.title")
-	v := struct {
-		Typed string
-		Bad   template.HTML
-	}{Typed: typed}
-	if unknown {
-		v.Bad = pg.T("org.problem")
-	}
-	pg.V = v
-	return p.show(w, status, "org", pg)
+	return p.show(w, status, pg)
 }
 
 // organisation is POST /account/organisation.
@@ -121,10 +122,13 @@ func (p *Portal) organisation(w http.ResponseWriter, r *http.Request) error {
 	domain := typed[strings.LastIndex(typed, "@")+1:]
 	t, err := p.cfg.Directory.Resolve(r.Context(), strings.ToLower(domain))
 	if errors.Is(err, idp.NotFound) || errors.Is(err, idp.Invalid) {
-		return p.orgPage(w, r, http.StatusNotFound, clip(typed, 256), true)
+		return p.orgPage(w, r, http.StatusNotFound, orgView{v.Get("to"), page.Clip(typed, 256), p.pages.Pick(r).T("org.problem")})
 	}
 	if err != nil {
 		return err
+	}
+	if v.Get("to") == "admin" {
+		return web.SeeOther(w, r, "/admin?tenant="+string(t.ID))
 	}
 	return web.SeeOther(w, r, "/"+string(t.ID)+"/signin?to=account")
 }
@@ -138,7 +142,7 @@ func (p *Portal) pickPage(w http.ResponseWriter, r *http.Request) error {
 	pg := p.newPage(r, "pick", idp.Tenant{}, "", nil)
 	pg.Title = pg.T("pick.title")
 	pg.V = pickView{Lead: pg.T("pick.lead.account"), Verb: "get", Action: "/account", People: people}
-	return p.show(w, http.StatusOK, "pick", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
 // resumeAccount goes on where a flow left the account pages.
@@ -177,7 +181,7 @@ type accountView struct {
 func (p *Portal) account(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	if q.Get("other") != "" {
-		return p.orgPage(w, r, http.StatusOK, "", false)
+		return p.orgPage(w, r, http.StatusOK, orgView{To: q.Get("to")})
 	}
 	if q.Get("choose") != "" {
 		return p.pickPage(w, r)
@@ -200,10 +204,10 @@ func (p *Portal) account(w http.ResponseWriter, r *http.Request) error {
 	}
 	view.Notice = notice(pg, q.Get("done"), view.Methods, q.Get("credential"))
 	pg.V = view
-	return p.show(w, http.StatusOK, "account", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
-func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountView, error) {
+func (p *Portal) accountOf(ctx context.Context, pg *page.Page, v *visit) (*accountView, error) {
 	creds, err := p.cfg.Corridor.Credentials(ctx, v.tenant.ID, v.user.ID)
 	if err != nil {
 		return nil, err
@@ -222,7 +226,7 @@ func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountVie
 	}
 	view := &accountView{
 		Session: v.session.ID, Several: v.several, Fresh: p.fresh(v.session),
-		Person: person{Name: shownName(v.user), Initials: initials(shownName(v.user), 2)},
+		Person: person{Name: shownName(v.user), Initials: page.Initials(shownName(v.user), 2)},
 	}
 	view.fill(pg, creds, hold)
 	apps, err := p.allowed(ctx, v)
@@ -245,7 +249,7 @@ func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountVie
 }
 
 // fill puts in everything that follows from the methods somebody holds.
-func (v *accountView) fill(pg *page, creds []method.Credential, h Holding) {
+func (v *accountView) fill(pg *page.Page, creds []method.Credential, h Holding) {
 	works := usable(creds)
 	v.Lose = losses(pg, works)
 	v.Count = pg.N("methods.count", len(works))
@@ -270,7 +274,7 @@ func (v *accountView) fill(pg *page, creds []method.Credential, h Holding) {
 	}
 }
 
-func (v *accountView) fillApps(pg *page, list []client.Grant) {
+func (v *accountView) fillApps(pg *page.Page, list []client.Grant) {
 	v.Apps, v.AppsNote = appRows(pg, list, v.Session), pg.T("apps.lead")
 	if len(list) == 0 {
 		v.AppsNote = pg.T("apps.none", "org", pg.OrgName())
@@ -292,7 +296,7 @@ func (p *Portal) fresh(s session.Session) bool { return p.cfg.Now().Sub(s.ProofT
 
 // notice tells what has just been done. Names come from the list, never from
 // the address: a link must not be able to put words on this page.
-func notice(pg *page, done string, rows []methodRow, id string) template.HTML {
+func notice(pg *page.Page, done string, rows []methodRow, id string) template.HTML {
 	name := ""
 	for _, row := range rows {
 		if string(row.ID) == id {
