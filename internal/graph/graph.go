@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
@@ -27,6 +28,10 @@ type Config struct {
 	Tokens    *token.Service
 	Now       func() time.Time
 	Corridor  *signin.Corridor
+	Policies  *policy.Store
+	// Models are the key models that are known, to find typing errors in lists
+	// of them; nil: none.
+	Models policy.Models
 	// IssuePass makes an access pass in the transaction of its audit event;
 	// zero and nil leave it to the policy. PreparePass is called before that
 	// transaction, for what it needs and cannot make itself.
@@ -77,6 +82,12 @@ func (s *Server) Around(next http.Handler) http.Handler {
 // a function with a parameter, to a path that a mux can tell and a query.
 func plainPath(r *http.Request) *http.Request {
 	path, query := keyed(r.URL.Path), r.URL.RawQuery
+	for _, v := range versions {
+		// An older road to the same thing, which clients still take.
+		if rest, ok := strings.CutPrefix(path, v+"/authenticationMethodsPolicy/"); ok {
+			path = v + methodsPolicy + "/" + rest
+		}
+	}
 	if before, rest, ok := strings.Cut(path, "/creationOptions("); ok && strings.HasSuffix(rest, ")") {
 		path = before + "/creationOptions"
 		query = strings.Trim(query+"&"+strings.TrimSuffix(rest, ")"), "&")
@@ -90,8 +101,10 @@ func plainPath(r *http.Request) *http.Request {
 }
 
 func (s *Server) mount(mux *http.ServeMux) {
+	// What is in a batch comes by the same road as what comes alone.
+	road := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, plainPath(r)) })
 	for _, v := range versions {
-		mux.Handle("POST "+v+"/$batch", s.batch(v, mux))
+		mux.Handle("POST "+v+"/$batch", s.batch(v, road))
 		for _, o := range operations() {
 			mux.Handle(o.method+" "+v+o.path, s.handler(v, o))
 		}

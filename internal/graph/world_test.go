@@ -37,6 +37,14 @@ var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations,
 
 const base = "https://signet.example"
 
+// Models of keys that the world knows.
+const (
+	yubikey  = "cb69481e-8ff7-4039-93ec-0a2729a154a8"
+	nitrokey = "a25342c0-3cdc-4414-8e46-f4807fca511c"
+)
+
+var models = map[string]string{yubikey: "YubiKey 5 Series", nitrokey: "YubiKey 5 Series with NFC"}
+
 // world is the door over the real registries, with a room of stand-in
 // credentials.
 type world struct {
@@ -87,6 +95,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	}
 	door := graph.New(graph.Config{
 		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
+		Policies: policies, Models: func() map[string]string { return models },
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, t idp.TenantID, u idp.UserID, life time.Duration, _ *bool) (string, method.Credential, error) {
 			return "ABCD-EFGH-IJKL", method.Credential{ID: "pass-1", Tenant: t, User: u, Method: policy.AccessPass, Created: w.now, Expires: w.now.Add(max(life, time.Hour))}, nil
@@ -103,7 +112,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	})
 	w.ada, w.bob, w.eve = w.newUser("ada", directory.Administrator), w.newUser("bob", directory.Helpdesk), w.newUser("eve", "")
 	w.app = w.newApp("User.Read", "User.Read.All", "User.ReadWrite.All", "Group.ReadWrite.All", "AuditLog.Read.All", "Organization.Read.All", "Domain.Read.All",
-		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All")
+		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All", "Policy.ReadWrite.AuthenticationMethod")
 	return w
 }
 

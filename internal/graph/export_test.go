@@ -1,0 +1,35 @@
+package graph
+
+import (
+	"encoding/json"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+)
+
+func all(idp.MethodID) bool { return true }
+
+// ShowPolicy is what GET of the whole policy says.
+func ShowPolicy(p policy.Policy) ([]byte, error) { return json.Marshal(policyEntity(p, all)) }
+
+// ShowConfiguration is what GET of one method says.
+func ShowConfiguration(id string, p policy.Policy) ([]byte, error) {
+	k, _ := configurationOf(id)
+	return json.Marshal(configurationEntity(k, p, all))
+}
+
+// PatchPolicy and PatchConfiguration are what PATCH does to a policy.
+func PatchPolicy(raw []byte, p *policy.Policy) error {
+	return patchPolicy(raw, p, all, func() string { return "99999999-9999-4999-8999-999999999999" })
+}
+
+func PatchConfiguration(id string, raw []byte, p *policy.Policy) error {
+	k, _ := configurationOf(id)
+	return patchConfiguration(k, raw, p, all, func() string { return "99999999-9999-4999-8999-999999999999" })
+}
+
+// HasConfiguration says whether there is a method with an id of Graph's.
+func HasConfiguration(id string) bool {
+	_, ok := configurationOf(id)
+	return ok
+}
