@@ -33,3 +33,15 @@ func HasConfiguration(id string) bool {
 	_, ok := configurationOf(id)
 	return ok
 }
+
+// ShowStrength, NewStrength and ChangedStrength are GET, POST and PATCH of a
+// strength.
+func ShowStrength(s policy.Strength) ([]byte, error) { return json.Marshal(strengthEntity(s)) }
+
+func NewStrength(raw []byte) (policy.Strength, error) {
+	return newStrength(raw, func() string { return "99999999-9999-4999-8999-999999999999" })
+}
+
+func ChangedStrength(raw []byte, s policy.Strength) (policy.Strength, error) {
+	return changedStrength(raw, s)
+}

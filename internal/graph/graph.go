@@ -83,9 +83,12 @@ func (s *Server) Around(next http.Handler) http.Handler {
 func plainPath(r *http.Request) *http.Request {
 	path, query := keyed(r.URL.Path), r.URL.RawQuery
 	for _, v := range versions {
-		// An older road to the same thing, which clients still take.
+		// Older roads to the same things, which clients still take.
 		if rest, ok := strings.CutPrefix(path, v+"/authenticationMethodsPolicy/"); ok {
 			path = v + methodsPolicy + "/" + rest
+		}
+		if rest, ok := strings.CutPrefix(path, v+strengthRoot+"s/"); ok {
+			path = v + strengthRoot + "/" + rest
 		}
 	}
 	if before, rest, ok := strings.Cut(path, "/creationOptions("); ok && strings.HasSuffix(rest, ")") {

@@ -74,9 +74,7 @@ func getConfiguration(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := configurationEntity(k, p, c.cfg.Corridor.Has)
-	e["@odata.etag"] = tag(p)
-	return e, nil
+	return tagged(configurationEntity(k, p, c.cfg.Corridor.Has), p), nil
 }
 
 func updatePolicy(ctx context.Context, c *call) (any, error) {

@@ -30,6 +30,9 @@ type created struct {
 // text is a bare value: the number of /$count.
 type text string
 
+// words are a list of texts.
+type words []string
+
 // value is an answer that is no object of the directory.
 type value struct{ v any }
 
@@ -48,6 +51,8 @@ func (c *call) reply(out any) error {
 		return c.json(http.StatusCreated, c.single(out.entity))
 	case list:
 		return c.json(http.StatusOK, c.page(out))
+	case words:
+		return c.json(http.StatusOK, entity{"@odata.context": c.context(), "value": out})
 	case text:
 		c.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		c.w.Header().Set("Cache-Control", "no-store")
