@@ -2,6 +2,7 @@ package graph
 
 import (
 	"encoding/json"
+	"net/http"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
@@ -44,4 +45,17 @@ func NewStrength(raw []byte) (policy.Strength, error) {
 
 func ChangedStrength(raw []byte, s policy.Strength) (policy.Strength, error) {
 	return changedStrength(raw, s)
+}
+
+// PlainPath rewrites an address as a request's is.
+func PlainPath(r *http.Request) *http.Request { return plainPath(r) }
+
+// Expansions reads a $expand and gives the names and what is selected of each.
+func Expansions(value string, there ...string) (map[string][]string, error) {
+	all, err := expansions(value, there)
+	out := map[string][]string{}
+	for _, e := range all {
+		out[e.name] = e.selected
+	}
+	return out, err
 }

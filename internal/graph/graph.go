@@ -3,12 +3,15 @@ package graph
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
@@ -91,9 +94,8 @@ func plainPath(r *http.Request) *http.Request {
 			path = v + strengthRoot + "/" + rest
 		}
 	}
-	if before, rest, ok := strings.Cut(path, "/creationOptions("); ok && strings.HasSuffix(rest, ")") {
-		path = before + "/creationOptions"
-		query = strings.Trim(query+"&"+strings.TrimSuffix(rest, ")"), "&")
+	if before, params, ok := called(path); ok {
+		path, query = before, strings.Trim(query+"&"+params.Encode(), "&")
 	}
 	if path == r.URL.Path {
 		return r
@@ -101,6 +103,33 @@ func plainPath(r *http.Request) *http.Request {
 	r = r.Clone(r.Context())
 	r.URL.Path, r.URL.RawPath, r.URL.RawQuery = path, "", query
 	return r
+}
+
+// functions are those that clients call with parameters in parentheses.
+var functions = []string{"creationOptions", "usersRegisteredByMethod", "usersRegisteredByFeature"}
+
+// called splits a call of a function, …/name(a=1,b='x'), into its path and its
+// parameters (OData 4.01, Part 2, Section 4.5).
+func called(path string) (before string, params url.Values, ok bool) {
+	at := strings.LastIndex(path, "/") + 1
+	name, inside, ok := strings.Cut(path[at:], "(")
+	if !ok || !slices.Contains(functions, name) || !strings.HasSuffix(inside, ")") {
+		return path, nil, false
+	}
+	params = url.Values{}
+	for _, one := range strings.Split(strings.TrimSuffix(inside, ")"), ",") {
+		key, value, ok := strings.Cut(strings.TrimSpace(one), "=")
+		if !ok {
+			return path, nil, false
+		}
+		if text, quoted := strings.CutPrefix(value, "'"); quoted {
+			if value, ok = strings.CutSuffix(text, "'"); !ok {
+				return path, nil, false
+			}
+		}
+		params.Add(key, value)
+	}
+	return path[:at] + name, params, true
 }
 
 func (s *Server) mount(mux *http.ServeMux) {
@@ -143,6 +172,10 @@ func (s *Server) handler(version string, o operation) http.Handler {
 		if c.query, err = parseQuery(r.URL, o.options); err != nil {
 			return err
 		}
+		if !c.query.searched.All() && !strings.EqualFold(r.Header.Get("ConsistencyLevel"), "eventual") {
+			return badOption("$search", "Request with $search query parameter only works with the request header 'ConsistencyLevel: eventual'.")
+		}
+		c.query.where = filter.And(c.query.where, c.query.searched)
 		out, err := o.do(r.Context(), c)
 		if err != nil {
 			return err

@@ -106,7 +106,7 @@ func TestSec_ADM05_Queries(t *testing.T) {
 	for query, says := range map[string]string{
 		"$top=0": "Must be between 1 and 999", "$top=1000": "Must be between 1 and 999", "$top=x": "Invalid page size",
 		"$top=1&$top=2": "more than once", "$skip=5": "'$skip' is not supported", "$orderby=displayName": "can be ordered by",
-		"$filter=password eq 'x'": "none of accountEnabled", "$count=yes": "true or false", "$expand=manager": "not supported",
+		"$filter=password eq 'x'": "none of accountEnabled", "$count=yes": "true or false", "$expand=manager": "to expand",
 		"$select=" + strings.Repeat("a,", 200) + "a": "Too many", "$skiptoken=zzz": "none that this list gave",
 		"$skiptoken=!": "none that this list gave", "$filter=" + strings.Repeat("x", 9000): "too long", "a=%zz": "malformed",
 	} {

@@ -63,6 +63,7 @@ type world struct {
 	keys    *shelf
 	handler http.Handler
 	revoked []idp.UserID
+	apps    int // how many were made
 }
 
 func newWorld(t testing.TB, db *sqldb.DB) *world { return newWorldWith(t, db, nil) }
@@ -89,7 +90,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{keys, passes{}}})
+		}}), Methods: []method.Method{keys, passes{&shelf{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,11 +143,12 @@ func (w *world) newUser(name, role string) (u idp.User) {
 
 func (w *world) newApp(permissions ...string) (c client.Client) {
 	w.t.Helper()
+	w.apps++
 	for i, p := range permissions {
 		permissions[i] = base + "/" + p
 	}
 	w.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		c, _, err = w.clients.Create(ctx, tx, client.Client{Tenant: w.tenant.ID, Name: fmt.Sprint("Console ", len(permissions)), Kind: client.Web, RedirectURIs: []string{"https://console.example/cb"},
+		c, _, err = w.clients.Create(ctx, tx, client.Client{Tenant: w.tenant.ID, Name: fmt.Sprint("Console ", w.apps), Kind: client.Web, RedirectURIs: []string{"https://console.example/cb"},
 			Grants: []string{client.GrantCode, client.GrantCredentials}, Auth: client.AuthSecret, Alg: "ES256", Subject: client.SubjectPublic, FirstParty: true, Enabled: true,
 			Scopes: permissions})
 		return err
