@@ -39,8 +39,17 @@ func (c *call) sent() ([]byte, error) {
 	if err != nil {
 		return nil, badProperty("", "The body is too large or did not arrive whole.")
 	}
+	var h head
+	if json.Unmarshal(raw, &h) == nil && h.ETag != nil {
+		c.read = *h.ETag
+	}
 	return raw, nil
 }
+
+// ifMatch is the entity tag that a change is meant for: of the header, or of
+// an object that is sent back as it was read. Graph's own clients send such
+// an object with all that their library has no name for, however old that is.
+func (c *call) ifMatch() string { return cmp.Or(c.r.Header.Get("If-Match"), c.read) }
 
 // strict reads raw, one JSON object, into v.
 func strict(raw []byte, v any) error {

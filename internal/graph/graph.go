@@ -194,6 +194,7 @@ type call struct {
 	caller  caller
 	tenant  idp.Tenant
 	query   query
+	read    string // @odata.etag in the body
 }
 
 // change runs fn and writes its audit record in one transaction.

@@ -127,7 +127,7 @@ func resetConfiguration(ctx context.Context, c *call) (any, error) {
 }
 
 // changePolicy has edit change the tenant's policy, and saves it on the one
-// road there is. With If-Match, only what the caller has read is changed;
+// road there is. With an entity tag, only what the caller has read is changed;
 // without, the change goes on top of what others saved meanwhile. place writes
 // the place of a complaint as the caller knows it.
 func (c *call) changePolicy(ctx context.Context, activity string, place func(policy.Policy, string) string, edit func(*policy.Policy) error) (policy.Policy, error) {
@@ -140,7 +140,7 @@ func (c *call) changePolicy(ctx context.Context, activity string, place func(pol
 			return saved, nil
 		case !errors.Is(err, idp.Conflict) || idp.AsError(err).Reason != "policy_changed":
 			return saved, err
-		case c.r.Header.Get("If-Match") != "":
+		case c.ifMatch() != "":
 			return saved, staleError()
 		case try == tries:
 			return saved, err
@@ -153,7 +153,7 @@ func (c *call) changeOnce(ctx context.Context, activity string, place func(polic
 	if err != nil {
 		return old, err
 	}
-	if !matches(c.r.Header.Get("If-Match"), tag(old)) {
+	if !matches(c.ifMatch(), tag(old)) {
 		return old, staleError()
 	}
 	next := old.Clone()
@@ -199,13 +199,15 @@ func staleError() error {
 // complain refuses what contradicts itself, and models that look mistyped. A
 // model that stands in the old policy is nobody's typing error now.
 func complain(old, next policy.Policy, known policy.Models, place func(policy.Policy, string) string) error {
-	var before []string
-	for _, c := range old.Complaints(known) {
-		if c.Reason == "aaguid_typo" {
-			before = append(before, c.Say)
-		}
+	all := next.Complaints(known)
+	if len(all) == 0 {
+		return nil
 	}
-	all := slices.DeleteFunc(next.Complaints(known), func(c policy.Complaint) bool { return slices.Contains(before, c.Say) })
+	typo := func(c policy.Complaint) bool { return c.Reason == "aaguid_typo" }
+	before := slices.DeleteFunc(old.Complaints(known), func(c policy.Complaint) bool { return !typo(c) })
+	all = slices.DeleteFunc(all, func(c policy.Complaint) bool {
+		return typo(c) && slices.ContainsFunc(before, func(b policy.Complaint) bool { return b.Say == c.Say })
+	})
 	if len(all) == 0 {
 		return nil
 	}

@@ -114,6 +114,8 @@ func TestPolicyConcurrentEdits(t *testing.T) {
 			w.ask(ada, verb, passkeys, map[string]any{"isAttestationEnforced": true}, "If-Match", read).want(t, http.StatusPreconditionFailed, "PreconditionFailed")
 		}
 		w.ask(ada, "PATCH", methodsPolicy, map[string]any{"systemCredentialPreferences": map[string]any{"state": "disabled"}}, "If-Match", `"7"`).want(t, http.StatusPreconditionFailed, "PreconditionFailed")
+		// So is an object that was read before, and is sent back with a change.
+		w.ask(ada, "PATCH", passkeys, map[string]any{"@odata.etag": read, "isAttestationEnforced": true}).want(t, http.StatusPreconditionFailed, "PreconditionFailed")
 		w.ask(ada, "PATCH", passkeys, map[string]any{"isAttestationEnforced": true}, "If-Match", `W/"7", "1"`).want(t, http.StatusNoContent, "")
 		w.ask(ada, "PATCH", passkeys, map[string]any{"isAttestationEnforced": false}, "If-Match", "*").want(t, http.StatusNoContent, "")
 
