@@ -10,8 +10,7 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-// Holders lists everybody of the tenant who has a role and for whom where, over
-// RoleFields, holds, in the order of their making. They are few, and found
+// Holders is WithRole for whom where, over RoleFields, holds. They are found
 // without reading the others.
 func (d *Directory) Holders(ctx context.Context, t idp.TenantID, where filter.Expr) ([]Person, error) {
 	cond, args := where.SQL(2)

@@ -174,6 +174,12 @@ func (d *Directory) Users(ctx context.Context, t idp.TenantID, page Page) ([]Per
 	return readPeople(rows, page)
 }
 
+// WithRole lists the users of the tenant who have a role, in the order of their
+// making: administrators and the help desk, as many as there are.
+func (d *Directory) WithRole(ctx context.Context, t idp.TenantID) ([]Person, error) {
+	return d.Holders(ctx, t, filter.Expr{})
+}
+
 // CountUsers counts the users of the tenant for whom where holds.
 func (d *Directory) CountUsers(ctx context.Context, t idp.TenantID, where filter.Expr) (int64, error) {
 	return d.count(ctx, "users", t, where)

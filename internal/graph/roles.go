@@ -124,7 +124,7 @@ func listHolders(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	people, err := c.cfg.Directory.Holders(ctx, c.tenant.ID, filter.Expr{})
+	people, err := c.cfg.Directory.WithRole(ctx, c.tenant.ID)
 	people = slices.DeleteFunc(people, func(p directory.Person) bool { return p.Role != r.word })
 	return list{items: memberEntities(people)}, err
 }
@@ -230,7 +230,7 @@ func getAssignment(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	people, err := c.cfg.Directory.Holders(ctx, c.tenant.ID, filter.Expr{})
+	people, err := c.cfg.Directory.WithRole(ctx, c.tenant.ID)
 	if err != nil {
 		return nil, err
 	}
