@@ -37,6 +37,10 @@ func RoleFields(words map[string]any) filter.Fields {
 // be "". Conflict when the user has another role than from; Denied
 // "last_administrator" as SetEnabled; NotFound when there is no such user.
 func (d *Directory) ChangeRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, from, to string) error {
+	// The tenant first, as SetRole does: two orders would wait for each other.
+	if err := lockTenant(ctx, tx, t); err != nil {
+		return err
+	}
 	if err := d.Lock(ctx, tx, t, id); err != nil {
 		return err
 	}

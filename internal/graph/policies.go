@@ -22,7 +22,7 @@ func policyOperations() []operation {
 	change := write(admins, "Policy.ReadWrite.AuthenticationMethod")
 	set, all := "policies/authenticationMethodsPolicy", methodsPolicy+"/authenticationMethodConfigurations"
 	return []operation{
-		{"GET", methodsPolicy, set, "Who may use which method, the registration campaign and the preferred order", look, options{}, getPolicy},
+		{"GET", methodsPolicy, set, "Who may use which method, the registration campaign and the preferred order", look, options{expand: []string{"authenticationMethodConfigurations"}}, getPolicy},
 		{"PATCH", methodsPolicy, set, "Change any of it; with If-Match only what was read", change, options{}, updatePolicy},
 		{"GET", all, set + "/authenticationMethodConfigurations", "Every method with its rules", look, options{}, listConfigurations},
 		{"GET", all + "/{configuration}", set + "/authenticationMethodConfigurations", "One method: fido2, temporaryAccessPass, …", look, options{}, getConfiguration},

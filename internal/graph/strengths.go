@@ -18,6 +18,16 @@ const (
 	strengthList = "/policies/authenticationStrengthPolicies"
 )
 
+// strengthFields are what the list of strengths can be asked about.
+var strengthFields = filter.Fields{
+	"id":          {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
+	"displayName": {Kind: filter.Text, Column: "displayName", Fold: strings.ToLower},
+	"policyType":  {Kind: filter.Text, Column: "policyType", Words: map[string]any{"builtIn": "builtIn", "custom": "custom"}},
+}
+
+// inline are what is in a strength whether or not a client asks to expand it.
+var inline = []string{"combinationConfigurations"}
+
 func strengthOperations() []operation {
 	look := read("Policy.Read.AuthenticationMethod", "Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod", "Policy.ReadWrite.ConditionalAccess")
 	change := write(admins, "Policy.ReadWrite.AuthenticationMethod", "Policy.ReadWrite.ConditionalAccess")
@@ -32,9 +42,9 @@ func strengthOperations() []operation {
 		set := strings.TrimPrefix(at, "/")
 		narrowings := set + "('{strength}')/combinationConfigurations"
 		out = append(out,
-			operation{"GET", at, set, "List strengths, the built-in ones first", look, options{}, listStrengths},
+			operation{"GET", at, set, "List strengths, the built-in ones first", look, options{fields: strengthFields, expand: inline}, listStrengths},
 			operation{"POST", at, set, "Make a strength of one's own; a tenant has up to 15", change, options{}, createStrength},
-			operation{"GET", at + "/{strength}", set, "One strength", look, options{}, getStrength},
+			operation{"GET", at + "/{strength}", set, "One strength", look, options{expand: inline}, getStrength},
 			operation{"PATCH", at + "/{strength}", "", "Change name and description; with If-Match only what was read", change, options{}, updateStrength},
 			operation{"DELETE", at + "/{strength}", "", "Remove a strength that no application demands", change, options{}, deleteStrength},
 			operation{"POST", at + "/{strength}/updateAllowedCombinations", "microsoft.graph.updateAllowedCombinationsResult",
@@ -82,7 +92,16 @@ func listStrengths(ctx context.Context, c *call) (any, error) {
 	}
 	out := list{}
 	for _, s := range p.Strengths {
-		out.items = append(out.items, strengthEntity(s))
+		e := strengthEntity(s)
+		has := func(column string) any {
+			if column == "displayName" {
+				return strings.ToLower(s.Name)
+			}
+			return e[column]
+		}
+		if c.query.where.Holds(has) {
+			out.items = append(out.items, e)
+		}
 	}
 	// The built-in ones by their ids, as Graph lists them.
 	place := func(e entity) string {

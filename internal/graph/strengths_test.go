@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -30,6 +31,13 @@ func TestStrengths(t *testing.T) {
 			if len(ids) != 4 || ids[0] != policy.IDMFA || ids[1] != policy.IDPasswordless || ids[2] != policy.IDPhishingResistant {
 				t.Errorf("%s: %v", at, ids)
 			}
+			for filter, n := range map[string]int{"policyType eq 'builtIn'": 4, "policyType eq 'custom'": 0, "startswith(displayName,'phishing') and id ne '" + policy.IDHardwareBound + "'": 1} {
+				got := w.ask(ada, "GET", at+"?$expand=combinationConfigurations&$select=displayName&$filter="+url.QueryEscape(filter), nil).want(t, http.StatusOK, "")
+				if len(got.column(t, "id")) != n {
+					t.Errorf("%s: %s", filter, got.Body)
+				}
+			}
+			w.ask(ada, "GET", at+"?$filter="+url.QueryEscape("policyType eq 'other'"), nil).want(t, http.StatusBadRequest, "Request_BadRequest").says(t, "no value")
 			phr := w.ask(ada, "GET", at+"/00000000-0000-0000-0000-000000000004", nil).want(t, http.StatusOK, "")
 			if fmt.Sprint(phr.body["allowedCombinations"]) != "[windowsHelloForBusiness fido2 x509CertificateMultiFactor]" || phr.body["policyType"] != "builtIn" || phr.body["requirementsSatisfied"] != "mfa" {
 				t.Errorf("phishing-resistant: %s", phr.Body)
