@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
 )
 
 // RemotePath is where a running server does operations for holders of a token.
@@ -84,7 +86,7 @@ const remoteWithin = 10 * time.Minute
 // good for, and is idp.Unproven for one that is not.
 func (s *Service) Remote(verify func(ctx context.Context, token string) (Grant, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := &lines{w: w}
+		out := &lines{w: w, remote: r}
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || token == "" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -92,6 +94,10 @@ func (s *Service) Remote(verify func(ctx context.Context, token string) (Grant, 
 			return
 		}
 		g, err := verify(r.Context(), token)
+		if err != nil && !errors.Is(err, idp.Unproven) {
+			out.fail(web.Status(idp.AsError(err).Kind), err) // a trouble of ours says nothing of the token
+			return
+		}
 		if err != nil {
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			out.fail(http.StatusUnauthorized, err)
@@ -101,6 +107,7 @@ func (s *Service) Remote(verify func(ctx context.Context, token string) (Grant, 
 		late := http.NewResponseController(w)
 		late.SetReadDeadline(time.Now().Add(remoteWithin))
 		late.SetWriteDeadline(time.Now().Add(remoteWithin))
+		out.known = true
 		s.serve(out, r, caller{actor: g.Actor, grant: &g})
 	})
 }
