@@ -51,29 +51,33 @@ type place struct {
 // gate lets those in who may use the route, and asks for what is missing.
 func (c *Console) gate(rt route) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		v, err := c.visitor(w, r)
+		var form url.Values
+		if r.Method == http.MethodPost {
+			var err error
+			if form, err = web.Lists(w, r); err != nil {
+				return err
+			}
+		}
+		v, err := c.visitor(w, r, form.Get("whose"))
 		if err != nil || v == nil {
 			return err
 		}
+		v.form = form
 		if rt.role == directory.Administrator && v.role != directory.Administrator {
 			return idp.Deniedf("role_missing", "%s is %s", v.user.ID, v.role).
 				Say("Only an administrator can open this. You are signed in as the help desk.")
 		}
-		if r.Method == http.MethodPost {
-			if v.form, err = web.Lists(w, r); err != nil {
-				return err
-			}
-			if rt.says != "" && !v.fresh() {
-				return v.prove(rt.says)
-			}
+		if r.Method == http.MethodPost && rt.says != "" && !v.fresh() {
+			return v.prove(rt.says)
 		}
 		return rt.do(r.Context(), v)
 	}
 }
 
-// visitor finds the session that a request is about. nil: the reply is
-// written, because nobody with a role is signed in here.
-func (c *Console) visitor(w http.ResponseWriter, r *http.Request) (*visit, error) {
+// visitor finds the session that a request is about. sender is what a form
+// says of whose page it was on. nil: the reply is written, because nobody with
+// a role is signed in here.
+func (c *Console) visitor(w http.ResponseWriter, r *http.Request, sender string) (*visit, error) {
 	all, err := c.cfg.Sessions.AllFromRequest(r.Context(), r)
 	if err != nil {
 		return nil, err
@@ -84,9 +88,9 @@ func (c *Console) visitor(w http.ResponseWriter, r *http.Request) (*visit, error
 	}
 	peer := signin.Peer{IP: web.ClientIP(r), Agent: r.UserAgent(), Browser: c.cfg.Sessions.Browser(w, r), Trace: web.Trace(r.Context())}
 	asked := idp.TenantID(r.URL.Query().Get("tenant"))
-	at := choose(places, asked, c.here(r))
+	at := choose(places, asked, sender, c.here(r))
 	switch {
-	case at >= 0 && (asked == "" || places[at].tenant.ID == asked):
+	case at >= 0:
 	case r.Method != http.MethodGet:
 		return nil, idp.Unprovenf("no_session", "nobody with a role is signed in").
 			Say("You are signed out here, and nothing was changed. Sign in and send it again.")
@@ -136,17 +140,23 @@ func (c *Console) places(ctx context.Context, all []session.Session) ([]place, e
 	return out, nil
 }
 
-// choose picks the place that is asked for, else the one used last, else the
-// first; -1: there is none.
-func choose(places []place, asked idp.TenantID, last idp.SessionID) int {
-	if asked != "" {
-		return slices.IndexFunc(places, func(p place) bool { return p.tenant.ID == asked })
+// choose picks, of the places in the tenant that is asked for and of the person
+// who sent a form, the one used last, else the first; -1: there is none. Both
+// may be empty. A form is never sent as somebody else than its page was made
+// for: in another tab the console may be in another tenant by now, or that
+// session may be over.
+func choose(places []place, asked idp.TenantID, sender string, last idp.SessionID) int {
+	fits := func(p place) bool {
+		return (asked == "" || p.tenant.ID == asked) && (sender == "" || whose(p.tenant.ID, p.user.ID) == sender)
 	}
-	if at := slices.IndexFunc(places, func(p place) bool { return p.session.ID == last }); at >= 0 {
+	if at := slices.IndexFunc(places, func(p place) bool { return p.session.ID == last && fits(p) }); at >= 0 {
 		return at
 	}
-	return min(0, len(places)-1)
+	return slices.IndexFunc(places, fits)
 }
+
+// whose names a person of a tenant in a form.
+func whose(t idp.TenantID, u idp.UserID) string { return string(t) + "/" + string(u) }
 
 func (c *Console) here(r *http.Request) idp.SessionID {
 	k, err := r.Cookie(c.pages.CookieName(hereCookie))

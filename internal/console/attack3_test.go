@@ -1,0 +1,93 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+var hidden = regexp.MustCompile(`name="whose" value="([^"]*)"`)
+
+// TestAttack3_FormOfAnotherTenant: a form is sent as whom its page was made
+// for, although another tab has moved the console to another tenant since, or
+// that session is over.
+func TestAttack3_FormOfAnotherTenant(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Directory.SetRole(ctx, tx, w.Other.ID, w.Eve.ID, directory.Administrator)
+		})
+		b := w.signedIn(w.Ada)
+		home := b.session
+		b.open(w.Eve, session.Session{Proofs: []idp.Proof{{Tenant: w.Other.ID, User: w.Eve.ID, Method: policy.Passkey, Mode: idp.ModeFIDO2, Credential: "c",
+			Properties: []idp.Property{idp.PhishingResistant}, Time: w.Now()}}})
+		found := hidden.FindStringSubmatch(b.get("/admin/groups?tenant="+string(w.Tenant.ID)).want(http.StatusOK, "Nordhafen").body)
+		if found == nil {
+			t.Fatal("the form does not say whose it is")
+		}
+		send := func(name string) reply {
+			return b.post("/admin/groups", url.Values{"name": {name}, "whose": {found[1]}})
+		}
+		groups := func(tenant idp.TenantID) string {
+			list, _, err := w.Directory.Groups(t.Context(), tenant, directory.Page{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, g := range list {
+				names = append(names, g.Name)
+			}
+			slices.Sort(names)
+			return strings.Join(names, ",")
+		}
+		// The cookie that says where the console is has Westwerk, the other tenant.
+		b.cookies = append(b.cookies, &http.Cookie{Name: "signet-console", Value: string(b.session.ID)})
+		if got := send("Of Nordhafen"); got.status != http.StatusSeeOther {
+			t.Errorf("a form of a tab in the other tenant: %d %s", got.status, got.page)
+		}
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.Sessions.End(ctx, tx, home.Tenant, home.ID) })
+		if got := send("Of nobody"); got.page != "error no_session" {
+			t.Errorf("a form whose session is over: %d %s", got.status, got.page)
+		}
+		if here, there := groups(w.Tenant.ID), groups(w.Other.ID); here != "Night shift,Of Nordhafen" || there != "" {
+			t.Errorf("groups %q here and %q there", here, there)
+		}
+	})
+}
+
+var postForm = regexp.MustCompile(`<form[^>]*method="post"(?:\{\{.*?\}\}|[^>{])*>(.{0,22})`)
+
+// TestAttack3_EveryFormSaysWhose: without it a form is sent as whoever the
+// console was used as last.
+func TestAttack3_EveryFormSaysWhose(t *testing.T) {
+	names, err := files.ReadDir("view")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		text, err := files.ReadFile("view/" + name.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range postForm.FindAllStringSubmatch(string(text), -1) {
+			n++
+			// The carried form has it among its fields; the account's own page names the session.
+			if name.Name() != "carry.html" && !strings.Contains(f[0], "/account/sign-out") && f[1] != `{{template "whose" $}}` {
+				t.Errorf("view/%s: put {{template \"whose\" $}} behind %s", name.Name(), f[0])
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d forms were found", n)
+	}
+}
