@@ -93,6 +93,18 @@ func TestTenantWalk(t *testing.T) {
 			"ChangeRole": {write: func(ctx context.Context, tx *sqldb.Tx) error {
 				return h.ChangeRole(ctx, tx, a.ID, theirs.ID, "", directory.Helpdesk)
 			}},
+			"Administrators": {read: func(ctx context.Context) error {
+				boss := h.user(b.ID, "boss@b.example")
+				h.must(func(ctx context.Context, tx *sqldb.Tx) error {
+					return h.SetRole(ctx, tx, b.ID, boss.ID, directory.Administrator)
+				})
+				var all []idp.UserID
+				h.must(func(ctx context.Context, tx *sqldb.Tx) (err error) {
+					all, err = h.Administrators(ctx, tx, a.ID)
+					return err
+				})
+				return noneOf(nil, all, func(id idp.UserID) bool { return id == boss.ID })
+			}},
 			"Holders": {read: func(ctx context.Context) error {
 				h.must(func(ctx context.Context, tx *sqldb.Tx) error {
 					return h.SetRole(ctx, tx, b.ID, theirs.ID, directory.Helpdesk)

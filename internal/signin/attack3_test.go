@@ -1,0 +1,92 @@
+package signin_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+func (w *world) administrators(t testing.TB, users ...idp.User) {
+	t.Helper()
+	w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+		for _, u := range users {
+			if err := w.Directory.SetRole(ctx, tx, u.Tenant, u.ID, directory.Administrator); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return idp.AsError(err).Reason
+}
+
+// TestAttack3_LastWayInOfAdministrators: by the administrators' door nobody
+// takes their own last key (WAN12), nor the last one that any administrator
+// could come in by (POL07).
+func TestAttack3_LastWayInOfAdministrators(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.administrators(t, w.Ada)
+		adas := w.page.room(t).Enrol(t, w.Ada)
+		remove := func(u idp.User, id idp.CredentialID, actor string) string {
+			return reasonOf(w.Corridor.RemoveFor(t.Context(), u.Tenant, u.ID, "passkey", id, actor, w.peer))
+		}
+		if got := remove(w.Ada, adas.ID, string(w.Ada.ID)); got != "last_method" {
+			t.Errorf("one's own last key: %q", got)
+		}
+		// Bob is an administrator who has nothing to come in by.
+		w.administrators(t, w.Bob)
+		if got := remove(w.Ada, adas.ID, string(w.Bob.ID)); got != "locks_out_administrators" {
+			t.Errorf("the last key of all administrators: %q", got)
+		}
+		bobs := w.page.room(t).Enrol(t, w.Bob)
+		if got := remove(w.Ada, adas.ID, string(w.Bob.ID)); got != "" {
+			t.Errorf("a key of one of two: %q", got)
+		}
+		if got := remove(w.Bob, bobs.ID, "cli:root"); got != "locks_out_administrators" {
+			t.Errorf("the last key, by the command line: %q", got)
+		}
+	})
+}
+
+// TestAttack3_AdministratorsRemoveEachOther: of two who take each other's last
+// key at once, one wins (T48).
+func TestAttack3_AdministratorsRemoveEachOther(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.administrators(t, w.Ada, w.Bob)
+		for round := range 20 {
+			keys := map[idp.UserID]idp.CredentialID{}
+			for _, u := range []idp.User{w.Ada, w.Bob} {
+				if w.holds(t, u) == 0 {
+					w.page.room(t).Enrol(t, u)
+				}
+				all, err := w.Corridor.Credentials(t.Context(), u.Tenant, u.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				keys[u.ID] = all[0].ID
+			}
+			var wg sync.WaitGroup
+			for victim, actor := range map[idp.UserID]idp.UserID{w.Ada.ID: w.Bob.ID, w.Bob.ID: w.Ada.ID} {
+				wg.Go(func() {
+					err := w.Corridor.RemoveFor(t.Context(), w.Tenant.ID, victim, "passkey", keys[victim], string(actor), w.peer)
+					if got := reasonOf(err); got != "" && got != "locks_out_administrators" {
+						t.Errorf("round %d: %v", round, err)
+					}
+				})
+			}
+			wg.Wait()
+			if n := w.holds(t, w.Ada) + w.holds(t, w.Bob); n != 1 {
+				t.Fatalf("round %d: %d keys are left, want one", round, n)
+			}
+		}
+	})
+}
