@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -64,16 +65,17 @@ func (g Grant) may(op string) error {
 }
 
 // guard keeps the help desk away from people with a role, whom it could step
-// into (security.md ADM03).
-func (c *call) guard(ctx context.Context, u idp.User) error {
+// into (security.md ADM04). It asks in the transaction of the deed: somebody
+// may be given a role at this moment.
+func (c *call) guard(ctx context.Context, tx *sqldb.Tx, u idp.User) error {
 	if c.grant == nil || c.grant.Role != directory.Helpdesk {
 		return nil
 	}
-	roles, err := c.Directory.Roles(ctx, u.Tenant, u.ID)
+	role, err := c.Directory.RoleIn(ctx, tx, u.Tenant, u.ID)
 	if err != nil {
 		return err
 	}
-	if len(roles) > 0 {
+	if role != "" {
 		return idp.Deniedf("target_is_administrator", "%s has a role", u.ID).Say("This person has a role; only an administrator may do this.")
 	}
 	return nil

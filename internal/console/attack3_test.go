@@ -91,3 +91,33 @@ func TestAttack3_EveryFormSaysWhose(t *testing.T) {
 		t.Errorf("only %d forms were found", n)
 	}
 }
+
+// TestAttack3_RoleGivenMeanwhile: the help desk's deed meets the role that the
+// person has in its transaction, not the one of a moment before.
+func TestAttack3_RoleGivenMeanwhile(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		hedda := w.signedIn(w.hedda)
+		prepare := w.console.cfg.PreparePass
+		w.console.cfg.PreparePass = func(ctx context.Context, id idp.TenantID) error {
+			w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.Directory.SetRole(ctx, tx, w.Tenant.ID, w.Bob.ID, directory.Administrator)
+			})
+			return prepare(ctx, id)
+		}
+		got := hedda.post("/admin/people/"+string(w.Bob.ID)+"/pass", url.Values{"minutes": {"60"}})
+		if got.page != "error target_is_administrator" {
+			t.Errorf("a pass for a new administrator: %d %s", got.status, got.page)
+		}
+	})
+}
+
+// TestAttack3_PassForOneself: whoever sits at an unlocked console of an
+// administrator makes no way in of their own (as over the API).
+func TestAttack3_PassForOneself(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		me := "/admin/people/" + string(w.Ada.ID)
+		if got := w.signedIn(w.Ada).post(me+"/pass", url.Values{"minutes": {"60"}}); got.page != "error pass_for_oneself" {
+			t.Errorf("%d %s", got.status, got.page)
+		}
+	})
+}

@@ -254,9 +254,20 @@ func (v *visit) notice() template.HTML {
 	return ""
 }
 
-// change runs fn and writes its audit record in one transaction.
+// change runs fn and writes its audit record in one transaction. The help desk
+// is held against the role that target has in it: somebody may be given one at
+// this moment (security.md ADM04).
 func (v *visit) change(ctx context.Context, activity string, target idp.User, fn func(context.Context, *sqldb.Tx, *audit.Event) error) error {
 	return v.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if !v.admin() && target.Known() {
+			role, err := v.cfg.Directory.RoleIn(ctx, tx, v.tenant.ID, target.ID)
+			if err != nil {
+				return err
+			}
+			if role != "" {
+				return notYours(target.ID, role)
+			}
+		}
 		e := v.event(activity)
 		e.User, e.UserName = target.ID, target.Name
 		if err := fn(ctx, tx, &e); err != nil {

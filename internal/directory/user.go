@@ -385,6 +385,13 @@ func (d *Directory) Roles(ctx context.Context, t idp.TenantID, id idp.UserID) ([
 	return []string{p.Role}, nil
 }
 
+// RoleIn is the user's role as it is in tx, "" for none; nobody gives or takes
+// one before tx ends.
+func (d *Directory) RoleIn(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) (string, error) {
+	p, err := d.find(ctx, tx, t, id, tx.ForShare())
+	return p.Role, err
+}
+
 func scanPerson(r scanner) (Person, error) {
 	var p Person
 	var created int64

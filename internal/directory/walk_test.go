@@ -67,7 +67,11 @@ func TestTenantWalk(t *testing.T) {
 				_, err := h.UserByName(ctx, h.db, a.ID, "ada@b.example")
 				return err
 			}},
-			"Roles":    {read: func(ctx context.Context) error { _, err := h.Roles(ctx, a.ID, theirs.ID); return err }},
+			"Roles": {read: func(ctx context.Context) error { _, err := h.Roles(ctx, a.ID, theirs.ID); return err }},
+			"RoleIn": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := h.RoleIn(ctx, tx, a.ID, theirs.ID)
+				return err
+			}},
 			"GroupsOf": {read: func(ctx context.Context) error { _, err := h.GroupsOf(ctx, a.ID, theirs.ID); return err }},
 			"Group":    {read: func(ctx context.Context) error { _, err := h.Group(ctx, h.db, a.ID, their.ID); return err }},
 			"GroupByName": {read: func(ctx context.Context) error {
