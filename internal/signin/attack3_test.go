@@ -7,6 +7,7 @@ import (
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -87,6 +88,62 @@ func TestAttack3_AdministratorsRemoveEachOther(t *testing.T) {
 			if n := w.holds(t, w.Ada) + w.holds(t, w.Bob); n != 1 {
 				t.Fatalf("round %d: %d keys are left, want one", round, n)
 			}
+		}
+	})
+}
+
+// TestAttack3_GroupsLockOut: what a policy may not do to the last
+// administrator, a change of groups may not either.
+func TestAttack3_GroupsLockOut(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Directory.OnRegroup(w.Corridor.CheckRegroup)
+		w.administrators(t, w.Ada)
+		w.page.room(t).Enrol(t, w.Ada)
+		without, other := w.group(t, "Without passkeys"), w.group(t, "Others")
+		w.exclude(t, "passkey", policy.Target{Group: without})
+		change := func(fn func(context.Context, *sqldb.Tx) error) string {
+			return reasonOf(w.DB.Write(t.Context(), fn))
+		}
+		add := func(g idp.GroupID, u idp.User) string {
+			return change(func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := w.Directory.AddMember(ctx, tx, w.Tenant.ID, g, u.ID)
+				return err
+			})
+		}
+		if got := add(without, w.Ada); got != "locks_out_administrators" {
+			t.Errorf("the last administrator into the group: %q", got)
+		}
+		if got := add(without, w.Bob) + add(other, w.Ada); got != "" {
+			t.Errorf("others, and other groups: %q", got)
+		}
+		w.administrators(t, w.Bob)
+		w.page.room(t).Enrol(t, w.Bob)
+		if got := add(without, w.Ada); got != "locks_out_administrators" {
+			t.Errorf("the one of two who had a way in: %q", got)
+		}
+		// Turned round: who is in the group may, and so nobody may leave.
+		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) {
+			r := p.Methods["passkey"]
+			r.Exclude, r.Include = nil, []policy.Include{{Target: policy.Target{Group: other}}}
+			p.Methods["passkey"] = r
+		})
+		if got := change(func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Directory.RemoveMember(ctx, tx, w.Tenant.ID, other, w.Ada.ID)
+		}); got != "locks_out_administrators" {
+			t.Errorf("out of the group: %q", got)
+		}
+		if got := change(func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Directory.DeleteGroup(ctx, tx, w.Tenant.ID, other)
+		}); got != "locks_out_administrators" {
+			t.Errorf("the group itself: %q", got)
+		}
+		if got := add(other, w.Bob); got != "" {
+			t.Errorf("another one in: %q", got)
+		}
+		if got := change(func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Directory.RemoveMember(ctx, tx, w.Tenant.ID, other, w.Ada.ID)
+		}); got != "" {
+			t.Errorf("one of two out: %q", got)
 		}
 	})
 }
