@@ -49,6 +49,7 @@ type Directory struct {
 	resolved *cache.Cache[string, idp.Tenant] // by id and by domain
 	people   *cache.Cache[string, Person]     // by userKey
 	removed  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	promoted []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 	regroup  []func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID, joins bool) error
 }
 
@@ -77,6 +78,13 @@ func New(cfg Config) *Directory {
 // what belongs to the user goes too. It is called by app while wiring.
 func (d *Directory) OnRemoveUser(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
 	d.removed = append(d.removed, fn)
+}
+
+// OnPromote has fn called in the transaction that gives a role to a user who
+// had none: what the help desk could do for them before must not open more
+// than it did then. It is called by app while wiring.
+func (d *Directory) OnPromote(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
+	d.promoted = append(d.promoted, fn)
 }
 
 // OnRegroup has fn called in the transaction that puts a user into a group or

@@ -290,12 +290,26 @@ func (d *Directory) SetEnabled(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 func (d *Directory) SetRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, role string) error {
 	switch role {
 	case Administrator:
+		if err := lockTenant(ctx, tx, t); err != nil {
+			return err
+		}
 	case "", Helpdesk:
 		if err := d.keepAdministrator(ctx, tx, t, id); err != nil {
 			return err
 		}
 	default:
 		return idp.Invalidf("bad_role", "role %q", audit.Clean(role, 50)).On("role").Say("role must be administrator, helpdesk or empty.")
+	}
+	was, err := d.person(ctx, tx, t, id) // the tenant is locked: nobody else changes a role
+	if err != nil {
+		return err
+	}
+	if was.Role == "" && role != "" {
+		for _, fn := range d.promoted {
+			if err := fn(ctx, tx, t, id); err != nil {
+				return fmt.Errorf("give user %s a role: %w", id, err)
+			}
+		}
 	}
 	return d.changeUser(ctx, tx, t, id, `update users set role = $3 where tenant_id = $1 and id = $2`, role)
 }
