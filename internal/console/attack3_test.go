@@ -121,3 +121,42 @@ func TestAttack3_PassForOneself(t *testing.T) {
 		}
 	})
 }
+
+// TestAttack3_StrangeBytes: what is no text is not found, on both databases,
+// and is nobody's 500.
+func TestAttack3_StrangeBytes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada := w.signedIn(w.Ada)
+		long := url.QueryEscape("a" + strings.Repeat("é", 150))
+		for _, path := range []string{
+			"/admin/people/%00", "/admin/people/%ff", "/admin/people/x%00/ask?what=disable", "/admin/people?q=%00", "/admin/people?q=%ff", "/admin/people?q=" + long,
+			"/admin/groups/%00", "/admin/groups/%ff", "/admin/groups?q=%ff", "/admin/groups?q=" + long, "/admin/groups?after=%00",
+			"/admin/apps/%00", "/admin/apps/%ff", "/admin/apps?q=%ff", "/admin/apps?q=" + long, "/admin/apps?after=%ff",
+			"/admin?tenant=%00", "/admin?tenant=%ff", "/admin?done=%ff", "/admin/prove?back=%00",
+		} {
+			if got := ada.get(path); got.status >= 500 {
+				t.Errorf("GET %s: %d %s", path, got.status, got.page)
+			}
+		}
+		for _, path := range []string{"/admin?tenant=%00", "/admin?tenant=%ff", "/admin/people/%00"} {
+			if got := (&browser{w: w}).get(path); got.status >= 500 {
+				t.Errorf("GET %s by nobody: %d %s", path, got.status, got.page)
+			}
+		}
+		bob := "/admin/people/" + string(w.Bob.ID)
+		group := "/admin/groups/" + string(w.group.ID)
+		for _, bad := range []string{"\x00", "\xff", "a\x00b", strings.Repeat("\xff", 3000)} {
+			for path, field := range map[string]string{
+				"/admin/people/new": "user", bob + "/name": "name", bob + "/role": "role", "/admin/groups": "name", group + "/add": "user", group + "/remove": "user",
+				"/admin/apps/new": "name", bob + "/pass": "minutes", bob + "/key/begin": "name", bob + "/key/finish": "payload",
+			} {
+				if got := ada.post(path, url.Values{field: {bad}}); got.status >= 500 {
+					t.Errorf("POST %s %s=%.10q: %d %s", path, field, bad, got.status, got.page)
+				}
+			}
+			if got := ada.post(bob+"/remove-method", url.Values{"method": {"passkey"}, "credential": {bad}}); got.status >= 500 {
+				t.Errorf("remove %.10q: %d", bad, got.status)
+			}
+		}
+	})
+}

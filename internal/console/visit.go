@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
@@ -58,6 +60,9 @@ func (c *Console) gate(rt route) web.HandlerFunc {
 				return err
 			}
 		}
+		if !plainText(r.URL.Path) || !allText(r.URL.Query()) || !allText(form) {
+			return idp.Invalidf("no_text", "bytes that are no text").Say("The request has characters that no text has.")
+		}
 		v, err := c.visitor(w, r, form.Get("whose"))
 		if err != nil || v == nil {
 			return err
@@ -72,6 +77,19 @@ func (c *Console) gate(rt route) web.HandlerFunc {
 		}
 		return rt.do(r.Context(), v)
 	}
+}
+
+// plainText says whether both databases take s as a text; what they do not take
+// is nobody's name.
+func plainText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+func allText(values url.Values) bool {
+	for _, list := range values {
+		if slices.ContainsFunc(list, func(s string) bool { return !plainText(s) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // visitor finds the session that a request is about. sender is what a form
