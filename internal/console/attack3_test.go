@@ -160,3 +160,26 @@ func TestAttack3_StrangeBytes(t *testing.T) {
 		}
 	})
 }
+
+// TestAttack3_RefusedKey: a session and a gesture count as the rules are now,
+// not as they were when the key was touched (POL02).
+func TestAttack3_RefusedKey(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada := w.signedIn(w.Ada)
+		ada.get("/admin/people").want(http.StatusOK)
+		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) {
+			r := p.Methods[policy.Passkey]
+			r.Exclude = append(r.Exclude, policy.Target{User: w.Ada.ID})
+			p.Methods[policy.Passkey] = r
+		})
+		if got := ada.get("/admin/people"); got.page != "sign-in" || strings.Contains(got.body, w.Bob.Name) {
+			t.Errorf("a page by a key that is refused: %d %q", got.status, got.page)
+		}
+		if got := ada.post("/admin/people/"+string(w.Bob.ID)+"/disable", nil); got.page != "sign-in" {
+			t.Errorf("a change by a key that is refused: %d %q to %s", got.status, got.page, got.to)
+		}
+		if n := w.changes(); n != 0 {
+			t.Errorf("%d changes", n)
+		}
+	})
+}

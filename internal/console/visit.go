@@ -15,6 +15,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -72,10 +73,20 @@ func (c *Console) gate(rt route) web.HandlerFunc {
 			return idp.Deniedf("role_missing", "%s is %s", v.user.ID, v.role).
 				Say("Only an administrator can open this. You are signed in as the help desk.")
 		}
-		if r.Method == http.MethodPost && rt.says != "" && !v.fresh() {
+		change := r.Method == http.MethodPost && rt.says != ""
+		step, err := v.stands(change)
+		switch {
+		case err != nil:
+			return err
+		case step.Kind == signin.Done:
+			return rt.do(r.Context(), v)
+		case change:
 			return v.prove(rt.says)
+		case r.Method == http.MethodGet:
+			return c.cfg.SignIn(w, r, step.Flow, step)
 		}
-		return rt.do(r.Context(), v)
+		return idp.Unprovenf("session_refused", "policy asks for %s", step.Kind).
+			Say("What you signed in with is no longer enough here, and nothing was changed. Sign in again.")
 	}
 }
 
@@ -218,13 +229,20 @@ func local(path string) string {
 	return "/admin"
 }
 
-// fresh says whether the session has a phishing-resistant gesture that is new
-// enough for a change.
-func (v *visit) fresh() bool {
-	since := v.cfg.Now().Add(-freshness)
-	return slices.ContainsFunc(v.session.Proofs, func(p idp.Proof) bool {
-		return p.Has(idp.PhishingResistant) && !p.Time.Before(since)
-	})
+// stands asks policy whether the session is good enough as the rules are now
+// (security.md POL02), and for a change whether there is a phishing-resistant
+// gesture behind it that is new enough.
+func (v *visit) stands(change bool) (signin.Step, error) {
+	f, err := newFlow(v.tenant.ID, carried{Path: local(v.r.URL.RequestURI())})
+	if err != nil {
+		return signin.Step{}, err
+	}
+	f.HintUser = v.user.ID
+	if change {
+		within := int64(freshness / time.Second)
+		f.ACR, f.MaxAge = []string{policy.ACRPhishingResistant}, &within
+	}
+	return v.cfg.Corridor.Next(v.r.Context(), f, &v.session, v.peer)
 }
 
 // admin says whether the visitor is an administrator, not only the help desk.
