@@ -164,7 +164,7 @@ func (c *Corridor) ask(ctx context.Context, f Flow, user idp.User, proofs []idp.
 		return policy.Decision{}, err
 	}
 	q := policy.Question{
-		User: user, Groups: w.Groups, Proofs: proofs, App: f.Client, Required: f.Required,
+		User: user, Groups: w.Groups, Proofs: c.policies.Present(proofs), App: f.Client, Required: f.Required,
 		ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
 		Purpose: policy.SignIn, Usable: usable, Now: c.now(),
 	}

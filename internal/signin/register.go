@@ -63,7 +63,7 @@ func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User,
 	}
 	now := c.now()
 	d := policy.Decide(p, policy.Question{
-		User: user, Groups: w.Groups, Proofs: s.Proofs, MaxAge: changeWithin, Purpose: policy.Register, Method: m, Now: now,
+		User: user, Groups: w.Groups, Proofs: c.policies.Present(s.Proofs), MaxAge: changeWithin, Purpose: policy.Register, Method: m, Now: now,
 	})
 	switch d.Outcome {
 	case policy.Allow:
