@@ -139,6 +139,7 @@ func (h *House) follow() {
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {

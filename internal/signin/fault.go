@@ -30,6 +30,7 @@ const (
 	sayDisabled  = "You may not sign in. An administrator has switched this off. Ask the help desk."
 	sayKey       = "This key cannot be used here. Your organisation allows only certain models, and this is another one. The help desk can give you one that fits." // text 8
 	sayWithdrawn = "This key cannot be used any more. A security fault was found in all keys of its model. Nobody was let in. The help desk can give you another."
+	sayForced    = "Your organisation asks for this now, and it cannot be put off any more. Add it, and you are where you wanted to be."
 	sayMethod    = "Your organisation does not let you use this way. Choose another, or ask the help desk."
 	sayBrowser   = "This sign-in was begun in another browser. Nobody was let in. Start again here."
 )

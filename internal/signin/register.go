@@ -210,6 +210,9 @@ func (c *Corridor) settleRegistration(ctx context.Context, tx *sqldb.Tx, s sessi
 	if err := reg.Settle(ctx, tx); err != nil {
 		return err
 	}
+	if err := registered(ctx, tx, s.Tenant, s.User, reg.Credential.Method); err != nil {
+		return err
+	}
 	event.Outcome = audit.Success
 	return c.audit.Write(ctx, tx, event)
 }
