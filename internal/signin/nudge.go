@@ -252,3 +252,14 @@ func snooze(ctx context.Context, tx *sqldb.Tx, user idp.User, m idp.MethodID, no
 	}
 	return nil
 }
+
+// MayAdd says what policy has against a person's registering a method by
+// themselves: for pages, so that they offer nothing that would be refused.
+func (c *Corridor) MayAdd(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID) (policy.Refusal, error) {
+	u, err := c.directory.User(ctx, c.db, tenant, user)
+	if err != nil {
+		return policy.Refusal{}, fmt.Errorf("who would add: %w", err)
+	}
+	ruling, err := c.judge(ctx, u, policy.Add, m, nil)
+	return ruling.Refusal, err
+}
