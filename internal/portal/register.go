@@ -113,7 +113,9 @@ func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.
 		v.Lead, v.Unable = pg.T("register.lead.pass"), pg.T("register.unsupported.pass")
 	case s.Restricted:
 		v.Lead = pg.T("register.lead.required", "org", pg.OrgName())
-	case f.Stored():
+	case f.Asked:
+		// The app waits: trying it comes with the next sign-in.
+		v.Steps = v.Steps[:3]
 		v.Back, v.BackText = flowAddress(f), pg.T("register.back.flow")
 	default:
 		v.Back, v.BackText = "/account?session="+url.QueryEscape(string(s.ID)), pg.T("register.not_now")
