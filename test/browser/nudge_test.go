@@ -20,7 +20,6 @@ func setPolicy(t *testing.T, d *running.Demo, settings ...[2]string) {
 func TestNudge(t *testing.T) {
 	d := running.StartDemo(t)
 	chromium := Chromium(t)
-	rules := axe(t)
 	u := d.Users[1]
 	setPolicy(t, d, [2]string{"accessPass.appSignIn", "true"}, [2]string{"accessPass.once", "false"},
 		[2]string{"campaign.on", "true"}, [2]string{"campaign.snoozes", "2"}, [2]string{"campaign.snoozeDays", "1"})
@@ -29,7 +28,7 @@ func TestNudge(t *testing.T) {
 	}
 	d.Admin(t, &pass, "tap", "issue", u.Name, "--multi-use")
 	p := NewPerson(t, chromium)
-	shoot := p.pictures(rules)
+	shoot := func(name string, at ...string) { t.Helper(); p.Pictures(name, at...) }
 	signIn := func() {
 		t.Helper()
 		p.Open(d.App)
@@ -139,7 +138,7 @@ func TestNudgeWithoutScript(t *testing.T) {
 func TestSelfServiceOff(t *testing.T) {
 	d := running.StartDemo(t)
 	p := NewPerson(t, Chromium(t))
-	shoot := p.pictures(axe(t))
+	shoot := func(name string, at ...string) { t.Helper(); p.Pictures(name, at...) }
 	p.FirstDay(d, d.Users[1])
 	setPolicy(t, d, [2]string{"passkey.selfService", "false"})
 	p.Open(d.Base + "/account")
