@@ -55,6 +55,16 @@ func (p *Policy) Nudge(w Who, held []idp.MethodID, snoozed Snoozed, now time.Tim
 	return Nudge{Rule: "campaign", Method: c.Method, Days: c.SnoozeDays, Left: max(0, c.Snoozes-snoozed.Times)}
 }
 
+// Nudges says whether any rule asks anybody at all.
+func (p *Policy) Nudges() bool {
+	for _, r := range p.Methods {
+		if slices.ContainsFunc(r.Include, func(in Include) bool { return in.Required }) {
+			return true
+		}
+	}
+	return p.Campaign.On
+}
+
 // Preferred sorts methods by the order that the tenant prefers; those that it
 // does not name keep their order, behind. While nobody is known (the zero
 // Who), only an order for everybody counts.

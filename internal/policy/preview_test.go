@@ -293,6 +293,15 @@ func TestNudge(t *testing.T) {
 		if got := tt.p.Nudge(tt.who, tt.held, tt.snoozed, now); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
+		if tt.want.Method != "" && !tt.p.Nudges() {
+			t.Errorf("%s: no rule is said to ask anybody", tt.name)
+		}
+	}
+}
+
+func TestNudges(t *testing.T) {
+	if p := policy.Default(); p.Nudges() {
+		t.Error("the default policy asks for something")
 	}
 }
 

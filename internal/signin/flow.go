@@ -97,7 +97,7 @@ type Step struct {
 	// come to require it since the sign-in; then there is no "not now".
 	Nudge policy.Nudge
 	// Recorded says that the audit has this sign-in, with its client: a
-	// gesture made in this step finished the flow.
+	// gesture made in this step finished the flow, or one before a Nudge.
 	Recorded bool
 }
 

@@ -15,9 +15,9 @@ import (
 // for a command line. The policy that is returned has its new version.
 //
 // Errors: idp.Invalid for a policy that contradicts itself, or names a key
-// model with a typing error, idp.Denied
-// "locks_out_actor" or "locks_out_administrators", idp.Conflict when the
-// tenant's policy is no longer old.
+// model with a typing error, idp.Denied "locks_out_actor" or
+// "locks_out_administrators", idp.Conflict when the tenant's policy is no
+// longer old.
 func (c *Corridor) SavePolicy(ctx context.Context, tenant idp.TenantID, old, next policy.Policy, actor idp.UserID, e audit.Event) (policy.Policy, error) {
 	next.Version = old.Version
 	if err := c.policies.Check(next); err != nil {

@@ -35,11 +35,14 @@ type asking struct {
 func (c *Corridor) nudge(ctx context.Context, user idp.User) (policy.Nudge, error) {
 	a := asking{c: c}
 	var err error
+	if a.p, err = c.policies.Get(ctx, user.Tenant); err != nil || !a.p.Nudges() {
+		return policy.Nudge{}, err
+	}
 	if a.p, a.w, err = c.policies.For(ctx, user.Tenant, user); err != nil {
 		return policy.Nudge{}, err
 	}
-	// What somebody holds and has put off can only make it less: where no
-	// rule asks at all, neither is read.
+	// What somebody holds and has put off can only make it less: whom no rule
+	// asks at all, of them neither is read.
 	if a.next(policy.Snoozed{}).Method == "" {
 		return policy.Nudge{}, nil
 	}
