@@ -7,5 +7,5 @@ import (
 )
 
 func TestCatalogue(t *testing.T) {
-	pagetest.Catalogue(t, files, "says.", "deed.", "done.", "role.", "ask.", "app.kind.", "app.auth.", "event.")
+	pagetest.Catalogue(t, files, "says.", "deed.", "done.", "role.", "ask.", "app.kind.", "app.auth.", "event.", "number.")
 }
