@@ -21,6 +21,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
@@ -42,6 +43,7 @@ type House struct {
 	Sessions  *session.Store
 	Tokens    *token.Service
 	Corridor  *signin.Corridor
+	Report    *report.Report
 
 	cfg   Config
 	base  string
@@ -117,6 +119,9 @@ func (h *House) wire() error {
 	if err != nil {
 		return err
 	}
+	h.Report = report.New(report.Config{
+		DB: h.DB, Sources: h.Corridor, Policy: h.Policies.Get, Tenants: h.Directory.Tenants, Now: now,
+	})
 	h.follow()
 	h.addJobs()
 	return nil
@@ -170,6 +175,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
+	h.jobs.Add(h.Report.Jobs()...)
 	for _, m := range h.rooms.all() {
 		if w, ok := m.(method.Worker); ok {
 			h.jobs.Add(w.Jobs()...)

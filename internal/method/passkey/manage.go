@@ -12,9 +12,10 @@ import (
 func (m *Room) credential(l listing) method.Credential {
 	return method.Credential{
 		ID: l.id, Tenant: l.tenant, User: l.user, Method: ID, Name: l.name, Model: m.cfg.Models.Name(l.aaguid),
-		Mode:    idp.ModeFIDO2,
-		Facts:   m.facts(l.row, l.be),
-		Created: l.created, LastUsed: l.lastUsed, Disabled: l.disabled,
+		Mode:       idp.ModeFIDO2,
+		Facts:      m.facts(l.row, l.be),
+		Properties: properties(l.attested, l.be),
+		Created:    l.created, LastUsed: l.lastUsed, Disabled: l.disabled,
 	}
 }
 
