@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -97,8 +98,12 @@ func TestMethodsPolicy(t *testing.T) {
 		if one := w.ask(ada, "GET", passkeys, nil); one.body["isAttestationEnforced"] != false {
 			t.Errorf("put back %s", one.Body)
 		}
-		if did := w.ask(ada, "GET", "/v1.0/auditLogs/directoryAudits", nil).column(t, "activityDisplayName"); strings.Join(did, " ") != "policy.reset policy.update policy.update" {
-			t.Errorf("recorded %v", did)
+		log := w.ask(ada, "GET", "/v1.0/auditLogs/directoryAudits", nil)
+		if did := log.column(t, "activityDisplayName"); strings.Join(did, " ") != "policy.reset policy.update policy.update" || log.column(t, "category")[0] != "Policy" {
+			t.Errorf("recorded %s", log.Body)
+		}
+		if detail := fmt.Sprint(log.at(t, "value", 1, "additionalDetails")); !strings.Contains(detail, `passkey.attestation value:"preferred" → "required"`) {
+			t.Errorf("the record says %s", detail)
 		}
 	})
 }
