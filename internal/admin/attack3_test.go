@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/internal/admin"
 	"github.com/signetid/signet/internal/directory"
@@ -51,4 +54,24 @@ func TestAttack3_RemoteKeepsCauses(t *testing.T) {
 			t.Errorf("a database that is closed: %s", body)
 		}
 	})
+}
+
+// TestAttack3_RemoteBodyThatNeverComes: a token is no leave to hold a
+// connection for ever (NET03).
+func TestAttack3_RemoteBodyThatNeverComes(t *testing.T) {
+	defer admin.RemoteWithin(200 * time.Millisecond)()
+	server := httptest.NewServer(admin.New(admin.Config{}).Remote(func(context.Context, string) (admin.Grant, error) {
+		return admin.Grant{Role: admin.Reader, Actor: "cli:x"}, nil
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 1000\r\n\r\n{", admin.RemotePath)
+	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Errorf("the server still waits: %v", err)
+	}
 }
