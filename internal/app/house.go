@@ -147,6 +147,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
+	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
 	for _, m := range h.rooms.all() {

@@ -50,6 +50,7 @@ type Directory struct {
 	people   *cache.Cache[string, Person]     // by userKey
 	removed  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 	promoted []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	demoted  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 	regroup  []func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID, joins bool) error
 }
 
@@ -85,6 +86,14 @@ func (d *Directory) OnRemoveUser(fn func(context.Context, *sqldb.Tx, idp.TenantI
 // than it did then. It is called by app while wiring.
 func (d *Directory) OnPromote(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
 	d.promoted = append(d.promoted, fn)
+}
+
+// OnDemote has fn called in the transaction in which a user stops being an
+// administrator who may sign in, before it does; there is another one. fn may
+// refuse: it knows whether that one has anything to sign in with. It is called
+// by app while wiring.
+func (d *Directory) OnDemote(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
+	d.demoted = append(d.demoted, fn)
 }
 
 // OnRegroup has fn called in the transaction that puts a user into a group or

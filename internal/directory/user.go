@@ -379,6 +379,11 @@ func (d *Directory) keepAdministrator(ctx context.Context, tx *sqldb.Tx, t idp.T
 		return idp.Deniedf("last_administrator", "user %s is the last administrator of %s", id, t).
 			Say("This is the last administrator who can sign in. Make another one first.")
 	}
+	for _, fn := range d.demoted {
+		if err := fn(ctx, tx, t, id); err != nil {
+			return fmt.Errorf("take administrator %s: %w", id, err)
+		}
+	}
 	return nil
 }
 

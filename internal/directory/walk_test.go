@@ -33,7 +33,7 @@ func TestTenantWalk(t *testing.T) {
 			skip  string
 		}
 		rows := map[string]row{
-			"New": {skip: noID}, "OnRemoveUser": {skip: noID}, "OnRegroup": {skip: noID}, "OnPromote": {skip: noID}, "Tenants": {skip: "is for operators and lists all"},
+			"New": {skip: noID}, "OnRemoveUser": {skip: noID}, "OnRegroup": {skip: noID}, "OnPromote": {skip: noID}, "OnDemote": {skip: noID}, "Tenants": {skip: "is for operators and lists all"},
 			"CreateTenant": {skip: noID}, "Resolve": {skip: "is the locator"}, "ImportUsers": {skip: noID}, "Domains": {skip: noID},
 			"Tenant": {skip: noID}, "AddDomain": {skip: noID}, "CreateUser": {skip: noID}, "CreateGroup": {skip: noID},
 			"Users": {read: func(ctx context.Context) error {

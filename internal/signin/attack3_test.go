@@ -147,3 +147,40 @@ func TestAttack3_GroupsLockOut(t *testing.T) {
 		}
 	})
 }
+
+// TestAttack3_DemoteLocksOut: an administrator who has nothing to sign in with
+// is none who could take over.
+func TestAttack3_DemoteLocksOut(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Directory.OnDemote(w.Corridor.CheckDemote)
+		w.administrators(t, w.Ada, w.Bob)
+		w.page.room(t).Enrol(t, w.Ada)
+		for what, fn := range map[string]func(context.Context, *sqldb.Tx) error{
+			"role": func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.Directory.SetRole(ctx, tx, w.Tenant.ID, w.Ada.ID, directory.Helpdesk)
+			},
+			"disable": func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.Directory.SetEnabled(ctx, tx, w.Tenant.ID, w.Ada.ID, false)
+			},
+			"delete": func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.Directory.DeleteUser(ctx, tx, w.Tenant.ID, w.Ada.ID)
+			},
+		} {
+			if got := reasonOf(w.DB.Write(t.Context(), fn)); got != "locks_out_administrators" {
+				t.Errorf("%s: %q", what, got)
+			}
+		}
+		set := func(u idp.User, role string) string {
+			return reasonOf(w.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.Directory.SetRole(ctx, tx, w.Tenant.ID, u.ID, role)
+			}))
+		}
+		if got := set(w.Bob, "") + set(w.Bob, directory.Administrator); got != "" {
+			t.Errorf("the one who could not sign in anyway: %q", got)
+		}
+		w.page.room(t).Enrol(t, w.Bob)
+		if got := set(w.Ada, ""); got != "" {
+			t.Errorf("with another one who can sign in: %q", got)
+		}
+	})
+}

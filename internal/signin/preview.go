@@ -79,8 +79,36 @@ func (c *Corridor) CheckRegroup(ctx context.Context, tx *sqldb.Tx, tenant idp.Te
 	if !slices.Contains(p.NamedGroups(), group) {
 		return nil // nothing that a way in depends on
 	}
+	return c.leavesWayIn(ctx, tx, tenant, p, func(s policy.Subject, of []idp.GroupID) bool {
+		if user == "" || user == s.User.ID {
+			of = slices.DeleteFunc(slices.Clone(of), func(g idp.GroupID) bool { return g == group })
+			if joins {
+				of = append(of, group)
+			}
+			s.Groups = policy.NewGroups(of)
+		}
+		return p.WayIn(s)
+	})
+}
+
+// CheckDemote refuses to take an administrator when none of the others has a
+// way in: idp.Denied "locks_out_administrators". It is for
+// directory.OnDemote.
+func (c *Corridor) CheckDemote(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) error {
+	p, err := c.policies.Get(ctx, tenant)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	return c.leavesWayIn(ctx, tx, tenant, p, func(s policy.Subject, _ []idp.GroupID) bool {
+		return s.User.ID != user && p.WayIn(s)
+	})
+}
+
+// leavesWayIn refuses a change when after says of no administrator that they
+// would have a way in, and one has.
+func (c *Corridor) leavesWayIn(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, p policy.Policy, after func(s policy.Subject, groups []idp.GroupID) bool) error {
 	admins, err := c.directory.Administrators(ctx, tx, tenant)
-	if err != nil || user != "" && !slices.Contains(admins, user) {
+	if err != nil {
 		return err
 	}
 	had := false
@@ -97,23 +125,16 @@ func (c *Corridor) CheckRegroup(ctx context.Context, tx *sqldb.Tx, tenant idp.Te
 		if err != nil {
 			return err
 		}
-		had = had || p.WayIn(s)
-		if user == "" || user == id {
-			of = slices.DeleteFunc(of, func(g idp.GroupID) bool { return g == group })
-			if joins {
-				of = append(of, group)
-			}
-			s.Groups = policy.NewGroups(of)
-		}
-		if p.WayIn(s) {
+		if after(s, of) {
 			return nil
 		}
+		had = had || p.WayIn(s)
 	}
 	if !had {
 		return nil // there is none to lose
 	}
 	return idp.Deniedf("locks_out_administrators", "none of %d administrators would have a way in", len(admins)).
-		Say("No administrator would have a way in after this change: the policies say by this group who may sign in how.")
+		Say("No administrator would have a way in after this change. See first that another one has a method that the policies allow.")
 }
 
 func namedBy(policies ...policy.Policy) []idp.GroupID {
