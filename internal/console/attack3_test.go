@@ -3,16 +3,19 @@ package console
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -180,6 +183,29 @@ func TestAttack3_RefusedKey(t *testing.T) {
 		}
 		if n := w.changes(); n != 0 {
 			t.Errorf("%d changes", n)
+		}
+	})
+}
+
+// TestAttack3_FormOfSomebodyElse: whoever makes the gesture, a form that
+// another person sent is not put before them.
+func TestAttack3_FormOfSomebodyElse(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		hedda := w.signedIn(w.hedda)
+		w.Advance(freshness + time.Second)
+		ada := w.signedIn(w.Ada)
+		hedda.post("/admin/people/"+string(w.Bob.ID)+"/sign-out", url.Values{"x": {"mallory"}})
+		if len(w.asked) != 1 {
+			t.Fatal("no gesture was asked for")
+		}
+		for who, s := range map[string]session.Session{"hedda": hedda.session, "ada": ada.session} {
+			rec := httptest.NewRecorder()
+			if err := w.console.Resume(rec, httptest.NewRequest(http.MethodPost, origin+"/x", nil), w.asked[0], signin.Step{Session: s}); err != nil {
+				t.Fatal(err)
+			}
+			if shown := strings.Contains(rec.Body.String(), "mallory"); shown != (who == "hedda") {
+				t.Errorf("the form is shown to %s: %t", who, shown)
+			}
 		}
 	})
 }

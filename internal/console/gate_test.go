@@ -140,7 +140,7 @@ func TestFormComesBack(t *testing.T) {
 		}
 		// Where it leads is an address of this server, whatever the flow says.
 		f := w.asked[0]
-		f.Ask = []byte(`{"path":"//evil.example/x","form":"a=b","says":"says.user.create"}`)
+		f.Ask = []byte(`{"path":"//evil.example/x","form":"a=b","says":"says.user.create","by":"` + whose(w.Tenant.ID, w.Ada.ID) + `"}`)
 		rec = httptest.NewRecorder()
 		if err := w.console.Resume(rec, r, f, signin.Step{Session: ada.session}); err != nil || strings.Contains(rec.Body.String(), "evil") {
 			t.Errorf("leads elsewhere: %v %s", err, rec.Body)

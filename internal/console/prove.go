@@ -23,6 +23,7 @@ type carried struct {
 	Path string `json:"path"`
 	Form string `json:"form,omitempty"` // urlencoded; empty: only a page
 	Says string `json:"says,omitempty"` // key of what it does
+	By   string `json:"by,omitempty"`   // who sent the form, as whose says
 }
 
 // mostCarried is how large a form may be to come back after the gesture: the
@@ -41,7 +42,7 @@ func newFlow(t idp.TenantID, keep carried) (signin.Flow, error) {
 // prove asks for a new phishing-resistant gesture of the visitor. The form
 // comes back afterwards.
 func (v *visit) prove(says string) error {
-	keep := carried{Path: local(v.r.URL.RequestURI()), Form: v.form.Encode(), Says: says}
+	keep := carried{Path: local(v.r.URL.RequestURI()), Form: v.form.Encode(), Says: says, By: whose(v.tenant.ID, v.user.ID)}
 	if len(keep.Form) > mostCarried {
 		return idp.Unprovenf("fresh_proof_needed", "form of %d bytes cannot be kept", len(keep.Form)).Coded(policy.CodeStale).
 			Say("Show first that it is still you: open the console in another tab and make any small change. Then go back and send this again; it is too long to be kept meanwhile.")
@@ -80,6 +81,11 @@ func (c *Console) Resume(w http.ResponseWriter, r *http.Request, f signin.Flow, 
 		return fmt.Errorf("ask of flow %s: %w", f.ID, err)
 	}
 	c.pages.Keep(w, hereCookie, string(step.Session.ID))
+	// The gesture must be that of who sent the form: nobody else's form is put
+	// before them, and in no other tenant.
+	if keep.Form != "" && keep.By != whose(step.Session.Tenant, step.Session.User) {
+		return web.SeeOther(w, r, "/admin")
+	}
 	if keep.Form == "" {
 		return web.SeeOther(w, r, local(keep.Path))
 	}

@@ -116,7 +116,9 @@ func (p *Portal) choose(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, s := range all {
-		if string(s.ID) != v.Get("session") {
+		// Whom a flow insists on it insists on: an application by
+		// id_token_hint, the console when a form waits behind the gesture.
+		if string(s.ID) != v.Get("session") || f.HintUser != "" && s.User != f.HintUser {
 			continue
 		}
 		next := anew(f)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
@@ -146,7 +147,12 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
 		var admins []idp.UserID
 		if must.administrators {
-			if admins, err = c.directory.Administrators(ctx, tx, tenant); err != nil {
+			// Only what concerns an administrator waits for others such.
+			role, err := c.directory.RoleIn(ctx, tx, tenant, user)
+			if err == nil && role == directory.Administrator {
+				admins, err = c.directory.Administrators(ctx, tx, tenant)
+			}
+			if err != nil {
 				return err
 			}
 		}

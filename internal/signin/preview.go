@@ -79,6 +79,12 @@ func (c *Corridor) CheckRegroup(ctx context.Context, tx *sqldb.Tx, tenant idp.Te
 	if !slices.Contains(p.NamedGroups(), group) {
 		return nil // nothing that a way in depends on
 	}
+	if user != "" {
+		// Only what concerns an administrator waits for others such.
+		if role, err := c.directory.RoleIn(ctx, tx, tenant, user); err != nil || role != directory.Administrator {
+			return err
+		}
+	}
 	return c.leavesWayIn(ctx, tx, tenant, p, func(s policy.Subject, of []idp.GroupID) bool {
 		if user == "" || user == s.User.ID {
 			of = slices.DeleteFunc(slices.Clone(of), func(g idp.GroupID) bool { return g == group })
