@@ -130,6 +130,7 @@ const last = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 type conditions struct {
 	tenant       idp.TenantID
 	since, until string
+	user         bool        // one person is asked for
 	found        []condition // by an index
 	all          []condition // found, and the rest
 }
@@ -148,6 +149,7 @@ func (ask Query) conditions(t idp.TenantID) *conditions {
 		c.until = secret.FirstUUID7(ask.Until)
 	}
 	if ask.User != "" {
+		c.user = true
 		c.found = append(c.found, condition{"user_id = %s", []any{ask.User}})
 	}
 	if ask.Of == Changes && ask.User == "" {
@@ -215,6 +217,12 @@ func (c *conditions) floor(ctx context.Context, q sqldb.Querier, cursor string, 
 
 func (c *conditions) list(ctx context.Context, q sqldb.Querier, cursor, floor string, limit int) ([]Event, error) {
 	where, args := c.where(c.all, floor, cursor)
+	if c.user {
+		// Asked in one condition, SQLite would rather read everybody's records
+		// than go by the index of a person's.
+		mine, _ := c.where(c.found, floor, cursor)
+		where = "id in (select id from audit_event where " + mine + ") and " + where
+	}
 	args = append(args, int64(limit))
 	rows, err := q.Query(ctx, columns+where+fmt.Sprintf(` order by id desc limit $%d`, len(args)), args...)
 	if err != nil {
