@@ -24,6 +24,7 @@ type Query struct {
 	IP         string
 	Rule       string
 	Reason     string
+	Trace      string
 	Actor      string
 	Activities []string    // one of these
 	Since      time.Time   // not before
@@ -161,7 +162,7 @@ func (ask Query) conditions(t idp.TenantID) *conditions {
 	}
 	for _, one := range []struct{ column, value string }{
 		{"client_id", string(ask.Client)}, {"outcome", ask.Outcome}, {"method", string(ask.Method)}, {"ip", ask.IP},
-		{"rule", ask.Rule}, {"reason", ask.Reason}, {"actor", ask.Actor}, {"lower(user_name)", strings.ToLower(ask.UserName)},
+		{"rule", ask.Rule}, {"reason", ask.Reason}, {"trace", ask.Trace}, {"actor", ask.Actor}, {"lower(user_name)", strings.ToLower(ask.UserName)},
 	} {
 		if one.value != "" {
 			c.all = append(c.all, condition{one.column + " = %s", []any{one.value}})
