@@ -26,7 +26,7 @@ type Query struct {
 	Reason     string
 	Trace      string
 	Actor      string
-	Activities []string    // one of these
+	Activities []string    // one of these; "user." is all that begin so
 	Since      time.Time   // not before
 	Until      time.Time   // before
 	Before     idp.EventID // only older ones: Part.Next of the page before
@@ -169,10 +169,16 @@ func (ask Query) conditions(t idp.TenantID) *conditions {
 		}
 	}
 	if len(ask.Activities) > 0 {
-		one := condition{text: "activity in (" + strings.Repeat("%s, ", len(ask.Activities)-1) + "%s)"}
+		one, parts := condition{}, make([]string, 0, len(ask.Activities))
 		for _, a := range ask.Activities {
-			one.args = append(one.args, a)
+			if strings.HasSuffix(a, ".") {
+				// The beginnings are words of ours, without signs of like.
+				parts, one.args = append(parts, "activity like %s"), append(one.args, a+"%")
+				continue
+			}
+			parts, one.args = append(parts, "activity = %s"), append(one.args, a)
 		}
+		one.text = "(" + strings.Join(parts, " or ") + ")"
 		c.all = append(c.all, one)
 	}
 	return c

@@ -76,6 +76,8 @@ func TestSearch(t *testing.T) {
 			"a reason":        {audit.Query{Reason: "17"}, 1},
 			"an actor":        {audit.Query{Actor: "ada"}, 30},
 			"activities":      {audit.Query{Activities: []string{"policy.save", "nothing"}}, 30},
+			"a beginning":     {audit.Query{Activities: []string{"policy."}}, 30},
+			"half of a word":  {audit.Query{Activities: []string{"polic."}}, 0},
 			"an hour":         {audit.Query{Since: start.Add(time.Hour), Until: start.Add(2 * time.Hour)}, 60},
 			"an hour of Ada":  {audit.Query{User: "ada", Since: start.Add(time.Hour), Until: start.Add(2 * time.Hour)}, 6},
 			"no hour":         {audit.Query{Since: start.Add(2 * time.Hour), Until: start.Add(time.Hour)}, 0},
