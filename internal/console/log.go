@@ -22,10 +22,11 @@ import (
 	"github.com/signetid/signet/internal/policy"
 )
 
-// logViews are the pages of the log.
-func logViews() map[string]page.View {
-	one := scripted(frame("log.css"), "log.js")
-	return map[string]page.View{"log": one, "logone": one, "logtry": one, "logchanges": one}
+// logPage is a page of the log: they share parts of their own.
+func logPage(scripts ...string) page.View {
+	v := scripted(frame("log.css"), scripts...)
+	v.Files = []string{"logparts"}
+	return v
 }
 
 func (c *Console) logRoutes() []route {

@@ -24,10 +24,6 @@ type Report interface {
 	History(ctx context.Context, t idp.TenantID, from, to time.Time) ([]report.Day, error)
 }
 
-func reportViews() map[string]page.View {
-	return map[string]page.View{"report": scripted(frame("log.css"), "log.js")}
-}
-
 func (c *Console) reportRoutes() []route {
 	return []route{
 		{"GET /admin/report", directory.Helpdesk, c.report, ""},
