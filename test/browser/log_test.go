@@ -49,7 +49,10 @@ func TestConsoleLog(t *testing.T) {
 		user.Presence(true) // only prompts that open from here on hear of it
 		user.Press("signin-passkey")
 	}
-	var apps []struct{ ID, Name string }
+	var apps []struct {
+		ID   string
+		Name string `json:"displayName"`
+	}
 	d.Admin(t, &apps, "app", "list")
 	if len(apps) == 0 {
 		t.Fatal("the demo has no app")
@@ -109,17 +112,24 @@ func TestConsoleLog(t *testing.T) {
 	p.Pictures("admin-log-one")
 
 	p.Press("try")
-	p.See("[data-answer]")
-	if got := Eval[string](p, `document.querySelector("[data-answer]").dataset.answer`); got != "good" {
-		t.Errorf("without the app's demand: %s", got)
+	ask := func(what, key, strength, answer string) {
+		t.Helper()
+		p.See("#key")
+		Eval[bool](p, `window.asked = true, document.getElementById("strength").value = "`+strength+`", true`)
+		if key != "" {
+			Eval[bool](p, `document.getElementById("key").value = "`+key+`", true`)
+		}
+		p.Press("ask")
+		p.Until(what, `!window.asked && document.querySelector("[data-answer=`+answer+`]")`)
 	}
+	p.See("[data-answer=warn]") // the facts are those of the sign-in
 	p.Pictures("admin-log-try")
-	Eval[bool](p, `document.getElementById("strength").value = "00000000-0000-0000-0000-000000000005", true`)
+	ask("the answer without the demand", "", "", "good")
+	ask("the answer about a stronger key", "hardware", "00000000-0000-0000-0000-000000000005", "good")
+	ask("the answer about a pass", "pass", "", "warn")
+	p.Type("person", ".nobody")
 	p.Press("ask")
-	p.Until("the answer to more", `document.querySelector("[data-answer=warn]")`)
-	Eval[bool](p, `document.getElementById("key").value = "hardware", true`)
-	p.Press("ask")
-	p.Until("the answer about another key", `document.querySelector("[data-answer=good]")`)
+	p.See("#person-err")
 
 	// What is new waits behind a link.
 	p.Open(d.Base + "/admin/log")
