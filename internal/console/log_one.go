@@ -338,7 +338,9 @@ func (w wording) asked() step {
 	fact("log.fact.demands", w.strengthName(t.Required))
 	var asks []string
 	for _, a := range t.ACR {
-		asks = append(asks, string(w.strengthName(a)))
+		if name := w.strengthName(a); name != w.strengthName(t.Required) { // the door asks for what the app demands
+			asks = append(asks, string(name))
+		}
 	}
 	fact("log.fact.asks", template.HTML(strings.Join(asks, ", ")))
 	if t.Login {
@@ -487,8 +489,8 @@ func (v *visit) waysView(pg *page.Page, w wording) *waysView {
 	for _, one := range w.s.ways {
 		out.Rows = append(out.Rows, wayRowOf(pg, w.p, one))
 	}
-	for _, combination := range w.s.missing {
-		out.Rows = append(out.Rows, wayRow{"off", modesName(pg, combination), pg.T("log.ways.none_held")})
+	for _, one := range w.s.would {
+		out.Rows = append(out.Rows, wayRow{"off", v.wouldName(pg, one), pg.T("log.ways.none_held")})
 	}
 	if !w.f.user.Enabled {
 		out.Rows, out.None = nil, pg.T("log.ways.off", "who", name)
@@ -498,6 +500,19 @@ func (v *visit) waysView(pg *page.Page, w wording) *waysView {
 	try := tryForm{Person: w.f.user.Name, App: w.f.event.Client, Key: string(w.f.event.Credential), Strength: w.f.told.Required}
 	out.TryTo, out.PassTo = "/admin/log/try"+query(try.values()), "/admin/people/"+string(w.f.user.ID)
 	return out
+}
+
+// wouldName names what the person does not hold.
+func (v *visit) wouldName(pg *page.Page, one wouldDo) template.HTML {
+	switch {
+	case one.model != "" && v.cfg.Metadata != nil && v.cfg.Metadata.Name(one.model) != "":
+		return escaped(v.cfg.Metadata.Name(one.model))
+	case one.model != "":
+		return code(one.model)
+	case one.kind != "":
+		return pg.T("log.ways.key." + one.kind)
+	}
+	return modesName(pg, one.modes)
 }
 
 func wayRowOf(pg *page.Page, p *policy.Policy, w wayIn) wayRow {

@@ -66,7 +66,7 @@ type story struct {
 	changed  bool // the rules are others now than those that decided
 	journey  []audit.Event
 	ways     []wayIn
-	missing  [][]idp.Mode // that nothing held now could prove
+	would    []wouldDo // what they do not hold, and would have opened it
 }
 
 // wayIn is something that the person holds, and whether it would have done.
@@ -94,7 +94,7 @@ func tell(f facts) story {
 	s.decide(f.event)
 	s.journey = journeyOf(f)
 	if s.verdict == refused || s.verdict == halfway {
-		s.ways, s.missing = f.ways()
+		s.ways, s.would = f.ways()
 	}
 	return s
 }
@@ -212,13 +212,22 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
+// wouldDo is something that the person does not hold: a kind of passkey, a key
+// model, or modes of other methods.
+type wouldDo struct {
+	kind  string // "any", "bound", "hardware"
+	model string // AAGUID
+	modes []idp.Mode
+}
+
 // ways says of everything that the person holds whether a proof by it would
-// have let them in, and which modes nothing that they hold could prove. It is
-// judged by the rules of today: that is what an administrator can act on.
-func (f facts) ways() (out []wayIn, missing [][]idp.Mode) {
+// have let them in, and what else would. It is judged by the rules of today:
+// that is what an administrator can act on.
+func (f facts) ways() (out []wayIn, would []wouldDo) {
 	if !f.user.Known() {
 		return nil, nil
 	}
+	held := false
 	for _, c := range f.held {
 		w := wayIn{credential: c}
 		switch {
@@ -231,17 +240,65 @@ func (f facts) ways() (out []wayIn, missing [][]idp.Mode) {
 		default:
 			w.opens, w.rule, w.reason = f.opens(proofBy(c, f.event.At))
 		}
+		held = held || w.opens && c.Method == policy.Passkey
 		out = append(out, w)
 	}
 	slices.SortStableFunc(out, func(a, b wayIn) int { return opensFirst(b) - opensFirst(a) })
-	d := policy.Decide(f.rules, f.question())
-	for _, combination := range d.Missing {
-		held := slices.ContainsFunc(f.held, func(c method.Credential) bool { return slices.Contains(combination, c.Mode) && !c.Bootstrap })
-		if !held {
-			missing = append(missing, combination)
+	if !held {
+		would = f.otherKeys()
+	}
+	for _, combination := range policy.Decide(f.rules, f.question()).Missing {
+		if !slices.ContainsFunc(combination, func(m idp.Mode) bool {
+			return m == idp.ModeFIDO2 || slices.ContainsFunc(f.held, func(c method.Credential) bool { return c.Mode == m })
+		}) {
+			would = append(would, wouldDo{modes: combination})
 		}
 	}
-	return out, missing
+	return out, would
+}
+
+// mostModels is how many allowed models a page names.
+const mostModels = 4
+
+// otherKeys finds the passkeys that would have done: any, one that stays on a
+// device, one that proves its model, or else the models that the rules list.
+func (f facts) otherKeys() (out []wouldDo) {
+	opens := func(made method.Credential) bool {
+		p := proofBy(made, f.event.At)
+		p.Tenant, p.User = f.user.Tenant, f.user.ID
+		ok, _, _ := f.opens(p)
+		return ok
+	}
+	for _, kind := range []string{"synced", "bound", "hardware"} {
+		for _, k := range tryKeys {
+			if k.word == kind && opens(k.made) {
+				return []wouldDo{{kind: strings.Replace(kind, "synced", "any", 1)}}
+			}
+		}
+	}
+	for _, model := range f.listed() {
+		made := tryKeys[0].made
+		made.Facts.AAGUID = model
+		if len(out) < mostModels && opens(made) {
+			out = append(out, wouldDo{model: model})
+		}
+	}
+	return out
+}
+
+// listed are the models that any rule names.
+func (f facts) listed() []string {
+	out := slices.Clone(f.rules.Passkey.AAGUIDs.List)
+	for _, p := range f.rules.Passkey.Profiles {
+		out = append(out, p.AAGUIDs.List...)
+	}
+	for _, s := range f.rules.Strengths {
+		for _, c := range s.Configurations {
+			out = append(out, c.AAGUIDs...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func opensFirst(w wayIn) int {

@@ -46,6 +46,8 @@ func way(s story, id idp.CredentialID) wayIn {
 	return wayIn{}
 }
 
+func same(a, b wouldDo) bool { return a.kind == b.kind && a.model == b.model }
+
 func TestStoryOfARefusal(t *testing.T) {
 	f := refusedFacts()
 	s := tell(f)
@@ -73,13 +75,23 @@ func TestStoryOfARefusal(t *testing.T) {
 	if w := way(s, "pass"); w.opens {
 		t.Errorf("a pass opens the app: %+v", w)
 	}
-	if len(s.missing) != 0 {
-		t.Errorf("missing %v of somebody with a passkey", s.missing)
+	if len(s.would) != 0 {
+		t.Errorf("%+v would do as well as the key that they hold", s.would)
 	}
 
-	f.held = nil
-	if s = tell(f); len(s.ways) != 0 || !slices.ContainsFunc(s.missing, func(c []idp.Mode) bool { return slices.Equal(c, []idp.Mode{idp.ModeFIDO2}) }) {
-		t.Errorf("of somebody without anything: ways %v, missing %v", s.ways, s.missing)
+	// Nothing that they hold would do: what else would is found by asking.
+	f.held = []method.Credential{cloud}
+	if s = tell(f); !slices.EqualFunc(s.would, []wouldDo{{kind: "hardware"}}, same) {
+		t.Errorf("of somebody with a synced key: %+v", s.would)
+	}
+	f.held, f.told.Required = nil, ""
+	f.event.Reason, f.event.Rule = "nothing_proven", "strength.default"
+	if s = tell(f); len(s.ways) != 0 || !slices.EqualFunc(s.would, []wouldDo{{kind: "any"}}, same) {
+		t.Errorf("of somebody without anything: ways %v, would %v", s.ways, s.would)
+	}
+	f.rules.Passkey.AAGUIDs = policy.AAGUIDRules{Mode: policy.ListAllow, List: []string{"a25342c0-3cdc-4414-8e46-f4807fca511c", "00000000-0000-0000-0000-000000000000"}}
+	if s = tell(f); !slices.EqualFunc(s.would, []wouldDo{{model: "a25342c0-3cdc-4414-8e46-f4807fca511c"}}, same) {
+		t.Errorf("with a list of models: %+v", s.would)
 	}
 }
 
