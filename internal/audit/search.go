@@ -17,7 +17,8 @@ import (
 type Query struct {
 	Of         Book
 	User       idp.UserID
-	UserName   string // as it stands in the record, whatever the letter case
+	UserName   string     // as it stands in the record, whatever the letter case
+	Either     idp.UserID // whom it is about, or who did it
 	Client     idp.ClientID
 	Outcome    string
 	Method     idp.MethodID
@@ -167,6 +168,9 @@ func (ask Query) conditions(t idp.TenantID) *conditions {
 		if one.value != "" {
 			c.all = append(c.all, condition{one.column + " = %s", []any{one.value}})
 		}
+	}
+	if ask.Either != "" {
+		c.all = append(c.all, condition{"(user_id = %s or actor = %s)", []any{ask.Either, string(ask.Either)}})
 	}
 	if len(ask.Activities) > 0 {
 		one, parts := condition{}, make([]string, 0, len(ask.Activities))

@@ -75,6 +75,7 @@ func TestSearch(t *testing.T) {
 			"a rule":          {audit.Query{Rule: "passkey.synced"}, 300},
 			"a reason":        {audit.Query{Reason: "17"}, 1},
 			"an actor":        {audit.Query{Actor: "ada"}, 30},
+			"either side":     {audit.Query{Either: "ada"}, 330},
 			"activities":      {audit.Query{Activities: []string{"policy.save", "nothing"}}, 30},
 			"a beginning":     {audit.Query{Activities: []string{"policy."}}, 30},
 			"half of a word":  {audit.Query{Activities: []string{"polic."}}, 0},

@@ -76,6 +76,9 @@ func readLogFilter(q url.Values) logFilter {
 	if changeKinds[f.Kind] == nil {
 		f.Kind = ""
 	}
+	if !guid.MatchString(string(f.Before)) {
+		f.Before = ""
+	}
 	for _, at := range []*string{&f.From, &f.To} {
 		if _, err := time.Parse(time.DateOnly, *at); err != nil {
 			*at = ""
@@ -120,9 +123,10 @@ func (f logFilter) without(path string, names ...string) string {
 // query makes of the filter what the record is asked.
 func (f logFilter) query(of audit.Book, now time.Time) audit.Query {
 	q := audit.Query{
-		Of: of, User: f.Person, Client: f.App, Outcome: f.Result, Method: f.Method, Rule: f.Rule, Reason: f.Reason,
+		Of: of, Client: f.App, Outcome: f.Result, Method: f.Method, Rule: f.Rule, Reason: f.Reason,
 		Activities: changeKinds[f.Kind], Before: f.Before, Limit: pageSize,
 	}
+	about(&q, of, f.Person)
 	if span := spans[f.Last]; span > 0 {
 		q.Since = now.Add(-span)
 	}
@@ -159,7 +163,7 @@ func (v *visit) understand(ctx context.Context, f *logFilter, of audit.Book, q *
 	}
 	u, err := v.cfg.Directory.UserByName(ctx, v.cfg.DB, v.tenant.ID, f.Q)
 	if err == nil {
-		q.User = u.ID
+		about(q, of, u.ID)
 		return understood{}, nil
 	}
 	text := strings.ReplaceAll(f.Q, "'", "''")
@@ -176,9 +180,20 @@ func (v *visit) understand(ctx context.Context, f *logFilter, of audit.Book, q *
 		out.people = append(out.people, p.User)
 	}
 	if len(found) == 1 {
-		q.User, out.people = found[0].ID, nil
+		about(q, of, found[0].ID)
+		out.people = nil
 	}
 	return out, nil
+}
+
+// about asks for a person: of sign-ins whose they are, of changes also who did
+// them.
+func about(q *audit.Query, of audit.Book, u idp.UserID) {
+	if of == audit.Changes {
+		q.Either = u
+		return
+	}
+	q.User = u
 }
 
 func (v *visit) understandID(ctx context.Context, id string, of audit.Book, q *audit.Query) (understood, error) {
@@ -190,7 +205,7 @@ func (v *visit) understandID(ctx context.Context, id string, of audit.Book, q *a
 	}
 	_, err := v.cfg.Directory.User(ctx, v.cfg.DB, v.tenant.ID, idp.UserID(id))
 	if err == nil {
-		q.User = idp.UserID(id)
+		about(q, of, idp.UserID(id))
 		return understood{}, nil
 	}
 	if !errors.Is(err, idp.NotFound) {

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"html/template"
 	"maps"
 	"net/http"
@@ -136,6 +137,9 @@ func (v *visit) fullChange(ctx context.Context, pg *page.Page, names *names, e a
 		fact("log.fact.from", page.AgentName(pg, e.Agent))
 	}
 	fact("log.fact.place", escaped(e.IP))
+	if e.User != "" && e.UserName != "" {
+		fact("log.id.user", template.HTML(`<a href="/admin/people/`+template.HTMLEscapeString(string(e.User))+`">`)+escaped(e.UserName)+"</a>")
+	}
 	if e.Reason != "" {
 		fact("log.fact.reason", reasonShort(pg, e.Reason))
 	}
@@ -154,13 +158,13 @@ var arrows = []string{" → ", " -> "}
 func changeParts(e audit.Event) []changePart {
 	var out []changePart
 	for _, name := range slices.Sorted(maps.Keys(e.Detail)) {
-		if name == "changes" || name == "flow" {
-			continue
+		if name == "changes" || name == "flow" || e.Detail[e.Detail[name]] != "" {
+			continue // counts, ties, or names another of them
 		}
 		part := changePart{At: code(name), Only: e.Detail[name]}
 		for _, arrow := range arrows {
 			if old, next, ok := strings.Cut(part.Only, arrow); ok {
-				part.Old, part.New, part.Only = old, next, ""
+				part.Old, part.New, part.Only = unquoted(old), unquoted(next), ""
 				break
 			}
 		}
@@ -170,4 +174,13 @@ func changeParts(e audit.Event) []changePart {
 		out = append(out, part)
 	}
 	return out
+}
+
+// unquoted takes a JSON text out of its quotes; anything else stays as it is.
+func unquoted(s string) string {
+	var text string
+	if json.Unmarshal([]byte(s), &text) != nil {
+		return s
+	}
+	return text
 }

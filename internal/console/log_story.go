@@ -88,7 +88,7 @@ func tell(f facts) story {
 	s.proof, s.proven, s.rebuilt = provenIn(f, s.key)
 	if s.proven && f.user.Known() {
 		q := f.question(s.proof)
-		s.checks = policy.Explain(f.rules, q)
+		s.checks = once(policy.Explain(f.rules, q))
 		s.changed = f.told.Judged && f.told.Policy != f.rules.Version
 	}
 	s.decide(f.event)
@@ -97,6 +97,14 @@ func tell(f facts) story {
 		s.ways, s.would = f.ways()
 	}
 	return s
+}
+
+// once leaves out what the request asks when that is just what the app demands
+// anyway: the door asks for it on the app's behalf.
+func once(checks []policy.Check) []policy.Check {
+	return slices.DeleteFunc(checks, func(c policy.Check) bool {
+		return slices.ContainsFunc(checks, func(app policy.Check) bool { return app.Rule == "app."+c.Rule && app.Result == c.Result })
+	})
 }
 
 // provenIn gives what was proven: from the record, which has it of every

@@ -162,10 +162,12 @@ func plate(n report.Counts) []area {
 	shares := ticksOf(n, 100)
 	out := make([]area, 0, len(report.Classes))
 	at := 0
-	for _, c := range report.Classes {
+	for i, c := range report.Classes {
+		// The weaker, the lower: the picture works without its colours.
+		high := plateHigh * float64(len(report.Classes)-i) / float64(len(report.Classes))
 		var b strings.Builder
 		for range shares[c] {
-			rect(&b, float64(at)*10+2, 0, 6, plateHigh)
+			rect(&b, float64(at)*10+2, plateHigh-high, 6, high)
 			at++
 		}
 		out = append(out, area{string(c), b.String()})

@@ -108,8 +108,11 @@ func (r *Report) folds(ctx context.Context, t idp.TenantID) (map[idp.UserID]*fol
 	return all, err
 }
 
-// add takes one credential into account.
+// add takes one credential into account; a pass that is used or over is none.
 func (f *fold) add(c method.Credential) {
+	if c.Bootstrap && c.Disabled {
+		return
+	}
 	if w := methodWord(c); !slices.Contains(f.methods, w) {
 		f.methods = append(f.methods, w)
 	}

@@ -169,11 +169,11 @@ func TestConsoleChanges(t *testing.T) {
 
 	p.Open(d.Base + "/admin/changes")
 	p.See(".changes")
-	p.reads("the changes", "accessPass.default", "switched "+u.Show+" off", "switched "+u.Show+" on")
+	p.reads("the changes", "accessPass.default", "switched "+u.Name+" off", "switched "+u.Name+" on")
 	p.Pictures("admin-changes")
 	p.Open(d.Base + "/admin/changes?kind=rules")
 	p.See(".diff")
-	if text := p.Read("main"); strings.Contains(text, "switched "+u.Show) {
+	if text := p.Read("main"); strings.Contains(text, "switched "+u.Name) {
 		t.Errorf("changes of people among those of rules: %s", text)
 	}
 	p.Open(d.Base + "/admin/changes?q=" + u.Name + "&kind=people")
