@@ -85,7 +85,7 @@ var views = map[string]page.View{
 	"apps":     frame(),
 	"app":      frame(),
 	"ask":      frame(),
-	"carry":    frame(),
+	"carry":    {Frame: "bare", Styles: []string{"parts.css", "console.css"}, Apart: true},
 
 	"log":        logPage("log.js"),
 	"logone":     logPage("log.js"),
