@@ -19,6 +19,10 @@ func reportOperations() []operation {
 			options{list: true, fields: directory.UserFields, count: true}, listRegistrations},
 		{"GET", "/reports/authenticationMethods/userRegistrationDetails/{user}", "reports/authenticationMethods/userRegistrationDetails",
 			"The same of one person", look, options{}, getRegistration},
+		{"GET", "/reports/authenticationMethods/usersRegisteredByMethod", "microsoft.graph.userRegistrationMethodSummary",
+			"How many people have registered each method", look, options{params: whoParams}, countByMethod},
+		{"GET", "/reports/authenticationMethods/usersRegisteredByFeature", "microsoft.graph.userRegistrationFeatureSummary",
+			"How many people can sign in without a password", look, options{params: whoParams}, countByFeature},
 	}
 }
 

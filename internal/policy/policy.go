@@ -98,6 +98,10 @@ type KeyRules struct {
 type AAGUIDRules struct {
 	Mode ListMode `json:"mode"`
 	List []string `json:"list"` // GUIDs
+	// Resting is what Mode will be when a list that is off is turned on again:
+	// Graph's clients say and read it apart from whether the list holds. Empty
+	// is ListDeny.
+	Resting ListMode `json:"resting,omitempty"`
 }
 
 // Attestation says how far the model of a passkey must be proven.
