@@ -110,6 +110,9 @@ func ruleName(pg *page.Page, p *policy.Policy, rule string) template.HTML {
 
 // ruleAbout says in a few words what a rule is for.
 func ruleAbout(pg *page.Page, rule string) template.HTML {
+	if rule == "app.strength" || rule == "strength" {
+		return "" // their names say it
+	}
 	for _, one := range []struct{ prefix, key string }{
 		{"app.strength", "log.about.app"}, {"strength.default", "log.about.default"}, {"strength", "log.about.request"}, {"prompt.login", "log.about.request"},
 		{"max_age", "log.about.request"}, {"passkey.profiles.", "log.about.profile"}, {"passkey", "log.about.everybody"}, {"methods.", "log.about.everybody"},
