@@ -46,6 +46,7 @@ func TestConsoleLog(t *testing.T) {
 		user.Presence(false)
 		user.Open(d.App + "/login?prompt=login")
 		user.See(`[data-action="signin-passkey"]`)
+		Eval[bool](user, `window.before = true`)
 		user.Presence(true) // only prompts that open from here on hear of it
 		user.Press("signin-passkey")
 	}
@@ -59,7 +60,7 @@ func TestConsoleLog(t *testing.T) {
 	}
 	d.Admin(t, nil, "app", "update", apps[0].ID, "--acr", "phrh")
 	signin()
-	user.Until("asked for more", `document.querySelector('[data-action="signin-passkey"]') && !location.href.startsWith("`+d.App+`")`)
+	user.Until("asked for more", `!window.before && document.querySelector('[data-action="signin-passkey"]') && !location.href.startsWith("`+d.App+`")`)
 	d.Admin(t, nil, "app", "update", apps[0].ID, "--acr", "")
 	user.Open(d.App)
 	user.Bogus(true)
