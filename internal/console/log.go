@@ -175,6 +175,10 @@ func (v *visit) understand(ctx context.Context, f *logFilter, of audit.Book, q *
 	if err != nil {
 		return understood{}, err
 	}
+	if len(found) == 0 && strings.Contains(f.Q, "@") {
+		q.UserName = f.Q // somebody who is gone is still in the record
+		return understood{}, nil
+	}
 	out := understood{nobody: len(found) == 0}
 	for _, p := range found {
 		out.people = append(out.people, p.User)

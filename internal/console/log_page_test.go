@@ -196,6 +196,7 @@ func TestLogPage(t *testing.T) {
 			"by app":            {"app=" + string(d.app.ID), []string{"1 sign-in<"}},
 			"by rule":           {"rule=passkey.synced&reason=synced_not_allowed&last=week", []string{"1 sign-in<", "Rule: Synced passkeys"}},
 			"by another method": {"method=accessPass", []string{"No sign-in matches all of these filters.", "Show everything"}},
+			"somebody gone":     {"q=" + url.QueryEscape("Gone@nordhafen.example"), []string{"No sign-in matches"}},
 			"nobody":            {"q=zz", []string{"Nobody in the directory is called “zz”"}},
 			"quotes":            {"q=" + url.QueryEscape(`' or 1 eq 1 or 'a`), []string{"Nobody in the directory is called"}},
 			"a day":             {"from=2026-03-05&to=2026-03-05", []string{"2 sign-ins"}},
@@ -382,7 +383,7 @@ func TestTry(t *testing.T) {
 		before := d.Count(t, "audit_event", d.Tenant.ID)
 		try := func(more string) string { t.Helper(); return d.page(t, "/admin/log/try?person="+d.Bob.Name+more) }
 		wantWords(t, "what they hold", try(""), "bob would be let in", `data-answer="good"`, "Any allowed way")
-		wantWords(t, "more is asked", try("&strength=phrh"), "bob would be asked for more", `data-answer="warn"`, "Passkey or security key")
+		wantWords(t, "more is asked", try("&strength=phrh"), "bob would be asked for more", `data-answer="warn"`, "A security key that proves its model")
 		wantWords(t, "another key", try("&strength=phrh&key=hardware"), "bob would be let in")
 		wantWords(t, "a pass", try("&key=pass"), "bob would be asked for more", `data-answer="warn"`)
 		d.Policy(t, d.Tenant.ID, func(p *policy.Policy) { p.Passkey.Synced = policy.SyncedDeny })

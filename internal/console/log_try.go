@@ -9,10 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/signin"
 )
 
 // tryForm are the facts of a sign-in that is only thought of. They live in the
@@ -68,6 +70,7 @@ type tryAnswer struct {
 	State   string
 	Title   template.HTML
 	Text    template.HTML
+	More    bool // something else would do
 	Missing []template.HTML
 	Rows    []ruleRow
 }
@@ -171,7 +174,13 @@ func (v *visit) answerTry(ctx context.Context, pg *page.Page, view *tryView, rul
 	if err != nil {
 		return err
 	}
-	view.Answer = answerOf(pg, rules, trial{user: u, groups: who.Groups, held: held, key: key, app: form.App, demand: demand, strength: form.Strength, now: now})
+	t := trial{user: u, groups: who.Groups, held: held, key: key, app: form.App, demand: demand, strength: form.Strength, now: now}
+	view.Answer = answerOf(pg, rules, t)
+	if view.Answer.More {
+		for _, one := range t.would(rules) {
+			view.Answer.Missing = append(view.Answer.Missing, v.wouldName(pg, one))
+		}
+	}
 	return nil
 }
 
@@ -203,6 +212,19 @@ func (t trial) question() policy.Question {
 	return q
 }
 
+// would is what would do instead.
+func (t trial) would(rules policy.Policy) []wouldDo {
+	f := facts{
+		event: audit.Event{Client: t.app, At: t.now}, user: t.user, groups: t.groups, rules: rules,
+		told: signin.Told{Required: t.demand, MaxAge: -1, Judged: true},
+	}
+	if t.strength != "" {
+		f.told.ACR = []string{t.strength}
+	}
+	_, would := f.ways()
+	return would
+}
+
 func answerOf(pg *page.Page, rules policy.Policy, t trial) *tryAnswer {
 	q := t.question()
 	d, checks := policy.Decide(rules, q), once(policy.Explain(rules, q))
@@ -225,9 +247,7 @@ func answerOf(pg *page.Page, rules policy.Policy, t trial) *tryAnswer {
 		out.State, out.Title = "warn", pg.T("log.try.register", "who", t.user.DisplayName)
 	case d.Outcome == policy.StepUp && len(d.Refused) == 0:
 		out.State, out.Title = "warn", pg.T("log.try.more", "who", t.user.DisplayName)
-		for _, combination := range d.Missing {
-			out.Missing = append(out.Missing, modesName(pg, combination))
-		}
+		out.More = true
 	}
 	rule := d.Rule
 	if !good {
