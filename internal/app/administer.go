@@ -58,6 +58,10 @@ func Administer(ctx context.Context, cfg Config) (*Administrator, error) {
 	if err != nil {
 		return nil, err
 	}
+	// As a server does: policies are judged by what is known of key models.
+	if err := h.Metadata.Load(ctx); err != nil {
+		cfg.Log.Warn("the stored metadata is not used", "cause", err)
+	}
 	return &Administrator{Doer: h.administration(), actor: admin.Actor(os.Geteuid()), offline: true, close: h.Close}, nil
 }
 

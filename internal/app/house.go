@@ -88,10 +88,12 @@ func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
-	h.Policies = policy.New(policy.Config{DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
+	})
+	h.Policies = policy.New(policy.Config{
+		DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf, Models: h.Metadata.Names, Status: h.Metadata.Verdict,
 	})
 	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
 	h.Sessions = session.New(session.Config{
@@ -142,6 +144,7 @@ func (h *House) follow() {
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
