@@ -205,6 +205,8 @@ func TestLogPage(t *testing.T) {
 		} {
 			wantWords(t, name, d.page(t, "/admin/log?"+c.query), c.words...)
 		}
+		d.record(t, audit.Event{Category: audit.SignIn, Activity: "signin.done", Outcome: audit.Success, User: "b0000000-0000-4000-8000-000000000009", UserName: "gone@nordhafen.example"})
+		wantWords(t, "somebody who is gone", d.page(t, "/admin/log?q=Gone@nordhafen.example"), "1 sign-in<")
 		if w := d.get(t, "/admin/log?q="+string(refused.ID)); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/admin/log/"+string(refused.ID) {
 			t.Errorf("by the id of a record: %d to %q", w.Code, w.Header().Get("Location"))
 		}
