@@ -217,3 +217,30 @@ func TestConsoleLogIsForHelpdesk(t *testing.T) {
 		t.Errorf("the report's file: %d for the help desk", status)
 	}
 }
+
+// TestConsoleLogWithoutScript: the log, its filters, one record and the what-if
+// work without script, and nothing is shown that needs one.
+func TestConsoleLogWithoutScript(t *testing.T) {
+	d := running.StartDemo(t)
+	p := NewPerson(t, Chromium(t))
+	p.Console(d)
+	p.Scripts(false)
+	p.Open(d.Base + "/admin/log")
+	p.See("table.log")
+	if p.visible("[data-newer]") {
+		t.Error("a link that only a script fills is shown")
+	}
+	p.Type("q", d.Users[0].Name+"\r")
+	p.See(".chip")
+	p.Click("table.log tbody tr:first-child th a")
+	p.See(".story")
+	if text := p.Read(".story .at[data-at]"); !strings.Contains(text, "UTC") {
+		t.Errorf("a time without a zone: %q", text)
+	}
+	if p.visible("[data-copy]") {
+		t.Error("a button that only a script serves is shown")
+	}
+	p.Open(d.Base + "/admin/log/try?person=" + d.Users[0].Name)
+	p.Press("ask")
+	p.See("[data-answer=good]")
+}
