@@ -59,7 +59,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 	})
 	desk, err = console.New(console.Config{
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
-		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Now: h.cfg.Now,
+		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
 	})
 	if err != nil {

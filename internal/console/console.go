@@ -39,6 +39,7 @@ type Config struct {
 	Sessions  *session.Store
 	Metadata  *metadata.Registry
 	Audit     *audit.Log
+	Report    Report
 	Now       func() time.Time
 
 	// SignIn shows what a flow needs next; ErrorPage tells an error on a page.
@@ -85,6 +86,12 @@ var views = map[string]page.View{
 	"app":      frame(),
 	"ask":      frame(),
 	"carry":    {Frame: "bare", Styles: []string{"parts.css", "console.css"}, Apart: true},
+
+	"log":        logPage("log.js"),
+	"logone":     logPage("log.js"),
+	"logtry":     logPage(),
+	"logchanges": logPage(),
+	"report":     frame("log.css"),
 }
 
 // frame is a view in the console's frame, with more styles.
@@ -108,7 +115,7 @@ type route struct {
 type handler func(context.Context, *visit) error
 
 func (c *Console) routes() []route {
-	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes())
+	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.logRoutes(), c.reportRoutes())
 }
 
 func join(lists ...[]route) []route {

@@ -21,7 +21,7 @@ import (
 )
 
 // free are the posts that change nothing, and so ask for no gesture.
-var free = map[string]bool{}
+var free = map[string]bool{"/admin/report/count": true}
 
 // at fills the wildcards of a route.
 func (w *world) at(rt route) (method, path string) {
@@ -32,6 +32,8 @@ func (w *world) at(rt route) (method, path string) {
 		id = string(w.group.ID)
 	case strings.HasPrefix(path, "/admin/apps"):
 		id = string(w.app.ID)
+	case strings.HasPrefix(path, "/admin/log"):
+		id = string(w.record)
 	}
 	return method, strings.NewReplacer("{$}", "", "{id}", id).Replace(path)
 }

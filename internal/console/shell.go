@@ -50,6 +50,11 @@ var menu = []struct {
 		{"/admin/groups", "group", "menu.groups", directory.Helpdesk},
 		{"/admin/apps", "apps", "menu.apps", directory.Administrator},
 	}},
+	{"menu.happened", []entry{
+		{"/admin/log", "log", "menu.log", directory.Helpdesk},
+		{"/admin/changes", "clock", "menu.changes", directory.Helpdesk},
+		{"/admin/report", "chart", "menu.report", directory.Helpdesk},
+	}},
 }
 
 func (v *visit) shell(pg *page.Page) *shell {
