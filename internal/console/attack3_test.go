@@ -2,12 +2,14 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,6 +208,57 @@ func TestAttack3_FormOfSomebodyElse(t *testing.T) {
 			if shown := strings.Contains(rec.Body.String(), "mallory"); shown != (who == "hedda") {
 				t.Errorf("the form is shown to %s: %t", who, shown)
 			}
+		}
+	})
+}
+
+// TestAttack3_AdministratorsDemoteEachOther: of two who take each other's role
+// at once, one stays (T48).
+func TestAttack3_AdministratorsDemoteEachOther(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		pair := []idp.User{w.Ada, w.Bob}
+		for round := range 10 {
+			w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				for _, u := range pair {
+					if err := w.Directory.SetRole(ctx, tx, u.Tenant, u.ID, directory.Administrator); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			browsers := []*browser{w.signedIn(pair[0]), w.signedIn(pair[1])}
+			deeds := []string{"/role", "/disable", "/delete"}
+			deed := deeds[round%2] // deleting is for the last round alone
+			if round == 9 {
+				deed = deeds[2]
+			}
+			var wg sync.WaitGroup
+			for i, b := range browsers {
+				victim := pair[1-i]
+				wg.Go(func() { b.post("/admin/people/"+string(victim.ID)+deed, url.Values{"role": {""}}) })
+			}
+			wg.Wait()
+			left := 0
+			people, err := w.Directory.WithRole(t.Context(), w.Tenant.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range people {
+				if p.Role == directory.Administrator && p.Enabled {
+					left++
+				}
+			}
+			if left == 0 {
+				t.Fatalf("round %d: nobody is left after %s", round, deed)
+			}
+			w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				for _, u := range pair {
+					if err := w.Directory.SetEnabled(ctx, tx, u.Tenant, u.ID, true); err != nil && !errors.Is(err, idp.NotFound) {
+						return err
+					}
+				}
+				return nil
+			})
 		}
 	})
 }
