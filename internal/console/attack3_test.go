@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
@@ -259,6 +260,21 @@ func TestAttack3_AdministratorsDemoteEachOther(t *testing.T) {
 				}
 				return nil
 			})
+		}
+	})
+}
+
+// TestAttack3_ExportsAreOnRecord: whoever takes a list of everybody away is on
+// record (ADM06).
+func TestAttack3_ExportsAreOnRecord(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		ada := w.signedIn(w.Ada)
+		for path, activity := range map[string]string{"/admin/log/csv?result=failure": "log.export", "/admin/report/csv": "report.export"} {
+			ada.get(path).want(http.StatusOK)
+			list, err := w.Audit.List(t.Context(), w.DB, w.Tenant.ID, audit.Filter{Of: audit.Changes, Limit: 1})
+			if err != nil || len(list) != 1 || list[0].Activity != activity || list[0].Actor != string(w.Ada.ID) {
+				t.Errorf("%s: %+v, %v", path, list, err)
+			}
 		}
 	})
 }

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/report"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // mostExported bounds a file of the log; the page says so.
@@ -61,9 +63,23 @@ func (c *Console) signInsCSV(ctx context.Context, v *visit) error {
 	if err := w.Error(); err != nil {
 		return err
 	}
+	if err := v.exported(ctx, "log.export", f.values().Encode()); err != nil {
+		return err
+	}
 	v.attach("sign-ins-" + c.cfg.Now().UTC().Format(time.DateOnly) + ".csv")
 	_, err = v.w.Write(b.Bytes())
 	return err
+}
+
+// exported puts on record that somebody takes a whole list away (security.md
+// ADM06); without the record there is no list.
+func (v *visit) exported(ctx context.Context, activity, filter string) error {
+	return v.change(ctx, activity, idp.User{}, func(_ context.Context, _ *sqldb.Tx, e *audit.Event) error {
+		if filter != "" {
+			e.Detail["filter"] = audit.Clean(filter, 500)
+		}
+		return nil
+	})
 }
 
 // attach makes the reply a file of comma-separated values.

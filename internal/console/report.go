@@ -260,6 +260,9 @@ func (c *Console) countNow(ctx context.Context, v *visit) error {
 // could not be finished is cut off as a broken connection, never as a shorter
 // list of people.
 func (c *Console) reportCSV(ctx context.Context, v *visit) error {
+	if err := v.exported(ctx, "report.export", ""); err != nil {
+		return err
+	}
 	v.attach("registration-" + c.cfg.Now().UTC().Format(time.DateOnly) + ".csv")
 	sent := &counted{w: v.w}
 	_, err := c.cfg.Report.CSV(ctx, sent, v.tenant.ID)
