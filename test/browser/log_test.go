@@ -203,8 +203,8 @@ func TestConsoleChanges(t *testing.T) {
 func TestConsoleLogIsForHelpdesk(t *testing.T) {
 	d := running.StartDemo(t)
 	p := NewPerson(t, Chromium(t))
+	p.FirstDay(d, d.Users[1]) // the role takes an unused pass back
 	d.Admin(t, nil, "user", "set-role", d.Users[1].Name, "helpdesk", "--tenant", d.Tenant)
-	p.FirstDay(d, d.Users[1])
 	p.Open(d.Base + "/admin/log")
 	p.See("table.log")
 	if Eval[bool](p, `Boolean(document.querySelector("[data-action=csv]"))`) {
