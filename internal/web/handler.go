@@ -96,17 +96,15 @@ func SeeOther(w http.ResponseWriter, r *http.Request, to string) error {
 }
 
 func headerSafe(s string) string {
-	unsafe := false
 	for i := range len(s) {
-		unsafe = unsafe || s[i] < 0x20 || s[i] == 0x7f
-	}
-	if !unsafe {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return -1
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return strings.Map(func(r rune) rune {
+				if r < 0x20 || r == 0x7f {
+					return -1
+				}
+				return r
+			}, s)
 		}
-		return r
-	}, s)
+	}
+	return s
 }
