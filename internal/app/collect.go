@@ -10,9 +10,9 @@ import (
 )
 
 // What this process keeps alive on its heap is a few MiB, and Go collects each
-// time that has doubled: under load some twenty times a second, at a twelfth
-// of all processor time. So while collections come often, the heap may grow by
-// roomBetween from one to the next. At rest it is kept as small as ever.
+// time that has doubled: under load some twenty times a second. So while
+// collections come often, the heap may grow by roomBetween from one to the
+// next. At rest it is kept as small as ever.
 const (
 	roomBetween = 32 << 20
 	often       = time.Second
