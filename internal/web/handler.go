@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
@@ -73,6 +74,8 @@ func JSON(w http.ResponseWriter, status int, v any) error {
 	if len(h["Cache-Control"]) == 0 {
 		h["Cache-Control"] = noStore
 	}
+	// Told its length, net/http sends a long body in one piece.
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	w.Write(body) // a peer that has gone away is nobody's error
 	return nil
