@@ -5,7 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -36,9 +36,10 @@ func collectionPercent(live uint64, since time.Duration) int {
 
 // collections sets the percentage anew after each collection.
 type collections struct {
+	mu      sync.Mutex
 	last    time.Time
 	percent int
-	stopped atomic.Bool
+	stopped bool
 }
 
 // afterEach is a thing that nobody holds: each collection finds it, and so
@@ -54,7 +55,9 @@ func spaceCollections() (stop func()) {
 	c := &collections{last: time.Now(), percent: percentAtRest}
 	c.watch()
 	return func() {
-		c.stopped.Store(true)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.stopped = true
 		debug.SetGCPercent(percentAtRest)
 	}
 }
@@ -64,7 +67,9 @@ func (c *collections) watch() {
 }
 
 func (c *collections) collected() {
-	if c.stopped.Load() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
 		return
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}

@@ -95,7 +95,7 @@ func TestPlainlyIntoWhatIsNot(t *testing.T) {
 		N string `json:"n,string"`
 	}
 	var at time.Time
-	for raw, v := range map[string]any{`"a"`: &text, `"b"`: &shout, `{"a":"b"}`: &anything, `{"text":"a"}`: &embeds, `{"n":"\"a\""}`: &quoted, `{}`: &at, `{"x":"y"}`: nil, `{"z":""}`: posted{}, `{"y":""}`: (*posted)(nil)} {
+	for raw, v := range map[string]any{`"a"`: &text, `"b"`: &shout, `{"a":"b"}`: &anything, `{"text":"a"}`: &embeds, `{"n":"\"a\""}`: &quoted, `{}`: &at, `{"x":"y"}`: nil, `{"z":""}`: posted{private: "x"}, `{"y":""}`: (*posted)(nil)} {
 		if web.Plainly([]byte(raw), v) {
 			t.Errorf("%s is read plainly into a %T", raw, v)
 		}
