@@ -55,9 +55,13 @@ type Config struct {
 
 // Console is the door for administrators.
 type Console struct {
-	cfg   Config
-	pages *page.Set
+	cfg     Config
+	pages   *page.Set
+	exports *web.Limiter // of whole lists, by person (security.md ADM06)
 }
+
+// exportsWithin is how many whole lists a person may take in ten minutes.
+const exportsWithin = 10
 
 const assetPrefix = "/admin/assets/"
 
@@ -69,7 +73,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Console{cfg: cfg, pages: pages}, nil
+	return &Console{cfg: cfg, pages: pages, exports: web.NewLimiter(exportsWithin, 10*time.Minute, 10_000, cfg.Now)}, nil
 }
 
 // views are all pages: each has its own file in view/.

@@ -74,6 +74,10 @@ func (c *Console) signInsCSV(ctx context.Context, v *visit) error {
 // exported puts on record that somebody takes a whole list away (security.md
 // ADM06); without the record there is no list.
 func (v *visit) exported(ctx context.Context, activity, filter string) error {
+	if ok, wait := v.exports.Allow(string(v.tenant.ID) + "/" + string(v.user.ID)); !ok {
+		return idp.Limitedf("exports_throttled", "%s by %s again in %s", activity, v.user.ID, wait).
+			Say("You have taken several lists in the last minutes. Wait a moment, then take the next.")
+	}
 	return v.change(ctx, activity, idp.User{}, func(_ context.Context, _ *sqldb.Tx, e *audit.Event) error {
 		if filter != "" {
 			e.Detail["filter"] = audit.Clean(filter, 500)

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,12 +32,14 @@ type carried struct {
 const mostCarried = 24 << 10
 
 func newFlow(t idp.TenantID, keep carried) (signin.Flow, error) {
-	ask, err := json.Marshal(keep)
-	if err != nil {
+	var ask bytes.Buffer
+	enc := json.NewEncoder(&ask)
+	enc.SetEscapeHTML(false) // it is no HTML, and six bytes for each & would make it too long
+	if err := enc.Encode(keep); err != nil {
 		return signin.Flow{}, err
 	}
 	// The name stands where pages say what comes after the sign-in.
-	return signin.Flow{Tenant: t, Door: Door, Ask: ask, ClientName: "Signet console"}, nil
+	return signin.Flow{Tenant: t, Door: Door, Ask: bytes.TrimSpace(ask.Bytes()), ClientName: "Signet console"}, nil
 }
 
 // prove asks for a new phishing-resistant gesture of the visitor. The form

@@ -12,9 +12,9 @@ import (
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
-// TestAttack3_TenantsOfStrangers: a bearer names its tenant itself before
+// TestSec_REL08_TenantsOfStrangers: a bearer names its tenant itself before
 // anything is verified; tenants that are none fill no memory (NON04, T64).
-func TestAttack3_TenantsOfStrangers(t *testing.T) {
+func TestSec_REL08_TenantsOfStrangers(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		r := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: time.Now})
 		for range 100 {

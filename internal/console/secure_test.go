@@ -24,10 +24,10 @@ import (
 
 var hidden = regexp.MustCompile(`name="whose" value="([^"]*)"`)
 
-// TestAttack3_FormOfAnotherTenant: a form is sent as whom its page was made
+// TestSec_ADM01_FormOfAnotherTenant: a form is sent as whom its page was made
 // for, although another tab has moved the console to another tenant since, or
 // that session is over.
-func TestAttack3_FormOfAnotherTenant(t *testing.T) {
+func TestSec_ADM01_FormOfAnotherTenant(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
 			return w.Directory.SetRole(ctx, tx, w.Other.ID, w.Eve.ID, directory.Administrator)
@@ -72,9 +72,9 @@ func TestAttack3_FormOfAnotherTenant(t *testing.T) {
 
 var postForm = regexp.MustCompile(`<form[^>]*method="post"(?:\{\{.*?\}\}|[^>{])*>(.{0,22})`)
 
-// TestAttack3_EveryFormSaysWhose: without it a form is sent as whoever the
+// TestSec_ADM01_EveryFormSaysWhose: without it a form is sent as whoever the
 // console was used as last.
-func TestAttack3_EveryFormSaysWhose(t *testing.T) {
+func TestSec_ADM01_EveryFormSaysWhose(t *testing.T) {
 	names, err := files.ReadDir("view")
 	if err != nil {
 		t.Fatal(err)
@@ -98,9 +98,9 @@ func TestAttack3_EveryFormSaysWhose(t *testing.T) {
 	}
 }
 
-// TestAttack3_RoleGivenMeanwhile: the help desk's deed meets the role that the
+// TestSec_ADM04_RoleGivenMeanwhile: the help desk's deed meets the role that the
 // person has in its transaction, not the one of a moment before.
-func TestAttack3_RoleGivenMeanwhile(t *testing.T) {
+func TestSec_ADM04_RoleGivenMeanwhile(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		hedda := w.signedIn(w.hedda)
 		prepare := w.console.cfg.PreparePass
@@ -117,9 +117,9 @@ func TestAttack3_RoleGivenMeanwhile(t *testing.T) {
 	})
 }
 
-// TestAttack3_PassForOneself: whoever sits at an unlocked console of an
+// TestSec_ADM04_PassForOneself: whoever sits at an unlocked console of an
 // administrator makes no way in of their own (as over the API).
-func TestAttack3_PassForOneself(t *testing.T) {
+func TestSec_ADM04_PassForOneself(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		me := "/admin/people/" + string(w.Ada.ID)
 		if got := w.signedIn(w.Ada).post(me+"/pass", url.Values{"minutes": {"60"}}); got.page != "error pass_for_oneself" {
@@ -128,9 +128,9 @@ func TestAttack3_PassForOneself(t *testing.T) {
 	})
 }
 
-// TestAttack3_StrangeBytes: what is no text is not found, on both databases,
+// TestSec_ADM05_StrangeBytes: what is no text is not found, on both databases,
 // and is nobody's 500.
-func TestAttack3_StrangeBytes(t *testing.T) {
+func TestSec_ADM05_StrangeBytes(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.signedIn(w.Ada)
 		long := url.QueryEscape("a" + strings.Repeat("é", 150))
@@ -167,9 +167,9 @@ func TestAttack3_StrangeBytes(t *testing.T) {
 	})
 }
 
-// TestAttack3_RefusedKey: a session and a gesture count as the rules are now,
+// TestSec_POL02_RefusedKey: a session and a gesture count as the rules are now,
 // not as they were when the key was touched (POL02).
-func TestAttack3_RefusedKey(t *testing.T) {
+func TestSec_POL02_RefusedKey(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.signedIn(w.Ada)
 		ada.get("/admin/people").want(http.StatusOK)
@@ -190,9 +190,9 @@ func TestAttack3_RefusedKey(t *testing.T) {
 	})
 }
 
-// TestAttack3_FormOfSomebodyElse: whoever makes the gesture, a form that
+// TestSec_SES05_FormOfSomebodyElse: whoever makes the gesture, a form that
 // another person sent is not put before them.
-func TestAttack3_FormOfSomebodyElse(t *testing.T) {
+func TestSec_SES05_FormOfSomebodyElse(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		hedda := w.signedIn(w.hedda)
 		w.Advance(freshness + time.Second)
@@ -213,9 +213,9 @@ func TestAttack3_FormOfSomebodyElse(t *testing.T) {
 	})
 }
 
-// TestAttack3_AdministratorsDemoteEachOther: of two who take each other's role
+// TestSec_T48_AdministratorsDemoteEachOther: of two who take each other's role
 // at once, one stays (T48).
-func TestAttack3_AdministratorsDemoteEachOther(t *testing.T) {
+func TestSec_T48_AdministratorsDemoteEachOther(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		pair := []idp.User{w.Ada, w.Bob}
 		for round := range 10 {
@@ -264,9 +264,9 @@ func TestAttack3_AdministratorsDemoteEachOther(t *testing.T) {
 	})
 }
 
-// TestAttack3_ExportsAreOnRecord: whoever takes a list of everybody away is on
+// TestSec_ADM06_ExportsAreOnRecord: whoever takes a list of everybody away is on
 // record (ADM06).
-func TestAttack3_ExportsAreOnRecord(t *testing.T) {
+func TestSec_ADM06_ExportsAreOnRecord(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.signedIn(w.Ada)
 		for path, activity := range map[string]string{"/admin/log/csv?result=failure": "log.export", "/admin/report/csv": "report.export"} {
@@ -276,5 +276,13 @@ func TestAttack3_ExportsAreOnRecord(t *testing.T) {
 				t.Errorf("%s: %+v, %v", path, list, err)
 			}
 		}
+		for range exportsWithin {
+			ada.get("/admin/log/csv")
+		}
+		if got := ada.get("/admin/report/csv"); got.page != "error exports_throttled" {
+			t.Errorf("one list after the other: %d %s", got.status, got.page)
+		}
+		w.Advance(10 * time.Minute)
+		ada.get("/admin/report/csv").want(http.StatusOK)
 	})
 }

@@ -30,10 +30,10 @@ func reasonOf(err error) string {
 	return idp.AsError(err).Reason
 }
 
-// TestAttack3_LastWayInOfAdministrators: by the administrators' door nobody
+// TestSec_POL07_LastWayInOfAdministrators: by the administrators' door nobody
 // takes their own last key (WAN12), nor the last one that any administrator
 // could come in by (POL07).
-func TestAttack3_LastWayInOfAdministrators(t *testing.T) {
+func TestSec_POL07_LastWayInOfAdministrators(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.administrators(t, w.Ada)
 		adas := w.page.room(t).Enrol(t, w.Ada)
@@ -58,9 +58,9 @@ func TestAttack3_LastWayInOfAdministrators(t *testing.T) {
 	})
 }
 
-// TestAttack3_AdministratorsRemoveEachOther: of two who take each other's last
+// TestSec_T48_AdministratorsRemoveEachOther: of two who take each other's last
 // key at once, one wins (T48).
-func TestAttack3_AdministratorsRemoveEachOther(t *testing.T) {
+func TestSec_T48_AdministratorsRemoveEachOther(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.administrators(t, w.Ada, w.Bob)
 		for round := range 20 {
@@ -92,9 +92,9 @@ func TestAttack3_AdministratorsRemoveEachOther(t *testing.T) {
 	})
 }
 
-// TestAttack3_GroupsLockOut: what a policy may not do to the last
+// TestSec_POL07_GroupsLockOut: what a policy may not do to the last
 // administrator, a change of groups may not either.
-func TestAttack3_GroupsLockOut(t *testing.T) {
+func TestSec_POL07_GroupsLockOut(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.Directory.OnRegroup(w.Corridor.CheckRegroup)
 		w.administrators(t, w.Ada)
@@ -148,9 +148,9 @@ func TestAttack3_GroupsLockOut(t *testing.T) {
 	})
 }
 
-// TestAttack3_DemoteLocksOut: an administrator who has nothing to sign in with
+// TestSec_POL07_DemoteLocksOut: an administrator who has nothing to sign in with
 // is none who could take over.
-func TestAttack3_DemoteLocksOut(t *testing.T) {
+func TestSec_POL07_DemoteLocksOut(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		w.Directory.OnDemote(w.Corridor.CheckDemote)
 		w.administrators(t, w.Ada, w.Bob)

@@ -10,10 +10,10 @@ import (
 	"github.com/signetid/signet/internal/signin"
 )
 
-// TestAttack3_ChooseKeepsTheHint: of two people in one browser, a flow that is
+// TestSec_SES05_ChooseKeepsTheHint: of two people in one browser, a flow that is
 // meant for one is not finished by the other's session, although its form can be
 // sent with it.
-func TestAttack3_ChooseKeepsTheHint(t *testing.T) {
+func TestSec_SES05_ChooseKeepsTheHint(t *testing.T) {
 	w := newWorld(t)
 	ada, bela := w.newUser("ada@nordhafen.example", "Ada Lindqvist"), w.newUser("bela@nordhafen.example", "Bela Varga")
 	b := w.newBrowser()

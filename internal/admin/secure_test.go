@@ -26,9 +26,9 @@ func ask(o *office, verify func(context.Context, string) (admin.Grant, error), b
 	return rec.Code, rec.Body.String()
 }
 
-// TestAttack3_RemoteKeepsCauses: over the network nobody reads what failed
+// TestSec_LOG06_RemoteKeepsCauses: over the network nobody reads what failed
 // inside (LOG06), and a database that is away is no bad token.
-func TestAttack3_RemoteKeepsCauses(t *testing.T) {
+func TestSec_LOG06_RemoteKeepsCauses(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		const inside = "dial tcp 10.1.2.3:5432 user=signet"
 		for what, c := range map[string]struct {
@@ -56,9 +56,9 @@ func TestAttack3_RemoteKeepsCauses(t *testing.T) {
 	})
 }
 
-// TestAttack3_RemoteBodyThatNeverComes: a token is no leave to hold a
+// TestSec_REL08_RemoteBodyThatNeverComes: a token is no leave to hold a
 // connection for ever (NET03).
-func TestAttack3_RemoteBodyThatNeverComes(t *testing.T) {
+func TestSec_REL08_RemoteBodyThatNeverComes(t *testing.T) {
 	defer admin.RemoteWithin(200 * time.Millisecond)()
 	server := httptest.NewServer(admin.New(admin.Config{}).Remote(func(context.Context, string) (admin.Grant, error) {
 		return admin.Grant{Role: admin.Reader, Actor: "cli:x"}, nil

@@ -7,9 +7,9 @@ import (
 	"github.com/signetid/signet/internal/idp"
 )
 
-// TestAttack3_PassBeforeTheRole: a pass that the help desk gave to somebody
+// TestSec_ADM04_PassBeforeTheRole: a pass that the help desk gave to somebody
 // without a role is no way into the account once it has one (ADM04).
-func TestAttack3_PassBeforeTheRole(t *testing.T) {
+func TestSec_ADM04_PassBeforeTheRole(t *testing.T) {
 	s := newSite(t, nil)
 	do := func(op string, in map[string]any) {
 		t.Helper()

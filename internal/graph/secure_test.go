@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestAttack3_HelpDeskSignsOutAdministrators: what the help desk may not do to
+// TestSec_ADM04_HelpDeskSignsOutAdministrators: what the help desk may not do to
 // administrators in the console it may not do over the API (ADM04).
-func TestAttack3_HelpDeskSignsOutAdministrators(t *testing.T) {
+func TestSec_ADM04_HelpDeskSignsOutAdministrators(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for who, bearer := range map[string]string{"help desk": w.cli("helpdesk"), "person of the help desk": w.bearer(w.bob)} {
 			t.Log(who)

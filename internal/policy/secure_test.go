@@ -11,9 +11,9 @@ import (
 	"github.com/signetid/signet/internal/policy"
 )
 
-// TestAttack3_CrowdedForm: a form of less than a megabyte costs no minute of
+// TestSec_REL08_CrowdedForm: a form of less than a megabyte costs no minute of
 // the processor (T64): whoever may look may plan.
-func TestAttack3_CrowdedForm(t *testing.T) {
+func TestSec_REL08_CrowdedForm(t *testing.T) {
 	for what, format := range map[string]string{"members": "z%d: 1\n", "no values": "? z%d\n"} {
 		var form strings.Builder
 		for i := range 60_000 {
