@@ -155,7 +155,7 @@ func (p *Policy) scope(w *Who, m idp.MethodID) scope {
 		s.refusal = refusal(methodAt(m)+".include", "not_included", CodeMethod)
 		return s
 	}
-	s.bound = binds.inOrder(&p.Passkey)
+	s.bound = binds.inOrder(&p.Passkey, w)
 	return s
 }
 
@@ -190,17 +190,18 @@ func (b *binding) add(p *PasskeyRules, ids []string) bool {
 	return true
 }
 
-// inOrder lists them as refusals name them: the default one first.
-func (b *binding) inOrder(p *PasskeyRules) []bound {
+// inOrder lists them as refusals name them: the default one first. A profile
+// does not bind whom it excepts.
+func (b *binding) inOrder(p *PasskeyRules, w *Who) []bound {
 	if !b.standard && b.n == 0 {
 		return nil
 	}
 	out := make([]bound, 0, b.n+1)
-	if b.standard {
+	if b.standard && among(p.Except, w) < 0 {
 		out = append(out, bound{"", &p.KeyRules})
 	}
 	for i, yes := range b.named {
-		if yes {
+		if yes && among(p.Profiles[i].Except, w) < 0 {
 			out = append(out, bound{p.Profiles[i].ID, &p.Profiles[i].KeyRules})
 		}
 	}
