@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
@@ -108,7 +110,7 @@ func (p *Portal) orgPage(w http.ResponseWriter, r *http.Request, status int, typ
 		v.Bad = pg.T("org.problem")
 	}
 	pg.V = v
-	return p.show(w, status, "org", pg)
+	return p.show(w, status, pg)
 }
 
 // organisation is POST /account/organisation.
@@ -121,7 +123,7 @@ func (p *Portal) organisation(w http.ResponseWriter, r *http.Request) error {
 	domain := typed[strings.LastIndex(typed, "@")+1:]
 	t, err := p.cfg.Directory.Resolve(r.Context(), strings.ToLower(domain))
 	if errors.Is(err, idp.NotFound) || errors.Is(err, idp.Invalid) {
-		return p.orgPage(w, r, http.StatusNotFound, clip(typed, 256), true)
+		return p.orgPage(w, r, http.StatusNotFound, page.Clip(typed, 256), true)
 	}
 	if err != nil {
 		return err
@@ -138,7 +140,7 @@ func (p *Portal) pickPage(w http.ResponseWriter, r *http.Request) error {
 	pg := p.newPage(r, "pick", idp.Tenant{}, "", nil)
 	pg.Title = pg.T("pick.title")
 	pg.V = pickView{Lead: pg.T("pick.lead.account"), Verb: "get", Action: "/account", People: people}
-	return p.show(w, http.StatusOK, "pick", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
 // resumeAccount goes on where a flow left the account pages.
@@ -200,10 +202,10 @@ func (p *Portal) account(w http.ResponseWriter, r *http.Request) error {
 	}
 	view.Notice = notice(pg, q.Get("done"), view.Methods, q.Get("credential"))
 	pg.V = view
-	return p.show(w, http.StatusOK, "account", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
-func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountView, error) {
+func (p *Portal) accountOf(ctx context.Context, pg *page.Page, v *visit) (*accountView, error) {
 	creds, err := p.cfg.Corridor.Credentials(ctx, v.tenant.ID, v.user.ID)
 	if err != nil {
 		return nil, err
@@ -222,7 +224,7 @@ func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountVie
 	}
 	view := &accountView{
 		Session: v.session.ID, Several: v.several, Fresh: p.fresh(v.session),
-		Person: person{Name: shownName(v.user), Initials: initials(shownName(v.user), 2)},
+		Person: person{Name: shownName(v.user), Initials: page.Initials(shownName(v.user), 2)},
 	}
 	view.fill(pg, creds, hold)
 	apps, err := p.allowed(ctx, v)
@@ -245,7 +247,7 @@ func (p *Portal) accountOf(ctx context.Context, pg *page, v *visit) (*accountVie
 }
 
 // fill puts in everything that follows from the methods somebody holds.
-func (v *accountView) fill(pg *page, creds []method.Credential, h Holding) {
+func (v *accountView) fill(pg *page.Page, creds []method.Credential, h Holding) {
 	works := usable(creds)
 	v.Lose = losses(pg, works)
 	v.Count = pg.N("methods.count", len(works))
@@ -270,7 +272,7 @@ func (v *accountView) fill(pg *page, creds []method.Credential, h Holding) {
 	}
 }
 
-func (v *accountView) fillApps(pg *page, list []client.Grant) {
+func (v *accountView) fillApps(pg *page.Page, list []client.Grant) {
 	v.Apps, v.AppsNote = appRows(pg, list, v.Session), pg.T("apps.lead")
 	if len(list) == 0 {
 		v.AppsNote = pg.T("apps.none", "org", pg.OrgName())
@@ -292,7 +294,7 @@ func (p *Portal) fresh(s session.Session) bool { return p.cfg.Now().Sub(s.ProofT
 
 // notice tells what has just been done. Names come from the list, never from
 // the address: a link must not be able to put words on this page.
-func notice(pg *page, done string, rows []methodRow, id string) template.HTML {
+func notice(pg *page.Page, done string, rows []methodRow, id string) template.HTML {
 	name := ""
 	for _, row := range rows {
 		if string(row.ID) == id {

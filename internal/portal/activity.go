@@ -6,6 +6,8 @@ import (
 	"html/template"
 	"slices"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -21,15 +23,15 @@ type sessionRow struct {
 }
 
 // sessionRows lists sessions, this browser's first.
-func sessionRows(pg *page, list []session.Session, here idp.SessionID, creds []method.Credential) []sessionRow {
+func sessionRows(pg *page.Page, list []session.Session, here idp.SessionID, creds []method.Credential) []sessionRow {
 	var out []sessionRow
 	for _, s := range list {
-		row := sessionRow{ID: s.ID, Icon: agentIcon(s.Agent), Name: agentName(pg, s.Agent), Here: s.ID == here}
+		row := sessionRow{ID: s.ID, Icon: page.AgentIcon(s.Agent), Name: page.AgentName(pg, s.Agent), Here: s.ID == here}
 		var meta []template.HTML
 		if s.IP != "" {
 			meta = append(meta, template.HTML(template.HTMLEscapeString(s.IP)))
 		}
-		meta = append(meta, pg.T("meta.since", "when", when(s.Opened, "")))
+		meta = append(meta, pg.T("meta.since", "when", page.When(s.Opened, "")))
 		if n := len(s.Proofs); n > 0 {
 			meta = append(meta, pg.T("meta.with", "name", proofName(pg, s.Proofs[n-1].Method, s.Proofs[n-1].Credential, creds)))
 		}
@@ -41,16 +43,16 @@ func sessionRows(pg *page, list []session.Session, here idp.SessionID, creds []m
 }
 
 // proofName is what somebody proved themselves with.
-func proofName(pg *page, m idp.MethodID, id idp.CredentialID, creds []method.Credential) string {
+func proofName(pg *page.Page, m idp.MethodID, id idp.CredentialID, creds []method.Credential) string {
 	for _, c := range creds {
 		if c.ID == id && c.Method == m {
 			return credentialName(pg, c)
 		}
 	}
 	if m == accessPass {
-		return plain(pg.T("kind.accessPass"))
+		return page.Plain(pg.T("kind.accessPass"))
 	}
-	return plain(pg.T("methods.unnamed"))
+	return page.Plain(pg.T("methods.unnamed"))
 }
 
 // eventRow is one line of "Recent activity".
@@ -62,7 +64,7 @@ type eventRow struct {
 // mostEvents is how many the page shows.
 const mostEvents = 12
 
-func (p *Portal) eventRows(ctx context.Context, pg *page, list []audit.Event, creds []method.Credential) ([]eventRow, error) {
+func (p *Portal) eventRows(ctx context.Context, pg *page.Page, list []audit.Event, creds []method.Credential) ([]eventRow, error) {
 	apps := map[idp.ClientID]string{}
 	var out []eventRow
 	for _, e := range list {
@@ -84,12 +86,12 @@ func (p *Portal) eventRows(ctx context.Context, pg *page, list []audit.Event, cr
 }
 
 // eventOf tells one record in the words of this page.
-func eventOf(pg *page, e audit.Event, app string, creds []method.Credential) eventRow {
-	row := eventRow{When: when(e.At, "start"), Bad: e.Outcome == audit.Failure}
+func eventOf(pg *page.Page, e audit.Event, app string, creds []method.Credential) eventRow {
+	row := eventRow{When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure}
 	row.Text = deed(pg, e, app, creds)
 	var meta []template.HTML
 	if e.Agent != "" {
-		meta = append(meta, agentName(pg, e.Agent))
+		meta = append(meta, page.AgentName(pg, e.Agent))
 	}
 	if e.IP != "" {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(e.IP)))
@@ -129,7 +131,7 @@ func telling(e audit.Event) bool {
 }
 
 // deed is the sentence of an event.
-func deed(pg *page, e audit.Event, app string, creds []method.Credential) template.HTML {
+func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) template.HTML {
 	name := proofName(pg, e.Method, e.Credential, creds)
 	failed := e.Outcome == audit.Failure
 	switch e.Activity {

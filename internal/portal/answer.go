@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/signin"
@@ -39,7 +41,7 @@ func (p *Portal) parseAnswer(w http.ResponseWriter, r *http.Request) (in answere
 	}
 	in = answered{
 		peer: p.peer(w, r), method: idp.MethodID(v.Get("method")), ceremony: v.Get("ceremony"), payload: v.Get("payload"),
-		userName: clip(strings.TrimSpace(v.Get("username")), maxUserName), pass: strings.TrimSpace(v.Get("access_pass")), forget: v.Get("forget") != "",
+		userName: page.Clip(strings.TrimSpace(v.Get("username")), maxUserName), pass: strings.TrimSpace(v.Get("access_pass")), forget: v.Get("forget") != "",
 	}
 	// A pass that was typed is what is meant, whichever button was pressed:
 	// without script, Enter presses the first.
@@ -77,7 +79,7 @@ func (p *Portal) answer(w http.ResponseWriter, r *http.Request) error {
 		return p.refused(w, r, in, err)
 	}
 	if in.method != accessPass {
-		p.keep(w, wayCookie, string(in.method))
+		p.pages.Keep(w, wayCookie, string(in.method))
 	}
 	return p.follow(w, r, step)
 }
@@ -111,13 +113,13 @@ func (p *Portal) allowPass(r *http.Request, in *answered) (ok bool, wait time.Du
 // what else was sent as one is not looked at.
 // asked says that a field is missing and the page was shown again.
 func (p *Portal) beginPass(w http.ResponseWriter, r *http.Request, in *answered) (asked bool, err error) {
-	ws := p.catalogue.pick(r)
+	ws := p.pages.Pick(r)
 	v := signInView{Open: true, UserName: in.userName, status: http.StatusBadRequest}
 	switch {
 	case in.userName == "":
-		v.BadName = ws.t("signin.problem.username")
+		v.BadName = ws.T("signin.problem.username")
 	case in.pass == "":
-		v.BadPass = ws.t("signin.problem.pass")
+		v.BadPass = ws.T("signin.problem.pass")
 	}
 	if v.BadName != "" || v.BadPass != "" {
 		return true, p.showFlow(w, r, in.flow, in.peer, v)
@@ -147,19 +149,19 @@ func (p *Portal) refused(w http.ResponseWriter, r *http.Request, in answered, er
 
 // again shows the page once more, unfolded. e is nil when nothing was sent.
 func (p *Portal) again(w http.ResponseWriter, r *http.Request, in answered, e *idp.Error) error {
-	ws := p.catalogue.pick(r)
+	ws := p.pages.Pick(r)
 	v := signInView{Open: true, UserName: in.userName}
 	if e == nil {
-		v.status, v.Said = http.StatusOK, ws.t("signin.problem.script")
+		v.status, v.Said = http.StatusOK, ws.T("signin.problem.script")
 		return p.showFlow(w, r, in.flow, in.peer, v)
 	}
 	t := p.tell(r, ws, e, "", app{})
 	v.status, v.Problem = t.status, &problem{Code: t.Code, Trace: t.Trace, Text: t.Text}
 	switch {
 	case e.Kind == idp.Unproven && in.method == accessPass:
-		v.Problem.Text = ws.t("signin.problem.pass_wrong")
+		v.Problem.Text = ws.T("signin.problem.pass_wrong")
 	case e.Kind == idp.Unproven:
-		v.Problem.Text = ws.t("signin.problem.proof")
+		v.Problem.Text = ws.T("signin.problem.proof")
 	}
 	if e.Reason == "credential_unknown" && in.method == passkey {
 		v.Unknown = p.unknown(r.Context(), in.payload)
@@ -198,12 +200,12 @@ func (p *Portal) showFlow(w http.ResponseWriter, r *http.Request, f signin.Flow,
 // waitForPass says that there were too many tries with a pass. It says so to
 // known and unknown names alike.
 func (p *Portal) waitForPass(w http.ResponseWriter, r *http.Request, in *answered, wait time.Duration) error {
-	ws := p.catalogue.pick(r)
+	ws := p.pages.Pick(r)
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	t := p.tell(r, ws, idp.Limitedf("pass_throttled", "access pass of %q from %s", in.userName, in.peer.IP), "", app{})
 	minutes := max(1, int(math.Ceil(wait.Minutes())))
 	return p.showFlow(w, r, in.flow, in.peer, signInView{
 		Open: true, UserName: in.userName, status: t.status,
-		Problem: &problem{Code: t.Code, Trace: t.Trace, Text: ws.n("signin.problem.limited", minutes)},
+		Problem: &problem{Code: t.Code, Trace: t.Trace, Text: ws.N("signin.problem.limited", minutes)},
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
@@ -41,11 +43,11 @@ func (p *Portal) allowed(ctx context.Context, v *visit) ([]client.Grant, error) 
 	return slices.DeleteFunc(all, func(g client.Grant) bool { return g.FirstParty }), err
 }
 
-func appRows(pg *page, list []client.Grant, s idp.SessionID) []appRow {
+func appRows(pg *page.Page, list []client.Grant, s idp.SessionID) []appRow {
 	var out []appRow
 	for _, g := range list {
 		row := appRow{
-			ID: g.Client, Name: g.Name, Since: pg.T("meta.allowed", "when", when(g.Since, "")),
+			ID: g.Client, Name: g.Name, Since: pg.T("meta.allowed", "when", page.When(g.Since, "")),
 			Ask: &takeBackView{Session: s, App: g.Client, Name: g.Name},
 		}
 		for _, scope := range g.Scopes {
@@ -78,7 +80,7 @@ func (p *Portal) takeBackPage(w http.ResponseWriter, r *http.Request) error {
 	pg := p.newPage(r, "takeback", v.tenant, "", nil)
 	pg.Title = pg.T("takeback.title", "app", list[at].Name)
 	pg.V = &takeBackView{Session: v.session.ID, App: list[at].Client, Name: list[at].Name}
-	return p.show(w, http.StatusOK, "takeback", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
 // takeBack is POST /account/take-back: the consent and all that the app got by

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -71,7 +73,7 @@ func (p *Portal) people(ctx context.Context, r *http.Request, tenant idp.TenantI
 			continue
 		}
 		seen[s.User] = true
-		out = append(out, person{Name: shownName(u), Sub: u.Name, User: u.Name, Initials: initials(shownName(u), 2), Session: s.ID})
+		out = append(out, person{Name: shownName(u), Sub: u.Name, User: u.Name, Initials: page.Initials(shownName(u), 2), Session: s.ID})
 	}
 	return out, nil
 }
@@ -97,7 +99,7 @@ func (p *Portal) accountPicker(w http.ResponseWriter, r *http.Request, f signin.
 		Lead: pg.T("pick.lead.app", "app", f.ClientName), Verb: "post", Handle: handle,
 		Action: "/" + string(f.Tenant) + "/signin/choose", People: people,
 	}
-	return p.show(w, http.StatusOK, "pick", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
 // choose is POST /{t}/signin/choose: whose session the flow shall stand on.

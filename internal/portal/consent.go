@@ -4,6 +4,8 @@ import (
 	"html/template"
 	"net/http"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -34,10 +36,10 @@ func (p *Portal) consentPage(w http.ResponseWriter, r *http.Request, f signin.Fl
 		v.Grants = append(v.Grants, grantOf(pg, s))
 	}
 	pg.V = v
-	return p.show(w, http.StatusOK, "consent", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
-func grantOf(pg *page, scope string) grant {
+func grantOf(pg *page.Page, scope string) grant {
 	switch scope {
 	case "openid":
 		return grant{"check", pg.T("consent.openid")}

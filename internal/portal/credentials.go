@@ -85,7 +85,7 @@ func (p *Portal) showQuestion(w http.ResponseWriter, r *http.Request, v *visit, 
 	a := askOf(pg, all[at], usable(all), v.session.ID)
 	a.BadName = bad
 	pg.V = a
-	return p.show(w, status, key, pg)
+	return p.show(w, status, pg)
 }
 
 func (p *Portal) renamePage(w http.ResponseWriter, r *http.Request) error {
@@ -138,13 +138,13 @@ func (p *Portal) rename(w http.ResponseWriter, r *http.Request) error {
 		return p.toAccount(w, r)
 	}
 	m, id, name := idp.MethodID(form.Get("method")), idp.CredentialID(form.Get("credential")), strings.TrimSpace(form.Get("name"))
-	ws := p.catalogue.pick(r)
+	ws := p.pages.Pick(r)
 	if name == "" || len([]rune(name)) > maxName {
-		return p.showQuestion(w, r, v, http.StatusBadRequest, "rename", "rename.title", m, id, ws.t("register.problem.name"))
+		return p.showQuestion(w, r, v, http.StatusBadRequest, "rename", "rename.title", m, id, ws.T("register.problem.name"))
 	}
 	err = p.cfg.Corridor.Rename(r.Context(), v.session, m, id, name, v.peer)
 	if e := idp.AsError(err); e != nil && e.Kind == idp.Invalid && e.Field == "name" {
-		return p.showQuestion(w, r, v, http.StatusBadRequest, "rename", "rename.title", m, id, ws.t("register.problem.name"))
+		return p.showQuestion(w, r, v, http.StatusBadRequest, "rename", "rename.title", m, id, ws.T("register.problem.name"))
 	}
 	if err != nil {
 		return gone(err)

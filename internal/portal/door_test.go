@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
+	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -472,7 +472,7 @@ func TestAddressesAndMethods(t *testing.T) {
 	if to := b.get("/.well-known/change-password").want(t, 303).Header.Get("Location"); to != "/account" {
 		t.Errorf("change-password leads to %s", to)
 	}
-	r := b.get(w.portal.assets.URL("door.css")).want(t, 200)
+	r := b.get(w.portal.pages.Assets().URL("door.css")).want(t, 200)
 	if !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
 		t.Error("an asset is not kept")
 	}
@@ -539,17 +539,6 @@ func TestAppearance(t *testing.T) {
 	}
 	if r := b.post("/appearance", url.Values{"theme": {"\"><script>"}, "back": {"/"}}); strings.Contains(strings.Join(r.Header.Values("Set-Cookie"), ""), "script") {
 		t.Error("a theme was kept that is none")
-	}
-}
-
-func TestCookies(t *testing.T) {
-	p := bare(t) // at https://id.example
-	rec := httptest.NewRecorder()
-	p.keep(rec, themeCookie, "dark")
-	for _, want := range []string{"__Host-signet-theme=dark", "Path=/", "HttpOnly", "Secure", "SameSite=Lax"} {
-		if got := rec.Header().Get("Set-Cookie"); !strings.Contains(got, want) {
-			t.Errorf("cookie %q lacks %s", got, want)
-		}
 	}
 }
 
@@ -620,7 +609,7 @@ func TestLosses(t *testing.T) {
 	} {
 		got, bad := []string{}, 0
 		for _, l := range losses(pg, usable(c.creds)) {
-			got = append(got, plain(l.Text))
+			got = append(got, page.Plain(l.Text))
 			bad += boolInt(l.Bad)
 		}
 		if strings.Join(got, "|") != strings.Join(c.want, "|") || bad != c.bad {

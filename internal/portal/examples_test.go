@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
@@ -48,13 +50,12 @@ var offers = []signin.Offer{
 }
 
 // examples gives every page in the states that matter.
-func examples(p *Portal, x text) map[string]*page {
-	out := map[string]*page{}
+func examples(p *Portal, x text) map[string]*page.Page {
+	out := map[string]*page.Page{}
 	tenant := idp.Tenant{ID: idp.TenantID(x("8f0c1f0e-54c5-4a52-8c1c-6f3c3cf1a111")), Name: x("Nordhafen Werft"), Domain: x("nordhafen.example")}
 	r := httptest.NewRequest(http.MethodGet, "/account", nil)
-	add := func(key, tmpl string, title template.HTML, v any) *page {
+	add := func(key, tmpl string, title template.HTML, v any) *page.Page {
 		pg := p.newPage(r, tmpl, tenant, title, v)
-		pg.view.name = tmpl
 		out[key] = pg
 		return pg
 	}
@@ -68,7 +69,7 @@ func examples(p *Portal, x text) map[string]*page {
 		}
 		add(key, tmpl, v.title, &v).LeadsTo = "https://wiki.example"
 	}
-	ada := person{Name: x("Ada Lindqvist"), Sub: x("ada@nordhafen.example"), User: x("ada@nordhafen.example"), Initials: initials(x("Ada Lindqvist"), 2), Session: idp.SessionID(x("s1"))}
+	ada := person{Name: x("Ada Lindqvist"), Sub: x("ada@nordhafen.example"), User: x("ada@nordhafen.example"), Initials: page.Initials(x("Ada Lindqvist"), 2), Session: idp.SessionID(x("s1"))}
 	kai := person{Name: x("Kai Ohlsen"), Sub: x("kai@nordhafen.example"), User: x("kai@nordhafen.example"), Initials: "KO", Session: idp.SessionID(x("s2"))}
 	sign("signin", "signin", signInView{})
 	sign("signin-open", "signin", signInView{Open: true, UserName: x("ada@nordhafen.example"), Said: pg.T("signin.said.cancelled"), Unknown: x("id")})
@@ -112,14 +113,14 @@ func examples(p *Portal, x text) map[string]*page {
 		if key == "error" {
 			a.leadsTo = x("https://payroll.example")
 		}
-		v := p.tell(r, pg.words, e, x("Payroll: phishing-resistant only"), a)
+		v := p.tell(r, pg.Words, e, x("Payroll: phishing-resistant only"), a)
 		v.Trace = x("8f1c2a7e-4b90-4d2e-9a51-c07e63d1b4f2")
 		add(key, "error", v.Title, v)
 	}
 	return out
 }
 
-func accountExamples(p *Portal, pg *page, add func(string, string, template.HTML, any) *page, ada person, x text) {
+func accountExamples(p *Portal, pg *page.Page, add func(string, string, template.HTML, any) *page.Page, ada person, x text) {
 	blue, phone := credential("blue", "Blue YubiKey", "YubiKey 5C NFC", x), credential("phone", "Ada’s Pixel", "Google Password Manager", x)
 	blue.Facts.Attested, phone.Facts.Synced = true, true
 	spare := credential("spare", "Spare in the drawer", "Token2", x)

@@ -3,6 +3,8 @@ package portal
 import (
 	"html/template"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 )
@@ -29,7 +31,7 @@ func usable(creds []method.Credential) []method.Credential {
 }
 
 // losses says what each loss would mean, by what is really there.
-func losses(pg *page, works []method.Credential) []loss {
+func losses(pg *page.Page, works []method.Credential) []loss {
 	if len(works) == 0 {
 		return []loss{{pg.T("lose.none"), true}}
 	}
@@ -49,7 +51,7 @@ func losses(pg *page, works []method.Credential) []loss {
 
 // lossOf is the loss of what keeps c, when rest is what remains. Whatever the
 // same device keeps goes with it; what is synced comes back from its provider.
-func lossOf(pg *page, c method.Credential, rest []method.Credential) loss {
+func lossOf(pg *page.Page, c method.Credential, rest []method.Credential) loss {
 	name := credentialName(pg, c)
 	if c.Facts.Device != "" {
 		var kept []method.Credential
@@ -77,7 +79,7 @@ func without(list []method.Credential, n int) []method.Credential {
 }
 
 // nameList is "a and b", "a, b and c", "a, b and 3 others".
-func nameList(pg *page, creds []method.Credential) template.HTML {
+func nameList(pg *page.Page, creds []method.Credential) template.HTML {
 	var names []template.HTML
 	for n, c := range creds {
 		if n == 2 && len(creds) > 3 {
@@ -97,7 +99,7 @@ func nameList(pg *page, creds []method.Credential) template.HTML {
 	return out
 }
 
-func joined(pg *page, key string, a, b template.HTML) template.HTML {
+func joined(pg *page.Page, key string, a, b template.HTML) template.HTML {
 	if key == "list.and" {
 		return pg.T("list.and", "a", a, "b", b)
 	}
@@ -105,16 +107,16 @@ func joined(pg *page, key string, a, b template.HTML) template.HTML {
 }
 
 // credentialName is what its owner calls it, or what it is.
-func credentialName(pg *page, c method.Credential) string {
+func credentialName(pg *page.Page, c method.Credential) string {
 	switch {
 	case c.Name != "":
 		return c.Name
 	case c.Method == accessPass:
-		return plain(pg.T("kind.accessPass"))
+		return page.Plain(pg.T("kind.accessPass"))
 	case c.Model != "":
 		return c.Model
 	}
-	return plain(pg.T("methods.unnamed"))
+	return page.Plain(pg.T("methods.unnamed"))
 }
 
 // methodRow is one credential on the account page.
@@ -142,7 +144,7 @@ type askView struct {
 	Left    template.HTML
 }
 
-func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.SessionID) methodRow {
+func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.SessionID) methodRow {
 	row := methodRow{ID: c.ID, Method: c.Method, Name: credentialName(pg, c), Icon: "key", Kind: pg.T("kind.passkey"), Mine: !c.Bootstrap}
 	switch {
 	case c.Method == accessPass:
@@ -156,13 +158,13 @@ func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.Sessi
 	if c.Model != "" && c.Model != row.Name {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
-	meta = append(meta, pg.T("meta.added", "when", when(c.Created, "")))
+	meta = append(meta, pg.T("meta.added", "when", page.When(c.Created, "")))
 	if c.Bootstrap && !c.Expires.IsZero() {
-		meta = append(meta, pg.T("meta.until", "when", when(c.Expires, "")))
+		meta = append(meta, pg.T("meta.until", "when", page.When(c.Expires, "")))
 	} else if c.LastUsed.IsZero() {
 		meta = append(meta, pg.T("meta.never"))
 	} else {
-		meta = append(meta, pg.T("meta.used", "when", when(c.LastUsed, "")))
+		meta = append(meta, pg.T("meta.used", "when", page.When(c.LastUsed, "")))
 	}
 	row.Meta = dots(pg, meta)
 	switch {
@@ -178,7 +180,7 @@ func rowOf(pg *page, c method.Credential, works []method.Credential, s idp.Sessi
 }
 
 // askOf says what is left after c is gone.
-func askOf(pg *page, c method.Credential, works []method.Credential, s idp.SessionID) *askView {
+func askOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.SessionID) *askView {
 	a := &askView{Session: s}
 	a.Cred.ID, a.Cred.Method, a.Cred.Name = c.ID, c.Method, credentialName(pg, c)
 	var rest []method.Credential
@@ -198,7 +200,7 @@ func askOf(pg *page, c method.Credential, works []method.Credential, s idp.Sessi
 }
 
 // dots sets facts in a row.
-func dots(pg *page, list []template.HTML) template.HTML {
+func dots(pg *page.Page, list []template.HTML) template.HTML {
 	if len(list) == 0 {
 		return ""
 	}

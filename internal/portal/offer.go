@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -39,11 +41,11 @@ func (p *Portal) showSignIn(w http.ResponseWriter, r *http.Request, f signin.Flo
 	if v.status == 0 {
 		v.status = http.StatusOK
 	}
-	return p.show(w, v.status, v.template, pg)
+	return p.show(w, v.status, pg)
 }
 
 // heading says what is asked, and why.
-func (p *Portal) heading(pg *page, f signin.Flow, step signin.Step) (title, lead template.HTML) {
+func (p *Portal) heading(pg *page.Page, f signin.Flow, step signin.Step) (title, lead template.HTML) {
 	title, lead = pg.T("signin.title"), pg.T("signin.lead.account")
 	if f.ClientName == "" {
 		return title, lead
@@ -62,7 +64,7 @@ func (p *Portal) heading(pg *page, f signin.Flow, step signin.Step) (title, lead
 // recognise puts in who is signing in, when this browser or the application
 // has named them. A name that only the application gave is shown as it gave
 // it: looking it up would tell who exists (decisions 2.7).
-func (p *Portal) recognise(r *http.Request, pg *page, f signin.Flow, step signin.Step, v *signInView) error {
+func (p *Portal) recognise(r *http.Request, pg *page.Page, f signin.Flow, step signin.Step, v *signInView) error {
 	if v.anyone || v.UserName != "" && f.LoginHint == "" {
 		return nil
 	}
@@ -76,7 +78,7 @@ func (p *Portal) recognise(r *http.Request, pg *page, f signin.Flow, step signin
 			current = *s
 		}
 	}
-	sub := plain(pg.T("signin.known.sub", "org", pg.OrgName()))
+	sub := page.Plain(pg.T("signin.known.sub", "org", pg.OrgName()))
 	if current.ID != "" {
 		u, err := p.user(r.Context(), current)
 		if err != nil || !u.Known() {
@@ -84,11 +86,11 @@ func (p *Portal) recognise(r *http.Request, pg *page, f signin.Flow, step signin
 		}
 		v.Known = &person{Name: shownName(u), Sub: u.Name, User: u.Name, Fixed: f.HintUser != "" || f.User != ""}
 	} else if f.LoginHint != "" {
-		hint := clip(f.LoginHint, 256)
+		hint := page.Clip(f.LoginHint, 256)
 		v.Known = &person{Name: hint, Sub: sub, User: hint}
 	}
 	if v.Known != nil {
-		v.Known.Initials = initials(v.Known.Name, 2)
+		v.Known.Initials = page.Initials(v.Known.Name, 2)
 	}
 	return nil
 }
@@ -102,7 +104,7 @@ func shownName(u idp.User) string {
 
 // arrange sorts the offers into buttons and rows; the way used last in this
 // browser comes first.
-func (v *signInView) arrange(pg *page, offers []signin.Offer, last idp.MethodID) {
+func (v *signInView) arrange(pg *page.Page, offers []signin.Offer, last idp.MethodID) {
 	slices.SortStableFunc(offers, func(a, b signin.Offer) int {
 		return boolInt(b.ID == last) - boolInt(a.ID == last)
 	})
@@ -141,9 +143,9 @@ func boolInt(b bool) int {
 // lastWay is the method that this browser used last. It is a convenience and
 // worth nothing else: it only orders what is offered anyway.
 func (p *Portal) lastWay(r *http.Request) idp.MethodID {
-	c, err := r.Cookie(p.cookieName(wayCookie))
+	c, err := r.Cookie(p.pages.CookieName(wayCookie))
 	if err != nil {
 		return ""
 	}
-	return idp.MethodID(clip(c.Value, 32))
+	return idp.MethodID(page.Clip(c.Value, 32))
 }

@@ -1,10 +1,7 @@
 package portal
 
 import (
-	"fmt"
-	"math"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -334,7 +331,7 @@ func inHidden(n *html.Node) bool {
 
 func TestContentPolicy(t *testing.T) {
 	p := bare(t)
-	head := policyHead
+	head := render(t, p, examples(p, same)["account"]).Header().Get("Content-Security-Policy")
 	for _, c := range []struct{ leadsTo, want string }{
 		{"", head},
 		{"https://wiki.example", head + " https://wiki.example"},
@@ -381,7 +378,7 @@ func TestPageHeaders(t *testing.T) {
 			t.Errorf("%s: Permissions-Policy %q", key, h.Get("Permissions-Policy"))
 		}
 		opener := h.Get("Cross-Origin-Opener-Policy")
-		if account := views[pg.view.name].account; account != (opener == "same-origin-allow-popups") {
+		if account := pg.Apart; account != (opener == "same-origin-allow-popups") {
 			t.Errorf("%s: account page %v, opener policy %q", key, account, opener)
 		}
 	}
@@ -390,120 +387,13 @@ func TestPageHeaders(t *testing.T) {
 // TestSizes holds door pages to the design's budget.
 func TestSizes(t *testing.T) {
 	sum := 0
-	for _, name := range []string{"tokens.css", "door.css"} {
-		b, err := staticFiles.ReadFile("static/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += len(b)
+	for _, name := range []string{"tokens.css", "base.css", "door.css"} {
+		rec := httptest.NewRecorder()
+		assets := bare(t).pages.Assets()
+		assets.ServeHTTP(rec, httptest.NewRequest("GET", assets.URL(name), nil))
+		sum += rec.Body.Len()
 	}
 	if sum > 15_000 {
 		t.Errorf("the door's style is %d bytes, more than 15 kB", sum)
-	}
-}
-
-// TestContrast recomputes design.md §2 from the tokens that ship, in both
-// themes and for the flat list (WCAG 2.2, 1.4.3 and 1.4.11).
-func TestContrast(t *testing.T) {
-	raw, err := os.ReadFile("static/tokens.css")
-	if err != nil {
-		t.Fatal(err)
-	}
-	themes := map[string]map[string]string{"light": {}, "dark": {}, "flat": {}}
-	for _, m := range regexp.MustCompile(`--([a-z0-9-]+): light-dark\((#[0-9A-F]{6}), (#[0-9A-F]{6})\)`).FindAllStringSubmatch(string(raw), -1) {
-		themes["light"][m[1]], themes["dark"][m[1]] = m[2], m[3]
-	}
-	for _, m := range regexp.MustCompile(`--([a-z0-9-]+): (#[0-9A-F]{6});`).FindAllStringSubmatch(string(raw), -1) {
-		themes["flat"][m[1]] = m[2]
-	}
-	for name, hex := range themes["light"] {
-		if themes["flat"][name] != hex {
-			t.Errorf("flat --%s is %q, light is %q", name, themes["flat"][name], hex)
-		}
-	}
-	pairs := []struct {
-		front, back string
-		least       float64
-	}{
-		{"ink", "ground", 4.5}, {"ink", "surface", 4.5}, {"ink", "sunk", 4.5}, {"ink", "raised", 4.5},
-		{"ink-2", "ground", 4.5}, {"ink-2", "surface", 4.5}, {"ink-2", "sunk", 4.5},
-		{"ink-3", "ground", 4.5}, {"ink-3", "surface", 4.5}, {"ink-3", "sunk", 4.5},
-		{"on-accent", "accent", 4.5}, {"on-accent", "accent-hover", 4.5}, {"edge", "surface", 3}, {"edge", "ground", 3},
-		{"accent-text", "surface", 4.5}, {"accent-text", "ground", 4.5}, {"accent-text", "accent-wash", 4.5}, {"brass", "surface", 4.5}, {"brass", "ground", 4.5},
-		{"bad", "surface", 4.5}, {"bad", "bad-wash", 4.5}, {"bad", "ground", 4.5}, {"warn", "surface", 4.5}, {"warn", "warn-wash", 4.5}, {"good", "surface", 4.5}, {"good", "good-wash", 4.5},
-		{"ink", "bad-wash", 4.5}, {"ink", "warn-wash", 4.5}, {"ink", "good-wash", 4.5}, {"ink-2", "accent-wash", 4.5}, {"ink", "accent-wash", 4.5},
-		{"focus", "surface", 3}, {"focus", "ground", 3}, {"focus", "sunk", 3}, {"brass-line", "surface", 3},
-	}
-	for theme, tokens := range themes {
-		for _, pair := range pairs {
-			f, b := tokens[pair.front], tokens[pair.back]
-			if f == "" || b == "" {
-				t.Fatalf("%s: no --%s or --%s", theme, pair.front, pair.back)
-			}
-			if got := contrast(f, b); got < pair.least {
-				t.Errorf("%s: %s on %s is %.2f, less than %.1f", theme, pair.front, pair.back, got, pair.least)
-			}
-		}
-	}
-	// The design's own table, to two digits: the same sums, the same values.
-	for _, row := range []struct {
-		front, back string
-		light, dark string
-	}{
-		{"ink", "ground", "15.05", "15.70"}, {"on-accent", "accent", "7.82", "8.80"}, {"ink-3", "sunk", "4.73", "7.05"},
-		{"focus", "ground", "4.28", "11.25"}, {"bad", "bad-wash", "6.34", "7.42"}, {"edge", "ground", "3.23", "4.46"},
-	} {
-		light := fmt.Sprintf("%.2f", contrast(themes["light"][row.front], themes["light"][row.back]))
-		dark := fmt.Sprintf("%.2f", contrast(themes["dark"][row.front], themes["dark"][row.back]))
-		if light != row.light || dark != row.dark {
-			t.Errorf("%s on %s: %s / %s, the design says %s / %s", row.front, row.back, light, dark, row.light, row.dark)
-		}
-	}
-}
-
-// contrast is that of WCAG 2.2.
-func contrast(a, b string) float64 {
-	x, y := luminance(a), luminance(b)
-	return (max(x, y) + .05) / (min(x, y) + .05)
-}
-
-func luminance(hex string) float64 {
-	var rgb [3]float64
-	for i := range rgb {
-		n, _ := strconv.ParseUint(hex[1+2*i:3+2*i], 16, 8)
-		v := float64(n) / 255
-		if v <= .04045 {
-			rgb[i] = v / 12.92
-		} else {
-			rgb[i] = math.Pow((v+.055)/1.055, 2.4)
-		}
-	}
-	return .2126*rgb[0] + .7152*rgb[1] + .0722*rgb[2]
-}
-
-func TestLocalPath(t *testing.T) {
-	for path, want := range map[string]bool{
-		"/": true, "/account?x=1": true, "/t/oauth2/v2.0/authorize?a=b%20c": true,
-		"": false, "account": false, "//evil.example": false, `/\evil.example`: false, "/a\r\nSet-Cookie: x": false, "https://evil.example": false, "/a b": false,
-		"/\tevil": false,
-	} {
-		if got := localPath(path); got != want {
-			t.Errorf("%q: got %v", path, got)
-		}
-	}
-}
-
-func TestAgentName(t *testing.T) {
-	p := bare(t)
-	pg := p.newPage(httptest.NewRequest("GET", "/", nil), "account", examples(p, same)["account"].Tenant, "", nil)
-	for agent, want := range map[string]string{
-		firefox: "Firefox on Linux", mac: "Safari on macOS", pixel: "Chrome on Android",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36 Edg/140.0":                  "Edge on Windows",
-		"Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/140.0 Mobile/15E148 Safari/604.1": "Chrome on iPhone",
-		"curl/8.5": "curl", "": "Unknown browser", "(Linux)": "A browser on Linux",
-	} {
-		if got := string(agentName(pg, agent)); got != want {
-			t.Errorf("%q: got %q, want %q", agent, got, want)
-		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/web"
 )
@@ -88,7 +90,7 @@ type app struct{ name, leadsTo string }
 // to the log, so that slip and log row name the same. A reason that the
 // catalogue knows is told in its words, so that it can be translated; else the
 // error's own sentence is shown, else that of its Kind.
-func (p *Portal) tell(r *http.Request, ws *words, e *idp.Error, rule string, a app) told {
+func (p *Portal) tell(r *http.Request, ws *page.Words, e *idp.Error, rule string, a app) told {
 	s, own := sayingOf(e)
 	if e.Code == 0 {
 		e.Code = s.code
@@ -98,8 +100,8 @@ func (p *Portal) tell(r *http.Request, ws *words, e *idp.Error, rule string, a a
 	}
 	web.Note(r, e, e.Code)
 	t := told{
-		Code: e.Code, Trace: web.Trace(r.Context()), Rule: rule, Time: when(p.cfg.Now(), "exact"),
-		Title: ws.t(s.title, "app", a.name), Text: ws.t(s.text, "app", a.name), What: ws.t(s.what), status: s.status,
+		Code: e.Code, Trace: web.Trace(r.Context()), Rule: rule, Time: page.When(p.cfg.Now(), "exact"),
+		Title: ws.T(s.title, "app", a.name), Text: ws.T(s.text, "app", a.name), What: ws.T(s.what), status: s.status,
 	}
 	if !own && e.Public != "" && e.Kind != idp.Internal {
 		t.Text = template.HTML(template.HTMLEscapeString(e.Public))
@@ -111,21 +113,21 @@ func (p *Portal) tell(r *http.Request, ws *words, e *idp.Error, rule string, a a
 		t.Do = append(t.Do, doing(ws, what))
 	}
 	if strings.HasPrefix(a.leadsTo, "http") && len(t.Do) < 3 {
-		t.Do = append(t.Do, todo{"left", a.leadsTo, ws.t("error.do.back"), ws.t("error.do.back.note", "site", a.leadsTo)})
+		t.Do = append(t.Do, todo{"left", a.leadsTo, ws.T("error.do.back"), ws.T("error.do.back.note", "site", a.leadsTo)})
 	}
 	return t
 }
 
-func doing(ws *words, what string) todo {
+func doing(ws *page.Words, what string) todo {
 	switch what {
 	case "again":
-		return todo{"again", "", ws.t("error.do.again"), ws.t("error.do.again.note")}
+		return todo{"again", "", ws.T("error.do.again"), ws.T("error.do.again.note")}
 	case "register":
-		return todo{"plus", "/account/register", ws.t("error.do.register"), ws.t("error.do.register.note")}
+		return todo{"plus", "/account/register", ws.T("error.do.register"), ws.T("error.do.register.note")}
 	case "desk":
-		return todo{"person", "", ws.t("error.do.desk"), ws.t("error.do.desk.note")}
+		return todo{"person", "", ws.T("error.do.desk"), ws.T("error.do.desk.note")}
 	}
-	return todo{"key", "/account", ws.t("error.do.account"), ws.t("error.do.account.note")}
+	return todo{"key", "/account", ws.T("error.do.account"), ws.T("error.do.account.note")}
 }
 
 // phrase answers an error: as JSON to a script of ours, else as a page.
@@ -137,15 +139,15 @@ func (p *Portal) phrase(w http.ResponseWriter, r *http.Request, e *idp.Error) {
 	p.errorPage(w, r, e, "", app{}, p.whose(r))
 }
 
-// phraseJSON is phrase for scripts; page, when not empty, is where to go on.
-func (p *Portal) phraseJSON(w http.ResponseWriter, r *http.Request, e *idp.Error, page string) {
-	t := p.tell(r, p.catalogue.pick(r), e, "", app{})
+// phraseJSON is phrase for scripts; next, when not empty, is where to go on.
+func (p *Portal) phraseJSON(w http.ResponseWriter, r *http.Request, e *idp.Error, next string) {
+	t := p.tell(r, p.pages.Pick(r), e, "", app{})
 	reply := struct {
 		Code    int    `json:"code"`
 		Trace   string `json:"trace"`
 		Message string `json:"message"`
 		Page    string `json:"page,omitempty"`
-	}{t.Code, t.Trace, plain(t.Text), page}
+	}{t.Code, t.Trace, page.Plain(t.Text), next}
 	web.JSON(w, t.status, reply) // cannot fail: three words and a number
 }
 
@@ -156,10 +158,10 @@ func (p *Portal) ErrorPage(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (p *Portal) errorPage(w http.ResponseWriter, r *http.Request, e *idp.Error, rule string, a app, t idp.Tenant) {
-	ws := p.catalogue.pick(r)
+	ws := p.pages.Pick(r)
 	v := p.tell(r, ws, e, rule, a)
 	pg := p.newPage(r, "error", t, v.Title, v)
-	if err := p.show(w, v.status, "error", pg); err != nil {
+	if err := p.show(w, v.status, pg); err != nil {
 		web.Note(r, err, v.Code)
 		http.Error(w, "Signet could not show this page. Trace id: "+v.Trace, http.StatusInternalServerError)
 	}
@@ -182,11 +184,4 @@ func (p *Portal) whose(r *http.Request) idp.Tenant {
 func wantsJSON(r *http.Request) bool {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return kind == "application/json" || strings.HasPrefix(r.Header.Get("Accept"), "application/json")
-}
-
-// plain turns a text of the catalogue into text for a script, which sets it as
-// text and never as HTML.
-func plain(h template.HTML) string {
-	s := strings.NewReplacer("<b>", "", "</b>", "").Replace(string(h))
-	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&#34;", `"`, "&#39;", "'", "&amp;", "&").Replace(s)
 }

@@ -3,11 +3,7 @@ package portal
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"html/template"
-	"io/fs"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -15,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -74,11 +71,7 @@ type Limits struct {
 // Portal is the door for people.
 type Portal struct {
 	cfg       Config
-	rpID      string
-	secure    bool
-	assets    *web.Assets
-	catalogue *catalogue
-	views     map[string]*template.Template
+	pages     *page.Set
 	passTries *web.Limiter // by user name and source (decisions 3.7)
 	// passSources stops one source that tries many names, and begins is by
 	// source and method, so that one method's limit locks nobody out of
@@ -91,29 +84,19 @@ const assetPrefix = "/assets/"
 
 // New makes the portal. A broken template or catalogue is an error.
 func New(cfg Config) (*Portal, error) {
-	base, err := url.Parse(cfg.BaseURL)
-	if err != nil || base.Hostname() == "" {
-		return nil, fmt.Errorf("base URL %q of the pages: %w", cfg.BaseURL, err)
-	}
-	tries := cmp.Or(cfg.Limits.PassTries, 5)
-	p := &Portal{
-		cfg: cfg, rpID: base.Hostname(), secure: base.Scheme == "https",
-		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
-		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
-		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
-	}
-	static, err := fs.Sub(staticFiles, "static")
+	pages, err := page.New(page.Config{
+		BaseURL: cfg.BaseURL, Prefix: assetPrefix, Views: views, Parts: []string{"layout", "parts"}, Files: files,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if p.assets, err = web.NewAssets(assetPrefix, static); err != nil {
-		return nil, err
-	}
-	if p.catalogue, err = loadCatalogue(wordFiles); err != nil {
-		return nil, err
-	}
-	p.views, err = parseViews()
-	return p, err
+	tries := cmp.Or(cfg.Limits.PassTries, 5)
+	return &Portal{
+		cfg: cfg, pages: pages,
+		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
+		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
+		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
+	}, nil
 }
 
 // route is one address and what answers there.
@@ -147,7 +130,7 @@ func (p *Portal) routes() []route {
 		{"POST /account/sign-out", p.signOut},
 		{"POST /account/sign-out-everywhere", p.signOutEverywhere},
 		{"GET /signed-out", p.signedOut},
-		{"POST /appearance", p.appearance},
+		{"POST /appearance", p.pages.Appearance},
 		{"GET /.well-known/change-password", p.changePassword},
 	}
 }
@@ -168,13 +151,8 @@ func (p *Portal) Mount(mux *http.ServeMux) {
 	for path, methods := range allowed {
 		mux.Handle(path, web.Adapt(p.phrase, wrongMethod(methods)))
 	}
-	entries, _ := fs.ReadDir(staticFiles, "static")
-	for _, e := range entries {
-		// One pattern for each file: "/assets/{file}" would meet
-		// "/{t}/signin" half-way.
-		mux.Handle("GET "+p.assets.URL(e.Name()), p.assets)
-	}
-	mux.Handle("GET /favicon.ico", http.RedirectHandler(p.assets.URL("mark.svg"), http.StatusSeeOther))
+	p.pages.MountAssets(mux)
+	mux.Handle("GET /favicon.ico", http.RedirectHandler(p.pages.Assets().URL("mark.svg"), http.StatusSeeOther))
 	mux.Handle("/", web.Adapt(p.phrase, func(_ http.ResponseWriter, r *http.Request) error {
 		return idp.NotFoundf("page_unknown", "no page at %.200q", r.URL.Path)
 	}))
@@ -209,13 +187,13 @@ func (p *Portal) peer(w http.ResponseWriter, r *http.Request) signin.Peer {
 func (p *Portal) home(w http.ResponseWriter, r *http.Request) error {
 	pg := p.newPage(r, "home", idp.Tenant{}, "", nil)
 	pg.Title = pg.T("home.title")
-	return p.show(w, http.StatusOK, "home", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
 func (p *Portal) signedOut(w http.ResponseWriter, r *http.Request) error {
 	pg := p.newPage(r, "out", idp.Tenant{}, "", nil)
 	pg.Title = pg.T("out.title")
-	return p.show(w, http.StatusOK, "out", pg)
+	return p.show(w, http.StatusOK, pg)
 }
 
 // changePassword is where password managers send people (W3C: A Well-Known URL

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/signetid/signet/internal/page"
+
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/session"
@@ -25,7 +27,7 @@ type stepMark struct {
 	Done, Here bool
 }
 
-func steps(pg *page, here int) []stepMark {
+func steps(pg *page.Page, here int) []stepMark {
 	out := []stepMark{
 		{Label: pg.T("register.step.where")}, {Label: pg.T("register.step.prompt")},
 		{Label: pg.T("register.step.name")}, {Label: pg.T("register.step.try")},
@@ -49,15 +51,15 @@ type registerView struct {
 }
 
 // suggest puts in names that the person has not given yet.
-func (v *registerView) suggest(pg *page, agent string, have []method.Credential) {
+func (v *registerView) suggest(pg *page.Page, agent string, have []method.Credential) {
 	free := func(name string) string {
 		for n := 2; slices.ContainsFunc(have, func(c method.Credential) bool { return c.Name == name }); n++ {
 			name = trimNumber(name) + " " + strconv.Itoa(n)
 		}
 		return name
 	}
-	v.Here = free(plain(pg.T("register.default.here", "device", deviceName(pg, agent))))
-	v.Key, v.Phone = free(plain(pg.T("register.default.key"))), free(plain(pg.T("register.default.phone")))
+	v.Here = free(page.Plain(pg.T("register.default.here", "device", page.SystemName(pg, agent))))
+	v.Key, v.Phone = free(page.Plain(pg.T("register.default.key"))), free(page.Plain(pg.T("register.default.phone")))
 }
 
 // trimNumber takes the number off the end that suggest has put there.
@@ -120,15 +122,7 @@ func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.
 		v.Warn = pg.T("methods.warn", "n", hold.Held, "limit", hold.Limit)
 	}
 	pg.V = v
-	return p.show(w, http.StatusOK, "register", pg)
-}
-
-// deviceName is what this machine runs, for the name of a passkey on it.
-func deviceName(pg *page, agent string) string {
-	if s := find(agent, systems); s != "" {
-		return s
-	}
-	return plain(pg.T("agent.unknown"))
+	return p.show(w, http.StatusOK, pg)
 }
 
 // registration is what the page's script sends.
@@ -266,7 +260,7 @@ func (p *Portal) tryPage(w http.ResponseWriter, r *http.Request) error {
 
 // tryInFlow makes of the sign-in page the last step of adding a passkey: who
 // came by a pass uses it once and is where they wanted to be.
-func (p *Portal) tryInFlow(ctx context.Context, pg *page, f signin.Flow, step signin.Step, id idp.CredentialID, v *signInView) error {
+func (p *Portal) tryInFlow(ctx context.Context, pg *page.Page, f signin.Flow, step signin.Step, id idp.CredentialID, v *signInView) error {
 	cred, err := p.credential(ctx, &visit{session: step.Session}, passkey, id)
 	if errors.Is(err, idp.NotFound) {
 		return nil
@@ -276,7 +270,7 @@ func (p *Portal) tryInFlow(ctx context.Context, pg *page, f signin.Flow, step si
 	}
 	v.template, v.Steps, v.title = "try", steps(pg, 3), pg.T("signin.title.try")
 	v.Pass, v.Others = false, nil
-	pg.view = views["try"]
+	pg.View, pg.Key = views["try"], "try"
 	if f.ClientName == "" {
 		v.Lead = pg.T("signin.lead.try", "name", credentialName(pg, cred))
 		return nil

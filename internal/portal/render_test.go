@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/signetid/signet/internal/page"
 )
 
-func render(t *testing.T, p *Portal, pg *page) *httptest.ResponseRecorder {
+func render(t *testing.T, p *Portal, pg *page.Page) *httptest.ResponseRecorder {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	if err := p.show(rec, 200, pg.view.name, pg); err != nil {
+	if err := p.show(rec, 200, pg); err != nil {
 		t.Fatal(err)
 	}
 	return rec
@@ -35,14 +37,9 @@ func TestPagesForTheEye(t *testing.T) {
 	if dir == "" {
 		return
 	}
-	entries, err := staticFiles.ReadDir("static")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
+	for _, url := range p.pages.Assets().URLs() {
 		rec := httptest.NewRecorder()
-		url := p.assets.URL(e.Name())
-		p.assets.ServeHTTP(rec, httptest.NewRequest("GET", url, nil))
+		p.pages.Assets().ServeHTTP(rec, httptest.NewRequest("GET", url, nil))
 		write(t, filepath.Join(dir, filepath.FromSlash(url)), rec.Body.String())
 	}
 }

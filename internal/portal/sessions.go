@@ -135,5 +135,5 @@ func (p *Portal) ConfirmLogout(w http.ResponseWriter, r *http.Request, l Logout)
 		v.Lead = pg.T("logout.app", "app", l.ClientName, "name", shownName(l.User), "org", pg.OrgName())
 	}
 	pg.V = v
-	return p.show(w, http.StatusOK, "logout", pg)
+	return p.show(w, http.StatusOK, pg)
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -125,3 +127,6 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	w.Write(f.body)
 }
+
+// URLs are the addresses of all files, sorted.
+func (a *Assets) URLs() []string { return slices.Sorted(maps.Values(a.urls)) }

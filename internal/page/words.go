@@ -1,21 +1,19 @@
-package portal
+package page
 
 import (
-	"embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
 )
-
-//go:embed words/*.json
-var wordFiles embed.FS
 
 // pattern is a text with {name} for what is put in and *…* for what is bold.
 type pattern string
@@ -33,8 +31,8 @@ func (e *entry) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &e.plain)
 }
 
-// words is the catalogue of one language.
-type words struct {
+// Words is the catalogue of one language.
+type Words struct {
 	tag   language.Tag
 	texts map[string]entry
 }
@@ -42,19 +40,21 @@ type words struct {
 // rtl are the scripts that are written from right to left.
 var rtl = map[string]bool{"Arab": true, "Hebr": true, "Thaa": true, "Syrc": true, "Nkoo": true, "Adlm": true}
 
-func (w *words) lang() string { return w.tag.String() }
+// Lang is the language as a tag (BCP 47).
+func (w *Words) Lang() string { return w.tag.String() }
 
-func (w *words) dir() string {
+// Dir is the direction of the script: "ltr" or "rtl".
+func (w *Words) Dir() string {
 	if script, _ := w.tag.Script(); rtl[script.String()] {
 		return "rtl"
 	}
 	return "ltr"
 }
 
-// t gives a text as HTML. What is put in comes in pairs of name and value;
+// T gives a text as HTML. What is put in comes in pairs of name and value;
 // values are escaped unless they are template.HTML already. An unknown key is
 // shown as it is: a page with a strange word is better than no page.
-func (w *words) t(key string, pairs ...any) template.HTML {
+func (w *Words) T(key string, pairs ...any) template.HTML {
 	e, ok := w.texts[key]
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
@@ -62,9 +62,9 @@ func (w *words) t(key string, pairs ...any) template.HTML {
 	return e.plain.html(pairs)
 }
 
-// n is t for a text that counts: it takes the plural form for n, which is put
+// N is T for a text that counts: it takes the plural form for n, which is put
 // in as {n} too.
-func (w *words) n(key string, n int, pairs ...any) template.HTML {
+func (w *Words) N(key string, n int, pairs ...any) template.HTML {
 	e, ok := w.texts[key]
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
@@ -122,60 +122,96 @@ func value(pairs []any, name string) string {
 	return "{" + name + "}"
 }
 
-// catalogue holds every language that the program brings.
-type catalogue struct {
-	list    []*words // the first is the default
+// Catalogue holds every language that a door brings.
+type Catalogue struct {
+	list    []*Words // the first is the default
 	matcher language.Matcher
 }
 
-func loadCatalogue(files fs.FS) (*catalogue, error) {
-	names, err := fs.Glob(files, "words/*.json")
-	if err != nil {
-		return nil, err
-	}
-	c := &catalogue{}
-	var tags []language.Tag
-	for _, name := range names {
-		raw, err := fs.ReadFile(files, name)
+// LoadCatalogue reads words/<language>.json and words/<language>.<part>.json of
+// all files: the parts of one language are put together, and a key that two of
+// them have is an error. English is the default.
+func LoadCatalogue(files ...fs.FS) (*Catalogue, error) {
+	byTag := map[string]*Words{}
+	for _, src := range files {
+		names, err := fs.Glob(src, "words/*.json")
 		if err != nil {
 			return nil, err
 		}
-		w := &words{}
-		if w.tag, err = language.Parse(strings.TrimSuffix(path.Base(name), ".json")); err != nil {
-			return nil, fmt.Errorf("catalogue %s: %w", name, err)
+		for _, name := range names {
+			if err := readWords(byTag, src, name); err != nil {
+				return nil, fmt.Errorf("catalogue %s: %w", name, err)
+			}
 		}
-		if err := json.Unmarshal(raw, &w.texts); err != nil {
-			return nil, fmt.Errorf("catalogue %s: %w", name, err)
-		}
-		if w.lang() == "en" { // the default is what the matcher falls back to
-			c.list, tags = append([]*words{w}, c.list...), append([]language.Tag{w.tag}, tags...)
-			continue
-		}
-		c.list, tags = append(c.list, w), append(tags, w.tag)
 	}
-	if len(c.list) == 0 {
-		return nil, fmt.Errorf("no catalogue of words")
+	if byTag["en"] == nil {
+		return nil, fmt.Errorf("no English catalogue of words")
+	}
+	c := &Catalogue{list: []*Words{byTag["en"]}} // the first is what the matcher falls back to
+	for _, tag := range slices.Sorted(maps.Keys(byTag)) {
+		if tag != "en" {
+			c.list = append(c.list, byTag[tag])
+		}
+	}
+	tags := make([]language.Tag, len(c.list))
+	for i, w := range c.list {
+		tags[i] = w.tag
 	}
 	c.matcher = language.NewMatcher(tags)
 	return c, nil
 }
 
-// pick chooses the language of a reply: what the application asked for
+func readWords(byTag map[string]*Words, src fs.FS, name string) error {
+	raw, err := fs.ReadFile(src, name)
+	if err != nil {
+		return err
+	}
+	lang, _, _ := strings.Cut(path.Base(name), ".")
+	tag, err := language.Parse(lang)
+	if err != nil {
+		return err
+	}
+	texts := map[string]entry{}
+	if err := json.Unmarshal(raw, &texts); err != nil {
+		return err
+	}
+	w := byTag[tag.String()]
+	if w == nil {
+		w = &Words{tag: tag, texts: map[string]entry{}}
+		byTag[tag.String()] = w
+	}
+	for key, e := range texts {
+		if _, twice := w.texts[key]; twice {
+			return fmt.Errorf("%q is there twice", key)
+		}
+		w.texts[key] = e
+	}
+	return nil
+}
+
+// Pick chooses the language of a reply: what the application asked for
 // (ui_locales, OpenID Connect Core 1.0, Section 3.1.2.1), else what the
 // browser accepts.
-func (c *catalogue) pick(r *http.Request) *words {
+func (c *Catalogue) Pick(r *http.Request) *Words {
 	if len(c.list) == 1 {
 		return c.list[0]
 	}
 	asked := strings.ReplaceAll(r.URL.Query().Get("ui_locales"), " ", ",")
-	_, n := language.MatchStrings(c.matcher, clip(asked, 200), clip(r.Header.Get("Accept-Language"), 400))
+	_, n := language.MatchStrings(c.matcher, Clip(asked, 200), Clip(r.Header.Get("Accept-Language"), 400))
 	return c.list[n]
 }
 
-// clip keeps what strangers send short enough to parse.
-func clip(s string, max int) string {
+// Clip keeps what strangers send short enough to parse.
+func Clip(s string, max int) string {
 	if len(s) > max {
 		return s[:max]
 	}
 	return s
+}
+
+// Plain turns a text of the catalogue into text for a script, which sets it as
+// text and never as HTML.
+func Plain(h template.HTML) string {
+	s := strings.NewReplacer("<b>", "", "</b>", "").Replace(string(h))
+	return strings.NewReplacer("&lt;", "<", "&gt;", ">", "&#34;", `"`, "&#39;", "'", "&amp;", "&").Replace(s)
 }

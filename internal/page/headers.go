@@ -1,4 +1,4 @@
-package portal
+package page
 
 import (
 	"net/http"
@@ -42,8 +42,8 @@ func contentPolicy(leadsTo string) string {
 	return policyHead
 }
 
-// pageHeaders are those of every page (security.md WEB01, WEB02).
-func pageHeaders(h http.Header, pg *page) {
+// headers sets those of every page (security.md WEB01, WEB02).
+func headers(h http.Header, pg *Page) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", pg.Lang())
 	h.Set("Content-Security-Policy", contentPolicy(pg.LeadsTo))
@@ -53,7 +53,7 @@ func pageHeaders(h http.Header, pg *page) {
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language, Cookie")
-	if pg.view.account {
+	if pg.Apart {
 		// Not on sign-in pages: applications open those as pop-ups and need
 		// to find them again (passkeys-and-phone.md §7).
 		h.Set("Cross-Origin-Opener-Policy", "same-origin-allow-popups")

@@ -1,4 +1,4 @@
-package portal
+package page
 
 import (
 	"html/template"
@@ -29,23 +29,23 @@ func find(agent string, list []token) string {
 	return ""
 }
 
-// agentName turns a User-Agent header into "Firefox on Linux". It is what the
+// AgentName turns a User-Agent header into "Firefox on Linux". It is what the
 // browser says of itself: good to recognise one's own, proof of nothing.
-func agentName(pg *page, agent string) template.HTML {
+func AgentName(pg *Page, agent string) template.HTML {
 	browser, system := find(agent, browsers), find(agent, systems)
 	switch {
 	case browser == "" && system == "":
 		return pg.T("agent.unknown")
 	case browser == "":
-		browser = plain(pg.T("agent.browser"))
+		browser = Plain(pg.T("agent.browser"))
 	case system == "":
 		return template.HTML(template.HTMLEscapeString(browser))
 	}
 	return pg.T("agent.on", "browser", browser, "system", system)
 }
 
-// agentIcon is the picture of the machine.
-func agentIcon(agent string) string {
+// AgentIcon is the picture of the machine.
+func AgentIcon(agent string) string {
 	switch find(agent, systems) {
 	case "Android", "iPhone", "iPad":
 		return "phone"
@@ -53,4 +53,12 @@ func agentIcon(agent string) string {
 		return "screen"
 	}
 	return "laptop"
+}
+
+// SystemName is what this machine runs, for the name of a passkey on it.
+func SystemName(pg *Page, agent string) string {
+	if s := find(agent, systems); s != "" {
+		return s
+	}
+	return Plain(pg.T("agent.unknown"))
 }
