@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/signetid/signet/internal/console"
 	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -12,17 +13,21 @@ import (
 	"github.com/signetid/signet/internal/signin"
 )
 
-// mount adds the doors and the roads that rooms have of their own. The two
-// doors need each other, oidc for its pages and portal to go back to the app
-// that asked: the second is handed over by a func.
+// mount adds the doors and the roads that rooms have of their own. They need
+// each other, oidc and console for their sign-in pages, and portal to go back
+// to where it came from: those are handed over by a func.
 func (h *House) mount(mux *http.ServeMux) error {
 	var openID *oidc.Server
+	var desk *console.Console
 	pages, err := portal.New(portal.Config{
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients,
 		Sessions: h.Sessions, Audit: h.Audit, Now: h.cfg.Now,
 		Resume: map[string]portal.Resume{
 			"oidc": func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
 				return openID.Resume(w, r, f, s)
+			},
+			console.Door: func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
+				return desk.Resume(w, r, f, s)
 			},
 		},
 		Holding: func(ctx context.Context, t idp.TenantID, u idp.UserID) (portal.Holding, error) {
@@ -52,8 +57,17 @@ func (h *House) mount(mux *http.ServeMux) error {
 			return pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",
 	})
+	desk, err = console.New(console.Config{
+		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
+		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Now: h.cfg.Now,
+		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
+	})
+	if err != nil {
+		return err
+	}
 	openID.Mount(mux)
 	pages.Mount(mux)
+	desk.Mount(mux)
 	for _, m := range h.rooms.all() {
 		if road, ok := m.(method.Mounter); ok {
 			road.Mount(mux)

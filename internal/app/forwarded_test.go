@@ -45,7 +45,7 @@ type told struct {
 
 // What differs between two replies to one request though nothing was changed:
 // ids, sealed values and times.
-var volatile = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{40,}|\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d(:\d\d)?`)
+var volatile = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[A-Za-z0-9_-]{40,}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ|\d{1,2} [A-Z][a-z]+ \d{4}, \d\d:\d\d(:\d\d)?`)
 
 func (s *site) ask(t *testing.T, method, path string, form url.Values, host string, more http.Header) told {
 	t.Helper()

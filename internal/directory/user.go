@@ -174,6 +174,17 @@ func (d *Directory) Users(ctx context.Context, t idp.TenantID, page Page) ([]Per
 	return readPeople(rows, page)
 }
 
+// WithRole lists the users of the tenant who have a role, in the order of their
+// making: administrators and the help desk, as many as there are.
+func (d *Directory) WithRole(ctx context.Context, t idp.TenantID) ([]Person, error) {
+	rows, err := d.cfg.DB.Query(ctx, userColumns+` where tenant_id = $1 and role <> '' order by created, id`, t)
+	if err != nil {
+		return nil, fmt.Errorf("list users with a role: %w", err)
+	}
+	people, _, err := readPeople(rows, Page{})
+	return people, err
+}
+
 // CountUsers counts the users of the tenant for whom where holds.
 func (d *Directory) CountUsers(ctx context.Context, t idp.TenantID, where filter.Expr) (int64, error) {
 	return d.count(ctx, "users", t, where)

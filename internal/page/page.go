@@ -58,6 +58,7 @@ type Page struct {
 	RPID    string
 	LeadsTo string // origin that forms of this page may end at, besides our own
 	V       any
+	Shell   any // the part of the frame around it
 
 	Words  *Words
 	assets *web.Assets

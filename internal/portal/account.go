@@ -96,20 +96,19 @@ func (p *Portal) whereTo(w http.ResponseWriter, r *http.Request) error {
 	if len(tenants) == 1 {
 		return web.SeeOther(w, r, "/"+string(tenants[0].ID)+"/signin?to=account")
 	}
-	return p.orgPage(w, r, http.StatusOK, "", false)
+	return p.orgPage(w, r, http.StatusOK, orgView{})
 }
 
-func (p *Portal) orgPage(w http.ResponseWriter, r *http.Request, status int, typed string, unknown bool) error {
-	pg := p.newPage(r, "org", idp.Tenant{}, "", nil)
+// orgView asks for an organisation. To is where it leads: "admin" to the
+// console, anything else to the account page.
+type orgView struct {
+	To, Typed string
+	Bad       template.HTML
+}
+
+func (p *Portal) orgPage(w http.ResponseWriter, r *http.Request, status int, v orgView) error {
+	pg := p.newPage(r, "org", idp.Tenant{}, "", v)
 	pg.Title = pg.T("org.title")
-	v := struct {
-		Typed string
-		Bad   template.HTML
-	}{Typed: typed}
-	if unknown {
-		v.Bad = pg.T("org.problem")
-	}
-	pg.V = v
 	return p.show(w, status, pg)
 }
 
@@ -123,10 +122,13 @@ func (p *Portal) organisation(w http.ResponseWriter, r *http.Request) error {
 	domain := typed[strings.LastIndex(typed, "@")+1:]
 	t, err := p.cfg.Directory.Resolve(r.Context(), strings.ToLower(domain))
 	if errors.Is(err, idp.NotFound) || errors.Is(err, idp.Invalid) {
-		return p.orgPage(w, r, http.StatusNotFound, page.Clip(typed, 256), true)
+		return p.orgPage(w, r, http.StatusNotFound, orgView{v.Get("to"), page.Clip(typed, 256), p.pages.Pick(r).T("org.problem")})
 	}
 	if err != nil {
 		return err
+	}
+	if v.Get("to") == "admin" {
+		return web.SeeOther(w, r, "/admin?tenant="+string(t.ID))
 	}
 	return web.SeeOther(w, r, "/"+string(t.ID)+"/signin?to=account")
 }
@@ -179,7 +181,7 @@ type accountView struct {
 func (p *Portal) account(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	if q.Get("other") != "" {
-		return p.orgPage(w, r, http.StatusOK, "", false)
+		return p.orgPage(w, r, http.StatusOK, orgView{To: q.Get("to")})
 	}
 	if q.Get("choose") != "" {
 		return p.pickPage(w, r)

@@ -81,10 +81,7 @@ func examples(p *Portal, x text) map[string]*page.Page {
 	sign("try", "try", signInView{only: passkey, Known: &person{Name: ada.Name, Sub: ada.Sub, User: ada.User, Initials: ada.Initials, Fixed: true},
 		title: pg.T("signin.title.try"), Lead: pg.T("signin.lead.try", "name", x("Blue YubiKey")), Steps: steps(pg, 3), Skip: x("/account")})
 	add("pick", "pick", pg.T("pick.title"), pickView{Lead: pg.T("pick.lead.app", "app", x("Wiki")), Verb: "post", Action: "/t/signin/choose", Handle: x("h"), People: []person{ada, kai}})
-	add("org", "org", pg.T("org.title"), struct {
-		Typed string
-		Bad   template.HTML
-	}{x("ada@nowhere.example"), pg.T("org.problem")})
+	add("org", "org", pg.T("org.title"), orgView{Typed: x("ada@nowhere.example"), Bad: pg.T("org.problem")})
 	grants := []grant{}
 	for _, s := range []string{"openid", "profile", "email", "offline_access", x("api://drawings/read")} {
 		grants = append(grants, grantOf(pg, s))

@@ -32,10 +32,11 @@ func (c *Corridor) CheckSave(ctx context.Context, tenant idp.TenantID, old, next
 	}
 	var admins []policy.Subject
 	groups := namedBy(old, next)
-	for p, err := range c.people(ctx, tenant) {
-		if err != nil {
-			return err
-		}
+	withRole, err := c.directory.WithRole(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	for _, p := range withRole {
 		if p.Role != directory.Administrator {
 			continue
 		}

@@ -18,6 +18,16 @@ const BodyLimit = 64 << 10
 // bytes. Query parameters are not mixed in. A parameter given twice is
 // Invalid, naming it (RFC 6749, Section 3.2).
 func Form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	v, err := Lists(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return v, Single(v)
+}
+
+// Lists is Form for forms in which a name may have several values, such as
+// boxes that are ticked.
+func Lists(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err := wantType(r, "application/x-www-form-urlencoded"); err != nil {
 		return nil, err
 	}
@@ -29,7 +39,7 @@ func Form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if err != nil {
 		return nil, idp.Invalidf("malformed_form", "%w", err).Say("The form could not be read.")
 	}
-	return v, Single(v)
+	return v, nil
 }
 
 // Single refuses parameters that are given more than once.

@@ -1,0 +1,151 @@
+package console
+
+import (
+	"context"
+	"embed"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/metadata"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/web"
+)
+
+//go:embed view/*.html static words/*.json
+var files embed.FS
+
+// Door is the word by which flows of the console are known to the corridor.
+const Door = "admin"
+
+// Config is what app hands to the console.
+type Config struct {
+	BaseURL   string // https://id.example, without a slash at the end
+	DB        *sqldb.DB
+	Corridor  *signin.Corridor
+	Directory *directory.Directory
+	Clients   *client.Registry
+	Policies  *policy.Store
+	Sessions  *session.Store
+	Metadata  *metadata.Registry
+	Audit     *audit.Log
+	Now       func() time.Time
+
+	// SignIn shows what a flow needs next; ErrorPage tells an error on a page.
+	SignIn    func(http.ResponseWriter, *http.Request, signin.Flow, signin.Step) error
+	ErrorPage func(http.ResponseWriter, *http.Request, error)
+	// IssuePass makes an access pass; once nil leaves it to the policy.
+	// PreparePass readies what it needs outside of a transaction.
+	IssuePass   func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, lifetime time.Duration, once *bool) (code string, c method.Credential, err error)
+	PreparePass func(context.Context, idp.TenantID) error
+	// RevokeUser ends all sessions and tokens of a person.
+	RevokeUser func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+}
+
+// Console is the door for administrators.
+type Console struct {
+	cfg   Config
+	pages *page.Set
+}
+
+const assetPrefix = "/admin/assets/"
+
+// New makes the console. A broken template or catalogue is an error.
+func New(cfg Config) (*Console, error) {
+	pages, err := page.New(page.Config{
+		BaseURL: cfg.BaseURL, Prefix: assetPrefix, Views: views, Parts: []string{"layout", "parts"}, Files: files,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Console{cfg: cfg, pages: pages}, nil
+}
+
+// views are all pages: each has its own file in view/.
+var views = map[string]page.View{
+	"overview": frame("overview.css"),
+	"people":   frame("people.css"),
+	"person":   frame("people.css"),
+	"pass":     frame("people.css"),
+	"newone":   frame(),
+	"key":      scripted(frame("people.css"), "key.js"),
+	"groups":   frame(),
+	"group":    frame(),
+	"apps":     frame(),
+	"app":      frame(),
+	"ask":      frame(),
+	"carry":    frame(),
+}
+
+// frame is a view in the console's frame, with more styles.
+func frame(styles ...string) page.View {
+	return page.View{
+		Frame: "console", Styles: append([]string{"parts.css", "console.css"}, styles...), Scripts: []string{"page.js", "console.js"}, Apart: true,
+	}
+}
+
+// route is one address: the least role, what answers, and for a change the
+// words that say what it does.
+type route struct {
+	pattern string // "GET /admin/people"
+	role    string // Helpdesk: either role
+	do      handler
+	// says is the key of what is about to be done, when a gesture is asked
+	// for first. A POST without it changes nothing and asks for none.
+	says string
+}
+
+type handler func(context.Context, *visit) error
+
+func (c *Console) routes() []route {
+	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes())
+}
+
+func join(lists ...[]route) []route {
+	var out []route
+	for _, l := range lists {
+		out = append(out, l...)
+	}
+	return out
+}
+
+// Mount adds the pages and what they load.
+func (c *Console) Mount(mux *http.ServeMux) {
+	same := http.NewCrossOriginProtection()
+	same.SetDenyHandler(web.Adapt(c.phrase, func(http.ResponseWriter, *http.Request) error {
+		return idp.Deniedf("other_origin", "request from another origin")
+	}))
+	allowed := map[string][]string{}
+	for _, rt := range c.routes() {
+		method, path, _ := strings.Cut(rt.pattern, " ")
+		allowed[path] = append(allowed[path], method)
+		mux.Handle(rt.pattern, same.Handler(web.Adapt(c.phrase, c.gate(rt))))
+	}
+	for path, methods := range allowed {
+		allow := strings.Join(methods, ", ")
+		mux.Handle(path, web.Adapt(c.phrase, func(w http.ResponseWriter, r *http.Request) error {
+			w.Header().Set("Allow", allow)
+			return idp.Invalidf("wrong_method", "method %.20q, allowed are %s", r.Method, allow)
+		}))
+	}
+	c.pages.MountAssets(mux)
+}
+
+// phrase tells an error on a page of its own.
+func (c *Console) phrase(w http.ResponseWriter, r *http.Request, e *idp.Error) {
+	c.cfg.ErrorPage(w, r, e)
+}
+
+func scripted(v page.View, scripts ...string) page.View {
+	v.Scripts = append(v.Scripts, scripts...)
+	return v
+}

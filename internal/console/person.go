@@ -1,0 +1,557 @@
+package console
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/web"
+)
+
+// someone is a person that a page is about.
+type someone struct {
+	idp.User
+	role  string
+	creds []method.Credential
+}
+
+// subject reads the person that the address names.
+func (v *visit) subject(ctx context.Context) (*someone, error) {
+	id := idp.UserID(v.r.PathValue("id"))
+	u, err := v.cfg.Directory.User(ctx, v.cfg.DB, v.tenant.ID, id)
+	if err != nil {
+		return nil, err
+	}
+	roles, err := v.cfg.Directory.Roles(ctx, v.tenant.ID, id)
+	if err != nil {
+		return nil, err
+	}
+	s := &someone{User: u}
+	if len(roles) > 0 {
+		s.role = roles[0]
+	}
+	s.creds, err = v.cfg.Corridor.Credentials(ctx, v.tenant.ID, id)
+	return s, err
+}
+
+// helped is subject for deeds: the help desk may not act on somebody with a
+// role, who could then be stepped into (security.md ADM03).
+func (v *visit) helped(ctx context.Context) (*someone, error) {
+	s, err := v.subject(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !v.mayHelp(s) {
+		return nil, idp.Deniedf("target_is_administrator", "%s has the role %s", s.ID, s.role).
+			Say("This person has a role here. Only an administrator may do this for them.")
+	}
+	return s, nil
+}
+
+func (v *visit) mayHelp(s *someone) bool { return v.admin() || s.role == "" }
+
+func (s *someone) path() string { return "/admin/people/" + string(s.ID) }
+
+func (s *someone) usable() []method.Credential {
+	return slices.DeleteFunc(slices.Clone(s.creds), func(c method.Credential) bool { return !c.Usable() })
+}
+
+// personView is the page of one person.
+type personView struct {
+	Path       string
+	Name, User string
+	Tags       []template.HTML
+	Today      template.HTML // what they can sign in with today
+	TodayState string
+	Desk       *deskView
+	NotDesk    template.HTML
+	Methods    []methodRow
+	Sessions   []sessionRow
+	Groups     []groupLink
+	Events     []changeRow
+	Log        string
+	Admin      bool
+	Self       bool
+	Enabled    bool
+	Role       string
+	BadName    template.HTML
+	Created    template.HTML
+}
+
+// deskView is "If they call you": what the help desk can safely do now.
+type deskView struct {
+	Lives    []choiceOption
+	Once     bool
+	OnceOnly bool
+	Sessions template.HTML
+	HasPass  template.HTML
+	Off      bool // they are switched off: a pass would open nothing
+}
+
+type choiceOption struct {
+	Value    string
+	Label    template.HTML
+	Selected bool
+}
+
+type methodRow struct {
+	ID         idp.CredentialID
+	Method     idp.MethodID
+	Icon, Name string
+	Kind       template.HTML
+	Meta       []template.HTML
+	State      string
+	StateText  template.HTML
+	Rule       string
+	Remove     string
+}
+
+type sessionRow struct {
+	Icon string
+	Name template.HTML
+	Meta []template.HTML
+}
+
+type groupLink struct{ Name, Href string }
+
+func (c *Console) person(ctx context.Context, v *visit) error {
+	s, err := v.subject(ctx)
+	if err != nil {
+		return err
+	}
+	return v.personPage(ctx, http.StatusOK, s, "")
+}
+
+func (v *visit) personPage(ctx context.Context, status int, s *someone, badName template.HTML) error {
+	pg := v.page("person", template.HTML(template.HTMLEscapeString(s.DisplayName)), nil)
+	sessions, err := v.cfg.Sessions.List(ctx, v.tenant.ID, s.ID)
+	if err != nil {
+		return err
+	}
+	p, err := v.cfg.Policies.Get(ctx, v.tenant.ID)
+	if err != nil {
+		return err
+	}
+	view := personView{
+		Path: s.path(), Name: s.DisplayName, User: s.Name, Admin: v.admin(), Self: s.ID == v.user.ID, Enabled: s.Enabled, Role: s.role,
+		Log: "/admin/log?user=" + string(s.ID), BadName: badName, Tags: personTags(pg, s),
+	}
+	view.TodayState, view.Today = today(pg, s)
+	if v.mayHelp(s) {
+		view.Desk = deskOf(pg, s, p, len(sessions))
+	} else {
+		view.NotDesk = pg.T("desk.not_yours")
+	}
+	for _, c := range s.creds {
+		if c.Bootstrap && c.Disabled {
+			continue
+		}
+		row := v.methodRow(pg, s, c)
+		if !v.mayHelp(s) {
+			row.Remove = ""
+		}
+		view.Methods = append(view.Methods, row)
+	}
+	for _, se := range sessions {
+		view.Sessions = append(view.Sessions, sessionRowOf(pg, se))
+	}
+	if view.Groups, err = v.groupLinks(ctx, s.ID); err != nil {
+		return err
+	}
+	if view.Events, err = v.personEvents(ctx, pg, s); err != nil {
+		return err
+	}
+	pg.V = view
+	return v.show(status, pg)
+}
+
+func personTags(pg *page.Page, s *someone) []template.HTML {
+	var out []template.HTML
+	if s.role != "" {
+		out = append(out, pg.T("role."+s.role))
+	}
+	if s.Type == idp.Guest {
+		out = append(out, pg.T("person.guest"))
+	}
+	return out
+}
+
+// today says what the person can sign in with now.
+func today(pg *page.Page, s *someone) (state string, text template.HTML) {
+	if !s.Enabled {
+		return "bad", pg.T("today.off")
+	}
+	works := s.usable()
+	switch len(works) {
+	case 0:
+		for _, c := range s.creds {
+			if c.Bootstrap && !c.Disabled {
+				return "warn", pg.T("today.pass")
+			}
+		}
+		return "warn", pg.T("today.nothing")
+	case 1:
+		return "good", pg.T("today.one", "name", nameOf(pg, works[0]))
+	}
+	return "good", pg.N("today.more", len(works)-1, "name", nameOf(pg, works[0]))
+}
+
+// nameOf is what a credential is called.
+func nameOf(pg *page.Page, c method.Credential) string {
+	switch {
+	case c.Name != "":
+		return c.Name
+	case c.Bootstrap:
+		return page.Plain(pg.T("method.accessPass"))
+	case c.Model != "":
+		return c.Model
+	}
+	return page.Plain(pg.T("kind.passkey"))
+}
+
+// lives are the lifetimes of passes that are offered.
+var lives = []time.Duration{10 * time.Minute, time.Hour, 8 * time.Hour, day, 3 * day, 7 * day, 30 * day}
+
+func deskOf(pg *page.Page, s *someone, p policy.Policy, sessions int) *deskView {
+	d := &deskView{OnceOnly: p.AccessPass.Once, Once: true, Off: !s.Enabled, Sessions: pg.N("desk.sessions", sessions)}
+	rules := p.AccessPass
+	list := append(slices.Clone(lives), rules.Default)
+	slices.Sort(list)
+	for _, l := range slices.Compact(list) {
+		if l < rules.Min || l > rules.Max {
+			continue
+		}
+		d.Lives = append(d.Lives, choiceOption{strconv.Itoa(int(l / time.Minute)), lasting(pg, l), l == rules.Default})
+	}
+	for _, c := range s.creds {
+		if c.Bootstrap && !c.Disabled {
+			d.HasPass = pg.T("desk.has_pass", "when", page.When(c.Expires, ""))
+		}
+	}
+	return d
+}
+
+// lasting is a length of time in words.
+func lasting(pg *page.Page, d time.Duration) template.HTML {
+	switch {
+	case d >= day && d%day == 0:
+		return pg.N("lasting.days", int(d/day))
+	case d >= time.Hour && d%time.Hour == 0:
+		return pg.N("lasting.hours", int(d/time.Hour))
+	}
+	return pg.N("lasting.minutes", int(d/time.Minute))
+}
+
+func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) methodRow {
+	m := markOf(pg, c)
+	row := methodRow{ID: c.ID, Method: c.Method, Icon: m.Icon, Kind: m.Label, Name: nameOf(pg, c)}
+	if c.Model != "" && c.Model != row.Name {
+		row.Meta = append(row.Meta, template.HTML(template.HTMLEscapeString(c.Model)))
+	}
+	if !c.Bootstrap {
+		key := "model.claimed"
+		if policy.Proven(c.Facts) {
+			key = "model.proven"
+		}
+		row.Meta = append(row.Meta, pg.T(key))
+	}
+	row.Meta = append(row.Meta, pg.T("meta.added", "when", page.When(c.Created, "")))
+	switch {
+	case c.Bootstrap && !c.Expires.IsZero():
+		row.Meta = append(row.Meta, pg.T("meta.until", "when", page.When(c.Expires, "")))
+	case c.LastUsed.IsZero():
+		row.Meta = append(row.Meta, pg.T("meta.unused"))
+	default:
+		row.Meta = append(row.Meta, pg.T("meta.used", "when", page.When(c.LastUsed, "")))
+	}
+	switch {
+	case c.Disabled:
+		row.State, row.StateText = "bad", pg.T("method.off")
+	case !c.Refusal.Allowed():
+		row.State, row.StateText, row.Rule = "bad", pg.T("method.refused"), c.Refusal.Rule
+	default:
+		row.State, row.StateText = "good", pg.T("method.works")
+	}
+	row.Remove = s.path() + "/ask?what=remove-method&method=" + string(c.Method) + "&credential=" + string(c.ID)
+	return row
+}
+
+func sessionRowOf(pg *page.Page, s session.Session) sessionRow {
+	row := sessionRow{Icon: page.AgentIcon(s.Agent), Name: page.AgentName(pg, s.Agent)}
+	if s.IP != "" {
+		row.Meta = append(row.Meta, template.HTML(template.HTMLEscapeString(s.IP)))
+	}
+	row.Meta = append(row.Meta, pg.T("meta.since", "when", page.When(s.Opened, "")), pg.T("meta.seen", "when", page.When(s.LastSeen, "")))
+	return row
+}
+
+func (v *visit) groupLinks(ctx context.Context, u idp.UserID) ([]groupLink, error) {
+	ids, err := v.cfg.Directory.GroupsOf(ctx, v.tenant.ID, u)
+	if err != nil {
+		return nil, err
+	}
+	var out []groupLink
+	for _, id := range ids {
+		g, err := v.cfg.Directory.Group(ctx, v.cfg.DB, v.tenant.ID, id)
+		if e := idp.AsError(err); e != nil && e.Kind == idp.NotFound {
+			continue // removed between the two reads
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, groupLink{g.Name, "/admin/groups/" + string(g.ID)})
+	}
+	return out, nil
+}
+
+// personEvents are the newest records about the person.
+func (v *visit) personEvents(ctx context.Context, pg *page.Page, s *someone) ([]changeRow, error) {
+	events, err := v.cfg.Audit.List(ctx, v.cfg.DB, v.tenant.ID, audit.Filter{User: s.ID, Limit: 40})
+	if err != nil {
+		return nil, err
+	}
+	names := &names{visit: v}
+	var out []changeRow
+	for _, e := range events {
+		if e.Category == audit.Token || len(out) == 8 {
+			continue
+		}
+		row, err := v.eventRow(ctx, pg, names, e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	return out, nil
+}
+
+// eventRow tells a sign-in or a change.
+func (v *visit) eventRow(ctx context.Context, pg *page.Page, names *names, e audit.Event) (changeRow, error) {
+	if e.Category != audit.SignIn {
+		return v.changeRow(ctx, pg, names, e)
+	}
+	app, err := names.app(ctx, e.Client)
+	if err != nil {
+		return changeRow{}, err
+	}
+	row := changeRow{ID: e.ID, When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure}
+	key := map[string]string{audit.Success: "event.in", audit.Failure: "event.refused", audit.Interrupted: "event.interrupted"}[e.Outcome]
+	row.Text = pg.T(key, "method", methodName(pg, e.Method))
+	if app != "" {
+		row.Text = pg.T(key+".app", "method", methodName(pg, e.Method), "app", app)
+	}
+	if e.Rule != "" && row.Bad {
+		row.Meta = pg.T("event.rule", "rule", e.Rule)
+	}
+	return row, nil
+}
+
+// askPerson asks before something is taken from a person.
+func (c *Console) askPerson(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	q, ws := v.r.URL.Query(), v.words()
+	what := q.Get("what")
+	a := askView{Action: s.path() + "/" + what, Keep: s.path(), No: ws.T("ask.no"), Harm: true}
+	switch what {
+	case "sign-out":
+		sessions, err := c.cfg.Sessions.List(ctx, v.tenant.ID, s.ID)
+		if err != nil {
+			return err
+		}
+		a.Text, a.Yes = []template.HTML{ws.N("ask.sign-out.text", len(sessions))}, ws.T("ask.sign-out.yes")
+	case "disable":
+		a.Text, a.Yes = []template.HTML{ws.T("ask.disable.text")}, ws.T("ask.disable.yes")
+	case "delete":
+		a.Text, a.Yes = []template.HTML{ws.N("ask.delete.text", len(s.creds)), ws.T("ask.delete.also")}, ws.T("ask.delete.yes")
+	case "remove-method":
+		m, id := idp.MethodID(q.Get("method")), idp.CredentialID(q.Get("credential"))
+		at := slices.IndexFunc(s.creds, func(c method.Credential) bool { return c.ID == id && c.Method == m })
+		if at < 0 {
+			return idp.NotFoundf("credential_gone", "credential %.40q", id)
+		}
+		pg := v.page("ask", "", nil)
+		left := 0
+		for _, c := range s.usable() {
+			if c.ID != id {
+				left++
+			}
+		}
+		key := "ask.remove-method.text"
+		if left == 0 {
+			key = "ask.remove-method.last"
+		}
+		a.Fields = []field{{"method", string(m)}, {"credential", string(id)}}
+		a.Text, a.Yes = []template.HTML{ws.N(key, left)}, ws.T("ask.remove-method.yes")
+		return v.ask(ws.T("ask.remove-method.title", "name", s.DisplayName, "key", nameOf(pg, s.creds[at])), a)
+	default:
+		return idp.NotFoundf("page_unknown", "question %.40q", what)
+	}
+	return v.ask(ws.T("ask."+what+".title", "name", s.DisplayName), a)
+}
+
+func (c *Console) endSessions(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	err = v.change(ctx, "session.revokeUser", s.User, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
+		return c.cfg.RevokeUser(ctx, tx, v.tenant.ID, s.ID)
+	})
+	if err != nil {
+		return err
+	}
+	return v.leave(s.path(), "ended")
+}
+
+func (c *Console) removeMethod(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	m, id := idp.MethodID(v.form.Get("method")), idp.CredentialID(v.form.Get("credential"))
+	if err := c.cfg.Corridor.RemoveFor(ctx, v.tenant.ID, s.ID, m, id, string(v.user.ID), v.peer); err != nil {
+		return err
+	}
+	return v.leave(s.path(), "removed")
+}
+
+func (c *Console) disable(ctx context.Context, v *visit) error { return v.setEnabled(ctx, false) }
+func (c *Console) enable(ctx context.Context, v *visit) error  { return v.setEnabled(ctx, true) }
+
+func (v *visit) setEnabled(ctx context.Context, on bool) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	activity, done := "user.disable", "disabled"
+	if on {
+		activity, done = "user.enable", "enabled"
+	}
+	err = v.change(ctx, activity, s.User, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
+		if err := v.cfg.Directory.SetEnabled(ctx, tx, v.tenant.ID, s.ID, on); err != nil || on {
+			return err
+		}
+		return v.cfg.RevokeUser(ctx, tx, v.tenant.ID, s.ID) // SES03
+	})
+	if err != nil {
+		return err
+	}
+	return v.leave(s.path(), done)
+}
+
+func (c *Console) deletePerson(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	err = v.change(ctx, "user.delete", s.User, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
+		if err := c.cfg.RevokeUser(ctx, tx, v.tenant.ID, s.ID); err != nil {
+			return err
+		}
+		return c.cfg.Directory.DeleteUser(ctx, tx, v.tenant.ID, s.ID)
+	})
+	if err != nil {
+		return err
+	}
+	return v.leave("/admin/people", "deleted")
+}
+
+func (c *Console) setRole(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	role := v.form.Get("role")
+	err = v.change(ctx, "user.setRole", s.User, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.Detail["role"] = role
+		return c.cfg.Directory.SetRole(ctx, tx, v.tenant.ID, s.ID, role)
+	})
+	if err != nil {
+		return err
+	}
+	if s.ID == v.user.ID && role != directory.Administrator {
+		return v.leave("/admin", "role") // what they may see here has changed
+	}
+	return v.leave(s.path(), "role")
+}
+
+func (c *Console) rename(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	name := v.form.Get("name")
+	err = v.change(ctx, "user.update", s.User, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.Detail["displayName"] = name
+		_, err := c.cfg.Directory.Update(ctx, tx, v.tenant.ID, s.ID, directory.Changes{DisplayName: &name})
+		return err
+	})
+	if e := told400(err); e != nil {
+		s.DisplayName = name
+		return v.personPage(ctx, web.Status(e.Kind), s, say(e))
+	}
+	if err != nil {
+		return err
+	}
+	return v.leave(s.path(), "renamed")
+}
+
+// passView shows a pass, once.
+type passView struct {
+	Code, Name, User string
+	Until            template.HTML
+	Once             bool
+	Back             string
+	SignIn           string
+}
+
+func (c *Console) issuePass(ctx context.Context, v *visit) error {
+	s, err := v.helped(ctx)
+	if err != nil {
+		return err
+	}
+	minutes, err := strconv.Atoi(v.form.Get("minutes"))
+	if err != nil || minutes < 1 || minutes > 60*24*60 {
+		return idp.Invalidf("bad_lifetime", "lifetime %.20q", v.form.Get("minutes")).Say("Choose how long the pass shall live.")
+	}
+	var once *bool
+	if many := v.form.Get("many") != ""; many {
+		no := false
+		once = &no
+	}
+	if err := c.cfg.PreparePass(ctx, v.tenant.ID); err != nil {
+		return err
+	}
+	var code string
+	var made method.Credential
+	err = v.change(ctx, "tap.issue", s.User, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
+		code, made, err = c.cfg.IssuePass(ctx, tx, v.tenant.ID, s.ID, time.Duration(minutes)*time.Minute, once)
+		e.Method, e.Credential = policy.AccessPass, made.ID
+		e.Detail["lifetime"] = strconv.Itoa(minutes) + " minutes"
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	pg := v.page("pass", "", nil)
+	pg.Title = pg.T("pass.title", "name", s.DisplayName)
+	pg.V = passView{
+		Code: code, Name: s.DisplayName, User: s.Name, Until: page.When(made.Expires, ""), Once: made.Mode == idp.ModeAccessPassOnce,
+		Back: s.path(), SignIn: c.cfg.BaseURL + "/account",
+	}
+	return v.show(http.StatusOK, pg)
+}
