@@ -84,6 +84,14 @@ var views = map[string]page.View{
 	"app":      frame(),
 	"ask":      frame(),
 	"carry":    frame(),
+
+	"policymethods": frame("policy.css"),
+	"policypasskey": policyView(),
+	"policymethod":  policyView(),
+	"policyconfirm": policyView(),
+	"picker":        policyView(),
+	"strength":      policyView(),
+	"strengthedit":  policyView(),
 }
 
 // frame is a view in the console's frame, with more styles.
@@ -107,7 +115,7 @@ type route struct {
 type handler func(context.Context, *visit) error
 
 func (c *Console) routes() []route {
-	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes())
+	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes())
 }
 
 func join(lists ...[]route) []route {

@@ -57,9 +57,9 @@ func (d *passkeyDraft) values() url.Values {
 		v.Set("name", d.Name)
 		return v
 	}
-	tick(v, "on", d.On)
-	tick(v, "selfService", d.SelfService)
-	tick(v, "additive", d.Additive)
+	setTick(v, "on", d.On)
+	setTick(v, "selfService", d.SelfService)
+	setTick(v, "additive", d.Additive)
 	v["exclude"] = d.Exclude
 	v.Set("limit", d.Limit)
 	v.Set("warnAt", d.WarnAt)
@@ -223,14 +223,14 @@ func readMethod(v url.Values, m idp.MethodID) methodDraft {
 
 func (d *methodDraft) values() url.Values {
 	v := url.Values{"version": {d.Version}, "include": d.Include, "required": d.Required, "exclude": d.Exclude}
-	tick(v, "on", d.On)
+	setTick(v, "on", d.On)
 	if d.Method == policy.AccessPass {
 		d.Default.put(v, "default")
 		d.Min.put(v, "min")
 		d.Max.put(v, "max")
 		v.Set("length", d.Length)
-		tick(v, "once", d.Once)
-		tick(v, "appSignIn", d.AppSignIn)
+		setTick(v, "once", d.Once)
+		setTick(v, "appSignIn", d.AppSignIn)
 	}
 	return v
 }
@@ -310,7 +310,7 @@ func (d *campaignDraft) values() url.Values {
 		"version": {d.Version}, "method": {d.Method}, "snoozeDays": {d.SnoozeDays}, "snoozes": {d.Snoozes},
 		"include": d.Include, "exclude": d.Exclude,
 	}
-	tick(v, "on", d.On)
+	setTick(v, "on", d.On)
 	return v
 }
 
@@ -350,7 +350,7 @@ func readOrder(v url.Values) orderDraft {
 
 func (d *orderDraft) values() url.Values {
 	v := url.Values{"version": {d.Version}, "method": d.Methods, "include": d.Include, "exclude": d.Exclude}
-	tick(v, "on", d.On)
+	setTick(v, "on", d.On)
 	return v
 }
 

@@ -40,7 +40,7 @@ func list(v url.Values, field string) []string {
 
 func ticked(v url.Values, field string) bool { return v.Get(field) != "" }
 
-func tick(v url.Values, field string, on bool) {
+func setTick(v url.Values, field string, on bool) {
 	if on {
 		v.Set(field, "1")
 	}

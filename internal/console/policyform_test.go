@@ -48,10 +48,10 @@ type draft interface {
 	apply(policy.Policy, policy.Models) (policy.Policy, []wrong)
 }
 
-// strengthForm is a strengthDraft whose new configuration has a known id.
-type strengthForm struct{ *strengthDraft }
+// strengthFields is a strengthDraft whose new configuration has a known id.
+type strengthFields struct{ *strengthDraft }
 
-func (d strengthForm) apply(p policy.Policy, known policy.Models) (policy.Policy, []wrong) {
+func (d strengthFields) apply(p policy.Policy, known policy.Models) (policy.Policy, []wrong) {
 	return d.strengthDraft.apply(p, formStaff, known)
 }
 
@@ -59,7 +59,7 @@ func draftsOf(p policy.Policy) map[string]draft {
 	office, standard := passkeyDraftOf(p, formOffice), passkeyDraftOf(p, policy.DefaultProfile)
 	pass, phone := methodDraftOf(p, policy.AccessPass), methodDraftOf(p, "phone")
 	campaign, order, strength := campaignDraftOf(p), orderDraftOf(p), strengthDraftOf(p, formAda)
-	return map[string]draft{"profile": &office, "default": &standard, "pass": &pass, "phone": &phone, "campaign": &campaign, "order": &order, "strength": strengthForm{&strength}}
+	return map[string]draft{"profile": &office, "default": &standard, "pass": &pass, "phone": &phone, "campaign": &campaign, "order": &order, "strength": strengthFields{&strength}}
 }
 
 func readDraft(name string, v url.Values) draft {
@@ -84,7 +84,7 @@ func readDraft(name string, v url.Values) draft {
 		return &d
 	}
 	d := readStrength(v, formAda)
-	return strengthForm{&d}
+	return strengthFields{&d}
 }
 
 // What is loaded and saved again changes nothing, through the fields as

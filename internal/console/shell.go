@@ -49,6 +49,10 @@ var menu = []struct {
 		{"/admin/groups", "group", "menu.groups", directory.Helpdesk},
 		{"/admin/apps", "apps", "menu.apps", directory.Administrator},
 	}},
+	{"menu.govern", []entry{
+		{"/admin/methods", "key", "menu.methods", directory.Administrator},
+		{"/admin/strengths", "strength", "menu.strengths", directory.Administrator},
+	}},
 }
 
 func (v *visit) shell(pg *page.Page) *shell {

@@ -1,0 +1,641 @@
+package console
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"html/template"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/signetid/signet/internal/filter"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/web"
+)
+
+// passkeyView is the editor of one profile of passkeys.
+type passkeyView struct {
+	formView
+	Standard, New, Removable bool
+	Tabs                     []tabView
+	Mode                     *modeView
+
+	On                                   *boxView
+	Name                                 *entryView
+	Include, Except, Exclude             targetsView
+	Required                             []optionView
+	RequiredOpen                         bool
+	RequiredChanged                      changedView
+	RequiredWrong                        []string
+	Kind, ListMode, Proof, Counter       radiosView
+	Models                               []chipView
+	ModelsLabel, ModelsCount, ModelsHint template.HTML
+	ModelsChanged                        changedView
+	ModelsWrong                          []string
+	Paste                                pasteView
+	Use, Claimed                         template.HTML
+	SelfService, Additive                boxView
+	Limit, WarnAt                        entryView
+}
+
+type tabView struct {
+	Href string
+	Name template.HTML
+	Here bool
+}
+
+// modeView tells whether key rules are obeyed.
+type modeView struct {
+	Class, Icon string
+	Say         template.HTML
+}
+
+// pasteView is the box for lists of AAGUIDs.
+type pasteView struct {
+	Label, Hint, Go template.HTML
+	Text            string
+	Open            bool
+	Bad             []template.HTML
+}
+
+// editor is a request about one profile.
+type editor struct {
+	v     *visit
+	ctx   context.Context
+	saved policy.Policy
+	draft passkeyDraft
+	path  string
+	isNew bool
+	bad   []pasted // lines of the paste that were not understood
+
+	next   policy.Policy
+	wrongs []wrong
+}
+
+func (v *visit) editor(ctx context.Context) (*editor, error) {
+	saved, err := v.cfg.Policies.Load(ctx, v.cfg.DB, v.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	e := &editor{v: v, ctx: ctx, saved: saved, path: v.r.URL.Path}
+	id := cmp.Or(v.r.PathValue("profile"), policy.DefaultProfile)
+	if id == "new" {
+		e.isNew, id = true, strings.ToLower(v.form.Get("id"))
+		if v.form == nil {
+			id = secret.NewUUID4()
+		}
+		if !isGUID(id) || id == policy.DefaultProfile {
+			return nil, idp.Invalidf("bad_value", "new profile %.60q", id).On("id")
+		}
+	} else if id != policy.DefaultProfile && profileIndex(saved, id) < 0 {
+		return nil, idp.NotFoundf("profile_unknown", "profile %.60q", id)
+	}
+	e.draft = passkeyDraftOf(saved, id)
+	return e, nil
+}
+
+// passkeyPage is GET /admin/methods/passkey[/{profile}].
+func (c *Console) passkeyPage(ctx context.Context, v *visit) error {
+	e, err := v.editor(ctx)
+	if err != nil {
+		return err
+	}
+	e.apply()
+	return e.show(http.StatusOK, nil, false)
+}
+
+func (e *editor) apply() { e.next, e.wrongs = e.draft.apply(e.saved, e.v.known()) }
+
+// passkeyPost is everything that the editor's buttons do. Only saving changes
+// anything, and asks for a fresh proof.
+func (c *Console) passkeyPost(ctx context.Context, v *visit) error {
+	e, err := v.editor(ctx)
+	if err != nil {
+		return err
+	}
+	e.draft = readPasskey(v.form, e.draft.Profile)
+	do, what, _ := strings.Cut(v.form.Get("do"), ":")
+	switch do {
+	case "trial", "save", "enforce", "remove", "trial" + sure, "save" + sure, "enforce" + sure, "remove" + sure:
+		return e.save(do)
+	case "pick", "more", "picked", "unpick":
+		if done, err := v.pick(ctx, do, pickerFor{
+			path: e.path, fields: e.fields(), models: &e.draft.Models, mode: policy.ListMode(e.draft.Mode), lead: e.title(),
+		}); done || err != nil {
+			return err
+		}
+	case "paste":
+		e.paste()
+	case "except":
+		e.draft.Except = union(e.draft.Except, []string{what})
+	case "exceptall":
+		if err := e.exceptAll(); err != nil {
+			return err
+		}
+	}
+	e.apply()
+	if v.form.Get("part") == "impact" {
+		return e.fragment()
+	}
+	return e.show(http.StatusOK, nil, do != "find")
+}
+
+// fields are all fields of the form.
+func (e *editor) fields() url.Values {
+	f := e.draft.values()
+	if e.isNew {
+		f.Set("id", e.draft.Profile)
+	}
+	return f
+}
+
+func (e *editor) paste() {
+	good, bad := readPaste(e.draft.Paste, e.v.cfg.Metadata)
+	e.bad = bad
+	for _, g := range good {
+		if !slices.ContainsFunc(e.draft.Models, func(m string) bool { return strings.EqualFold(m, g) }) {
+			e.draft.Models = append(e.draft.Models, g)
+		}
+	}
+	if len(bad) == 0 {
+		e.draft.Paste = ""
+	}
+}
+
+// exceptAll excepts everybody from the profile who would have no way in
+// because of it.
+func (e *editor) exceptAll() error {
+	e.apply()
+	im, at, err := e.v.impact(e.ctx, enforced(e.next), nil)
+	if err != nil {
+		return err
+	}
+	w := e.words(e.v.page("policypasskey", "", nil))
+	w.at = at
+	for _, l := range w.view(im).Lost {
+		if word, ok := strings.CutPrefix(l.Except, "except:"); ok {
+			e.draft.Except = union(e.draft.Except, []string{word})
+		}
+	}
+	return nil
+}
+
+// enforced is the policy with its key rules obeyed: what a preview is about,
+// whether they are on trial or not.
+func enforced(p policy.Policy) policy.Policy {
+	p.Passkey.Restrictions = policy.Enforce
+	return p
+}
+
+func (e *editor) words(pg *page.Page) *impactWords {
+	return &impactWords{pg: pg, models: e.v.cfg.Metadata, profile: e.draft.Profile, next: e.next}
+}
+
+func (e *editor) title() template.HTML {
+	words := e.v.words()
+	switch {
+	case e.draft.standard():
+		return words.T("policy.profile.default")
+	case strings.TrimSpace(e.draft.Name) == "":
+		return words.T("policy.profile.new")
+	}
+	return template.HTML(template.HTMLEscapeString(e.draft.Name))
+}
+
+// sure is behind the value of a button that has been asked about.
+const sure = "-sure"
+
+// save is each button that changes something.
+func (e *editor) save(do string) error {
+	v := e.v
+	do, confirmed := strings.CutSuffix(do, sure)
+	e.apply()
+	if do == "remove" {
+		e.next, e.wrongs = dropProfile(e.saved, e.draft.Profile), nil
+	}
+	if len(e.wrongs) > 0 || e.status() != 0 {
+		return e.show(cmp.Or(e.status(), http.StatusBadRequest), nil, true)
+	}
+	switch do {
+	case "trial":
+		e.next.Passkey.Restrictions = policy.EnforceAudit
+	case "enforce":
+		e.next.Passkey.Restrictions = policy.Enforce
+	}
+	im, at, err := v.impact(e.ctx, e.next, nil)
+	if err != nil {
+		return err
+	}
+	// What refuses somebody is asked about once more, whatever the button.
+	if !confirmed && (im.Stops > 0 || do == "remove") {
+		w := e.words(nil)
+		w.at = at
+		return v.confirm(e.path, hiddenFields(e.fields()), do+sure, w, im)
+	}
+	if !v.fresh() {
+		return v.prove("policy.says.save")
+	}
+	event := v.event("policy.set")
+	event.Detail["page"] = e.path
+	if _, err := v.cfg.Corridor.SavePolicy(e.ctx, v.tenant.ID, e.saved, e.next, v.user.ID, event); err != nil {
+		return e.refused(err, im)
+	}
+	switch {
+	case do == "remove":
+		return v.leave("/admin/methods/passkey", "policy.removed")
+	case e.isNew:
+		e.path = "/admin/methods/passkey/" + e.draft.Profile
+	}
+	if e.next.Passkey.Restrictions == policy.EnforceAudit {
+		return v.leave(e.path, "policy.trial")
+	}
+	return v.leave(e.path, "policy.saved")
+}
+
+func version(p policy.Policy) string { return fmt.Sprint(p.Version) }
+
+// status is Conflict when the policy is no longer the one that the form began
+// with.
+func (e *editor) status() int {
+	if e.draft.Version != version(e.saved) {
+		return http.StatusConflict
+	}
+	return 0
+}
+
+// refused shows the form again with why it was not saved.
+func (e *editor) refused(err error, im policy.Impact) error {
+	pg := e.v.page("policypasskey", "", nil)
+	p := newParts(e.ctx, e.v, pg, e.draft.values(), e.draft.values(), nil)
+	if problems, failed := p.lockedOut(err, im); failed != nil {
+		return failed
+	} else if problems != nil {
+		return e.show(http.StatusForbidden, problems, true)
+	}
+	if known := idp.AsError(err); known != nil && known.Kind == idp.Conflict {
+		saved, err := e.v.cfg.Policies.Load(e.ctx, e.v.cfg.DB, e.v.tenant.ID)
+		if err != nil {
+			return err
+		}
+		e.saved = saved
+		e.apply()
+		return e.show(http.StatusConflict, nil, true)
+	}
+	return err
+}
+
+// show writes the editor. work says whether to work out the impact: looking
+// somebody up changes nothing and need not wait for it.
+func (e *editor) show(status int, problems []template.HTML, work bool) error {
+	pg, view, err := e.view(problems)
+	if err != nil {
+		return err
+	}
+	if err := e.impactInto(pg, view, work, nil); err != nil {
+		return err
+	}
+	return e.v.show(status, pg)
+}
+
+func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error) {
+	v := e.v
+	pg := v.page("policypasskey", e.title(), nil)
+	was := passkeyDraftOf(e.saved, e.draft.Profile)
+	p := newParts(e.ctx, v, pg, e.draft.values(), was.values(), e.wrongs)
+	view := &passkeyView{
+		formView: formView{Path: e.path, Lead: pg.T("policy.passkey.lead"), Dirty: len(p.changed) > 0, Changed: p.changed},
+		Standard: e.draft.standard(), New: e.isNew, Removable: !e.draft.standard() && !e.isNew,
+	}
+	pg.V = view
+	if !e.draft.standard() {
+		view.Lead = pg.T("policy.profile.lead")
+	}
+	view.Problems = append(problems, p.problems()...)
+	if e.status() == http.StatusConflict {
+		c, err := p.conflict(e.saved, e.next)
+		if err != nil {
+			return nil, nil, err
+		}
+		view.Conflict, e.draft.Version = c, version(e.saved)
+	}
+	view.Hidden = []field{{"version", e.draft.Version}}
+	if e.isNew {
+		view.Hidden = append(view.Hidden, field{"id", e.draft.Profile})
+	}
+	view.Mode = modeOf(pg, e.saved.Passkey.Restrictions)
+	e.tabs(pg, view)
+	if err := e.who(p, view); err != nil {
+		return nil, nil, err
+	}
+	view.Kind = p.radios("synced", "synced", true, "allow", "deny", "only")
+	view.ListMode = p.radios("mode", "mode", true, "off", "allow", "deny")
+	view.Proof = p.radios("attestation", "attestation", false, "none", "preferred", "required", "always")
+	used, err := v.used(e.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	e.models(p, view, was, used)
+	view.Use = pg.N("policy.use.keys", used.Keys, "models", len(used.Models))
+	if used.Claimed > 0 {
+		view.Claimed = pg.N("policy.use.claimed", used.Claimed)
+	}
+	return pg, view, nil
+}
+
+func modeOf(pg *page.Page, r policy.Enforcement) *modeView {
+	switch r {
+	case policy.EnforceAudit:
+		return &modeView{"warn", "clock", pg.T("policy.mode.audit")}
+	case policy.EnforceOff:
+		return &modeView{"warn", "warn", pg.T("policy.mode.off")}
+	}
+	return nil
+}
+
+func (e *editor) tabs(pg *page.Page, view *passkeyView) {
+	view.Tabs = []tabView{{"/admin/methods/passkey", pg.T("policy.profile.default"), e.draft.standard()}}
+	for _, f := range e.saved.Passkey.Profiles {
+		view.Tabs = append(view.Tabs, tabView{"/admin/methods/passkey/" + f.ID, template.HTML(template.HTMLEscapeString(f.Name)), f.ID == e.draft.Profile})
+	}
+}
+
+func (e *editor) who(p *parts, view *passkeyView) (err error) {
+	if view.Include, err = p.targets("include", "include", true); err != nil {
+		return err
+	}
+	if view.Except, err = p.targets("except", "except", false); err != nil {
+		return err
+	}
+	if view.Required, view.RequiredOpen, err = p.required(); err != nil {
+		return err
+	}
+	view.RequiredChanged, view.RequiredWrong = p.change("required"), p.wrong("required")
+	if !e.draft.standard() {
+		name := p.entry("name", "profile", false)
+		name.Max = 64
+		view.Name = &name
+		return nil
+	}
+	on := p.box("on", "passkey.on")
+	view.On = &on
+	if view.Exclude, err = p.targets("exclude", "exclude.passkey", false); err != nil {
+		return err
+	}
+	view.SelfService, view.Additive = p.box("selfService", "selfService"), p.box("additive", "additive")
+	view.Limit, view.WarnAt = p.entry("limit", "limit", true), p.entry("warnAt", "warnAt", true)
+	view.Counter = p.radios("counter", "counter", false, "warn", "block")
+	return nil
+}
+
+// models are the chips of the list, those that were taken off behind.
+func (e *editor) models(p *parts, view *passkeyView, was passkeyDraft, used usage) {
+	pg := p.pg
+	view.Models = modelChips(pg, e.v.cfg.Metadata, e.draft.Models, was.Models, used)
+	mode := e.draft.Mode
+	if !slices.Contains([]string{"off", "allow", "deny"}, mode) {
+		mode = "off"
+	}
+	view.ModelsLabel = pg.T("policy.models." + mode)
+	view.ModelsCount = pg.N("policy.models.count", len(e.draft.Models), "known", len(e.v.cfg.Metadata.Search("", math.MaxInt)))
+	view.ModelsHint = pg.T("policy.models." + mode + ".hint")
+	view.ModelsChanged, view.ModelsWrong = p.change("model"), p.wrong("model")
+	view.Paste = pasteOf(pg, e.draft.Paste, e.bad)
+}
+
+func modelChips(pg *page.Page, models modelList, chosen, was []string, used usage) []chipView {
+	var out, gone []chipView
+	for _, id := range lowerAll(chosen) {
+		out = append(out, modelChip(pg, models, id, used, true))
+	}
+	for _, id := range lowerAll(was) {
+		if !slices.Contains(lowerAll(chosen), id) {
+			gone = append(gone, modelChip(pg, models, id, used, false))
+		}
+	}
+	return append(out, gone...)
+}
+
+func lowerAll(all []string) []string {
+	out := make([]string, len(all))
+	for i, s := range all {
+		out[i] = strings.ToLower(s)
+	}
+	return out
+}
+
+func modelChip(pg *page.Page, models modelList, id string, used usage, on bool) chipView {
+	c := chipView{Field: "model", Value: id, Name: id, On: on, Gone: !on}
+	m, known := models.Model(id)
+	if known {
+		c.Name = m.Name
+	}
+	u := used.Models[id]
+	c.Meta = pg.N("policy.inuse", u.Keys)
+	if certified := level(m); certified != "" {
+		c.Meta = pg.T("policy.chip.meta", "level", certified, "use", c.Meta)
+	}
+	if u.Claimed > 0 {
+		c.Meta = pg.T("policy.chip.claimed", "meta", c.Meta, "claimed", pg.N("policy.claimed", u.Claimed))
+	}
+	if known && m.Status.Word != "" {
+		c.Warn = pg.T("picker.status", "word", statusWord(m.Status.Word))
+	}
+	return c
+}
+
+func pasteOf(pg *page.Page, text string, bad []pasted) pasteView {
+	out := pasteView{Label: pg.T("policy.paste.label"), Hint: pg.T("policy.paste.hint"), Go: pg.T("policy.paste.go"), Text: text, Open: text != ""}
+	for _, b := range bad {
+		if b.Nearest.AAGUID != "" {
+			out.Bad = append(out.Bad, pg.T("policy.paste.nearest", "line", b.Line, "text", b.Text, "name", b.Nearest.Name, "aaguid", b.Nearest.AAGUID))
+			continue
+		}
+		out.Bad = append(out.Bad, pg.T("policy.paste.bad", "line", b.Line, "text", b.Text))
+	}
+	return out
+}
+
+// impactInto fills in what saving would do, and with it what the save bar
+// offers.
+func (e *editor) impactInto(pg *page.Page, view *passkeyView, work bool, progress func(int)) error {
+	view.Impact = &impactView{Over: pg.T("policy.impact.over"), Calm: true}
+	view.Bar = &barView{Drop: e.path}
+	p := parts{pg: pg, changed: view.Changed}
+	view.Bar.Count = p.count()
+	onTrial := e.saved.Passkey.Restrictions != policy.Enforce
+	switch {
+	case len(e.wrongs) > 0:
+		view.Impact.Title = pg.T("policy.impact.wrong")
+		view.Impact.Problem = template.HTML(template.HTMLEscapeString(e.wrongs[0].Say))
+	case !work && len(view.Changed) > 0:
+		view.Impact.Title, view.Impact.Stale = pg.T("policy.impact.stale"), true
+	case len(view.Changed) == 0 && !onTrial:
+		view.Impact.Title, view.Impact.Same = pg.T("policy.impact.same"), true
+		view.Bar.Drop = ""
+		return nil
+	default:
+		im, at, err := e.v.impact(e.ctx, enforced(e.next), progress)
+		if err != nil {
+			return err
+		}
+		w := e.words(pg)
+		w.at = at
+		shown := w.view(im)
+		if onTrial {
+			shown.Over = pg.T("policy.impact.over.enforced")
+		}
+		view.Impact = &shown
+		view.Bar.Say = shown.Bar
+		if now, err := e.atOnce(pg); err != nil {
+			return err
+		} else if now != "" {
+			view.Bar.Note = now
+		}
+	}
+	e.buttons(pg, view)
+	return nil
+}
+
+// atOnce tells whom saving on trial would refuse all the same: who may use
+// passkeys at all is never on trial.
+func (e *editor) atOnce(pg *page.Page) (template.HTML, error) {
+	trial := e.next.Clone()
+	trial.Passkey.Restrictions = policy.EnforceAudit
+	diff, err := policy.Differences(policy.Policy{Methods: e.saved.Methods}, policy.Policy{Methods: trial.Methods})
+	if err != nil {
+		return "", err
+	}
+	if len(diff) > 0 {
+		im, _, err := e.v.impact(e.ctx, trial, nil)
+		if err != nil {
+			return "", err
+		}
+		if im.Stops > 0 {
+			return pg.N("policy.bar.atonce", im.Affected), nil
+		}
+	}
+	if e.saved.Passkey.Restrictions == policy.Enforce && len(e.wrongs) == 0 {
+		return pg.T("policy.bar.trial"), nil
+	}
+	return "", nil
+}
+
+// buttons are what the save bar offers: on trial first when somebody would
+// lose a key, or when all is on trial already.
+func (e *editor) buttons(pg *page.Page, view *passkeyView) {
+	now := e.saved.Passkey.Restrictions
+	harmless := view.Impact.Calm && !view.Impact.Stale
+	trial := buttonView{"trial", "main", pg.T("policy.save.trial")}
+	enforce := buttonView{"enforce", "harm", pg.T("policy.save.enforce")}
+	switch {
+	case now == policy.EnforceAudit && len(view.Changed) == 0:
+		enforce.Class, enforce.Label = "main", pg.T("policy.save.now")
+		if !harmless {
+			enforce.Class, enforce.Label = "harm", pg.T("policy.save.enforce.now")
+		}
+		view.Bar.Buttons, view.Bar.Drop, view.Bar.Count = []buttonView{enforce}, "", pg.T("policy.bar.trialnow")
+	case now == policy.Enforce && harmless:
+		trial.Class = ""
+		view.Bar.Buttons = []buttonView{trial, {"save", "main", pg.T("policy.save")}}
+	case now == policy.EnforceAudit && harmless:
+		enforce.Class, enforce.Label = "", pg.T("policy.save.now")
+		view.Bar.Buttons = []buttonView{enforce, trial}
+	default:
+		view.Bar.Buttons = []buttonView{enforce, trial}
+	}
+}
+
+// confirmView asks again before somebody is refused, and names them.
+type confirmView struct {
+	Path, Do             string
+	Hidden               []field
+	Text                 []template.HTML
+	LostTitle, KeptTitle template.HTML
+	Lost, Kept           []lostView
+	MoreLost, MoreKept   template.HTML
+	Yes, No              template.HTML
+}
+
+// confirm asks whether to save what would refuse people. yes is the button's
+// value then.
+func (v *visit) confirm(path string, hidden []field, yes string, w *impactWords, im policy.Impact) error {
+	pg := v.page("policyconfirm", "", nil)
+	w.pg = pg
+	shown := w.view(im)
+	view := confirmView{
+		Path: path, Do: yes, Hidden: hidden, LostTitle: shown.LostTitle, KeptTitle: shown.KeptTitle,
+		Lost: shown.Lost, Kept: shown.Kept, MoreLost: shown.MoreLost, MoreKept: shown.MoreKept,
+		Yes: pg.T("policy.confirm.yes"), No: pg.T("policy.confirm.no"),
+	}
+	pg.Title = pg.T("policy.confirm.title", "people", pg.N("policy.people", im.Affected))
+	view.Text = []template.HTML{pg.T("policy.confirm.text", "people", pg.N("policy.people", im.Affected), "keys", pg.N("policy.keys", im.Stops))}
+	if yes == "remove"+sure {
+		view.Yes = pg.T("policy.remove.yes")
+		pg.Title = pg.T("policy.remove.title")
+		if im.Stops == 0 {
+			view.Text = []template.HTML{pg.T("policy.remove.calm")}
+		}
+	}
+	pg.V = view
+	return v.show(http.StatusOK, pg)
+}
+
+// slowTenant is from how many people on a preview tells how far it is.
+const slowTenant = 2000
+
+// fragment is the impact and the save bar alone, for the script that puts them
+// in their places. In a large tenant a space goes ahead of them for each
+// percent that is done: the script counts what came.
+func (e *editor) fragment() error {
+	v := e.v
+	pg, view, err := e.view(nil)
+	if err != nil {
+		return err
+	}
+	pg.Frame = "fragment"
+	people, err := v.cfg.Directory.CountUsers(e.ctx, v.tenant.ID, filter.Expr{})
+	if err != nil {
+		return err
+	}
+	if people < slowTenant {
+		if err := e.impactInto(pg, view, true, nil); err != nil {
+			return err
+		}
+		return v.show(http.StatusOK, pg)
+	}
+	out := http.NewResponseController(v.w)
+	for name, value := range map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'",
+	} {
+		v.w.Header().Set(name, value)
+	}
+	sent := int64(0)
+	err = e.impactInto(pg, view, true, func(done int) {
+		percent := min(99, int64(done)*100/people)
+		if percent > sent {
+			v.w.Write(bytes.Repeat([]byte(" "), int(percent-sent)))
+			out.Flush() // a proxy that keeps it back costs the progress, not the answer
+			sent = percent
+		}
+	})
+	if err != nil && sent == 0 {
+		return err
+	}
+	if err != nil { // too late for another status
+		view.Impact = &impactView{Over: pg.T("policy.impact.over"), Title: pg.T("policy.impact.failed"), Stale: true}
+		web.Note(v.r, err, 0)
+	}
+	var b bytes.Buffer
+	if err := v.pages.Render(&b, pg); err != nil {
+		return err
+	}
+	v.w.Write(b.Bytes())
+	return nil
+}
