@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,14 +139,24 @@ func (c *Console) Mount(mux *http.ServeMux) {
 		allowed[path] = append(allowed[path], method)
 		mux.Handle(rt.pattern, same.Handler(web.Adapt(c.phrase, c.gate(rt))))
 	}
+	// Only the two methods that forms have: a pattern for all of them would
+	// meet another with a wildcard half-way.
 	for path, methods := range allowed {
-		allow := strings.Join(methods, ", ")
-		mux.Handle(path, web.Adapt(c.phrase, func(w http.ResponseWriter, r *http.Request) error {
-			w.Header().Set("Allow", allow)
-			return idp.Invalidf("wrong_method", "method %.20q, allowed are %s", r.Method, allow)
-		}))
+		for _, other := range []string{http.MethodGet, http.MethodPost} {
+			if !slices.Contains(methods, other) {
+				mux.Handle(other+" "+path, web.Adapt(c.phrase, wrongMethod(methods[0])))
+			}
+		}
 	}
 	c.pages.MountAssets(mux)
+}
+
+// wrongMethod answers 405 and says what would do (RFC 9110, Section 15.5.6).
+func wrongMethod(allowed string) web.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", allowed)
+		return idp.Invalidf("wrong_method", "method %.20q, allowed is %s", r.Method, allowed)
+	}
 }
 
 // phrase tells an error on a page of its own.

@@ -40,6 +40,10 @@ func TestTenantWalk(t *testing.T) {
 				people, _, err := h.Users(ctx, a.ID, directory.Page{})
 				return noneOf(err, people, func(p directory.Person) bool { return p.ID == theirs.ID })
 			}},
+			"WithRole": {read: func(ctx context.Context) error {
+				people, err := h.WithRole(ctx, a.ID)
+				return noneOf(err, people, func(p directory.Person) bool { return p.ID == theirs.ID })
+			}},
 			"Groups": {read: func(ctx context.Context) error {
 				groups, _, err := h.Groups(ctx, a.ID, directory.Page{})
 				return noneOf(err, groups, func(g directory.Group) bool { return g.ID == their.ID })

@@ -45,6 +45,31 @@ func (p *Person) broken(rules string) []string {
 	return found
 }
 
+// Pictures takes the page in every look, when SIGNET_SCREENSHOTS names a
+// folder, and always checks that none is wider than the window and that
+// axe-core finds nothing against WCAG 2.2 AA. at names what to scroll to.
+func (p *Person) Pictures(name string, at ...string) {
+	p.t.Helper()
+	dir, rules := os.Getenv("SIGNET_SCREENSHOTS"), axe(p.t)
+	for _, l := range looks {
+		p.Look(l.theme, l.width, l.height)
+		p.Until("a settled page", `document.readyState === "complete"`)
+		for _, css := range at {
+			Eval[bool](p, `document.querySelector("`+css+`").scrollIntoView(), true`)
+		}
+		if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+			p.t.Errorf("%s at %d px is %v px too wide", name, l.width, over)
+		}
+		for _, v := range p.broken(rules) {
+			p.t.Errorf("%s, %s: %s", name, l.name, v)
+		}
+		if dir != "" {
+			p.Shoot(filepath.Join(dir, name+"-"+l.name+".png"))
+		}
+	}
+	p.Look("light", 1280, 800)
+}
+
 // TestScreenshots walks through every page of the running demo and, when
 // SIGNET_SCREENSHOTS names a folder, pictures each as a person sees it. On its
 // own it checks each in every look: none is wider than the window, and axe-core
@@ -53,27 +78,7 @@ func TestScreenshots(t *testing.T) {
 	d := running.StartDemo(t)
 	chromium := Chromium(t)
 	p := NewPerson(t, chromium)
-	dir, rules := os.Getenv("SIGNET_SCREENSHOTS"), axe(t)
-	shoot := func(name string, at ...string) { // at: what to scroll to
-		t.Helper()
-		for _, l := range looks {
-			p.Look(l.theme, l.width, l.height)
-			p.Until("a settled page", `document.readyState === "complete"`)
-			for _, css := range at {
-				Eval[bool](p, `document.querySelector("`+css+`").scrollIntoView(), true`)
-			}
-			if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-				t.Errorf("%s at %d px is %v px too wide", name, l.width, over)
-			}
-			for _, v := range p.broken(rules) {
-				t.Errorf("%s, %s: %s", name, l.name, v)
-			}
-			if dir != "" {
-				p.Shoot(filepath.Join(dir, name+"-"+l.name+".png"))
-			}
-		}
-		p.Look("light", 1280, 800)
-	}
+	shoot := func(name string, at ...string) { t.Helper(); p.Pictures(name, at...) }
 	u := d.Users[1]
 	p.Open(d.App)
 	shoot("app-signed-out")
