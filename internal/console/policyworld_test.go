@@ -152,7 +152,7 @@ func newDesk(t *testing.T) *desk {
 	d.server = httptest.NewServer(web.Chain(mux, web.Identify(nil)))
 	t.Cleanup(d.server.Close)
 	d.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		d.tenant, err = d.dir.CreateTenant(ctx, tx, idp.Tenant{Name: "Nordhafen Werft"})
+		d.tenant, err = d.dir.CreateTenant(ctx, tx, idp.Tenant{Name: "Nordhafen Werft", Domain: "nordhafen.example"})
 		return err
 	})
 	d.ada = d.person("Ada Lindqvist", directory.Administrator, key(nfc57, true))
@@ -237,7 +237,7 @@ func (d *desk) person(name, role string, keys ...idp.Facts) idp.User {
 	d.t.Helper()
 	var u idp.User
 	d.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		upn := strings.ReplaceAll(strings.ToLower(name), " ", ".") + "@nordhafen.example"
+		upn := strings.NewReplacer(" ", ".", "ö", "o", "í", "i").Replace(strings.ToLower(name)) + "@nordhafen.example"
 		if u, err = d.dir.CreateUser(ctx, tx, idp.User{Tenant: d.tenant.ID, Name: upn, DisplayName: name, Enabled: true, Type: idp.Member}); err != nil || role == "" {
 			return err
 		}
