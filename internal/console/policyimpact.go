@@ -79,7 +79,7 @@ func (w *impactWords) view(im policy.Impact) impactView {
 		Over: pg.T("policy.impact.over"), NoWay: im.NoWayIn, Keep: kept, Fine: im.People - im.Affected, Starts: im.Starts, Stops: im.Stops,
 		Calm: im.Stops == 0, Plate: plate(im.People, im.NoWayIn, kept),
 		SayNoWay: pg.N("policy.impact.noway", im.NoWayIn), SayKeep: pg.N("policy.impact.keep", kept), SayFine: pg.N("policy.impact.fine", im.People-im.Affected),
-		At: pg.T("policy.impact.at", "when", page.When(w.at, "exact")),
+		At: pg.T("policy.impact.at", "when", template.HTML(`<time data-age datetime="`+w.at.UTC().Format(time.RFC3339)+`">`+template.HTMLEscapeString(w.at.UTC().Format("15:04:05 MST"))+`</time>`)),
 	}
 	if im.Starts > 0 {
 		v.SayStarts = pg.N("policy.impact.starts", im.Starts)
@@ -219,7 +219,7 @@ func (w *impactWords) profileName(rule string) template.HTML {
 			return template.HTML(template.HTMLEscapeString(w.next.Passkey.Profiles[i].Name))
 		}
 	}
-	return w.pg.T("policy.profile.default")
+	return w.pg.T("policy.profile.standard")
 }
 
 // plateView is one tick a person, worst first, as paths of an SVG.
@@ -235,7 +235,7 @@ type plateView struct {
 // Ticks of the plate: 3 units apart, 14 high, rows 20 apart.
 const (
 	plateRow  = 106
-	plateRows = 3
+	plateRows = 6
 	tickStep  = 3
 	tickTall  = 14
 	rowStep   = 20

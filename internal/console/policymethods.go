@@ -475,6 +475,8 @@ func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 			save.Class, save.Label = "harm", pg.T("policy.save.enforce")
 		}
 	}
-	view.Bar.Drop, view.Bar.Buttons = s.v.r.URL.Path, []buttonView{save}
+	if view.Bar.Buttons = []buttonView{save}; len(view.Changed) > 0 {
+		view.Bar.Drop = s.v.r.URL.Path
+	}
 	return nil
 }

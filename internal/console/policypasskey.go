@@ -360,7 +360,7 @@ func modeOf(pg *page.Page, r policy.Enforcement) *modeView {
 }
 
 func (e *editor) tabs(pg *page.Page, view *passkeyView) {
-	view.Tabs = []tabView{{"/admin/methods/passkey", pg.T("policy.profile.default"), e.draft.standard()}}
+	view.Tabs = []tabView{{"/admin/methods/passkey", pg.T("policy.profile.standard"), e.draft.standard()}}
 	for _, f := range e.saved.Passkey.Profiles {
 		view.Tabs = append(view.Tabs, tabView{"/admin/methods/passkey/" + f.ID, template.HTML(template.HTMLEscapeString(f.Name)), f.ID == e.draft.Profile})
 	}

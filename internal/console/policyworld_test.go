@@ -228,7 +228,9 @@ func (d *desk) models(clock func() time.Time) *metadata.Registry {
 	return r
 }
 
-func key(aaguid string, attested bool) idp.Facts { return idp.Facts{AAGUID: aaguid, Attested: attested} }
+func key(aaguid string, attested bool) idp.Facts {
+	return idp.Facts{AAGUID: aaguid, Attested: attested}
+}
 
 func synced() idp.Facts { return idp.Facts{AAGUID: google, Synced: true} }
 

@@ -77,8 +77,8 @@ func (c *Console) strengthsPage(ctx context.Context, v *visit) error {
 		row := strengthItem{Name: s.Name, Description: template.HTML(template.HTMLEscapeString(s.Description))}
 		row.Ways = waysOf(pg, s)
 		row.Facts = []factView{{pg.T("strength.asked"), template.HTML("<code>" + template.HTMLEscapeString(s.Asked()) + "</code>")}, {pg.T("strength.apps"), appNames(pg, asked[s.ID])}}
-		for _, e := range s.Each {
-			row.Facts = append(row.Facts, factView{pg.T("strength.each"), pg.T("strength.each." + eachWord(e))})
+		if len(s.Each) > 0 {
+			row.Facts = append(row.Facts, factView{pg.T("strength.each"), eachSay(pg, s.Each)})
 		}
 		if g := modelsOnly(s.Configurations); g >= 0 {
 			row.Facts = append(row.Facts, factView{pg.T("strength.models"), template.HTML(template.HTMLEscapeString(strings.Join(v.modelNames(s.Configurations[g].AAGUIDs), ", ")))})
@@ -116,6 +116,20 @@ func appNames(pg *page.Page, apps []client.Client) template.HTML {
 	out := template.HTML(template.HTMLEscapeString(strings.Join(names, ", ")))
 	if rest := len(apps) - len(names); rest > 0 {
 		return pg.N("strength.apps.more", rest, "names", out)
+	}
+	return out
+}
+
+// eachSay says what every proof must be, in a line.
+func eachSay(pg *page.Page, each []idp.Property) template.HTML {
+	var out template.HTML
+	for i, e := range each {
+		one := pg.T("strength.each." + eachWord(e))
+		if i == 0 {
+			out = one
+			continue
+		}
+		out = pg.T("strength.and", "a", out, "b", one)
 	}
 	return out
 }
@@ -331,6 +345,9 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 		ModelsChanged: p.change("model"), ModelsWrong: p.wrong("model"), Removable: !f.isNew,
 	}
 	pg.V = view
+	if strings.TrimSpace(f.draft.Name) == "" {
+		view.Lead = pg.T("strength.edit.new")
+	}
 	view.Name.Max, view.Description.Max = 64, 250
 	view.Problems = append(problems, p.problems()...)
 	if f.conflicts() {

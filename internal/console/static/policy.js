@@ -76,6 +76,24 @@ function marks(doc) {
   editor().toggleAttribute("data-dirty", fields.size > 0);
 }
 
+// The age of the figures, by the clock of this browser since they came.
+let came = performance.now();
+const units = [["second", 60], ["minute", 60], ["hour", 24], ["day", Infinity]];
+function age() {
+  const el = document.querySelector("time[data-age]");
+  if (!el) return;
+  let n = Math.round((performance.now() - came) / 1000);
+  for (const [unit, most] of units) {
+    if (n < most) {
+      el.textContent = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto" }).format(-n, unit);
+      return;
+    }
+    n = Math.round(n / most);
+  }
+}
+age();
+setInterval(age, 5000);
+
 async function workOut() {
   const form = editor();
   if (!form) return;
@@ -94,6 +112,8 @@ async function workOut() {
     swap(doc, "impact");
     swap(doc, "savebar");
     marks(doc);
+    came = performance.now();
+    age();
     busy(false);
     const title = document.getElementById("impact-title");
     if (title) say(title.textContent);
