@@ -250,8 +250,9 @@ func plate(people, noWay, otherwise int) *plateView {
 	bad := (noWay + v.Each - 1) / v.Each
 	warn := min((otherwise+v.Each-1)/v.Each, max(0, all-bad))
 	rows := max(1, (all+plateRow-1)/plateRow)
+	long := max(plateRow/2, (all+rows-1)/rows) // rows of one length; a few people are no wide gaps
 	v.Rows = rows
-	v.Width, v.Height = plateRow*tickStep, (rows-1)*rowStep+tickTall
+	v.Width, v.Height = long*tickStep, (rows-1)*rowStep+tickTall
 	var path [3]strings.Builder
 	for i := range all {
 		kind := 2
@@ -260,7 +261,7 @@ func plate(people, noWay, otherwise int) *plateView {
 		} else if i < bad+warn {
 			kind = 1
 		}
-		fmt.Fprintf(&path[kind], "M%d.5 %dv%d", i%plateRow*tickStep+1, i/plateRow*rowStep, tickTall)
+		fmt.Fprintf(&path[kind], "M%d.5 %dv%d", i%long*tickStep+1, i/long*rowStep, tickTall)
 	}
 	v.Bad, v.Warn, v.Fine = path[0].String(), path[1].String(), path[2].String()
 	return v
