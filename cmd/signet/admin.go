@@ -46,7 +46,7 @@ meant and there is only one, it need not be named.`,
 	cmd.RegisterFlagCompletionFunc("tenant", a.complete("tenant.list", "domain"))
 	cmd.AddCommand(
 		a.tenantCommands(), a.userCommands(), a.groupCommands(), a.appCommands(), a.tapCommands(),
-		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.kekCommands(), a.metadataCommands(),
+		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.securityKeyCommands(), a.kekCommands(), a.metadataCommands(),
 		a.migrateCommand(), a.backupCommand(), a.backupKeyCommand(), a.restoreCommand(),
 	)
 	return cmd

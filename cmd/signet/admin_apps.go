@@ -189,24 +189,6 @@ func (a *administrator) tapCommands() *cobra.Command {
 	return group("tap", "Temporary Access Passes", "  signet admin tap issue ada@example.com", issue)
 }
 
-func (a *administrator) policyCommands() *cobra.Command {
-	see := &cobra.Command{
-		Use: "show", Short: "Show the settings of a tenant", Example: "  signet admin policy show", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.do(cmd, "policy.show", fields{}, "name", "value")
-		},
-	}
-	set := &cobra.Command{
-		Use: "set NAME VALUE", Short: "Change a setting of a tenant",
-		Example: "  signet admin policy set passkey.limit 30\n  signet admin policy set method.accessPass false",
-		Args:    exactly("a NAME", "a VALUE"), ValidArgsFunction: first(a.complete("policy.show", "name")),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.do(cmd, "policy.set", fields{"name": args[0], "value": args[1]}, "name", "value")
-		},
-	}
-	return group("policy", "Which methods and limits a tenant has", "  signet admin policy show", see, set)
-}
-
 func (a *administrator) auditCommand() *cobra.Command {
 	var user, category, before string
 	var limit int

@@ -195,7 +195,7 @@ displayName, accountEnabled and userType. With one bad row nothing is imported, 
 			if err != nil {
 				return fmt.Errorf("the file cannot be read: %w", err)
 			}
-			tell, done := progress(cmd.ErrOrStderr())
+			tell, done := progress(cmd.ErrOrStderr(), "importing: %d rows", 0)
 			result, err := a.call(cmd.Context(), "user.import", fields{"csv": string(file), "dryRun": dry}, tell)
 			done()
 			if err != nil {
@@ -237,23 +237,31 @@ func (a *administrator) reportImport(cmd *cobra.Command, result json.RawMessage,
 	return nil
 }
 
-// progress keeps one line on w up to date. tell may be called from any
-// goroutine; done ends the line.
-func progress(w io.Writer) (tell func(int), done func()) {
+// longWork is how long work may take before a line tells how far it is.
+const longWork = 500 * time.Millisecond
+
+// progress keeps one line on w up to date, which begins with words; the first
+// comes once after is over. tell may be called from any goroutine; done ends the
+// line.
+func progress(w io.Writer, words string, after time.Duration) (tell func(int), done func()) {
 	var mu sync.Mutex
-	start, rows := time.Now(), 0
+	start, rows, shown := time.Now(), 0, after == 0
 	line := func(end string) {
-		fmt.Fprintf(w, "\rimporting: %d rows, %s%s", rows, time.Since(start).Round(100*time.Millisecond), end)
+		fmt.Fprintf(w, "\r"+words+", %s%s", rows, time.Since(start).Round(100*time.Millisecond), end)
 	}
 	return func(n int) {
 			mu.Lock()
 			defer mu.Unlock()
 			rows = n
-			line("")
+			if shown = shown || time.Since(start) >= after; shown {
+				line("")
+			}
 		}, func() {
 			mu.Lock()
 			defer mu.Unlock()
-			line("\n")
+			if shown {
+				line("\n")
+			}
 		}
 }
 

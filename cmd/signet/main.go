@@ -3,7 +3,7 @@
 //
 // Rules of its voice: results go to standard output, everything else to
 // standard error; an error is one line and says what to do next; exit code 0
-// is done, 1 failed, 2 wrong usage.
+// is done, 1 failed, 2 wrong usage; plans say with 2 that there are changes.
 package main
 
 import (
@@ -27,7 +27,16 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+
+	exitChanges = 2 // of a plan: there are changes
 )
+
+// planned marks commands whose exit code 2 says that there are changes. Wrong
+// usage of one is 1, or a script would take it for a plan.
+const planned = "signet.planned"
+
+// errChanges is no failure: a plan found changes, and has printed them.
+var errChanges = errors.New("there are changes")
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -51,15 +60,18 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
 		return exitDone
+	case errors.Is(err, errChanges):
+		return exitChanges
 	}
 	for _, line := range complaints(err) {
 		fmt.Fprintln(errs, "signet: "+line)
 	}
 	// cobra has no type for a required flag that is missing.
-	if u := (*usageError)(nil); errors.As(err, &u) || strings.HasPrefix(err.Error(), "required flag(s) ") {
+	if u := (*usageError)(nil); cmd.Annotations[planned] == "" && (errors.As(err, &u) || strings.HasPrefix(err.Error(), "required flag(s) ")) {
 		return exitUsage
 	}
 	return exitFailed
@@ -109,7 +121,8 @@ func sentence(err error) string {
 	return cause
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine is text for a terminal, some of which may be a stranger's.
+func oneLine(s string) string { return printable(strings.Join(strings.Fields(s), " ")) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signetid/signet/internal/securitykey/securitykeytest"
 )
 
 // program is the binary under test: the real thing, as make build makes it.
@@ -25,6 +27,7 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	securitykeytest.Main()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "signet-program-")
 		if err != nil {

@@ -23,7 +23,7 @@ func TestReference(t *testing.T) {
 
 Made from the program's own help by ` + "`go test ./cmd/signet -run TestReference -update`" + `.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. Errors are one line on standard error. The flags of ` + "`signet serve`" + ` are
+Exit codes: 0 done, 1 failed, 2 wrong usage; ` + "`signet admin policy plan`" + ` has its own. Errors are one line on standard error. The flags of ` + "`signet serve`" + ` are
 also the keys of the configuration file and, as ` + "`SIGNET_…`" + `, variables. ` + "`signet completion`" + ` prints shell completion
 for bash, zsh, fish and PowerShell.
 `)

@@ -44,7 +44,16 @@ type Config struct {
 	// SavePolicy puts next in the place of old and writes the record, unless
 	// that locks administrators out.
 	SavePolicy func(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (policy.Policy, error)
-	Now        func() time.Time
+	// Preview says what would happen if next took the place of the tenant's
+	// policy.
+	Preview func(ctx context.Context, t idp.TenantID, next policy.Policy, o policy.PreviewOptions) (policy.Impact, error)
+	// CheckPolicy is what SavePolicy would refuse for locking out.
+	CheckPolicy func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error
+	// Provision registers keys for others, made for pages at Origin; empty:
+	// no server runs that has one.
+	Provision Provisioner
+	Origin    string
+	Now       func() time.Time
 }
 
 // Keys is the keyring as far as this door needs it.

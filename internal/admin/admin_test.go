@@ -43,6 +43,7 @@ type office struct {
 	revoked  []idp.UserID
 	taken    []string // "user client" of RevokeGrant
 	lock     error    // what SavePolicy says of a policy without passkeys
+	subjects []policy.Subject
 }
 
 func newOffice(t *testing.T, db *sqldb.DB) *office {
@@ -64,6 +65,14 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 			return fmt.Sprintf("token for %s as %s until %s", g.Actor, g.Role, g.Expires.Format("15:04")), nil
 		},
 		SavePolicy: o.savePolicy,
+		Preview: func(ctx context.Context, t idp.TenantID, next policy.Policy, opt policy.PreviewOptions) (policy.Impact, error) {
+			old, err := o.policies.Get(ctx, t)
+			if err != nil {
+				return policy.Impact{}, err
+			}
+			return policy.Preview(ctx, old, next, o.people, opt)
+		},
+		CheckPolicy: func(_ context.Context, _ idp.TenantID, old, next policy.Policy) error { return o.lockOut(old, next) },
 		RevokeUser: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID) error {
 			o.revoked = append(o.revoked, u)
 			return nil
@@ -78,9 +87,10 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 
 // savePolicy saves as the corridor does, but for whom it locks out.
 func (o *office) savePolicy(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (saved policy.Policy, err error) {
-	if o.lock != nil && old.Methods[policy.Passkey].On && !next.Methods[policy.Passkey].On {
-		return saved, o.lock
+	if err := o.lockOut(old, next); err != nil {
+		return saved, err
 	}
+	next.Version = old.Version
 	err = o.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if err := o.policies.Put(ctx, tx, t, next); err != nil {
 			return err
@@ -91,6 +101,22 @@ func (o *office) savePolicy(ctx context.Context, t idp.TenantID, old, next polic
 		return o.log.Write(ctx, tx, e)
 	})
 	return saved, err
+}
+
+func (o *office) lockOut(old, next policy.Policy) error {
+	if old.Methods[policy.Passkey].On && !next.Methods[policy.Passkey].On {
+		return o.lock
+	}
+	return nil
+}
+
+// people are those that previews judge.
+func (o *office) people(yield func(policy.Subject, error) bool) {
+	for _, s := range o.subjects {
+		if !yield(s, nil) {
+			return
+		}
+	}
 }
 
 func each(t *testing.T, fn func(t *testing.T, o *office)) {
@@ -305,7 +331,7 @@ func TestNoChangeWithoutRecord(t *testing.T) {
 		}()
 		for op, in := range map[string]fields{
 			"user.disable": {"user": "ada@a.example"}, "user.delete": {"user": "ada@a.example"}, "user.create": {"userPrincipalName": "bob@a.example"},
-			"group.create": {"displayName": "G"}, "policy.set": {"name": "passkey.limit", "value": "16"}, "token": {}, "signing-key.rotate": {},
+			"group.create": {"displayName": "G"}, "policy.set": {"name": "passkey.limit", "value": "16"}, "policy.apply": {"policy": "passkey: {limit: 17}"}, "token": {}, "signing-key.rotate": {},
 			"user.import": {"csv": "userPrincipalName\nbob@a.example\n"}, "tenant.create": {"name": "B", "domain": "b.example"},
 			"app.create": {"displayName": "X", "redirectUris": []string{"https://x.example/"}}, "tap.issue": {"user": "ada@a.example"},
 		} {
@@ -337,15 +363,16 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"app.create": {"displayName": "X", "redirectUris": []string{"https://x.example/"}}, "app.update": {"app": "X", "scopes": []string{"read"}},
 			"app.enable": {"app": "X"}, "app.disable": {"app": "X"}, "app.addSecret": {"app": "X"}, "app.dropSecret": {"app": "X"}, "app.delete": {"app": "X"},
 			"tap.issue": {"user": "ada@a.example"}, "token": {}, "session.revokeUser": {"user": "ada@a.example"}, "signing-key.rotate": {},
-			"policy.set": {"name": "passkey.limit", "value": "16"}, "user.delete": {"user": "ada@a.example"},
+			"policy.set": {"name": "passkey.limit", "value": "16"}, "policy.apply": {"policy": "passkey: {limit: 17}"},
+			"user.delete": {"user": "ada@a.example"},
 		}
 		reads := map[string]fields{
 			"tenant.list": {}, "tenant.show": {}, "user.list": {}, "user.show": {"user": "bob@a.example"}, "group.list": {}, "app.list": {},
-			"signing-key.list": {}, "policy.show": {}, "audit.list": {},
+			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",
-			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "user.delete"}
+			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "policy.apply", "user.delete"}
 		for _, op := range order {
 			before := len(o.events(tenant["id"]))
 			if _, err := o.try(op, inputs[op]); err != nil {
@@ -365,7 +392,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

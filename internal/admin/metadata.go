@@ -17,6 +17,7 @@ type Metadata interface {
 	Refresh(ctx context.Context, note metadata.Note) (metadata.State, error)
 	State(context.Context) (metadata.State, error)
 	Search(text string, limit int) []metadata.Model
+	Name(aaguid string) string
 }
 
 type metadataView struct {

@@ -42,6 +42,9 @@ var operations = map[string]operation{
 	"metadata.refresh": plain(refreshMetadata),
 	"metadata.search":  plain(searchModels),
 
+	"key.beginProvision":  within(beginKey),
+	"key.finishProvision": within(finishKey),
+
 	"tap.issue":          within(issuePass),
 	"token":              within(issueToken),
 	"session.revokeUser": within(revokeUser),
@@ -49,5 +52,8 @@ var operations = map[string]operation{
 	"signing-key.list":   within(listKeys),
 	"policy.show":        within(showPolicy),
 	"policy.set":         within(setPolicy),
+	"policy.export":      within(exportPolicy),
+	"policy.plan":        within(planPolicy),
+	"policy.apply":       within(applyPolicy),
 	"audit.list":         within(listAudit),
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/admin"
@@ -65,6 +66,11 @@ func (a *Administrator) Do(ctx context.Context, op string, params any, progress 
 		// Where to fetch from is the server's configuration.
 		return nil, errors.New("metadata is fetched by a running server, and none runs on this data folder: start signet serve first, or load a file")
 	}
+	if a.offline && strings.HasPrefix(op, "key.") {
+		// A passkey belongs to the address of a page, which only a server's
+		// configuration knows.
+		return nil, errors.New("a passkey is made for the address of a running server, and none runs on this data folder: start signet serve first")
+	}
 	text, err := json.Marshal(params)
 	if err != nil {
 		return nil, err
@@ -84,6 +90,11 @@ func (h *House) administration() *admin.Service {
 		SavePolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy, e audit.Event) (policy.Policy, error) {
 			return h.Corridor.SavePolicy(ctx, t, old, next, "", e)
 		},
+		Preview: h.Corridor.Preview,
+		CheckPolicy: func(ctx context.Context, t idp.TenantID, old, next policy.Policy) error {
+			return h.Corridor.CheckSave(ctx, t, old, next, "")
+		},
+		Provision: h.Corridor, Origin: h.base,
 		Now: h.cfg.Now,
 	})
 }

@@ -21,8 +21,6 @@ func (v *visit) ask(title template.HTML, a askView) error {
 	return v.show(http.StatusOK, v.page("ask", title, a))
 }
 
-func cutQuery(path string) (before, query string, ok bool) { return strings.Cut(path, "?") }
-
 // parent is the page that an action's address lies below.
 func parent(path string) string {
 	if i := strings.LastIndexByte(path, '/'); i > len("/admin") {

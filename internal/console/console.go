@@ -84,7 +84,7 @@ var views = map[string]page.View{
 	"apps":     frame(),
 	"app":      frame(),
 	"ask":      frame(),
-	"carry":    frame(),
+	"carry":    {Frame: "bare", Styles: []string{"parts.css", "console.css"}, Apart: true},
 
 	"policymethods": frame("policy.css"),
 	"policypasskey": policyView(),

@@ -83,11 +83,20 @@ func (c *Console) overview(ctx context.Context, v *visit) error {
 		view.Partly = pg.T("overview.partly", "when", page.When(tally.Since, ""))
 	}
 	view.Lead = pg.T("overview.lead", "when", page.When(now, ""))
-	pg.Title, pg.V = pg.N("overview.needs", len(view.Needs)), view
-	if len(view.Needs) == 0 {
-		pg.Title = pg.T("overview.calm")
-	}
+	pg.Title, pg.V = needTitle(pg, len(view.Needs)), view
 	return v.show(http.StatusOK, pg)
+}
+
+// needTitle begins with a word up to nine, as titles do.
+func needTitle(pg *page.Page, n int) template.HTML {
+	if n == 0 {
+		return pg.T("overview.calm")
+	}
+	word := template.HTML(strconv.Itoa(n))
+	if n < 10 {
+		word = pg.T("number." + strconv.Itoa(n))
+	}
+	return pg.N("overview.needs", n, "number", word)
 }
 
 // needs lists what should be looked at, the worst first.

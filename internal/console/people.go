@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/signetid/signet/internal/audit"
@@ -198,10 +199,17 @@ func (v *visit) personRow(ctx context.Context, pg *page.Page, p directory.Person
 	switch {
 	case !p.Enabled:
 		row.State, row.StateText = "bad", pg.T("person.off")
+	case usable == 0 && holdsPass(creds):
+		row.State, row.StateText = "warn", pg.T("person.only_pass")
 	case usable == 0:
 		row.State, row.StateText = "warn", pg.T("person.no_way")
 	}
 	return row, nil
+}
+
+// holdsPass says whether one of them is a pass that is still good.
+func holdsPass(creds []method.Credential) bool {
+	return slices.ContainsFunc(creds, func(c method.Credential) bool { return c.Bootstrap && !c.Disabled })
 }
 
 // markOf is the kind of a credential as a picture and a word.

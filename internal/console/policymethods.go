@@ -15,25 +15,40 @@ import (
 	"github.com/signetid/signet/internal/policy"
 )
 
-// policyRoutes are the pages about methods. A POST saves, looks somebody up or
-// works out an impact: each asks for a fresh proof itself before it saves.
+// savePart is the end of the address to which a form is sent to be saved. Sent
+// to the page's own address, it only looks somebody up, picks, or works out
+// what saving would do, and asks for no gesture.
+const savePart = "/save"
+
+const saysSave = "says.policy.save"
+
+// at is the address of the page that a form stands on.
+func (v *visit) at() string { return strings.TrimSuffix(v.r.URL.Path, savePart) }
+
+// policyRoutes are the pages about methods.
 func (c *Console) policyRoutes() []route {
 	const admin = directory.Administrator
 	return []route{
 		{"GET /admin/methods", admin, c.methodsPage, ""},
 		{"GET /admin/methods/passkey", admin, c.passkeyPage, ""},
 		{"POST /admin/methods/passkey", admin, c.passkeyPost, ""},
-		{"GET /admin/methods/passkey/{profile}", admin, c.passkeyPage, ""},
-		{"POST /admin/methods/passkey/{profile}", admin, c.passkeyPost, ""},
+		{"POST /admin/methods/passkey/save", admin, c.passkeySave, saysSave},
+		{"GET /admin/methods/passkey/profiles/{profile}", admin, c.passkeyPage, ""},
+		{"POST /admin/methods/passkey/profiles/{profile}", admin, c.passkeyPost, ""},
+		{"POST /admin/methods/passkey/profiles/{profile}/save", admin, c.passkeySave, saysSave},
 		{"GET /admin/methods/{method}", admin, c.methodPage, ""},
 		{"POST /admin/methods/{method}", admin, c.methodPost, ""},
+		{"POST /admin/methods/{method}/save", admin, c.methodSave, saysSave},
 		{"GET /admin/methods/campaign", admin, c.campaignPage, ""},
 		{"POST /admin/methods/campaign", admin, c.campaignPost, ""},
+		{"POST /admin/methods/campaign/save", admin, c.campaignSave, saysSave},
 		{"GET /admin/methods/order", admin, c.orderPage, ""},
 		{"POST /admin/methods/order", admin, c.orderPost, ""},
+		{"POST /admin/methods/order/save", admin, c.orderSave, saysSave},
 		{"GET /admin/strengths", admin, c.strengthsPage, ""},
 		{"GET /admin/strengths/{strength}", admin, c.strengthPage, ""},
 		{"POST /admin/strengths/{strength}", admin, c.strengthPost, ""},
+		{"POST /admin/strengths/{strength}/save", admin, c.strengthSave, saysSave},
 	}
 }
 
@@ -264,6 +279,10 @@ func (c *Console) methodPost(ctx context.Context, v *visit) error {
 	return v.settingsPost(c.methodForm(ctx, v))
 }
 
+func (c *Console) methodSave(ctx context.Context, v *visit) error {
+	return v.settingsSave(c.methodForm(ctx, v))
+}
+
 func (c *Console) campaignForm(ctx context.Context, v *visit) (*settings, error) {
 	s, err := c.settings(ctx, v)
 	if err != nil {
@@ -297,6 +316,10 @@ func (c *Console) campaignPage(ctx context.Context, v *visit) error {
 }
 func (c *Console) campaignPost(ctx context.Context, v *visit) error {
 	return v.settingsPost(c.campaignForm(ctx, v))
+}
+
+func (c *Console) campaignSave(ctx context.Context, v *visit) error {
+	return v.settingsSave(c.campaignForm(ctx, v))
 }
 
 func (c *Console) orderForm(ctx context.Context, v *visit) (*settings, error) {
@@ -340,6 +363,10 @@ func (c *Console) orderPost(ctx context.Context, v *visit) error {
 	return v.settingsPost(c.orderForm(ctx, v))
 }
 
+func (c *Console) orderSave(ctx context.Context, v *visit) error {
+	return v.settingsSave(c.orderForm(ctx, v))
+}
+
 func (v *visit) settingsPage(s *settings, err error) error {
 	if err != nil {
 		return err
@@ -355,10 +382,6 @@ func (v *visit) settingsPost(s *settings, err error) error {
 		return err
 	}
 	s.apply()
-	do := v.form.Get("do")
-	if strings.TrimSuffix(do, sure) == "save" {
-		return s.save(do != "save")
-	}
 	if v.form.Get("part") == "impact" {
 		pg, err := s.page(nil, true)
 		if err != nil {
@@ -367,7 +390,15 @@ func (v *visit) settingsPost(s *settings, err error) error {
 		pg.Frame = "fragment"
 		return v.show(http.StatusOK, pg)
 	}
-	return s.show(http.StatusOK, nil, do != "find")
+	return s.show(http.StatusOK, nil, v.form.Get("do") != "find")
+}
+
+func (v *visit) settingsSave(s *settings, err error) error {
+	if err != nil {
+		return err
+	}
+	s.apply()
+	return s.save(strings.HasSuffix(v.form.Get("do"), sure))
 }
 
 func (s *settings) conflicts() bool { return s.draft.values().Get("version") != version(s.saved) }
@@ -385,16 +416,13 @@ func (s *settings) save(confirmed bool) error {
 		return err
 	}
 	if !confirmed && im.Stops > 0 {
-		return v.confirm(v.r.URL.Path, hiddenFields(s.draft.values()), "save"+sure, &impactWords{models: v.cfg.Metadata, next: s.next, at: at}, im)
-	}
-	if !v.fresh() {
-		return v.prove("policy.says.save")
+		return v.confirm(v.at(), hiddenFields(s.draft.values()), "save"+sure, &impactWords{models: v.cfg.Metadata, next: s.next, at: at}, im)
 	}
 	event := v.event("policy.set")
-	event.Detail["page"] = v.r.URL.Path
+	event.Detail["page"] = v.at()
 	_, err = v.cfg.Corridor.SavePolicy(s.ctx, v.tenant.ID, s.saved, s.next, v.user.ID, event)
 	if err == nil {
-		return v.leave(v.r.URL.Path, "policy.saved")
+		return v.leave(v.at(), "policy.saved")
 	}
 	p := newParts(s.ctx, v, v.page("policymethod", "", nil), nil, nil, nil)
 	if problems, failed := p.lockedOut(err, im); failed != nil {
@@ -425,7 +453,7 @@ func (s *settings) page(problems []template.HTML, work bool) (*page.Page, error)
 	pg := v.page("policymethod", s.title, nil)
 	p := newParts(s.ctx, v, pg, s.draft.values(), s.was.values(), s.wrongs)
 	view := &settingsView{
-		formView: formView{Path: v.r.URL.Path, Lead: pg.T(s.lead), Dirty: len(p.changed) > 0, Changed: p.changed, Hidden: []field{{"version", version(s.saved)}}},
+		formView: formView{Path: v.at(), Lead: pg.T(s.lead), Dirty: len(p.changed) > 0, Changed: p.changed, Hidden: []field{{"version", version(s.saved)}}},
 		Judged:   s.judged, RequiredChanged: p.change("required"),
 	}
 	pg.V = view
@@ -476,7 +504,7 @@ func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 		}
 	}
 	if view.Bar.Buttons = []buttonView{save}; len(view.Changed) > 0 {
-		view.Bar.Drop = s.v.r.URL.Path
+		view.Bar.Drop = s.v.at()
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (v *visit) editor(ctx context.Context) (*editor, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &editor{v: v, ctx: ctx, saved: saved, path: v.r.URL.Path}
+	e := &editor{v: v, ctx: ctx, saved: saved, path: v.at()}
 	id := cmp.Or(v.r.PathValue("profile"), policy.DefaultProfile)
 	if id == "new" {
 		e.isNew, id = true, strings.ToLower(v.form.Get("id"))
@@ -101,7 +101,10 @@ func (v *visit) editor(ctx context.Context) (*editor, error) {
 	return e, nil
 }
 
-// passkeyPage is GET /admin/methods/passkey[/{profile}].
+// profilePath is where profiles besides the default one have their pages.
+const profilePath = "/admin/methods/passkey/profiles/"
+
+// passkeyPage is the page of a profile.
 func (c *Console) passkeyPage(ctx context.Context, v *visit) error {
 	e, err := v.editor(ctx)
 	if err != nil {
@@ -113,8 +116,18 @@ func (c *Console) passkeyPage(ctx context.Context, v *visit) error {
 
 func (e *editor) apply() { e.next, e.wrongs = e.draft.apply(e.saved, e.v.known()) }
 
-// passkeyPost is everything that the editor's buttons do. Only saving changes
-// anything, and asks for a fresh proof.
+// passkeySave is each button of the save bar.
+func (c *Console) passkeySave(ctx context.Context, v *visit) error {
+	e, err := v.editor(ctx)
+	if err != nil {
+		return err
+	}
+	e.draft = readPasskey(v.form, e.draft.Profile)
+	return e.save(v.form.Get("do"))
+}
+
+// passkeyPost is everything else that the editor's buttons do: it changes
+// nothing.
 func (c *Console) passkeyPost(ctx context.Context, v *visit) error {
 	e, err := v.editor(ctx)
 	if err != nil {
@@ -123,8 +136,6 @@ func (c *Console) passkeyPost(ctx context.Context, v *visit) error {
 	e.draft = readPasskey(v.form, e.draft.Profile)
 	do, what, _ := strings.Cut(v.form.Get("do"), ":")
 	switch do {
-	case "trial", "save", "enforce", "remove", "trial" + sure, "save" + sure, "enforce" + sure, "remove" + sure:
-		return e.save(do)
 	case "pick", "more", "picked", "unpick":
 		if done, err := v.pick(ctx, do, pickerFor{
 			path: e.path, fields: e.fields(), models: &e.draft.Models, mode: policy.ListMode(e.draft.Mode), lead: e.title(),
@@ -239,9 +250,6 @@ func (e *editor) save(do string) error {
 		w.at = at
 		return v.confirm(e.path, hiddenFields(e.fields()), do+sure, w, im)
 	}
-	if !v.fresh() {
-		return v.prove("policy.says.save")
-	}
 	event := v.event("policy.set")
 	event.Detail["page"] = e.path
 	if _, err := v.cfg.Corridor.SavePolicy(e.ctx, v.tenant.ID, e.saved, e.next, v.user.ID, event); err != nil {
@@ -251,7 +259,7 @@ func (e *editor) save(do string) error {
 	case do == "remove":
 		return v.leave("/admin/methods/passkey", "policy.removed")
 	case e.isNew:
-		e.path = "/admin/methods/passkey/" + e.draft.Profile
+		e.path = profilePath + e.draft.Profile
 	}
 	if e.next.Passkey.Restrictions == policy.EnforceAudit {
 		return v.leave(e.path, "policy.trial")
@@ -362,7 +370,7 @@ func modeOf(pg *page.Page, r policy.Enforcement) *modeView {
 func (e *editor) tabs(pg *page.Page, view *passkeyView) {
 	view.Tabs = []tabView{{"/admin/methods/passkey", pg.T("policy.profile.standard"), e.draft.standard()}}
 	for _, f := range e.saved.Passkey.Profiles {
-		view.Tabs = append(view.Tabs, tabView{"/admin/methods/passkey/" + f.ID, template.HTML(template.HTMLEscapeString(f.Name)), f.ID == e.draft.Profile})
+		view.Tabs = append(view.Tabs, tabView{profilePath + f.ID, template.HTML(template.HTMLEscapeString(f.Name)), f.ID == e.draft.Profile})
 	}
 }
 
@@ -554,7 +562,7 @@ func (e *editor) buttons(pg *page.Page, view *passkeyView) {
 
 // confirmView asks again before somebody is refused, and names them.
 type confirmView struct {
-	Path, Do             string
+	Path, Back, Do       string
 	Hidden               []field
 	Text                 []template.HTML
 	LostTitle, KeptTitle template.HTML
@@ -570,7 +578,7 @@ func (v *visit) confirm(path string, hidden []field, yes string, w *impactWords,
 	w.pg = pg
 	shown := w.view(im)
 	view := confirmView{
-		Path: path, Do: yes, Hidden: hidden, LostTitle: shown.LostTitle, KeptTitle: shown.KeptTitle,
+		Path: path + savePart, Back: path, Do: yes, Hidden: hidden, LostTitle: shown.LostTitle, KeptTitle: shown.KeptTitle,
 		Lost: shown.Lost, Kept: shown.Kept, MoreLost: shown.MoreLost, MoreKept: shown.MoreKept,
 		Yes: pg.T("policy.confirm.yes"), No: pg.T("policy.confirm.no"),
 	}

@@ -109,14 +109,16 @@ type desk struct {
 	asked   int // times that a sign-in was asked for
 }
 
-const deskOrigin = "http://localhost:8080"
+// desks runs a test on both databases.
+func desks(t *testing.T, fn func(t *testing.T, d *desk)) {
+	sqldbtest.Each(t, []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
+		nonce.Migrations, session.Migrations, signin.Migrations, metadata.Migrations}, func(t *testing.T, db *sqldb.DB) { fn(t, newDesk(t, db)) })
+}
 
-func newDesk(t *testing.T) *desk {
+func newDesk(t *testing.T, db *sqldb.DB) *desk {
 	t.Helper()
-	d := &desk{t: t, now: time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC), keys: &keyRoom{}}
+	d := &desk{t: t, now: time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC), keys: &keyRoom{}, db: db}
 	clock := func() time.Time { return d.now }
-	d.db = sqldbtest.Open(t, []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-		nonce.Migrations, session.Migrations, signin.Migrations, metadata.Migrations})
 	d.audit = audit.New(clock)
 	d.dir = directory.New(directory.Config{DB: d.db, Now: clock})
 	d.clients = client.New(client.Config{DB: d.db, Now: clock})
@@ -132,7 +134,7 @@ func newDesk(t *testing.T) *desk {
 		Sessions: d.store, Audit: d.audit, Now: clock, Methods: []method.Method{d.keys}})
 	d.must(err)
 	d.console, err = New(Config{
-		BaseURL: deskOrigin, DB: d.db, Corridor: corridor, Directory: d.dir, Clients: d.clients, Policies: d.rules, Sessions: d.store,
+		BaseURL: origin, DB: d.db, Corridor: corridor, Directory: d.dir, Clients: d.clients, Policies: d.rules, Sessions: d.store,
 		Metadata: d.models(clock), Audit: d.audit, Now: clock,
 		SignIn: func(w http.ResponseWriter, _ *http.Request, _ signin.Flow, _ signin.Step) error {
 			d.asked++
@@ -282,7 +284,7 @@ func (d *desk) signIn(u idp.User) string {
 		return err
 	})
 	rec := httptest.NewRecorder()
-	d.store.Set(rec, httptest.NewRequest("GET", deskOrigin, nil), bearer, "")
+	d.store.Set(rec, httptest.NewRequest("GET", origin, nil), bearer, "")
 	jar, _ := cookiejar.New(nil)
 	at, _ := url.Parse(d.server.URL)
 	cookies := rec.Result().Cookies()
@@ -294,8 +296,8 @@ func (d *desk) signIn(u idp.User) string {
 	return bearer
 }
 
-// reply is a page as a test reads it.
-type reply struct {
+// deskReply is a page as a test reads it.
+type deskReply struct {
 	t      *testing.T
 	status int
 	to     string
@@ -303,14 +305,20 @@ type reply struct {
 	doc    *html.Node
 }
 
-func (d *desk) get(path string) *reply { d.t.Helper(); return d.read(d.http.Get(d.server.URL + path)) }
-
-func (d *desk) post(path string, v url.Values) *reply {
+func (d *desk) get(path string) *deskReply {
 	d.t.Helper()
+	return d.read(d.http.Get(d.server.URL + path))
+}
+
+func (d *desk) post(path string, v url.Values) *deskReply {
+	d.t.Helper()
+	if word := strings.TrimSuffix(v.Get("do"), sure); slices.Contains([]string{"trial", "save", "enforce", "remove"}, word) {
+		path += savePart // as formaction of those buttons says
+	}
 	return d.read(d.http.PostForm(d.server.URL+path, v))
 }
 
-func (d *desk) read(res *http.Response, err error) *reply {
+func (d *desk) read(res *http.Response, err error) *deskReply {
 	d.t.Helper()
 	d.must(err)
 	defer res.Body.Close()
@@ -318,11 +326,11 @@ func (d *desk) read(res *http.Response, err error) *reply {
 	d.must(err)
 	doc, err := html.Parse(bytes.NewReader(b))
 	d.must(err)
-	return &reply{d.t, res.StatusCode, res.Header.Get("Location"), string(b), doc}
+	return &deskReply{d.t, res.StatusCode, res.Header.Get("Location"), string(b), doc}
 }
 
 // all are the elements for which keep holds.
-func (r *reply) all(keep func(*html.Node) bool) []*html.Node {
+func (r *deskReply) all(keep func(*html.Node) bool) []*html.Node {
 	var out []*html.Node
 	for n := range r.doc.Descendants() {
 		if n.Type == html.ElementNode && keep(n) {
@@ -342,7 +350,7 @@ func at(n *html.Node, name string) (string, bool) {
 }
 
 // form are the fields of the form with an id as a browser would send them.
-func (r *reply) form(id string) url.Values {
+func (r *deskReply) form(id string) url.Values {
 	r.t.Helper()
 	forms := r.all(func(n *html.Node) bool { got, _ := at(n, "id"); return n.Data == "form" && got == id })
 	if len(forms) != 1 {
@@ -389,7 +397,7 @@ func textOf(n *html.Node) string {
 }
 
 // text is what stands on the page, in one line.
-func (r *reply) text() string {
+func (r *deskReply) text() string {
 	var b strings.Builder
 	for n := range r.doc.Descendants() {
 		if n.Type == html.TextNode && (n.Parent == nil || n.Parent.Data != "script" && n.Parent.Data != "style") {
@@ -399,7 +407,7 @@ func (r *reply) text() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-func (r *reply) says(want ...string) {
+func (r *deskReply) says(want ...string) {
 	r.t.Helper()
 	text := r.text()
 	for _, w := range want {
@@ -410,7 +418,7 @@ func (r *reply) says(want ...string) {
 }
 
 // buttons are the values of the buttons named "do".
-func (r *reply) buttons() []string {
+func (r *deskReply) buttons() []string {
 	var out []string
 	for _, b := range r.all(func(n *html.Node) bool { name, _ := at(n, "name"); return n.Data == "button" && name == "do" }) {
 		value, _ := at(b, "value")
@@ -419,7 +427,7 @@ func (r *reply) buttons() []string {
 	return out
 }
 
-func (r *reply) offers(button string, want bool) {
+func (r *deskReply) offers(button string, want bool) {
 	r.t.Helper()
 	if got := slices.Contains(r.buttons(), button); got != want {
 		r.t.Errorf("button %q: %v, there are %q", button, got, r.buttons())

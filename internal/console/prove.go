@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
@@ -106,8 +107,9 @@ func (c *Console) carryPage(w http.ResponseWriter, r *http.Request, step signin.
 		return err
 	}
 	pg := c.pages.Begin(r, "carry", t, "", nil)
-	back, _, _ := cutQuery(keep.Path)
-	view := carryView{Action: local(keep.Path), Says: pg.T(keep.Says), Back: parent(back)}
+	action := local(keep.Path)
+	path, _, _ := strings.Cut(action, "?")
+	view := carryView{Action: action, Says: pg.T(keep.Says), Back: parent(path)}
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		for _, value := range form[name] {
 			view.Fields = append(view.Fields, field{name, value})

@@ -249,14 +249,12 @@ func (c *Console) strengthPost(ctx context.Context, v *visit) error {
 		return err
 	}
 	switch do := v.form.Get("do"); do {
-	case "save", "remove", "remove" + sure:
-		return f.save(do)
 	case "pick", "more", "picked", "unpick":
 		fields := f.draft.values()
 		if f.isNew {
 			fields.Set("id", f.draft.ID)
 		}
-		if done, err := v.pick(ctx, do, pickerFor{path: v.r.URL.Path, fields: fields, models: &f.draft.Models, mode: policy.ListAllow, lead: f.title()}); done || err != nil {
+		if done, err := v.pick(ctx, do, pickerFor{path: v.at(), fields: fields, models: &f.draft.Models, mode: policy.ListAllow, lead: f.title()}); done || err != nil {
 			return err
 		}
 	}
@@ -270,6 +268,14 @@ func (c *Console) strengthPost(ctx context.Context, v *visit) error {
 		return v.show(http.StatusOK, pg)
 	}
 	return f.show(http.StatusOK, nil)
+}
+
+func (c *Console) strengthSave(ctx context.Context, v *visit) error {
+	f, err := c.strengthForm(ctx, v)
+	if err != nil {
+		return err
+	}
+	return f.save(v.form.Get("do"))
 }
 
 func (f *strengthForm) title() template.HTML {
@@ -299,15 +305,12 @@ func (f *strengthForm) save(do string) error {
 	}
 	if do == "remove" {
 		return v.ask(v.words().T("strength.remove.title", "name", f.draft.Name), askView{
-			Action: v.r.URL.Path, Text: []template.HTML{v.words().T("strength.remove.text")}, Fields: append(hiddenFields(f.draft.values()), field{"do", "remove" + sure}),
-			Keep: v.r.URL.Path, Yes: v.words().T("strength.remove"), No: v.words().T("policy.confirm.no"), Harm: true,
+			Action: v.at() + savePart, Text: []template.HTML{v.words().T("strength.remove.text")}, Fields: append(hiddenFields(f.draft.values()), field{"do", "remove" + sure}),
+			Keep: v.at(), Yes: v.words().T("strength.remove"), No: v.words().T("policy.confirm.no"), Harm: true,
 		})
 	}
-	if !v.fresh() {
-		return v.prove("policy.says.save")
-	}
 	event := v.event("policy.set")
-	event.Detail["page"] = v.r.URL.Path
+	event.Detail["page"] = v.at()
 	_, err := v.cfg.Corridor.SavePolicy(f.ctx, v.tenant.ID, f.saved, f.next, v.user.ID, event)
 	if known := idp.AsError(err); err != nil && known != nil && known.Kind == idp.Conflict {
 		if f.saved, err = v.cfg.Policies.Load(f.ctx, v.cfg.DB, v.tenant.ID); err != nil {
@@ -339,7 +342,7 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 	was := strengthDraftOf(f.saved, f.draft.ID)
 	p := newParts(f.ctx, v, pg, f.draft.values(), was.values(), f.wrongs)
 	view := &strengthEdit{
-		formView: formView{Path: v.r.URL.Path, Lead: pg.T("strength.edit.lead", "ask", policy.Strength{Name: f.draft.Name}.Asked()), Dirty: len(p.changed) > 0, Changed: p.changed},
+		formView: formView{Path: v.at(), Lead: pg.T("strength.edit.lead", "ask", policy.Strength{Name: f.draft.Name}.Asked()), Dirty: len(p.changed) > 0, Changed: p.changed},
 		Name:     p.entry("name", "strength.name", false), Description: p.entry("description", "strength.description", false),
 		CombosChanged: p.change("combo"), CombosWrong: p.wrong("combo"), PairWrong: p.wrong("pair"), EachWrong: p.wrong("each"),
 		ModelsChanged: p.change("model"), ModelsWrong: p.wrong("model"), Removable: !f.isNew,
@@ -378,7 +381,7 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 	view.Impact = &impactView{}
 	view.Bar = &barView{Count: p.count(), Buttons: []buttonView{{"save", "main", pg.T("policy.save")}}}
 	if len(p.changed) > 0 {
-		view.Bar.Drop = v.r.URL.Path
+		view.Bar.Drop = v.at()
 	}
 	return pg, nil
 }

@@ -29,7 +29,13 @@ Signet is running on this machine, with the organisation %s and a web app.
 		}
 		fmt.Fprintf(&b, "  %-28s %-14s %s\n", p.UserName, p.AccessPass, p.Role)
 	}
-	fmt.Fprintf(&b, "\nFor your own app: issuer %s\nAdministration:   signet admin user list --data %s\nStop with Ctrl-C.\n\n", f.Issuer, data)
+	fmt.Fprintf(&b, `
+Administration:   %s/admin  (sign in as the administrator)
+                  signet admin user list --data %s
+For your own app: issuer %s
+Stop with Ctrl-C.
+
+`, f.BaseURL, data, f.Issuer)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

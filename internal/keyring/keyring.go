@@ -222,6 +222,9 @@ func (r *Ring) tend(ctx context.Context, now time.Time) error {
 	if _, err := r.cfg.DB.Exec(ctx, `delete from signing_key where gone_at > 0 and gone_at <= $1`, now.UnixMilli()); err != nil {
 		return fmt.Errorf("delete gone keys: %w", err)
 	}
+	if err := r.forgetHints(ctx, now); err != nil {
+		return err
+	}
 	rows, err := r.cfg.DB.Query(ctx, `
 		select tenant_id, alg from signing_key group by tenant_id, alg having max(active_from) < $1`, now.Add(-Term).UnixMilli())
 	if err != nil {

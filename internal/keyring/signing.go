@@ -258,6 +258,9 @@ func (r *Ring) add(ctx context.Context, t idp.TenantID, alg string, from time.Ti
 			update signing_key set gone_at = $4
 			where tenant_id = $1 and alg = $2 and number < $3 and (gone_at = 0 or gone_at > $4)`,
 			t, alg, number, goneAt.UnixMilli())
+		if err == nil {
+			err = r.keepForHints(ctx, tx, t, alg, s.keys, emergency)
+		}
 		if err != nil || r.cfg.Bus == nil {
 			return err
 		}

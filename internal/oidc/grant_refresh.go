@@ -25,7 +25,7 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 	// Judged before the rotation: a request that asks for too much must not
 	// cost its client the grant.
 	var scopes []string
-	got, err := s.cfg.Tokens.Refresh(ctx, presented, x.client, func(sub token.Subject) (err error) {
+	got, err := s.cfg.Tokens.Refresh(ctx, presented, x.client, token.Presenter{IP: x.ip, Agent: x.agent, Trace: x.trace}, func(sub token.Subject) (err error) {
 		if res := x.params.get("resource"); res != "" && res != sub.Audience {
 			return otherResource(res)
 		}

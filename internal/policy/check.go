@@ -58,6 +58,9 @@ func (p Policy) Check() error { return p.CheckWith(nil) }
 // typing error.
 func (p Policy) CheckWith(known Models) error { return asError(p.Complaints(known)) }
 
+// mostSaid is how many complaints one sentence holds.
+const mostSaid = 20
+
 func asError(all []Complaint) error {
 	if len(all) == 0 {
 		return nil
@@ -66,7 +69,10 @@ func asError(all []Complaint) error {
 	for _, c := range all {
 		lines = append(lines, c.String())
 	}
-	say := strings.Join(lines[:min(len(lines), 20)], "\n")
+	if len(lines) > mostSaid {
+		lines = append(lines[:mostSaid], fmt.Sprintf("And %d more.", len(lines)-mostSaid))
+	}
+	say := strings.Join(lines, "\n")
 	return idp.Invalidf(all[0].Reason, "%d complaints, the first at %s", len(all), all[0].At).On(all[0].At).Say(say)
 }
 

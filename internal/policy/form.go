@@ -16,34 +16,49 @@ const maxForm = 1 << 20
 
 // Parse reads the form of a policy, YAML or JSON: what it does not mention is
 // as in Default, and of strengths it names the tenant's own only. Then it
-// checks the policy. Invalid names the place, and the line where it is
-// plain: an unknown property, a word that an enumeration has not, a duplicate,
-// a wrong type, and everything that CheckWith finds. Version is 0.
+// checks the policy. Invalid names every place and its line: an unknown
+// property, a word that an enumeration has not, a duplicate, a wrong type, and
+// everything that CheckWith finds. Version is 0.
 func Parse(form []byte, known Models) (Policy, error) {
 	root, err := read(form)
 	if err != nil {
 		return Policy{}, err
 	}
-	p, d := Default(), decoder{form: form, read: make(map[string]*node)}
+	p, d := Default(), decoder{read: make(map[string]*node)}
 	p.Strengths = nil
 	if root != nil {
-		if err := d.into(reflect.ValueOf(&p).Elem(), root, ""); err != nil {
-			return Policy{}, err
-		}
+		d.into(reflect.ValueOf(&p).Elem(), root, "")
 	}
-	if i := slices.IndexFunc(p.Strengths, Strength.BuiltIn); i >= 0 {
-		return Policy{}, d.wrong(root, fmt.Sprintf("strengths[%d].id", i), "built_in", "ids of built-in strengths are taken")
+	for i, s := range p.Strengths {
+		if s.BuiltIn() {
+			at := fmt.Sprintf("strengths[%d].id", i)
+			d.complain(d.read[at], at, "built_in", "ids of built-in strengths are taken")
+		}
 	}
 	own := len(builtIn())
 	p.Strengths = append(builtIn(), p.Strengths...)
 	p.normalize()
-	complaints := p.Complaints(known)
-	for i := range complaints {
-		c := &complaints[i]
+	return p, asError(append(d.wrong, d.rest(p.Complaints(known), own)...))
+}
+
+// rest are the complaints about what was read, less those about places that
+// could not be read: they hold the default, or nothing.
+func (d *decoder) rest(all []Complaint, own int) []Complaint {
+	unread := func(place string) bool {
+		return place != "" && slices.ContainsFunc(d.wrong, func(w Complaint) bool {
+			return w.At == place || strings.HasPrefix(place, w.At+".") || strings.HasPrefix(place, w.At+"[") ||
+				strings.HasPrefix(w.At, place+".") || strings.HasPrefix(w.At, place+"[")
+		})
+	}
+	var out []Complaint
+	for _, c := range all {
 		c.At, c.Line = d.located(c.At, own)
 		c.Other, c.OtherLine = d.located(c.Other, own)
+		if !unread(c.At) && !unread(c.Other) {
+			out = append(out, c)
+		}
 	}
-	return p, asError(complaints)
+	return out
 }
 
 // normalize writes GUIDs in the one way in which they are compared.

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,70 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("says %d bytes", len(e.Public))
 			}
 		})
+	}
+}
+
+// TestParseSaysAllAtOnce: one look at a form finds everything, each with its
+// own line although words and names repeat, and a contradiction with both.
+func TestParseSaysAllAtOnce(t *testing.T) {
+	const bad = `# A comment.
+methods:
+  passkey: &all
+    on: "true"
+    include: [{all: true}]
+  accessPass: *all
+passkey:
+  colour: red
+  limit: 5
+  warnAt: 9
+  synced: never
+  aaguids:
+    mode: "off"
+    list:
+      - a25342c0-3cdc-4414-8e46-f4807fca511d
+  profiles:
+    - id: 44444444-4444-4444-8444-444444444444
+      name: one
+      synced: never
+      aaguids: {mode: "off"}
+    - id: 44444444-4444-4444-8444-444444444444
+      name: two
+      aaguids: {mode: "off", list: [a25342c0-3cdc-4414-8e46-f4807fca511d]}
+session:
+  idle: soon
+`
+	_, err := policy.Parse([]byte(bad), models)
+	var places []string
+	for _, line := range strings.Split(idp.AsError(err).Public, "\n") {
+		place, _, _ := strings.Cut(line, ": ")
+		places = append(places, place)
+	}
+	want := []string{
+		"methods.accessPass.on, line 4", // where the anchor holds it
+		"methods.passkey.on, line 4", "passkey.colour, line 8",
+		"passkey.profiles[0].synced, line 19", "passkey.synced, line 11", "session.idle, line 25",
+		"passkey.warnAt, line 10 and passkey.limit, line 9",
+		"passkey.aaguids.list[0], line 15",
+		"passkey.profiles[0].attestation, line 17", // missing there
+		"passkey.profiles[1].id, line 21 and passkey.profiles[0].id, line 17",
+		"passkey.profiles[1].attestation, line 21", "passkey.profiles[1].synced, line 21",
+		"passkey.profiles[1].aaguids.list[0], line 23",
+	}
+	if diff := cmp.Diff(want, places); diff != "" {
+		t.Errorf("%v (-want +got):\n%s\n%s", err, diff, idp.AsError(err).Public)
+	}
+	many := "passkey:\n"
+	for i := range 50 {
+		many += fmt.Sprintf("  p%d: 1\n", i)
+	}
+	_, err = policy.Parse([]byte(many), nil)
+	if says := idp.AsError(err).Public; !strings.HasSuffix(says, "\nAnd 30 more.") {
+		t.Errorf("says %q", says)
+	}
+	// Lines of what a merge brought in are not known; its place still is.
+	_, err = policy.Parse([]byte("passkey: {limit: 5, warnAt: 4}\nsession:\n  <<: {idle: soon}\n"), nil)
+	if says := idp.AsError(err).Public; !strings.HasPrefix(says, "session.idle: ") {
+		t.Errorf("says %q", says)
 	}
 }
 

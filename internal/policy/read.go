@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
+	lines "go.yaml.in/yaml/v3"
 
 	"github.com/signetid/signet/internal/idp"
 )
@@ -23,8 +24,7 @@ type node struct {
 	text    string // of a word, number or boolean
 	members []member
 	items   []*node
-	line    int    // 0: not known
-	name    string // instead of a value: the name of a member
+	line    int // 0: not known
 }
 
 type kind int
@@ -45,31 +45,12 @@ type member struct {
 	line  int
 }
 
-// key is the name itself as a thing that may be wrong.
-func (m member) key() *node { return &node{name: m.name, line: m.line} }
-
-// at is the line on which the node stands, 0 when that is not plain. JSON says
-// so itself; in YAML it is the one line that has the word.
-func (n *node) at(form []byte) int {
+// at is the line on which the node stands, 0 when that is not plain.
+func (n *node) at() int {
 	if n == nil {
 		return 0
 	}
-	pattern := regexp.QuoteMeta(n.text)
-	if n.name != "" {
-		pattern = `(?m)^[\s-]*["']?` + regexp.QuoteMeta(n.name) + `["']?\s*:`
-	}
-	if n.line > 0 || pattern == "" {
-		return n.line
-	}
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return 0
-	}
-	found := re.FindAllIndex(form, 2)
-	if len(found) != 1 {
-		return 0
-	}
-	return 1 + bytes.Count(form[:found[0][1]], []byte("\n"))
+	return n.line
 }
 
 // read makes a tree of YAML or JSON; nil of an empty form.
@@ -103,7 +84,43 @@ func readYAML(form []byte) (*node, error) {
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	return nodeOf(all, 0)
+	root, err := nodeOf(all, 0)
+	if err != nil {
+		return nil, err
+	}
+	var document lines.Node
+	if lines.Unmarshal(form, &document) == nil && len(document.Content) > 0 {
+		root.locate(document.Content[0])
+	}
+	return root, nil
+}
+
+// locate notes on which lines the parts of n stand. from is the same form as
+// its author wrote it; where the two part ways, at a merge (<<), lines stay
+// unknown.
+func (n *node) locate(from *lines.Node) {
+	n.line = from.Line
+	if from.Alias != nil {
+		from = from.Alias
+	}
+	switch {
+	case n.kind == kindArray && from.Kind == lines.SequenceNode && len(from.Content) == len(n.items):
+		for i, item := range n.items {
+			item.locate(from.Content[i])
+		}
+	case n.kind == kindObject && from.Kind == lines.MappingNode:
+		at := make(map[string]int, len(from.Content)/2)
+		for i := 0; i+1 < len(from.Content); i += 2 {
+			at[from.Content[i].Value] = i
+		}
+		for i := range n.members {
+			m := &n.members[i]
+			if k, ok := at[m.name]; ok {
+				m.line = from.Content[k].Line
+				m.value.locate(from.Content[k+1])
+			}
+		}
+	}
 }
 
 func hasContent(before []byte) bool {

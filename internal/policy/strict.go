@@ -9,23 +9,29 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/signetid/signet/internal/idp"
 )
 
 // decoder reads a tree into a Policy and refuses what it does not understand:
 // a rule that is read past would be one that does not hold. encoding/json
 // could do the reading, but says neither place nor line.
 type decoder struct {
-	form []byte
-	read map[string]*node // by place
+	read  map[string]*node // by place
+	wrong []Complaint
 }
 
-// wrong is the error about a place.
-func (d *decoder) wrong(n *node, at, reason, format string, args ...any) error {
-	at = cmp.Or(at, "policy")
-	say := inLine(at, n.at(d.form)) + ": " + fmt.Sprintf(format, args...) + "."
-	return idp.Invalidf(reason, "policy at %s", at).On(at).Say(say)
+// mostWrong is where noting ends: nobody reads on, and a form of nothing but
+// mistakes must not cost much.
+const mostWrong = 1000
+
+// complain notes what is wrong in a place; reading goes on, so that one look
+// finds all of it.
+func (d *decoder) complain(n *node, at, reason, format string, args ...any) {
+	if len(d.wrong) == mostWrong {
+		return
+	}
+	d.wrong = append(d.wrong, Complaint{
+		At: cmp.Or(at, "policy"), Line: n.at(), Reason: reason, Say: fmt.Sprintf(format, args...) + ".",
+	})
 }
 
 // located is a place that Complaints named as the form has it, and its line;
@@ -39,7 +45,7 @@ func (d *decoder) located(at string, own int) (place string, line int) {
 		}
 	}
 	for place = at; place != ""; place = parent(place) {
-		if line := d.read[place].at(d.form); line > 0 {
+		if line := d.read[place].at(); line > 0 {
 			return at, line
 		}
 	}
@@ -49,20 +55,20 @@ func (d *decoder) located(at string, own int) (place string, line int) {
 func parent(place string) string { return place[:max(0, strings.LastIndexAny(place, ".["))] }
 
 // into decodes n into v, which holds the default.
-func (d *decoder) into(v reflect.Value, n *node, at string) error {
+func (d *decoder) into(v reflect.Value, n *node, at string) {
 	d.read[at] = n
-	if v.Type() == reflect.TypeFor[time.Duration]() {
-		return d.duration(v, n, at)
+	switch {
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		d.duration(v, n, at)
+	case v.Kind() == reflect.Struct:
+		d.object(v, n, at)
+	case v.Kind() == reflect.Map:
+		d.table(v, n, at)
+	case v.Kind() == reflect.Slice:
+		d.list(v, n, at)
+	default:
+		d.scalar(v, n, at)
 	}
-	switch v.Kind() {
-	case reflect.Struct:
-		return d.object(v, n, at)
-	case reflect.Map:
-		return d.table(v, n, at)
-	case reflect.Slice:
-		return d.list(v, n, at)
-	}
-	return d.scalar(v, n, at)
 }
 
 func under(at, name string) string {
@@ -72,9 +78,10 @@ func under(at, name string) string {
 	return at + "." + name
 }
 
-func (d *decoder) object(v reflect.Value, n *node, at string) error {
+func (d *decoder) object(v reflect.Value, n *node, at string) {
 	if n.kind != kindObject {
-		return d.wrong(n, at, "bad_value", "must be a mapping of names to values")
+		d.complain(n, at, "bad_value", "must be a mapping of names to values")
+		return
 	}
 	known := make(map[string]reflect.Value)
 	fields(v, known)
@@ -82,13 +89,11 @@ func (d *decoder) object(v reflect.Value, n *node, at string) error {
 		field, ok := known[m.name]
 		if !ok {
 			names := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
-			return d.wrong(m.key(), under(at, clip(m.name)), "unknown_property", "there is no such property; there are %s", names)
+			d.complain(&node{line: m.line}, under(at, clip(m.name)), "unknown_property", "there is no such property; there are %s", names)
+			continue
 		}
-		if err := d.into(field, m.value, under(at, m.name)); err != nil {
-			return err
-		}
+		d.into(field, m.value, under(at, m.name))
 	}
-	return nil
 }
 
 // fields lists the members of a struct by their JSON names.
@@ -105,9 +110,10 @@ func fields(v reflect.Value, into map[string]reflect.Value) {
 	}
 }
 
-func (d *decoder) table(v reflect.Value, n *node, at string) error {
+func (d *decoder) table(v reflect.Value, n *node, at string) {
 	if n.kind != kindObject {
-		return d.wrong(n, at, "bad_value", "must be a mapping of names to values")
+		d.complain(n, at, "bad_value", "must be a mapping of names to values")
+		return
 	}
 	if v.IsNil() {
 		v.Set(reflect.MakeMap(v.Type()))
@@ -118,66 +124,64 @@ func (d *decoder) table(v reflect.Value, n *node, at string) error {
 		if old := v.MapIndex(key); old.IsValid() {
 			value.Set(old)
 		}
-		if err := d.into(value, m.value, under(at, clip(m.name))); err != nil {
-			return err
-		}
+		d.into(value, m.value, under(at, clip(m.name)))
 		v.SetMapIndex(key, value)
 	}
-	return nil
 }
 
 // list replaces the whole of a list.
-func (d *decoder) list(v reflect.Value, n *node, at string) error {
+func (d *decoder) list(v reflect.Value, n *node, at string) {
 	if n.kind != kindArray && n.kind != kindNull {
-		return d.wrong(n, at, "bad_value", "must be a list")
+		d.complain(n, at, "bad_value", "must be a list")
+		return
 	}
 	if len(n.items) == 0 {
 		v.SetZero()
-		return nil
+		return
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
 	for i, item := range n.items {
-		if err := d.into(out.Index(i), item, at+"["+strconv.Itoa(i)+"]"); err != nil {
-			return err
-		}
+		d.into(out.Index(i), item, at+"["+strconv.Itoa(i)+"]")
 	}
 	v.Set(out)
-	return nil
 }
 
-func (d *decoder) scalar(v reflect.Value, n *node, at string) error {
+func (d *decoder) scalar(v reflect.Value, n *node, at string) {
 	switch v.Kind() {
 	case reflect.String:
-		if n.kind != kindWord {
-			return d.wrong(n, at, "bad_value", "must be text; put it in quotes")
+		all := words[v.Type()]
+		switch {
+		case n.kind != kindWord:
+			d.complain(n, at, "bad_value", "must be text; put it in quotes")
+		case all != nil && !slices.Contains(all, n.text):
+			d.complain(n, at, "unknown_member", "%q is not one of %s", clip(n.text), strings.Join(all, ", "))
+		default:
+			v.SetString(n.text)
 		}
-		if all := words[v.Type()]; all != nil && !slices.Contains(all, n.text) {
-			return d.wrong(n, at, "unknown_member", "%q is not one of %s", clip(n.text), strings.Join(all, ", "))
-		}
-		v.SetString(n.text)
-		return nil
 	case reflect.Bool:
-		if b, err := strconv.ParseBool(n.text); err == nil && n.kind == kindBoolean {
-			v.SetBool(b)
-			return nil
+		b, err := strconv.ParseBool(n.text)
+		if err != nil || n.kind != kindBoolean {
+			d.complain(n, at, "bad_value", "must be true or false")
+			return
 		}
-		return d.wrong(n, at, "bad_value", "must be true or false")
-	case reflect.Int:
-		if i, err := strconv.Atoi(n.text); err == nil && n.kind == kindNumber {
-			v.SetInt(int64(i))
-			return nil
+		v.SetBool(b)
+	default:
+		i, err := strconv.Atoi(n.text)
+		if err != nil || n.kind != kindNumber || v.Kind() != reflect.Int {
+			d.complain(n, at, "bad_value", "must be a number")
+			return
 		}
+		v.SetInt(int64(i))
 	}
-	return d.wrong(n, at, "bad_value", "must be a number")
 }
 
-func (d *decoder) duration(v reflect.Value, n *node, at string) error {
+func (d *decoder) duration(v reflect.Value, n *node, at string) {
 	t, err := time.ParseDuration(n.text)
 	if err != nil || n.kind != kindWord {
-		return d.wrong(n, at, "bad_value", "must be a time, written like 90m or 8h")
+		d.complain(n, at, "bad_value", "must be a time, written like 90m or 8h")
+		return
 	}
 	v.SetInt(int64(t))
-	return nil
 }
 
 // MarshalJSON writes times as people do.

@@ -217,7 +217,7 @@ type Refreshed struct {
 // returned as it is and leaves the token as good as it was. Whoever refuses a
 // request for its own reasons, a scope too wide, must do it there: refused
 // after the rotation, the client would be left with a spent token.
-func (s *Service) Refresh(ctx context.Context, presented string, c client.Client, admit ...func(Subject) error) (Refreshed, error) {
+func (s *Service) Refresh(ctx context.Context, presented string, c client.Client, from Presenter, admit ...func(Subject) error) (Refreshed, error) {
 	p, err := s.readRefresh(ctx, c.Tenant, presented)
 	if err != nil {
 		return Refreshed{}, err
@@ -234,7 +234,7 @@ func (s *Service) Refresh(ctx context.Context, presented string, c client.Client
 		return Refreshed{}, err
 	}
 	if s.stale(f, p.generation) {
-		return Refreshed{}, s.reused(ctx, f, p.generation)
+		return Refreshed{}, s.reused(ctx, f, p.generation, from)
 	}
 	sub := f.subject(c, user)
 	for _, ask := range admit {
@@ -247,7 +247,7 @@ func (s *Service) Refresh(ctx context.Context, presented string, c client.Client
 			return Refreshed{}, err
 		}
 		if s.stale(f, p.generation) { // others were faster, more than once
-			return Refreshed{}, s.reused(ctx, f, p.generation)
+			return Refreshed{}, s.reused(ctx, f, p.generation, from)
 		}
 	}
 	return Refreshed{Refresh: p.chain.token(f.generation), Subject: sub}, nil
@@ -322,9 +322,12 @@ func (s *Service) advance(ctx context.Context, f family) (family, error) {
 	return f, nil
 }
 
+// Presenter is who presented a token, for the record of one that was reused.
+type Presenter struct{ IP, Agent, Trace string }
+
 // reused ends a family of which an old token turned up: either the thief or
 // the owner holds a copy, and we cannot tell which (RFC 9700, Section 4.14.2).
-func (s *Service) reused(ctx context.Context, f family, generation int64) error {
+func (s *Service) reused(ctx context.Context, f family, generation int64, from Presenter) error {
 	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		n, err := revoke(ctx, tx, s.cfg.Now(), f.tenant, "id", string(f.id))
 		if err != nil || n == 0 {
@@ -333,6 +336,7 @@ func (s *Service) reused(ctx context.Context, f family, generation int64) error 
 		return s.cfg.Audit.Write(ctx, tx, audit.Event{
 			Tenant: f.tenant, Category: "token", Activity: "token.refresh_reuse", Outcome: "failure",
 			User: f.user, Client: f.client, Session: f.session, Reason: "refresh_reuse", Code: codeRevoked,
+			Actor: "client:" + string(f.client), IP: from.IP, Agent: from.Agent, Trace: from.Trace,
 			Detail: map[string]string{"family": string(f.id), "generation": fmt.Sprint(generation), "current": fmt.Sprint(f.generation)},
 		})
 	})

@@ -7,6 +7,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+	"github.com/signetid/signet/internal/token"
 )
 
 // A consent that is taken back ends what it gave, and nothing of anybody else.
@@ -31,7 +32,7 @@ func TestSec_OAU19_RevokeGrant(t *testing.T) {
 		if _, err := w.svc.VerifyAccess(t.Context(), tenant, access); reason(err) != "token_revoked" {
 			t.Errorf("access token: %v", err)
 		}
-		if _, err := w.svc.Refresh(t.Context(), refresh, app()); reason(err) != "refresh_revoked" {
+		if _, err := w.svc.Refresh(t.Context(), refresh, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_revoked" {
 			t.Errorf("refresh token: %v", err)
 		}
 	})

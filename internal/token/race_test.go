@@ -51,7 +51,7 @@ func TestSec_OAU08_TwoNodesOneSuccessor(t *testing.T) {
 			var mu sync.Mutex
 			seen := map[string]int{}
 			atOnce(all, func(_ int, w *world) {
-				got, err := w.svc.Refresh(context.Background(), present, app())
+				got, err := w.svc.Refresh(context.Background(), present, app(), token.Presenter{IP: "192.0.2.9"})
 				if err != nil {
 					t.Errorf("round %d: %v", round, err)
 				}
@@ -75,11 +75,11 @@ func TestSec_OAU08_ReuseRace(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		all := nodes(db, 2)
 		_, first := all[0].open(t, "c")
-		second, err := all[0].svc.Refresh(t.Context(), first, app())
+		second, err := all[0].svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		third, err := all[1].svc.Refresh(t.Context(), second.Refresh, app())
+		third, err := all[1].svc.Refresh(t.Context(), second.Refresh, app(), token.Presenter{IP: "192.0.2.9"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,12 +88,12 @@ func TestSec_OAU08_ReuseRace(t *testing.T) {
 		}
 		atOnce(all, func(caller int, w *world) {
 			presented := []string{first, second.Refresh}[caller%2]
-			_, err := w.svc.Refresh(context.Background(), presented, app())
+			_, err := w.svc.Refresh(context.Background(), presented, app(), token.Presenter{IP: "192.0.2.9"})
 			if r := reason(err); r != "refresh_reuse" && r != "refresh_revoked" {
 				t.Errorf("got %v", err)
 			}
 		})
-		if _, err := all[0].svc.Refresh(t.Context(), third.Refresh, app()); reason(err) != "refresh_revoked" {
+		if _, err := all[0].svc.Refresh(t.Context(), third.Refresh, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_revoked" {
 			t.Errorf("the newest token lives on: %v", err)
 		}
 		events, err := all[0].audit.List(t.Context(), db, tenant, audit.Filter{Limit: 100})
@@ -127,7 +127,7 @@ func TestSec_OAU08_RevocationRace(t *testing.T) {
 			}
 			for range 20 {
 				was := over.Load()
-				_, err := w.svc.Refresh(context.Background(), first, app())
+				_, err := w.svc.Refresh(context.Background(), first, app(), token.Presenter{IP: "192.0.2.9"})
 				if err != nil && reason(err) != "refresh_revoked" {
 					t.Error(err)
 				}
@@ -137,7 +137,7 @@ func TestSec_OAU08_RevocationRace(t *testing.T) {
 			}
 		})
 		for n, w := range all {
-			if _, err := w.svc.Refresh(t.Context(), first, app()); reason(err) != "refresh_revoked" {
+			if _, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_revoked" {
 				t.Errorf("node %d refreshes: %v", n, err)
 			}
 			if _, err := w.svc.VerifyAccess(t.Context(), tenant, jwt); reason(err) != "token_revoked" {
@@ -156,7 +156,7 @@ func TestSec_OAU08_NoScopeGrowth(t *testing.T) {
 		wider := app()
 		wider.Scopes = []string{"openid", "profile", "email", "offline_access", "https://api.example/all"}
 		tooWide := errors.New("too wide")
-		_, err := w.svc.Refresh(t.Context(), first, wider, func(sub token.Subject) error {
+		_, err := w.svc.Refresh(t.Context(), first, wider, token.Presenter{IP: "192.0.2.9"}, func(sub token.Subject) error {
 			if len(sub.Scopes) != 3 || sub.Audience != "https://api.example" {
 				t.Errorf("asked to admit %q for %q", sub.Scopes, sub.Audience)
 			}
@@ -166,7 +166,7 @@ func TestSec_OAU08_NoScopeGrowth(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		w.now = w.now.Add(token.Overlap + time.Minute)
-		got, err := w.svc.Refresh(t.Context(), first, wider)
+		got, err := w.svc.Refresh(t.Context(), first, wider, token.Presenter{IP: "192.0.2.9"})
 		if err != nil {
 			t.Fatalf("the refused request spent the token: %v", err)
 		}
@@ -181,7 +181,7 @@ func TestRevokedWhileAdmitted(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		w := newWorld(db)
 		_, first := w.open(t, "c")
-		_, err := w.svc.Refresh(t.Context(), first, app(), func(token.Subject) error {
+		_, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"}, func(token.Subject) error {
 			w.write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.svc.RevokeUser(ctx, tx, tenant, "ada-id") })
 			return nil
 		})
@@ -208,9 +208,12 @@ func TestSec_TOK01_NoClassPassesForAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifiers := map[string]func(string) error{
-		"access":  func(v string) error { _, err := w.svc.VerifyAccess(t.Context(), tenant, v); return err },
-		"hint":    func(v string) error { _, err := w.svc.VerifyHint(t.Context(), tenant, v); return err },
-		"refresh": func(v string) error { _, err := w.svc.Refresh(t.Context(), v, app()); return err },
+		"access": func(v string) error { _, err := w.svc.VerifyAccess(t.Context(), tenant, v); return err },
+		"hint":   func(v string) error { _, err := w.svc.VerifyHint(t.Context(), tenant, v); return err },
+		"refresh": func(v string) error {
+			_, err := w.svc.Refresh(t.Context(), v, app(), token.Presenter{IP: "192.0.2.9"})
+			return err
+		},
 	}
 	for name, c := range map[string]struct{ value, class string }{
 		"access token": {access, "access"}, "an application's own": {own, "access"}, "ID token": {id, "hint"}, "refresh token": {refresh, "refresh"},
@@ -285,7 +288,7 @@ func TestSec_OAU03_VoidCodeStaysVoid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.svc.Refresh(t.Context(), refresh, app()); !errors.Is(err, idp.Expired) {
+	if _, err := w.svc.Refresh(t.Context(), refresh, app(), token.Presenter{IP: "192.0.2.9"}); !errors.Is(err, idp.Expired) {
 		t.Errorf("the row of a void code was refreshed: %v", err)
 	}
 }

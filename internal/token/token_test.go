@@ -297,7 +297,7 @@ func TestSec_OAU08_Rotation(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		w := newWorld(db)
 		_, first := w.open(t, "c")
-		second, err := w.svc.Refresh(t.Context(), first, app())
+		second, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"})
 		if err != nil || second.Refresh == first {
 			t.Fatal(second.Refresh, err)
 		}
@@ -306,23 +306,23 @@ func TestSec_OAU08_Rotation(t *testing.T) {
 			t.Errorf("subject %+v", s)
 		}
 		w.now = w.now.Add(token.Overlap)
-		again, err := w.svc.Refresh(t.Context(), first, app())
+		again, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"})
 		if err != nil || again.Refresh != second.Refresh {
 			t.Fatalf("same predecessor within the overlap: %q, %v; want the same successor", again.Refresh, err)
 		}
-		third, err := w.svc.Refresh(t.Context(), second.Refresh, app())
+		third, err := w.svc.Refresh(t.Context(), second.Refresh, app(), token.Presenter{IP: "192.0.2.9"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		// first is now two generations old, and still within ten seconds of nothing.
-		if _, err := w.svc.Refresh(t.Context(), first, app()); reason(err) != "refresh_reuse" {
+		if _, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_reuse" {
 			t.Fatalf("older generation: %v", err)
 		}
-		if _, err := w.svc.Refresh(t.Context(), third.Refresh, app()); reason(err) != "refresh_revoked" {
+		if _, err := w.svc.Refresh(t.Context(), third.Refresh, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_revoked" {
 			t.Errorf("the family lives on: %v", err)
 		}
 		events, err := w.audit.List(t.Context(), db, tenant, audit.Filter{Limit: 10})
-		if err != nil || len(events) != 1 || events[0].Reason != "refresh_reuse" {
+		if err != nil || len(events) != 1 || events[0].Reason != "refresh_reuse" || events[0].IP != "192.0.2.9" || events[0].Actor == "" {
 			t.Errorf("events %+v, %v", events, err)
 		}
 	})
@@ -331,15 +331,15 @@ func TestSec_OAU08_Rotation(t *testing.T) {
 func TestSec_OAU08_ReuseAfterTheOverlapRevokes(t *testing.T) {
 	w := newWorld(sqldbtest.Open(t, sources))
 	_, first := w.open(t, "c")
-	second, err := w.svc.Refresh(t.Context(), first, app())
+	second, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.now = w.now.Add(token.Overlap + time.Millisecond)
-	if _, err := w.svc.Refresh(t.Context(), first, app()); reason(err) != "refresh_reuse" {
+	if _, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_reuse" {
 		t.Fatalf("got %v", err)
 	}
-	if _, err := w.svc.Refresh(t.Context(), second.Refresh, app()); reason(err) != "refresh_revoked" {
+	if _, err := w.svc.Refresh(t.Context(), second.Refresh, app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_revoked" {
 		t.Errorf("the successor lives on: %v", err)
 	}
 }
@@ -356,7 +356,7 @@ func TestSec_T43_ParallelRefresh(t *testing.T) {
 		for range 100 {
 			wg.Go(func() {
 				for range 100 {
-					got, err := w.svc.Refresh(context.Background(), first, app())
+					got, err := w.svc.Refresh(context.Background(), first, app(), token.Presenter{IP: "192.0.2.9"})
 					mu.Lock()
 					if err != nil {
 						t.Error(err)
@@ -371,7 +371,7 @@ func TestSec_T43_ParallelRefresh(t *testing.T) {
 			t.Fatalf("%d different successors", len(seen))
 		}
 		for successor := range seen {
-			if _, err := w.svc.Refresh(t.Context(), successor, app()); err != nil {
+			if _, err := w.svc.Refresh(t.Context(), successor, app(), token.Presenter{IP: "192.0.2.9"}); err != nil {
 				t.Errorf("the successor does not work: %v", err)
 			}
 		}
@@ -448,7 +448,7 @@ func TestRefreshRefused(t *testing.T) {
 			w := newWorld(sqldbtest.Open(t, sources))
 			_, first := w.open(t, "c")
 			presented, who := c.bend(t, w, first)
-			if _, err := w.svc.Refresh(t.Context(), presented, who); reason(err) != c.want {
+			if _, err := w.svc.Refresh(t.Context(), presented, who, token.Presenter{IP: "192.0.2.9"}); reason(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
@@ -460,7 +460,7 @@ func TestRefreshRefused(t *testing.T) {
 		for n := range raw {
 			bent := append([]byte(nil), raw...)
 			bent[n] ^= 1
-			if _, err := w.svc.Refresh(t.Context(), base64.RawURLEncoding.EncodeToString(bent), app()); reason(err) != "refresh_unreadable" {
+			if _, err := w.svc.Refresh(t.Context(), base64.RawURLEncoding.EncodeToString(bent), app(), token.Presenter{IP: "192.0.2.9"}); reason(err) != "refresh_unreadable" {
 				t.Errorf("byte %d: %v", n, err)
 			}
 		}
@@ -481,7 +481,7 @@ func TestRevokePassesOverWhatIsForeign(t *testing.T) {
 			t.Errorf("%.20q of another client was ended", presented)
 		}
 	}
-	if _, err := w.svc.Refresh(t.Context(), first, app()); err != nil {
+	if _, err := w.svc.Refresh(t.Context(), first, app(), token.Presenter{IP: "192.0.2.9"}); err != nil {
 		t.Errorf("the family was hurt: %v", err)
 	}
 }
@@ -530,7 +530,7 @@ func FuzzRefresh(f *testing.F) {
 	f.Add("AAAA")
 	f.Add(strings.Repeat("A", 70))
 	f.Fuzz(func(t *testing.T, presented string) {
-		if _, err := w.svc.Refresh(context.Background(), presented, app()); !errors.Is(err, idp.Expired) {
+		if _, err := w.svc.Refresh(context.Background(), presented, app(), token.Presenter{IP: "192.0.2.9"}); !errors.Is(err, idp.Expired) {
 			t.Errorf("%q: %v", presented, err)
 		}
 	})
@@ -589,7 +589,7 @@ func BenchmarkRefresh(b *testing.B) {
 			return
 		}
 		for pb.Next() {
-			got, err := w.svc.Refresh(context.Background(), refresh, sub.Client)
+			got, err := w.svc.Refresh(context.Background(), refresh, sub.Client, token.Presenter{IP: "192.0.2.9"})
 			if err != nil {
 				b.Error(err)
 				return

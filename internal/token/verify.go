@@ -41,7 +41,7 @@ type Claims struct {
 // are Unproven, or Expired for one that ran out or was revoked.
 func (s *Service) VerifyAccess(ctx context.Context, t idp.TenantID, jwt string) (Claims, error) {
 	var c accessClaims
-	if err := s.verify(ctx, t, jwt, typAccess, &c); err != nil {
+	if err := s.verify(ctx, t, jwt, typAccess, &c, s.cfg.Keys.Public); err != nil {
 		return Claims{}, err
 	}
 	if err := s.inTime(c.From, c.Expires); err != nil {
@@ -100,7 +100,7 @@ func revokedMark(c Claims) nonce.Sealed {
 // RP-Initiated Logout 1.0, Section 2).
 func (s *Service) VerifyHint(ctx context.Context, t idp.TenantID, jwt string) (Claims, error) {
 	var c idClaims
-	if err := s.verify(ctx, t, jwt, typID, &c); err != nil {
+	if err := s.verify(ctx, t, jwt, typID, &c, s.cfg.Keys.ForHint); err != nil {
 		return Claims{}, err
 	}
 	if c.Issuer != s.cfg.Issuer(t) || c.Tenant != t {
@@ -113,8 +113,11 @@ func (s *Service) VerifyHint(ctx context.Context, t idp.TenantID, jwt string) (C
 	}, nil
 }
 
+// keyFinder gives a public key by its name, or is NotFound.
+type keyFinder func(ctx context.Context, t idp.TenantID, kid string) (keyring.PublicKey, error)
+
 // verify checks signature, algorithm of the named key, and class.
-func (s *Service) verify(ctx context.Context, t idp.TenantID, jwt, typ string, claims any) error {
+func (s *Service) verify(ctx context.Context, t idp.TenantID, jwt, typ string, claims any, keys keyFinder) error {
 	m, err := jose.Parse(jwt, keyring.Algorithms...)
 	if err != nil {
 		return err
@@ -122,7 +125,7 @@ func (s *Service) verify(ctx context.Context, t idp.TenantID, jwt, typ string, c
 	if !strings.EqualFold(m.Type, typ) {
 		return idp.Unprovenf("token_class", "type %.20q, want %s", m.Type, typ)
 	}
-	key, err := s.cfg.Keys.Public(ctx, t, m.KeyID)
+	key, err := keys(ctx, t, m.KeyID)
 	if errors.Is(err, idp.NotFound) {
 		return idp.Unprovenf("key_unknown", "key %.40q", m.KeyID)
 	}

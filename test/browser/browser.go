@@ -199,6 +199,14 @@ func (p *Person) Type(field, text string) {
 	p.do("type into "+field, chromedp.SendKeys(sel, text))
 }
 
+// Retype writes into the field in the place of what stands there.
+func (p *Person) Retype(field, text string) {
+	p.t.Helper()
+	p.See(fmt.Sprintf("[name=%q]", field))
+	Eval[bool](p, fmt.Sprintf("document.querySelector('[name=%q]').value = \"\", true", field))
+	p.Type(field, text)
+}
+
 // See waits until the page shows the element.
 func (p *Person) See(css string) {
 	p.t.Helper()

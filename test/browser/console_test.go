@@ -13,7 +13,7 @@ func (p *Person) Console(d *running.Demo) {
 	p.t.Helper()
 	p.FirstDay(d, d.Users[0])
 	p.Open(d.Base + "/admin")
-	p.See("nav.side")
+	p.See(".admin > .side")
 }
 
 // TestConsolePeople is an administrator's day with people: find one, give a
@@ -59,6 +59,7 @@ func TestConsolePeople(t *testing.T) {
 	p.Pictures("admin-ask")
 	p.Press("confirm")
 	p.told("Signed out everywhere.")
+	user.Presence(false) // nor does a quiet prompt let them in again
 	user.Open(d.Base + "/account")
 	user.See(`[data-action="signin-passkey"]`)
 
@@ -115,7 +116,7 @@ func TestConsoleGroupsAndApps(t *testing.T) {
 	p.Type("user", "nobody@nowhere.example")
 	p.Press("add-member")
 	p.See("#user-err")
-	p.Type("user", d.Users[2].Name)
+	p.Retype("user", d.Users[2].Name)
 	p.Press("add-member")
 	p.told("Added to the group.")
 	p.Pictures("admin-group")
@@ -131,7 +132,7 @@ func TestConsoleGroupsAndApps(t *testing.T) {
 		t.Errorf("what was typed is gone: %q", typed)
 	}
 	p.Pictures("admin-app-wrong")
-	p.Type("redirects", "https://office.example/callback")
+	p.Retype("redirects", "https://office.example/callback")
 	p.Press("confirm")
 	p.See("#code")
 	p.Pictures("admin-app")

@@ -184,7 +184,7 @@ func TestStrengthPages(t *testing.T) {
 	p.Pictures("admin-strength")
 	p.Press("save")
 	p.told("It holds from the next sign-in on.")
-	for _, page := range []string{"methods/accessPass", "methods/campaign", "methods/order", "methods/passkey/new"} {
+	for _, page := range []string{"methods/accessPass", "methods/campaign", "methods/order", "methods/passkey/profiles/new"} {
 		p.Open(d.Base + "/admin/" + page)
 		p.Pictures("admin-" + strings.ReplaceAll(page, "/", "-"))
 	}

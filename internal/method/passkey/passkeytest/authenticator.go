@@ -170,7 +170,8 @@ func (a *Authenticator) Create(optionsJSON []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	object, data, err := a.attestationObject(k, alg, o, client)
+	hash := sha256.Sum256(client)
+	object, data, err := a.attestationObject(k, alg, o, hash[:])
 	if err != nil {
 		return nil, err
 	}
@@ -215,14 +216,7 @@ func (a *Authenticator) newKey(o options) (*key, int, error) {
 
 // attestationObject builds authenticator data with the new key and a statement
 // on it (WebAuthn Level 3, §6.5).
-func (a *Authenticator) attestationObject(k *key, alg int, o options, client []byte) (object, data []byte, err error) {
-	cose, err := coseKey(k.signer.Public(), alg)
-	if err != nil {
-		return nil, nil, err
-	}
-	if a.Key != nil {
-		cose = a.Key(cose)
-	}
+func (a *Authenticator) attestationObject(k *key, alg int, o options, clientHash []byte) (object, data []byte, err error) {
 	format := a.Attestation
 	if format == "" {
 		format = "none"
@@ -230,14 +224,10 @@ func (a *Authenticator) attestationObject(k *key, alg int, o options, client []b
 			format = "packed"
 		}
 	}
-	data = a.authData(a.Flags|FlagAT, k.count)
-	data = append(data, a.AAGUID[:]...)
-	data = binary.BigEndian.AppendUint16(data, uint16(len(k.id)))
-	data = append(append(data, k.id...), cose...)
-	if a.AuthData != nil {
-		data = a.AuthData(data)
+	if data, err = a.newData(k, alg); err != nil {
+		return nil, nil, err
 	}
-	statement, err := a.statement(format, k, alg, data, client)
+	statement, err := a.statement(format, k, alg, data, clientHash)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -248,9 +238,63 @@ func (a *Authenticator) attestationObject(k *key, alg int, o options, client []b
 	return cbor([]pair{{"fmt", name}, {"attStmt", statement}, {"authData", data}}), data, nil
 }
 
-func (a *Authenticator) statement(format string, k *key, alg int, data, client []byte) ([]pair, error) {
-	hash := sha256.Sum256(client)
-	message := slices.Concat(data, hash[:])
+// newData is authenticator data with a new key.
+func (a *Authenticator) newData(k *key, alg int) ([]byte, error) {
+	cose, err := coseKey(k.signer.Public(), alg)
+	if err != nil {
+		return nil, err
+	}
+	if a.Key != nil {
+		cose = a.Key(cose)
+	}
+	data := a.authData(a.Flags|FlagAT, k.count)
+	data = append(data, a.AAGUID[:]...)
+	data = binary.BigEndian.AppendUint16(data, uint16(len(k.id)))
+	data = append(append(data, k.id...), cose...)
+	if a.AuthData != nil {
+		data = a.AuthData(data)
+	}
+	return data, nil
+}
+
+// Bare is what an authenticator gives its platform for a new key, before a
+// browser makes a registration of it (CTAP 2.1, §6.1.2).
+type Bare struct {
+	AuthData, ID, Sig []byte
+	Chain             [][]byte // nil: the key signed for itself
+}
+
+// CreateBare makes a key as Create does, for a platform that knows the hash of
+// the client data only. The statement is of the format packed.
+func (a *Authenticator) CreateBare(clientHash []byte, handle []byte, name string) (Bare, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var o options
+	o.User.ID, o.User.Name = encode(handle), name
+	o.Params = append(o.Params, struct {
+		Alg int `json:"alg"`
+	}{ES256})
+	k, alg, err := a.newKey(o)
+	if err != nil {
+		return Bare{}, err
+	}
+	data, err := a.newData(k, alg)
+	if err != nil {
+		return Bare{}, err
+	}
+	made := Bare{AuthData: data, ID: k.id}
+	message := slices.Concat(data, clientHash)
+	if a.CA != nil {
+		made.Sig, made.Chain, err = a.CA.attest(a.AAGUID, message)
+	} else {
+		made.Sig, err = sign(k.signer, message)
+	}
+	a.keys = append(a.keys, k)
+	return made, err
+}
+
+func (a *Authenticator) statement(format string, k *key, alg int, data, clientHash []byte) ([]pair, error) {
+	message := slices.Concat(data, clientHash)
 	switch format {
 	case "none":
 		return nil, nil
