@@ -42,9 +42,8 @@ type pickerView struct {
 	WarnClass         string
 
 	// For the script that counts along.
-	Total, HiddenChosen, HiddenFits int
-	MayClaim                        bool
-	ListMode                        string
+	Total, HiddenFits int
+	ListMode          string
 }
 
 // optionView2 is a filter that is on or off.
@@ -250,7 +249,6 @@ func (p *picking) groups(v *pickerView, fit []metadata.Model, shown int) {
 	for _, id := range p.chosen {
 		if !seen[id] {
 			v.Elsewhere = append(v.Elsewhere, field{"model", id})
-			v.HiddenChosen++
 			v.HiddenFits += p.proven(id)
 		}
 	}
@@ -310,7 +308,7 @@ func (p *picking) foot(v *pickerView) {
 			fit += p.proven(id)
 		}
 	}
-	v.Total, v.MayClaim = p.used.Keys, p.at.mode == policy.ListDeny
+	v.Total = p.used.Keys
 	if p.at.mode == policy.ListDeny {
 		v.HiddenFits = 0
 		for _, f := range v.Elsewhere {

@@ -322,6 +322,9 @@ func TestFindTargets(t *testing.T) {
 		fields := d.get(passkeyPath).form("policy")
 		r := d.post(passkeyPath, with(fields, "find", "find.except", "em"))
 		r.says("2 begin with “em”. Tick to add.", "Emergency staff", "Emil Sandstrom", "emil.sandstrom@nordhafen.example")
+		if !strings.Contains(r.body, `name="except" value="user:`+string(emil.ID)+`"`) || !strings.Contains(r.body, `name="except" value="group:`+string(staff)+`"`) {
+			t.Error("those found cannot be ticked")
+		}
 		if r.form("policy").Get("find.except") != "em" {
 			t.Error("what was looked for is gone")
 		}
@@ -424,7 +427,7 @@ func TestProfiles(t *testing.T) {
 			t.Errorf("%d, %+v", r.status, d.policy().Passkey.Profiles)
 		}
 		for _, id := range []string{"", "x", policy.DefaultProfile} {
-			if r = d.post(passkeyPath+"/profiles/new", with(make, "trial", "id", id)); r.status != http.StatusBadRequest {
+			if r = d.post(passkeyPath+"/profiles/new", with(make, "trial", "guid", id)); r.status != http.StatusBadRequest {
 				t.Errorf("a new profile with the id %q: %d", id, r.status)
 			}
 		}

@@ -87,12 +87,12 @@ func (v *visit) editor(ctx context.Context) (*editor, error) {
 	e := &editor{v: v, ctx: ctx, saved: saved, path: v.at()}
 	id := cmp.Or(v.r.PathValue("profile"), policy.DefaultProfile)
 	if id == "new" {
-		e.isNew, id = true, strings.ToLower(v.form.Get("id"))
+		e.isNew, id = true, strings.ToLower(v.form.Get("guid"))
 		if v.form == nil {
 			id = secret.NewUUID4()
 		}
 		if !isGUID(id) || id == policy.DefaultProfile {
-			return nil, idp.Invalidf("bad_value", "new profile %.60q", id).On("id")
+			return nil, idp.Invalidf("bad_value", "new profile %.60q", id).On("guid")
 		}
 	} else if id != policy.DefaultProfile && profileIndex(saved, id) < 0 {
 		return nil, idp.NotFoundf("profile_unknown", "profile %.60q", id)
@@ -162,7 +162,7 @@ func (c *Console) passkeyPost(ctx context.Context, v *visit) error {
 func (e *editor) fields() url.Values {
 	f := e.draft.values()
 	if e.isNew {
-		f.Set("id", e.draft.Profile)
+		f.Set("guid", e.draft.Profile)
 	}
 	return f
 }
@@ -312,7 +312,8 @@ func (e *editor) show(status int, problems []template.HTML, work bool) error {
 	return e.v.show(status, pg)
 }
 
-func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error) {
+// frame begins the page: what the whole of it and the fragment both have.
+func (e *editor) frame() (*page.Page, *passkeyView, *parts) {
 	v := e.v
 	pg := v.page("policypasskey", e.title(), nil)
 	was := passkeyDraftOf(e.saved, e.draft.Profile)
@@ -322,6 +323,11 @@ func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error
 		Standard: e.draft.standard(), New: e.isNew, Removable: !e.draft.standard() && !e.isNew,
 	}
 	pg.V = view
+	return pg, view, p
+}
+
+func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error) {
+	pg, view, p := e.frame()
 	if !e.draft.standard() {
 		view.Lead = pg.T("policy.profile.lead")
 	}
@@ -335,7 +341,7 @@ func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error
 	}
 	view.Hidden = []field{{"version", e.draft.Version}}
 	if e.isNew {
-		view.Hidden = append(view.Hidden, field{"id", e.draft.Profile})
+		view.Hidden = append(view.Hidden, field{"guid", e.draft.Profile})
 	}
 	view.Mode = modeOf(pg, e.saved.Passkey.Restrictions)
 	e.tabs(pg, view)
@@ -345,11 +351,11 @@ func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error
 	view.Kind = p.radios("synced", "synced", true, "allow", "deny", "only")
 	view.ListMode = p.radios("mode", "mode", true, "off", "allow", "deny")
 	view.Proof = p.radios("attestation", "attestation", false, "none", "preferred", "required", "always")
-	used, err := v.used(e.ctx)
+	used, err := e.v.used(e.ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	e.models(p, view, was, used)
+	e.models(p, view, passkeyDraftOf(e.saved, e.draft.Profile), used)
 	view.Use = pg.N("policy.use.keys", used.Keys, "models", len(used.Models))
 	if used.Claimed > 0 {
 		view.Claimed = pg.N("policy.use.claimed", used.Claimed)
@@ -603,10 +609,7 @@ const slowTenant = 2000
 // percent that is done: the script counts what came.
 func (e *editor) fragment() error {
 	v := e.v
-	pg, view, err := e.view(nil)
-	if err != nil {
-		return err
-	}
+	pg, view, _ := e.frame()
 	pg.Frame = "fragment"
 	people, err := v.cfg.Directory.CountUsers(e.ctx, v.tenant.ID, filter.Expr{})
 	if err != nil {

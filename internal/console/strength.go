@@ -211,12 +211,12 @@ func (c *Console) strengthForm(ctx context.Context, v *visit) (*strengthForm, er
 	f := &strengthForm{v: v, ctx: ctx, saved: saved}
 	id := v.r.PathValue("strength")
 	if id == "new" {
-		f.isNew, id = true, strings.ToLower(v.form.Get("id"))
+		f.isNew, id = true, strings.ToLower(v.form.Get("guid"))
 		if v.form == nil {
 			id = secret.NewUUID4()
 		}
 		if !isGUID(id) || (policy.Strength{ID: id}).BuiltIn() {
-			return nil, idp.Invalidf("bad_value", "new strength %.60q", id).On("id")
+			return nil, idp.Invalidf("bad_value", "new strength %.60q", id).On("guid")
 		}
 	} else if s, ok := saved.Strength(id); !ok || s.ID != id || s.BuiltIn() {
 		return nil, idp.NotFoundf("strength_unknown", "strength %.60q", id)
@@ -252,7 +252,7 @@ func (c *Console) strengthPost(ctx context.Context, v *visit) error {
 	case "pick", "more", "picked", "unpick":
 		fields := f.draft.values()
 		if f.isNew {
-			fields.Set("id", f.draft.ID)
+			fields.Set("guid", f.draft.ID)
 		}
 		if done, err := v.pick(ctx, do, pickerFor{path: v.at(), fields: fields, models: &f.draft.Models, mode: policy.ListAllow, lead: f.title()}); done || err != nil {
 			return err
@@ -362,7 +362,7 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 	}
 	view.Hidden = []field{{"version", version(f.saved)}}
 	if f.isNew {
-		view.Hidden = append(view.Hidden, field{"id", f.draft.ID})
+		view.Hidden = append(view.Hidden, field{"guid", f.draft.ID})
 	}
 	if len(f.apps) > 0 {
 		view.Apps = pg.T("strength.inuse", "apps", appNames(pg, f.apps))

@@ -26,8 +26,8 @@ func TestPolicyOfKeys(t *testing.T) {
 	d := running.StartDemo(t)
 	chromium := Chromium(t)
 	p, user := NewPerson(t, chromium), NewPerson(t, chromium)
-	user.FirstDay(d, d.Users[1])
 	p.Console(d)
+	user.FirstDay(d, d.Users[1])
 	p.Open(d.Base + "/admin/methods")
 	p.Pictures("admin-methods")
 	p.Open(d.Base + "/admin/methods/passkey")
@@ -63,9 +63,7 @@ func TestPolicyOfKeys(t *testing.T) {
 	p.Press("trial")
 	p.told("On trial.")
 	p.told("Key rules are on trial.")
-	user.Leave(d)
-	user.Press("login")
-	user.Press("signin-passkey")
+	user.again(d)
 	user.Claims() // nobody is refused yet
 
 	p.told("If these rules were enforced")
@@ -88,8 +86,8 @@ func TestPolicyOfPeople(t *testing.T) {
 	d := running.StartDemo(t)
 	chromium := Chromium(t)
 	p, user := NewPerson(t, chromium), NewPerson(t, chromium)
-	user.FirstDay(d, d.Users[1])
 	p.Console(d)
+	user.FirstDay(d, d.Users[1])
 	p.Open(d.Base + "/admin/methods/passkey")
 	p.Click("#who-exclude summary")
 	p.Type("find.exclude", d.Users[1].Name[:3])
@@ -108,9 +106,7 @@ func TestPolicyOfPeople(t *testing.T) {
 	p.Press("enforce")
 	p.Press("confirm")
 	p.told("It holds from the next sign-in on.")
-	user.Leave(d)
-	user.Press("login")
-	user.Press("signin-passkey")
+	user.again(d)
 	user.Until("a refusal", `document.querySelector("[data-code]") && !document.querySelector("pre[data-claims]")`)
 }
 
@@ -137,7 +133,7 @@ func TestPolicyWithoutScript(t *testing.T) {
 	p.See(`[data-action="save"]`)
 	p.Press("save")
 	p.See(".said")
-	p.plain("It holds from the next sign-in on.", "All other models", "YubiKey 5 NFC")
+	p.plain("It holds from the next sign-in on.", "Models refused", "YubiKey 5 NFC")
 	p.Open(d.Base + "/admin/strengths/new")
 	p.Type("name", "Payroll")
 	p.Click(`label:has(> [name=combo][value=fido2])`)
@@ -145,6 +141,17 @@ func TestPolicyWithoutScript(t *testing.T) {
 	p.See(".said")
 	p.Open(d.Base + "/admin/strengths")
 	p.plain("Payroll", "payroll", "no app")
+}
+
+// again signs out and comes back with the passkey.
+func (p *Person) again(d *running.Demo) {
+	p.t.Helper()
+	p.Leave(d)
+	p.Presence(false) // the page's own prompt waits for a press
+	p.Press("login")
+	p.See(`[data-action="signin-passkey"]`)
+	p.Presence(true)
+	p.Press("signin-passkey")
 }
 
 // scripts says whether pages may run any.

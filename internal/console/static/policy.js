@@ -41,7 +41,7 @@ function fieldsOf(form, button) {
 function swap(doc, id) {
   const fresh = doc.getElementById(id), old = document.getElementById(id);
   if (!fresh || !old) return false;
-  old.replaceWith(document.adoptNode(fresh));
+  old.replaceWith(document.importNode(fresh, true));
   return true;
 }
 
@@ -153,7 +153,7 @@ async function openPicker(form, button) {
     form.requestSubmit(button);
     return;
   }
-  dialog.replaceChildren(document.adoptNode(picker));
+  dialog.replaceChildren(document.importNode(picker, true));
   dialog.showModal();
   dialog.querySelector("#picker-q").focus();
 }
@@ -172,9 +172,25 @@ async function inPicker(form, button) {
     if (first) first.focus();
     return;
   }
+  // What was ticked while the reply was on its way stays ticked.
   const at = document.querySelector("#picker-list").scrollTop;
+  const ticks = new Map([...document.querySelectorAll("#picker-list input[name=model]")].map((box) => [box.value, box.type === "hidden" || box.checked]));
   swap(doc, "picker-list");
   swap(doc, "picker-foot");
+  for (const box of document.querySelectorAll("#picker-list input[type=checkbox][name=model]")) {
+    if (ticks.has(box.value)) box.checked = ticks.get(box.value);
+    ticks.delete(box.value);
+  }
+  const there = new Set([...document.querySelectorAll("#picker-list input[name=model]")].map((box) => box.value));
+  for (const [model, on] of ticks) {
+    if (!on || there.has(model)) continue;
+    const kept = document.createElement("input");
+    kept.type = "hidden";
+    kept.name = "model";
+    kept.value = model;
+    document.getElementById("picker-list").append(kept);
+  }
+  figures(form);
   if (value === "more") document.querySelector("#picker-list").scrollTop = at;
 }
 
@@ -182,8 +198,8 @@ async function inPicker(form, button) {
 function figures(form) {
   const foot = form.querySelector("#picker-foot [role=status]");
   if (!foot) return;
-  const { total, chosen, fits, mode } = foot.dataset;
-  let n = Number(chosen), keys = Number(fits);
+  const { total, fits, mode } = foot.dataset;
+  let n = form.querySelectorAll("#picker-list input[type=hidden][name=model]").length, keys = Number(fits);
   for (const box of form.querySelectorAll('#picker-list input[type=checkbox][name=model]:checked')) {
     n += 1;
     keys += Number(box.dataset.n) - (mode === "deny" ? 0 : Number(box.dataset.claimed));
@@ -222,7 +238,7 @@ document.addEventListener("change", (event) => {
   if (!form) return;
   if (form.id === "picker") {
     if (event.target.name === "model") figures(form);
-    else if (dialog && dialog.contains(form)) inPicker(form, null);
+    else if (event.target.name !== "q" && dialog && dialog.contains(form)) inPicker(form, null);
     return;
   }
   if (form.id === "policy" && form.classList.contains("edit") && !passive(event.target.name)) later();
