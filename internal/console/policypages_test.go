@@ -366,7 +366,7 @@ func TestPicker(t *testing.T) {
 		fields := with(d.get(passkeyPath).form("policy"), "pick", "mode", "allow", "limit", "17", "model", usbc57)
 		r := d.post(passkeyPath, fields)
 		r.says("In use but not allowed", "YubiKey 5 NFC 5.7", "4 in use 1 merely claimed", "On the list", "YubiKey 5C NFC 5.7", "Other known models", "Token2 T2F2",
-			"A model that nobody has published", "FIDO L2", "NFC", "Warned about: revoked", "name only, cannot be proven", "Chosen: 1 . Keys here that would not fit: 5 .")
+			"A model that nobody has published", "FIDO L2", "NFC", "Warned about: revoked", "not in the published list", "Chosen: 1 . Keys here that would not fit: 5 .")
 		if !strings.Contains(r.body, `src="data:image/png;base64,`) {
 			t.Error("no model has its picture")
 		}
