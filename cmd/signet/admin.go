@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +20,9 @@ type administrator struct {
 	cfg    app.Config
 	tenant string
 	format string
+
+	server    string // a running server, instead of the data folder
+	tokenFile string // where its token is; empty: SIGNET_TOKEN
 }
 
 func newAdmin() *cobra.Command {
@@ -26,28 +33,35 @@ func newAdmin() *cobra.Command {
 		Long: `Look after tenants, people, apps, keys and backups.
 
 While a server runs on the data folder, commands go through its admin.sock;
-otherwise they open the database themselves, under a lock. Where a tenant is
-meant and there is only one, it need not be named.`,
+otherwise they open the database themselves, under a lock. With --server they go
+to a running server anywhere, by a token of "signet admin token", which is read
+from SIGNET_TOKEN or --token-file and never from the command line. Where a
+tenant is meant and there is only one, it need not be named.`,
 		Example: `  signet admin tenant create "Example" --domain example.com
   signet admin user create ada@example.com --name "Ada Lindqvist" --role administrator
   signet admin tap issue ada@example.com`,
 		Args: noArgs,
 		RunE: needCommand,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return configured(cmd.Flags(), &a.cfg)
+			if err := configured(cmd.Flags(), &a.cfg); err != nil {
+				return err
+			}
+			return a.reachable(cmd)
 		},
 	}
 	fs := cmd.PersistentFlags()
 	fs.String("config", "", "configuration file (YAML)")
 	addSettings(fs, &a.cfg)
 	fs.StringVar(&a.tenant, "tenant", "", "tenant id or domain (default: the only one)")
+	fs.StringVar(&a.server, "server", "", "address of a running server, such as https://id.example.com (SIGNET_SERVER)")
+	fs.StringVar(&a.tokenFile, "token-file", "", "file with a token for --server, - for standard input (default: SIGNET_TOKEN)")
 	addOutputFlag(cmd, &a.format)
-	markFiles(cmd, "config", "kek-file")
+	markFiles(cmd, "config", "kek-file", "token-file")
 	cmd.RegisterFlagCompletionFunc("tenant", a.complete("tenant.list", "domain"))
 	cmd.AddCommand(
 		a.tenantCommands(), a.userCommands(), a.groupCommands(), a.appCommands(), a.tapCommands(),
 		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.securityKeyCommands(), a.kekCommands(), a.metadataCommands(),
-		a.migrateCommand(), a.backupCommand(), a.backupKeyCommand(), a.restoreCommand(),
+		here(a.migrateCommand()), here(a.backupCommand()), here(a.backupKeyCommand()), here(a.restoreCommand()),
 	)
 	return cmd
 }
@@ -60,12 +74,67 @@ func (a *administrator) call(ctx context.Context, op string, in fields, progress
 	if a.tenant != "" {
 		in["tenant"] = a.tenant
 	}
-	door, err := app.Administer(ctx, a.cfg)
+	door, err := a.door(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, door.Close()) }()
 	return door.Do(ctx, op, in, progress)
+}
+
+// door is the way to the operations.
+func (a *administrator) door(ctx context.Context) (*app.Administrator, error) {
+	if a.server == "" {
+		return app.Administer(ctx, a.cfg)
+	}
+	token, err := a.token()
+	if err != nil {
+		return nil, err
+	}
+	return app.AdministerRemote(a.server, token)
+}
+
+// mostToken is more than any token has.
+const mostToken = 16 << 10
+
+func (a *administrator) token() (string, error) {
+	var from io.Reader
+	switch a.tokenFile {
+	case "":
+		return strings.TrimSpace(os.Getenv("SIGNET_TOKEN")), nil
+	case "-":
+		from = os.Stdin
+	default:
+		f, err := os.Open(a.tokenFile)
+		if err != nil {
+			return "", fmt.Errorf("the token cannot be read: %w", err)
+		}
+		defer f.Close()
+		from = f
+	}
+	text, err := io.ReadAll(io.LimitReader(from, mostToken))
+	return strings.TrimSpace(string(text)), err
+}
+
+// hereOnly marks commands that work on the data folder and have no operation
+// that a server would do.
+const hereOnly = "signet.here"
+
+func here(cmd *cobra.Command) *cobra.Command {
+	cmd.Annotations = map[string]string{hereOnly: "yes"}
+	return cmd
+}
+
+// reachable settles which server is meant, and refuses commands that cannot
+// be done from afar.
+func (a *administrator) reachable(cmd *cobra.Command) error {
+	if a.server == "" && cmd.Annotations[hereOnly] == "" {
+		a.server = os.Getenv("SIGNET_SERVER")
+	}
+	if a.server != "" && cmd.Annotations[hereOnly] != "" {
+		return &usageError{fmt.Errorf("%s works on the data folder itself: run it on the server's machine, without --server", cmd.CommandPath())}
+	}
+	return nil
 }
 
 // do calls and prints.
@@ -116,7 +185,7 @@ func (a *administrator) list(cmd *cobra.Command, op string, in fields, cols ...s
 // database; when neither is there it offers nothing.
 func (a *administrator) complete(op, field string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if configured(cmd.Flags(), &a.cfg) != nil {
+		if configured(cmd.Flags(), &a.cfg) != nil || a.reachable(cmd) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		result, err := a.call(cmd.Context(), op, fields{}, nil)

@@ -61,7 +61,7 @@ stopped. When the key came in SIGNET_KEK, put the new one there yourself.`,
 	rewrap.Flags().StringVar(&file, "new-kek-file", "", "file with the new key; made when it is not there")
 	rewrap.MarkFlagRequired("new-kek-file")
 	markFiles(rewrap, "new-kek-file")
-	return group("kek", "The key-encryption key, which seals all others", "  signet admin kek rewrap --new-kek-file ./kek-2027", rewrap)
+	return group("kek", "The key-encryption key, which seals all others", "  signet admin kek rewrap --new-kek-file ./kek-2027", here(rewrap))
 }
 
 // say prints a result that is one sentence for people.

@@ -111,6 +111,7 @@ func New(cfg Config) *Service { return &Service{cfg: cfg} }
 type call struct {
 	Config
 	actor    string
+	grant    *Grant // of a token; nil: at this machine
 	op       string
 	tenant   idp.Tenant // the zero Tenant for operations that need none
 	progress func(int)
@@ -120,17 +121,26 @@ type call struct {
 // as JSON. Invalid when there is no such operation or its parameters are not
 // what it takes.
 func (s *Service) Do(ctx context.Context, actor, op string, params json.RawMessage, progress func(int)) (json.RawMessage, error) {
+	return s.do(ctx, caller{actor: actor}, op, params, progress)
+}
+
+func (s *Service) do(ctx context.Context, who caller, op string, params json.RawMessage, progress func(int)) (json.RawMessage, error) {
 	o, ok := operations[op]
 	if !ok {
 		return nil, idp.Invalidf("unknown_operation", "operation %q", audit.Clean(op, 64)).Say("There is no such operation.")
 	}
-	if actor == "" {
+	if who.actor == "" {
 		return nil, errors.New("operation " + op + " without an actor")
+	}
+	if who.grant != nil {
+		if err := who.grant.may(op); err != nil {
+			return nil, err
+		}
 	}
 	if progress == nil {
 		progress = func(int) {}
 	}
-	result, err := o(ctx, &call{Config: s.cfg, actor: actor, op: op, progress: progress}, params)
+	result, err := o(ctx, &call{Config: s.cfg, actor: who.actor, grant: who.grant, op: op, progress: progress}, params)
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +222,9 @@ func decode[P any](params json.RawMessage) (P, error) {
 // findTenant resolves a reference to a tenant; an empty one is the only
 // tenant there is.
 func (c *call) findTenant(ctx context.Context, ref string) (idp.Tenant, error) {
+	if c.grant != nil {
+		return c.grantedTenant(ctx, ref)
+	}
 	if ref != "" {
 		return c.Directory.Resolve(ctx, ref)
 	}
@@ -226,6 +239,18 @@ func (c *call) findTenant(ctx context.Context, ref string) (idp.Tenant, error) {
 			Say(fmt.Sprintf("There are %d tenants. Say which one is meant.", len(all)))
 	}
 	return all[0], nil
+}
+
+// grantedTenant is the one that the token is for, however it is named.
+func (c *call) grantedTenant(ctx context.Context, ref string) (idp.Tenant, error) {
+	t, err := c.Directory.Tenant(ctx, c.grant.Tenant)
+	if err != nil || ref == "" || ref == string(t.ID) {
+		return t, err
+	}
+	if named, err := c.Directory.Resolve(ctx, ref); err != nil || named.ID != t.ID {
+		return idp.Tenant{}, idp.Deniedf("other_tenant", "token of %s for %q", t.ID, audit.Clean(ref, 64)).Say("The token is for another tenant.")
+	}
+	return t, nil
 }
 
 // change runs fn and the audit event of this operation in one transaction

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"syscall"
 
@@ -19,8 +21,34 @@ import (
 // data folder.
 var ErrNoServer = errors.New("no server listens on the administration socket")
 
-// Client does operations through the socket of a running server.
-type Client struct{ http *http.Client }
+// Client does operations through the socket of a running server, or over the
+// network with a token.
+type Client struct {
+	http    *http.Client
+	address string
+	token   string // empty: the socket knows who asks
+}
+
+// DialRemote makes a client for a running server at base, an https address, or
+// http on this machine. The token is one of `signet admin token`.
+func DialRemote(base, token string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
+		return nil, fmt.Errorf("%q is not the address of a server: write it like https://id.example.com", base)
+	}
+	if u.Scheme != "https" && !(u.Scheme == "http" && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())) {
+		return nil, fmt.Errorf("%s would send the token in the clear: use https", base)
+	}
+	if token == "" {
+		return nil, errors.New("a running server wants a token: put one into SIGNET_TOKEN, or name a file with --token-file; get it with: signet admin token")
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	// A redirect would carry the token elsewhere.
+	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		http: &http.Client{Transport: transport, CheckRedirect: refuse}, address: u.Scheme + "://" + u.Host + RemotePath, token: token,
+	}, nil
+}
 
 // Dial makes a client for the socket at path. It connects once to see whether
 // somebody listens; ErrNoServer when not.
@@ -36,7 +64,7 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 		return nil, fmt.Errorf("reach the server at %s: %w", path, err)
 	}
 	c.Close()
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial}}}, nil
+	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial}}, address: "http://admin" + doPath}, nil
 }
 
 // Close ends the client's connections.
@@ -52,16 +80,22 @@ func (c *Client) Do(ctx context.Context, _, op string, params json.RawMessage, p
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://admin"+path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	res, err := c.http.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("ask the server: %w", err)
 	}
 	defer res.Body.Close()
+	if kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); kind != "application/x-ndjson" {
+		return nil, fmt.Errorf("%s answered %s, and not as a server of this kind: look at the address", c.address, res.Status)
+	}
 	in := json.NewDecoder(bufio.NewReader(res.Body))
 	for {
 		var line reply

@@ -22,8 +22,8 @@ import (
 // string, and some room.
 const maxRequest = 2*directory.ImportBytes + 64<<10
 
-// path is the one address of this door.
-const path = "/do"
+// doPath is the one address of this door on the socket.
+const doPath = "/do"
 
 // request and reply are what goes over the socket. A reply is lines of JSON,
 // the last of which has Result or Error.
@@ -68,20 +68,27 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 // root (decisions 6.1).
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST "+doPath, func(w http.ResponseWriter, r *http.Request) {
 		out := &lines{w: w}
-		actor, err := caller(r.Context())
+		actor, err := local(r.Context())
 		if err != nil {
 			out.fail(http.StatusForbidden, err)
 			return
 		}
-		s.serve(out, r, actor)
+		s.serve(out, r, caller{actor: actor})
 	})
 	return mux
 }
 
-// caller names the peer for the audit, or is Denied.
-func caller(ctx context.Context) (string, error) {
+// caller is who asks: the name for the audit, and what the token grants; nil:
+// who sits at this machine, and may do everything.
+type caller struct {
+	actor string
+	grant *Grant
+}
+
+// local names the peer for the audit, or is Denied.
+func local(ctx context.Context) (string, error) {
 	p, ok := ctx.Value(peerKey{}).(peer)
 	if !ok || p.err != nil {
 		return "", idp.Deniedf("peer_unknown", "peer credentials: %v", p.err).Say("The server cannot tell who you are.")
@@ -101,7 +108,7 @@ func Actor(uid int) string {
 	return "cli:" + name
 }
 
-func (s *Service) serve(out *lines, r *http.Request, actor string) {
+func (s *Service) serve(out *lines, r *http.Request, who caller) {
 	body, err := io.ReadAll(http.MaxBytesReader(out.w, r.Body, maxRequest))
 	if err != nil {
 		out.fail(http.StatusBadRequest, idp.Invalidf("unreadable_request", "%w", err).Say("The request is too large or did not arrive whole."))
@@ -113,7 +120,7 @@ func (s *Service) serve(out *lines, r *http.Request, actor string) {
 		return
 	}
 	stop := out.report()
-	result, err := s.Do(r.Context(), actor, in.Op, in.Params, out.progress)
+	result, err := s.do(r.Context(), who, in.Op, in.Params, out.progress)
 	stop()
 	if err != nil {
 		out.fail(http.StatusOK, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +31,16 @@ type Administrator struct {
 	close   func() error
 }
 
+// AdministerRemote reaches a running server over the network, by a token of
+// `signet admin token`.
+func AdministerRemote(server, token string) (*Administrator, error) {
+	c, err := admin.DialRemote(server, token)
+	if err != nil {
+		return nil, err
+	}
+	return &Administrator{Doer: c, close: func() error { c.Close(); return nil }}, nil
+}
+
 // Administer reaches the server that uses the data folder; when there is none
 // it takes the folder's lock and opens the database.
 func Administer(ctx context.Context, cfg Config) (*Administrator, error) {
@@ -46,7 +58,29 @@ func Administer(ctx context.Context, cfg Config) (*Administrator, error) {
 	if err != nil {
 		return nil, err
 	}
+	// As a server does: policies are judged by what is known of key models.
+	if err := h.Metadata.Load(ctx); err != nil {
+		cfg.Log.Warn("the stored metadata is not used", "cause", err)
+	}
 	return &Administrator{Doer: h.administration(), actor: admin.Actor(os.Geteuid()), offline: true, close: h.Close}, nil
+}
+
+// remote is the administration for holders of a token, over the network.
+func (h *House) remote(s *admin.Service) http.Handler {
+	return s.Remote(func(ctx context.Context, jwt string) (admin.Grant, error) {
+		c, err := h.Tokens.VerifyAdministration(ctx, jwt)
+		if e := idp.AsError(err); err != nil && (e.Kind == idp.Unproven || e.Kind == idp.Expired) {
+			return admin.Grant{}, idp.Unprovenf(e.Reason, "administration token: %w", err).
+				Say("The token is over, or is none of this server's. Get a new one with: signet admin token")
+		}
+		if err != nil {
+			return admin.Grant{}, fmt.Errorf("administration token: %w", err)
+		}
+		if len(c.Roles) != 1 {
+			return admin.Grant{}, idp.Unprovenf("token_roles", "%d roles", len(c.Roles))
+		}
+		return admin.Grant{Tenant: c.Tenant, Role: c.Roles[0], Actor: c.Subject}, nil
+	})
 }
 
 // asFound makes a command accept a demo's database: looking after a demo is

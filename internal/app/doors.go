@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"math"
 	"net/http"
 
 	"github.com/signetid/signet/internal/console"
@@ -81,7 +82,18 @@ func (h *House) api(next http.Handler) http.Handler {
 	return graph.New(graph.Config{
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Audit: h.Audit, Tokens: h.Tokens,
 		Corridor: h.Corridor, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut, Now: h.cfg.Now,
+		Policies: h.Policies, Models: h.models,
 	}).Around(next)
+}
+
+// models are the key models that are known, names by AAGUID.
+func (h *House) models() map[string]string {
+	all := h.Metadata.Search("", math.MaxInt)
+	out := make(map[string]string, len(all))
+	for _, m := range all {
+		out[m.AAGUID] = m.Name
+	}
+	return out
 }
 
 // logoutPage says what the OpenID door wants confirmed in the portal's words.

@@ -21,6 +21,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
@@ -42,6 +43,7 @@ type House struct {
 	Sessions  *session.Store
 	Tokens    *token.Service
 	Corridor  *signin.Corridor
+	Report    *report.Report
 
 	cfg   Config
 	base  string
@@ -86,10 +88,12 @@ func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
-	h.Policies = policy.New(policy.Config{DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
+	})
+	h.Policies = policy.New(policy.Config{
+		DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf, Models: h.Metadata.Names, Status: h.Metadata.Verdict,
 	})
 	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
 	h.Sessions = session.New(session.Config{
@@ -115,6 +119,9 @@ func (h *House) wire() error {
 	if err != nil {
 		return err
 	}
+	h.Report = report.New(report.Config{
+		DB: h.DB, Sources: h.Corridor, Policy: h.Policies.Get, Tenants: h.Directory.Tenants, Now: now,
+	})
 	h.follow()
 	h.addJobs()
 	return nil
@@ -137,6 +144,7 @@ func (h *House) follow() {
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
@@ -167,6 +175,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
+	h.jobs.Add(h.Report.Jobs()...)
 	for _, m := range h.rooms.all() {
 		if w, ok := m.(method.Worker); ok {
 			h.jobs.Add(w.Jobs()...)

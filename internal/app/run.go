@@ -147,6 +147,7 @@ func (s *Server) openDoors(ctx context.Context) error {
 	if err := s.House.mount(mux); err != nil {
 		return err
 	}
+	mux.Handle("POST "+admin.RemotePath, s.House.remote(s.House.administration()))
 	pages, err := s.around(s.House.api(mux))
 	if err != nil {
 		return err

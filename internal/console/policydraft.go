@@ -27,6 +27,7 @@ type passkeyDraft struct {
 	On, SelfService, Additive bool
 	Exclude                   []string
 	Limit, WarnAt, Counter    string
+	Withdrawn                 string
 }
 
 // standard says whether the page is that of the default profile.
@@ -42,7 +43,7 @@ func readPasskey(v url.Values, profile string) passkeyDraft {
 	if d.standard() {
 		d.On, d.SelfService, d.Additive = ticked(v, "on"), ticked(v, "selfService"), ticked(v, "additive")
 		d.Exclude = list(v, "exclude")
-		d.Limit, d.WarnAt, d.Counter = v.Get("limit"), v.Get("warnAt"), v.Get("counter")
+		d.Limit, d.WarnAt, d.Counter, d.Withdrawn = v.Get("limit"), v.Get("warnAt"), v.Get("counter"), v.Get("withdrawn")
 	}
 	return d
 }
@@ -64,6 +65,7 @@ func (d *passkeyDraft) values() url.Values {
 	v.Set("limit", d.Limit)
 	v.Set("warnAt", d.WarnAt)
 	v.Set("counter", d.Counter)
+	v.Set("withdrawn", d.Withdrawn)
 	return v
 }
 
@@ -85,6 +87,7 @@ func passkeyDraftOf(p policy.Policy, profile string) passkeyDraft {
 		d.On, d.SelfService, d.Additive = m.On, p.Passkey.SelfService, p.Passkey.Additive
 		d.Exclude = targetWords(m.Exclude)
 		d.Limit, d.WarnAt, d.Counter = strconv.Itoa(p.Passkey.Limit), strconv.Itoa(p.Passkey.WarnAt), string(p.Passkey.Counter)
+		d.Withdrawn = string(p.Passkey.Withdrawn)
 	}
 	return d
 }
@@ -111,7 +114,7 @@ func (d *passkeyDraft) apply(saved policy.Policy, known policy.Models) (policy.P
 		rules, at = &p.Passkey.Profiles[i].KeyRules, "passkey.profiles["+strconv.Itoa(i)+"]"
 	}
 	rules.Attestation, rules.Synced = policy.Attestation(d.Attestation), policy.Synced(d.Synced)
-	rules.AAGUIDs.Mode = policy.ListMode(d.Mode)
+	switchList(&rules.AAGUIDs, policy.ListMode(d.Mode))
 	rules.AAGUIDs.List = sameModels(rules.AAGUIDs.List, d.Models)
 	rules.Except = a.targets("except", rules.Except, d.Except)
 
@@ -121,7 +124,7 @@ func (d *passkeyDraft) apply(saved policy.Policy, known policy.Models) (policy.P
 		m.On = d.On
 		m.Exclude = a.targets("exclude", m.Exclude, d.Exclude)
 		p.Passkey.SelfService, p.Passkey.Additive = d.SelfService, d.Additive
-		p.Passkey.Counter = policy.Counter(d.Counter)
+		p.Passkey.Counter, p.Passkey.Withdrawn = policy.Counter(d.Counter), policy.Withdrawn(d.Withdrawn)
 		a.number("limit", d.Limit, &p.Passkey.Limit)
 		a.number("warnAt", d.WarnAt, &p.Passkey.WarnAt)
 	}
@@ -142,7 +145,7 @@ func setMethod(p *policy.Policy, m idp.MethodID, r policy.MethodRules) {
 func (d *passkeyDraft) field(place, at string) string {
 	for _, f := range []struct{ at, field string }{
 		{"methods.passkey.on", "on"}, {"methods.passkey.include", "include"}, {"methods.passkey.exclude", "exclude"},
-		{"passkey.limit", "limit"}, {"passkey.warnAt", "warnAt"}, {"passkey.counter", "counter"},
+		{"passkey.limit", "limit"}, {"passkey.warnAt", "warnAt"}, {"passkey.counter", "counter"}, {"passkey.withdrawn", "withdrawn"},
 		{"passkey.selfService", "selfService"}, {"passkey.additive", "additive"},
 		{at + ".attestation", "attestation"}, {at + ".synced", "synced"}, {at + ".aaguids.mode", "mode"},
 		{at + ".aaguids", "model"}, {at + ".except", "except"}, {at + ".name", "name"},
@@ -152,6 +155,18 @@ func (d *passkeyDraft) field(place, at string) string {
 		}
 	}
 	return ""
+}
+
+// switchList changes how a list is read; one that is turned off remembers what
+// it was, as Graph's clients expect.
+func switchList(r *policy.AAGUIDRules, mode policy.ListMode) {
+	switch {
+	case mode == r.Mode:
+	case mode == policy.ListOff && r.Mode == policy.ListAllow:
+		r.Mode, r.Resting = mode, policy.ListAllow
+	default:
+		r.Mode, r.Resting = mode, ""
+	}
 }
 
 // sameModels are the models that were chosen, in the order and the spelling

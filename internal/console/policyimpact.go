@@ -10,6 +10,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
 )
@@ -167,8 +168,11 @@ func (w *impactWords) mine(rule string) bool {
 		id, _, _ = strings.Cut(id, ".")
 		return id == w.profile
 	}
-	return w.profile == policy.DefaultProfile
+	return w.profile == policy.DefaultProfile && rule != withdrawnRule
 }
+
+// withdrawnRule is above all profiles: no exception helps.
+const withdrawnRule = "passkey.withdrawn"
 
 // keyName is what a key is called in lists of people: the model as far as it
 // is known, and whether it is only claimed.
@@ -200,7 +204,7 @@ func (w *impactWords) because(b policy.Because) template.HTML {
 	if slices.Contains(reasons, reason) {
 		say = pg.T("policy.because." + reason)
 	}
-	if strings.HasPrefix(b.Rule, "passkey.") && !w.mine(b.Rule) {
+	if strings.HasPrefix(b.Rule, "passkey.") && b.Rule != withdrawnRule && !w.mine(b.Rule) {
 		return pg.T("policy.because.of", "reason", say, "profile", w.profileName(b.Rule))
 	}
 	return say
@@ -208,7 +212,7 @@ func (w *impactWords) because(b policy.Because) template.HTML {
 
 // reasons are those that have words.
 var reasons = []string{
-	"attestation", "synced_not_allowed", "device_bound_not_allowed", "model_not_allowed", "aaguid_zero",
+	"attestation", "model_withdrawn", "synced_not_allowed", "device_bound_not_allowed", "model_not_allowed", "aaguid_zero",
 	"method_off", "excluded", "not_included", "user_disabled", "profile_unknown",
 }
 
@@ -286,8 +290,8 @@ type usage struct {
 // claimed: no statement proves that they are of that model.
 type modelUse struct{ Keys, Claimed int }
 
-func (u *usage) add(k policy.Held) {
-	if k.Method != policy.Passkey {
+func (u *usage) add(k method.Credential) {
+	if k.Method != policy.Passkey || k.Bootstrap {
 		return
 	}
 	if u.Models == nil {

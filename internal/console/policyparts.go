@@ -6,7 +6,6 @@ import (
 	"errors"
 	"html/template"
 	"maps"
-	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
 )
@@ -427,23 +427,15 @@ func hiddenFields(v url.Values, without ...string) []field {
 // used counts the keys of the tenant by model.
 func (v *visit) used(ctx context.Context) (usage, error) {
 	u := usage{At: v.cfg.Now()}
-	err := v.cfg.Corridor.Walk(ctx, v.tenant.ID, func(_ idp.UserID, k policy.Held) error {
-		u.add(k)
+	err := v.cfg.Corridor.Walk(ctx, v.tenant.ID, func(c method.Credential) error {
+		u.add(c)
 		return nil
 	})
 	return u, err
 }
 
 // known are the key models for finding typing errors.
-func (v *visit) known() policy.Models {
-	return func() map[string]string {
-		out := make(map[string]string)
-		for _, m := range v.cfg.Metadata.Search("", math.MaxInt) {
-			out[m.AAGUID] = m.Name
-		}
-		return out
-	}
-}
+func (v *visit) known() policy.Models { return v.cfg.Metadata.Names }
 
 // lockedOut says who would be locked out, when that is why a policy was not
 // saved; nil: it was something else.

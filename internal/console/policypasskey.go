@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"html/template"
-	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,22 +26,22 @@ type passkeyView struct {
 	Tabs                     []tabView
 	Mode                     *modeView
 
-	On                                   *boxView
-	Name                                 *entryView
-	Include, Except, Exclude             targetsView
-	Required                             []optionView
-	RequiredOpen                         bool
-	RequiredChanged                      changedView
-	RequiredWrong                        []string
-	Kind, ListMode, Proof, Counter       radiosView
-	Models                               []chipView
-	ModelsLabel, ModelsCount, ModelsHint template.HTML
-	ModelsChanged                        changedView
-	ModelsWrong                          []string
-	Paste                                pasteView
-	Use, Claimed                         template.HTML
-	SelfService, Additive                boxView
-	Limit, WarnAt                        entryView
+	On                                        *boxView
+	Name                                      *entryView
+	Include, Except, Exclude                  targetsView
+	Required                                  []optionView
+	RequiredOpen                              bool
+	RequiredChanged                           changedView
+	RequiredWrong                             []string
+	Kind, ListMode, Proof, Counter, Withdrawn radiosView
+	Models                                    []chipView
+	ModelsLabel, ModelsCount, ModelsHint      template.HTML
+	ModelsChanged                             changedView
+	ModelsWrong                               []string
+	Paste                                     pasteView
+	Use, Claimed                              template.HTML
+	SelfService, Additive                     boxView
+	Limit, WarnAt                             entryView
 }
 
 type tabView struct {
@@ -405,6 +404,7 @@ func (e *editor) who(p *parts, view *passkeyView) (err error) {
 	view.SelfService, view.Additive = p.box("selfService", "selfService"), p.box("additive", "additive")
 	view.Limit, view.WarnAt = p.entry("limit", "limit", true), p.entry("warnAt", "warnAt", true)
 	view.Counter = p.radios("counter", "counter", false, "warn", "block")
+	view.Withdrawn = p.radios("withdrawn", "withdrawn", false, "refuse", "registration", "allow")
 	return nil
 }
 
@@ -417,7 +417,7 @@ func (e *editor) models(p *parts, view *passkeyView, was passkeyDraft, used usag
 		mode = "off"
 	}
 	view.ModelsLabel = pg.T("policy.models." + mode)
-	view.ModelsCount = pg.N("policy.models.count", len(e.draft.Models), "known", len(e.v.cfg.Metadata.Search("", math.MaxInt)))
+	view.ModelsCount = pg.N("policy.models.count", len(e.draft.Models), "known", len(e.v.cfg.Metadata.Names()))
 	view.ModelsHint = pg.T("policy.models." + mode + ".hint")
 	view.ModelsChanged, view.ModelsWrong = p.change("model"), p.wrong("model")
 	view.Paste = pasteOf(pg, e.draft.Paste, e.bad)

@@ -177,12 +177,7 @@ func (d *Directory) Users(ctx context.Context, t idp.TenantID, page Page) ([]Per
 // WithRole lists the users of the tenant who have a role, in the order of their
 // making: administrators and the help desk, as many as there are.
 func (d *Directory) WithRole(ctx context.Context, t idp.TenantID) ([]Person, error) {
-	rows, err := d.cfg.DB.Query(ctx, userColumns+` where tenant_id = $1 and role <> '' order by created, id`, t)
-	if err != nil {
-		return nil, fmt.Errorf("list users with a role: %w", err)
-	}
-	people, _, err := readPeople(rows, Page{})
-	return people, err
+	return d.Holders(ctx, t, filter.Expr{})
 }
 
 // CountUsers counts the users of the tenant for whom where holds.

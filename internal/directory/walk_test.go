@@ -90,6 +90,16 @@ func TestTenantWalk(t *testing.T) {
 			"SetRole": {write: func(ctx context.Context, tx *sqldb.Tx) error {
 				return h.SetRole(ctx, tx, a.ID, theirs.ID, directory.Administrator)
 			}},
+			"ChangeRole": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				return h.ChangeRole(ctx, tx, a.ID, theirs.ID, "", directory.Helpdesk)
+			}},
+			"Holders": {read: func(ctx context.Context) error {
+				h.must(func(ctx context.Context, tx *sqldb.Tx) error {
+					return h.SetRole(ctx, tx, b.ID, theirs.ID, directory.Helpdesk)
+				})
+				people, err := h.Holders(ctx, a.ID, filter.Expr{})
+				return noneOf(err, people, func(p directory.Person) bool { return p.ID == theirs.ID })
+			}},
 			"DeleteUser":  {write: func(ctx context.Context, tx *sqldb.Tx) error { return h.DeleteUser(ctx, tx, a.ID, theirs.ID) }},
 			"DeleteGroup": {write: func(ctx context.Context, tx *sqldb.Tx) error { return h.DeleteGroup(ctx, tx, a.ID, their.ID) }},
 			"AddMember": {write: func(ctx context.Context, tx *sqldb.Tx) error {

@@ -85,7 +85,10 @@ func (w *writer) arg(v any) string {
 	return fmt.Sprintf("$%d", w.next-1)
 }
 
-type node interface{ write(*writer) }
+type node interface {
+	write(*writer)
+	holds(value func(column string) any) bool
+}
 
 // group is several conditions joined by and, or by or.
 type group struct {

@@ -251,17 +251,17 @@ func (c *call) covers(a client.Client) bool {
 	return true
 }
 
-// keyed rewrites the second way in which Graph names one application,
-// /applications(appId='…'), to the first.
+// keyed rewrites the other ways in which Graph names one thing to the first:
+// /applications(appId='…') and /configurations('…').
 func keyed(path string) string {
 	path = strings.TrimSuffix(path, "()") // a function that takes nothing
-	for _, noun := range []string{"/applications", "/servicePrincipals"} {
-		before, rest, ok := strings.Cut(path, noun+"(appId='")
-		if !ok {
+	for _, key := range []string{"(appId='", "(roleTemplateId='", "('"} {
+		before, rest, ok := strings.Cut(path, key)
+		if !ok || strings.HasSuffix(before, "/") {
 			continue
 		}
-		if id, tail, ok := strings.Cut(rest, "')"); ok && !strings.Contains(id, "/") {
-			return before + noun + "/" + id + tail
+		if id, tail, ok := strings.Cut(rest, "')"); ok && id != "" && !strings.Contains(id, "/") {
+			return before + "/" + id + tail
 		}
 	}
 	return path

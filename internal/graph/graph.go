@@ -3,14 +3,18 @@ package graph
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
@@ -27,6 +31,10 @@ type Config struct {
 	Tokens    *token.Service
 	Now       func() time.Time
 	Corridor  *signin.Corridor
+	Policies  *policy.Store
+	// Models are the key models that are known, to find typing errors in lists
+	// of them; nil: none.
+	Models policy.Models
 	// IssuePass makes an access pass in the transaction of its audit event;
 	// zero and nil leave it to the policy. PreparePass is called before that
 	// transaction, for what it needs and cannot make itself.
@@ -77,9 +85,17 @@ func (s *Server) Around(next http.Handler) http.Handler {
 // a function with a parameter, to a path that a mux can tell and a query.
 func plainPath(r *http.Request) *http.Request {
 	path, query := keyed(r.URL.Path), r.URL.RawQuery
-	if before, rest, ok := strings.Cut(path, "/creationOptions("); ok && strings.HasSuffix(rest, ")") {
-		path = before + "/creationOptions"
-		query = strings.Trim(query+"&"+strings.TrimSuffix(rest, ")"), "&")
+	for _, v := range versions {
+		// Older roads to the same things, which clients still take.
+		if rest, ok := strings.CutPrefix(path, v+"/authenticationMethodsPolicy/"); ok {
+			path = v + methodsPolicy + "/" + rest
+		}
+		if rest, ok := strings.CutPrefix(path, v+strengthRoot+"s/"); ok {
+			path = v + strengthRoot + "/" + rest
+		}
+	}
+	if before, params, ok := called(path); ok {
+		path, query = before, strings.Trim(query+"&"+params.Encode(), "&")
 	}
 	if path == r.URL.Path {
 		return r
@@ -89,9 +105,38 @@ func plainPath(r *http.Request) *http.Request {
 	return r
 }
 
+// functions are those that clients call with parameters in parentheses.
+var functions = []string{"creationOptions", "usersRegisteredByMethod", "usersRegisteredByFeature"}
+
+// called splits a call of a function, …/name(a=1,b='x'), into its path and its
+// parameters (OData 4.01, Part 2, Section 4.5).
+func called(path string) (before string, params url.Values, ok bool) {
+	at := strings.LastIndex(path, "/") + 1
+	name, inside, ok := strings.Cut(path[at:], "(")
+	if !ok || !slices.Contains(functions, name) || !strings.HasSuffix(inside, ")") {
+		return path, nil, false
+	}
+	params = url.Values{}
+	for _, one := range strings.Split(strings.TrimSuffix(inside, ")"), ",") {
+		key, value, ok := strings.Cut(strings.TrimSpace(one), "=")
+		if !ok {
+			return path, nil, false
+		}
+		if text, quoted := strings.CutPrefix(value, "'"); quoted {
+			if value, ok = strings.CutSuffix(text, "'"); !ok {
+				return path, nil, false
+			}
+		}
+		params.Add(key, value)
+	}
+	return path[:at] + name, params, true
+}
+
 func (s *Server) mount(mux *http.ServeMux) {
+	// What is in a batch comes by the same road as what comes alone.
+	road := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mux.ServeHTTP(w, plainPath(r)) })
 	for _, v := range versions {
-		mux.Handle("POST "+v+"/$batch", s.batch(v, mux))
+		mux.Handle("POST "+v+"/$batch", s.batch(v, road))
 		for _, o := range operations() {
 			mux.Handle(o.method+" "+v+o.path, s.handler(v, o))
 		}
@@ -127,6 +172,10 @@ func (s *Server) handler(version string, o operation) http.Handler {
 		if c.query, err = parseQuery(r.URL, o.options); err != nil {
 			return err
 		}
+		if !c.query.searched.All() && !strings.EqualFold(r.Header.Get("ConsistencyLevel"), "eventual") {
+			return badOption("$search", "Request with $search query parameter only works with the request header 'ConsistencyLevel: eventual'.")
+		}
+		c.query.where = filter.And(c.query.where, c.query.searched)
 		out, err := o.do(r.Context(), c)
 		if err != nil {
 			return err
@@ -145,6 +194,7 @@ type call struct {
 	caller  caller
 	tenant  idp.Tenant
 	query   query
+	read    string // @odata.etag in the body
 }
 
 // change runs fn and writes its audit record in one transaction.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"errors"
 	"path"
 	"strings"
 
@@ -12,15 +13,19 @@ import (
 )
 
 func groupOperations() []operation {
-	many := options{list: true, fields: directory.GroupFields, count: true, order: []string{"createdDateTime", "createdDateTime asc"}}
+	one := options{expand: []string{"members"}}
+	many := options{
+		list: true, fields: directory.GroupFields, count: true, order: []string{"createdDateTime", "createdDateTime asc"},
+		expand: one.expand, search: []string{"displayName"},
+	}
 	look := read("GroupMember.Read.All", "Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All")
 	change := write(admins, "Group.ReadWrite.All", "Directory.ReadWrite.All")
 	members := write(admins, "GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All")
 	return []operation{
 		{"GET", "/groups", "groups", "List groups", look, many, listGroups},
-		{"GET", "/groups/$count", "groups", "Count groups", look, options{fields: directory.GroupFields}, countGroups},
+		{"GET", "/groups/$count", "groups", "Count groups", look, options{fields: directory.GroupFields, search: many.search}, countGroups},
 		{"POST", "/groups", "groups", "Make a group with assigned members", change, options{}, createGroup},
-		{"GET", "/groups/{group}", "groups", "One group", look, options{}, getGroup},
+		{"GET", "/groups/{group}", "groups", "One group", look, one, getGroup},
 		{"DELETE", "/groups/{group}", "groups", "Remove a group; its members stay", change, options{}, deleteGroup},
 		{"GET", "/groups/{group}/members", "directoryObjects", "People of a group", look, options{list: true}, listMembers},
 		{"POST", "/groups/{group}/members/$ref", "", "Put somebody into a group", members, options{}, addMember},
@@ -45,13 +50,17 @@ func (c *call) group(ctx context.Context) (directory.Group, error) {
 }
 
 func listGroups(ctx context.Context, c *call) (any, error) {
-	groups, next, err := c.cfg.Directory.Groups(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.query.top, Where: c.query.where})
+	groups, next, err := c.cfg.Directory.Groups(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.limit(), Where: c.query.where})
 	if err != nil {
 		return nil, err
 	}
 	out := list{next: next}
 	for _, g := range groups {
-		out.items = append(out.items, groupEntity(g))
+		e, err := c.expandedGroup(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		out.items = append(out.items, e)
 	}
 	if c.query.count {
 		out.total, err = c.cfg.Directory.CountGroups(ctx, c.tenant.ID, c.query.where)
@@ -110,7 +119,34 @@ func getGroup(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return groupEntity(g), nil
+	return c.expandedGroup(ctx, g)
+}
+
+// expandedGroup is a group with what $expand asks for. Of the members the
+// first come along, with the address of the others.
+func (c *call) expandedGroup(ctx context.Context, g directory.Group) (entity, error) {
+	e := groupEntity(g)
+	for _, x := range c.query.expand {
+		people, next, err := c.cfg.Directory.Members(ctx, c.tenant.ID, g.ID, directory.Page{Limit: maxExpanded})
+		if err != nil && !errors.Is(err, idp.NotFound) {
+			return nil, err
+		}
+		e[x.name] = picked(memberEntities(people), x.selected)
+		if next != "" {
+			e[x.name+"@odata.nextLink"] = c.cfg.BaseURL + c.version + "/groups/" + string(g.ID) + "/members?$skiptoken=" + skipToken(next)
+		}
+	}
+	return e, nil
+}
+
+func memberEntities(people []directory.Person) []entity {
+	out := make([]entity, 0, len(people))
+	for _, p := range people {
+		e := userEntity(p)
+		e["@odata.type"] = "#microsoft.graph.user"
+		out = append(out, e)
+	}
+	return out
 }
 
 func deleteGroup(ctx context.Context, c *call) (any, error) {
@@ -133,13 +169,7 @@ func listMembers(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := list{next: next}
-	for _, p := range people {
-		e := userEntity(p)
-		e["@odata.type"] = "#microsoft.graph.user"
-		out.items = append(out.items, e)
-	}
-	return out, nil
+	return list{items: memberEntities(people), next: next}, nil
 }
 
 // addMember takes a reference: the address of the person, whose last part is

@@ -42,6 +42,10 @@ func methodOperations() []operation {
 				operation{"DELETE", at + collection + "/{method}", "", "Take it away; the last way in stays", remove, options{}, removeMethod},
 			)
 		}
+		out = append(out,
+			operation{"GET", at + "operations", "users('{id}')/authentication/operations", "What is under way with somebody's methods: nothing takes long here", look, options{}, listUnderWay},
+			operation{"GET", at + "operations/{id}", "users('{id}')/authentication/operations", "One of these", look, options{}, getUnderWay},
+		)
 	}
 	return append(out, operation{"POST", "/users/{user}/authentication/temporaryAccessPassMethods", methodSet,
 		"Give a Temporary Access Pass; its code is in this answer and nowhere else", give, options{}, givePass})
@@ -109,6 +113,20 @@ func (c *call) one(ctx context.Context) (method.Credential, entity, error) {
 		}
 	}
 	return method.Credential{}, nil, missing(idp.NotFound, id)
+}
+
+// listUnderWay is the list of long-running operations, which clients of Graph
+// poll: every change here is done when it is answered.
+func listUnderWay(ctx context.Context, c *call) (any, error) {
+	_, err := c.person(ctx)
+	return list{}, err
+}
+
+func getUnderWay(ctx context.Context, c *call) (any, error) {
+	if _, err := c.person(ctx); err != nil {
+		return nil, err
+	}
+	return nil, missing(idp.NotFound, c.r.PathValue("id"))
 }
 
 func getMethod(ctx context.Context, c *call) (any, error) {

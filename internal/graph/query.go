@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"encoding/base64"
 	"net/url"
 	"slices"
@@ -20,6 +21,7 @@ type options struct {
 	count  bool          // $count=true
 	order  []string      // $orderby: the orders that the list has, as clients write them
 	expand []string
+	search []string // $search: the properties of fields that can be searched
 	params []string // further parameters, without $
 }
 
@@ -29,17 +31,38 @@ type query struct {
 	top      int      // 0: the default
 	after    string   // the cursor behind the page before
 	where    filter.Expr
+	searched filter.Expr
 	count    bool
 	order    string
-	expand   []string
+	expand   []expansion
 	raw      url.Values
 }
 
+// expansion is a related list that is to come along, and what of it.
+type expansion struct {
+	name     string
+	selected []string // empty: all
+}
+
+func (q query) expands(name string) bool {
+	return slices.ContainsFunc(q.expand, func(e expansion) bool { return e.name == name })
+}
+
 const (
-	maxTop    = 999
-	maxSelect = 100
-	maxQuery  = 8 << 10
+	maxTop      = 999
+	maxSelect   = 100
+	maxQuery    = 8 << 10
+	maxExpanded = 20  // related objects that come along with one
+	mostWith    = 100 // objects on a page when others come along with each
 )
+
+// limit is how long a page is to be; 0: as long as lists are.
+func (c *call) limit() int {
+	if len(c.query.expand) > 0 {
+		return min(cmp.Or(c.query.top, mostWith), mostWith)
+	}
+	return c.query.top
+}
 
 // parseQuery reads the options of a request. Names are taken with and without
 // the $ (OData 4.01, Part 2, Section 5.1) and in any letters.
@@ -91,18 +114,55 @@ func (q *query) option(name, value string, o options) (err error) {
 			return badOption("$orderby", "This list can be ordered by: "+strings.Join(o.order, ", ")+".")
 		}
 	case name == "expand" && len(o.expand) > 0:
-		if q.expand, err = names(name, value); err != nil {
-			return err
+		q.expand, err = expansions(value, o.expand)
+	case name == "search" && len(o.search) > 0:
+		fields := filter.Fields{}
+		for _, n := range o.search {
+			fields[n] = o.fields[n]
 		}
-		for _, e := range q.expand {
-			if !slices.Contains(o.expand, e) {
-				return badOption("$expand", "Could not find a property named '"+clip(e)+"' to expand.")
-			}
-		}
+		q.searched, err = filter.ParseSearch(value, fields)
 	default:
 		return badOption("$"+name, "The query option '$"+clip(name)+"' is not supported here.")
 	}
 	return err
+}
+
+// expansions reads $expand: names with commas between, each with what is
+// selected of it in parentheses, as in members($select=id,displayName).
+func expansions(value string, there []string) (out []expansion, err error) {
+	for rest := value; rest != ""; {
+		end := strings.IndexAny(rest, ",(")
+		if end < 0 {
+			end = len(rest)
+		}
+		e := expansion{name: strings.TrimSpace(rest[:end])}
+		if !slices.Contains(there, e.name) {
+			return nil, badOption("$expand", "Could not find a property named '"+clip(e.name)+"' to expand.")
+		}
+		if slices.ContainsFunc(out, func(o expansion) bool { return o.name == e.name }) {
+			return nil, badOption("$expand", "The property '"+e.name+"' is expanded twice.")
+		}
+		if rest = rest[end:]; strings.HasPrefix(rest, "(") {
+			inner, behind, ok := strings.Cut(rest[1:], ")")
+			chosen, isSelect := strings.CutPrefix(strings.TrimSpace(inner), "$select=")
+			if !ok || !isSelect {
+				return nil, badOption("$expand", "Only $select can stand in the parentheses of $expand.")
+			}
+			if e.selected, err = names("expand", chosen); err != nil {
+				return nil, err
+			}
+			rest = strings.TrimSpace(behind)
+		}
+		out = append(out, e)
+		if rest == "" {
+			return out, nil
+		}
+		if !strings.HasPrefix(rest, ",") || strings.TrimSpace(rest[1:]) == "" {
+			return nil, badOption("$expand", "The list of properties is malformed.")
+		}
+		rest = rest[1:]
+	}
+	return nil, badOption("$expand", "The list of properties is malformed.")
 }
 
 func names(option, value string) ([]string, error) {

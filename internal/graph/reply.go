@@ -30,6 +30,9 @@ type created struct {
 // text is a bare value: the number of /$count.
 type text string
 
+// words are a list of texts.
+type words []string
+
 // value is an answer that is no object of the directory.
 type value struct{ v any }
 
@@ -48,6 +51,8 @@ func (c *call) reply(out any) error {
 		return c.json(http.StatusCreated, c.single(out.entity))
 	case list:
 		return c.json(http.StatusOK, c.page(out))
+	case words:
+		return c.json(http.StatusOK, entity{"@odata.context": c.context(), "value": out})
 	case text:
 		c.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		c.w.Header().Set("Cache-Control", "no-store")
@@ -85,9 +90,23 @@ func (c *call) page(l list) entity {
 	return out
 }
 
-// choose keeps what $select asks for; the id and annotations always stay.
+// choose keeps what $select asks for; the id, annotations and what was expanded
+// always stay.
 func (c *call) choose(e entity) entity {
-	if len(c.query.selected) == 0 || slices.Contains(c.query.selected, "*") {
+	out := pick(e, c.query.selected)
+	for _, x := range c.query.expand {
+		for _, name := range []string{x.name, x.name + "@odata.nextLink"} {
+			if v, ok := e[name]; ok {
+				out[name] = v
+			}
+		}
+	}
+	return out
+}
+
+// pick keeps the properties that are selected, all of them when none is.
+func pick(e entity, selected []string) entity {
+	if len(selected) == 0 || slices.Contains(selected, "*") {
 		return e
 	}
 	out := entity{}
@@ -96,9 +115,18 @@ func (c *call) choose(e entity) entity {
 			first, _, _ := strings.Cut(s, "/")
 			return strings.EqualFold(first, name)
 		}
-		if name == "id" || strings.HasPrefix(name, "@") || slices.ContainsFunc(c.query.selected, wanted) {
+		if name == "id" || strings.HasPrefix(name, "@") || slices.ContainsFunc(selected, wanted) {
 			out[name] = v
 		}
+	}
+	return out
+}
+
+// picked is pick for each of a list, which is never null.
+func picked(all []entity, selected []string) []entity {
+	out := make([]entity, 0, len(all))
+	for _, e := range all {
+		out = append(out, pick(e, selected))
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/report"
 )
 
 func reportOperations() []operation {
@@ -18,6 +19,10 @@ func reportOperations() []operation {
 			options{list: true, fields: directory.UserFields, count: true}, listRegistrations},
 		{"GET", "/reports/authenticationMethods/userRegistrationDetails/{user}", "reports/authenticationMethods/userRegistrationDetails",
 			"The same of one person", look, options{}, getRegistration},
+		{"GET", "/reports/authenticationMethods/usersRegisteredByMethod", "microsoft.graph.userRegistrationMethodSummary",
+			"How many people have registered each method", look, options{params: whoParams}, countByMethod},
+		{"GET", "/reports/authenticationMethods/usersRegisteredByFeature", "microsoft.graph.userRegistrationFeatureSummary",
+			"How many people can sign in without a password", look, options{params: whoParams}, countByFeature},
 	}
 }
 
@@ -89,7 +94,7 @@ func (c *call) registration(ctx context.Context, p directory.Person) (entity, er
 		"id": p.ID, "userPrincipalName": p.Name, "userDisplayName": p.DisplayName, "userType": kind, "isAdmin": p.Role != "",
 		"isMfaRegistered": registered, "isMfaCapable": capable, "isPasswordlessCapable": capable,
 		"isSsprRegistered": false, "isSsprEnabled": false, "isSsprCapable": false, // there is no password to reset
-		"isSystemPreferredAuthenticationMethodEnabled": true, "systemPreferredAuthenticationMethods": preferred(words),
+		"isSystemPreferredAuthenticationMethodEnabled": true, "systemPreferredAuthenticationMethods": preferred(held),
 		"userPreferredMethodForSecondaryAuthentication": "none", "methodsRegistered": words, "lastUpdatedDateTime": stamp(last.Created),
 	}, nil
 }
@@ -108,12 +113,11 @@ func registeredWord(cred method.Credential) string {
 	return string(cred.Method)
 }
 
-// preferred is what the sign-in page puts first, of what somebody has.
-func preferred(words []string) []string {
-	for _, w := range []string{"passKeyDeviceBound", "passKeySynced", "temporaryAccessPass"} {
-		if slices.Contains(words, w) {
-			return []string{w}
-		}
+// preferred is the strongest of what somebody has, by the ranking of reports.
+func preferred(held []method.Credential) []string {
+	best, ok := report.Strongest(held)
+	if !ok {
+		return []string{}
 	}
-	return []string{}
+	return []string{registeredWord(best)}
 }

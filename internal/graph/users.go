@@ -12,8 +12,11 @@ import (
 )
 
 func userOperations() []operation {
-	one := options{}
-	many := options{list: true, fields: directory.UserFields, count: true, order: []string{"createdDateTime", "createdDateTime asc"}}
+	one := options{expand: []string{"memberOf"}}
+	many := options{
+		list: true, fields: directory.UserFields, count: true, order: []string{"createdDateTime", "createdDateTime asc"},
+		expand: one.expand, search: []string{"displayName", "userPrincipalName", "mail"},
+	}
 	readOne := needs{
 		permissions: []string{"User.Read.All", "User.ReadWrite.All", "Directory.Read.All"}, roles: readers,
 		self: []string{"User.Read"},
@@ -23,16 +26,28 @@ func userOperations() []operation {
 		{"GET", "/me", "users", "The person who is signed in", readOne, one, getUser},
 		{"GET", "/users", "users", "List people", read("User.ReadBasic.All", "User.Read.All", "User.ReadWrite.All", "Directory.Read.All"), many, listUsers},
 		{"GET", "/users/$count", "users", "Count people", read("User.ReadBasic.All", "User.Read.All", "Directory.Read.All"),
-			options{fields: directory.UserFields}, countUsers},
-		{"POST", "/users", "users", "Make a person", change, one, createUser},
+			options{fields: directory.UserFields, search: many.search}, countUsers},
+		{"POST", "/users", "users", "Make a person", change, options{}, createUser},
 		{"GET", "/users/{user}", "users", "One person, by id or user principal name", readOne, one, getUser},
-		{"PATCH", "/users/{user}", "users", "Change a person: name, or whether they may sign in", change, one, updateUser},
-		{"DELETE", "/users/{user}", "users", "Remove a person and all that is theirs", change, one, deleteUser},
+		{"PATCH", "/users/{user}", "users", "Change a person: name, or whether they may sign in", change, options{}, updateUser},
+		{"DELETE", "/users/{user}", "users", "Remove a person and all that is theirs", change, options{}, deleteUser},
 		{"POST", "/users/{user}/revokeSignInSessions", "Edm.Boolean", "End all sessions and refresh tokens of a person",
-			needs{permissions: []string{"User.RevokeSessions.All", "User.ReadWrite.All"}, roles: helpdesk, self: []string{"User.ReadWrite"}, writes: true}, one, revokeSessions},
+			needs{permissions: []string{"User.RevokeSessions.All", "User.ReadWrite.All"}, roles: helpdesk, self: []string{"User.ReadWrite"}, writes: true}, options{}, revokeSessions},
 		{"GET", "/users/{user}/memberOf", "directoryObjects", "Groups of a person",
-			needs{permissions: []string{"User.Read.All", "GroupMember.Read.All", "Directory.Read.All"}, roles: readers, self: []string{"User.Read"}}, one, memberOf},
+			needs{permissions: memberOfPermissions, roles: readers, self: []string{"User.Read"}}, options{}, memberOf},
 	}
+}
+
+// memberOfPermissions are for seeing who is in which group, alone or as what
+// comes along with a person.
+var memberOfPermissions = []string{"User.Read.All", "GroupMember.Read.All", "Directory.Read.All"}
+
+// mayExpand refuses to add to people what the caller could not read alone.
+func (c *call) mayExpand() error {
+	if !c.query.expands("memberOf") || c.caller.cli != "" || c.caller.has(memberOfPermissions) || c.me() && c.caller.has([]string{"User.Read"}) {
+		return nil
+	}
+	return denied("expand_permission_missing", "Insufficient privileges to expand memberOf.")
 }
 
 func userEntity(p directory.Person) entity {
@@ -90,21 +105,31 @@ func isGUID(s string) bool {
 }
 
 func getUser(ctx context.Context, c *call) (any, error) {
+	if err := c.mayExpand(); err != nil {
+		return nil, err
+	}
 	u, err := c.person(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return userEntity(directory.Person{User: u}), nil
+	return c.expandedUser(ctx, directory.Person{User: u})
 }
 
 func listUsers(ctx context.Context, c *call) (any, error) {
-	people, next, err := c.cfg.Directory.Users(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.query.top, Where: c.query.where})
+	if err := c.mayExpand(); err != nil {
+		return nil, err
+	}
+	people, next, err := c.cfg.Directory.Users(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.limit(), Where: c.query.where})
 	if err != nil {
 		return nil, err
 	}
 	out := list{next: next}
 	for _, p := range people {
-		out.items = append(out.items, userEntity(p))
+		e, err := c.expandedUser(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out.items = append(out.items, e)
 	}
 	if c.query.count {
 		out.total, err = c.cfg.Directory.CountUsers(ctx, c.tenant.ID, c.query.where)
@@ -231,12 +256,21 @@ func memberOf(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids, err := c.cfg.Directory.GroupsOf(ctx, c.tenant.ID, u.ID)
+	groups, err := c.groupsOf(ctx, u.ID, maxTop)
+	return list{items: groups}, err
+}
+
+// groupsOf shows the groups of a person, so many of them.
+func (c *call) groupsOf(ctx context.Context, u idp.UserID, most int) ([]entity, error) {
+	ids, err := c.cfg.Directory.GroupsOf(ctx, c.tenant.ID, u)
 	if err != nil {
 		return nil, err
 	}
-	out := list{}
+	out := []entity{}
 	for _, id := range ids {
+		if len(out) == most {
+			break
+		}
 		g, err := c.cfg.Directory.Group(ctx, c.cfg.DB, c.tenant.ID, id)
 		if errors.Is(err, idp.NotFound) {
 			continue // removed between the two reads
@@ -246,7 +280,20 @@ func memberOf(ctx context.Context, c *call) (any, error) {
 		}
 		e := groupEntity(g)
 		e["@odata.type"] = "#microsoft.graph.group"
-		out.items = append(out.items, e)
+		out = append(out, e)
 	}
 	return out, nil
+}
+
+// expandedUser is a person with what $expand asks for.
+func (c *call) expandedUser(ctx context.Context, p directory.Person) (entity, error) {
+	e := userEntity(p)
+	for _, x := range c.query.expand {
+		groups, err := c.groupsOf(ctx, p.ID, maxExpanded)
+		if err != nil && !errors.Is(err, idp.NotFound) {
+			return nil, err
+		}
+		e[x.name] = picked(groups, x.selected)
+	}
+	return e, nil
 }

@@ -37,6 +37,14 @@ var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations,
 
 const base = "https://signet.example"
 
+// Models of keys that the world knows.
+const (
+	yubikey  = "cb69481e-8ff7-4039-93ec-0a2729a154a8"
+	nitrokey = "a25342c0-3cdc-4414-8e46-f4807fca511c"
+)
+
+var models = map[string]string{yubikey: "YubiKey 5 Series", nitrokey: "YubiKey 5 Series with NFC"}
+
 // world is the door over the real registries, with a room of stand-in
 // credentials.
 type world struct {
@@ -55,6 +63,7 @@ type world struct {
 	keys    *shelf
 	handler http.Handler
 	revoked []idp.UserID
+	apps    int // how many were made
 }
 
 func newWorld(t testing.TB, db *sqldb.DB) *world { return newWorldWith(t, db, nil) }
@@ -81,12 +90,13 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{keys, passes{}}})
+		}}), Methods: []method.Method{keys, passes{&shelf{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	door := graph.New(graph.Config{
 		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
+		Policies: policies, Models: func() map[string]string { return models },
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, t idp.TenantID, u idp.UserID, life time.Duration, _ *bool) (string, method.Credential, error) {
 			return "ABCD-EFGH-IJKL", method.Credential{ID: "pass-1", Tenant: t, User: u, Method: policy.AccessPass, Created: w.now, Expires: w.now.Add(max(life, time.Hour))}, nil
@@ -103,7 +113,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	})
 	w.ada, w.bob, w.eve = w.newUser("ada", directory.Administrator), w.newUser("bob", directory.Helpdesk), w.newUser("eve", "")
 	w.app = w.newApp("User.Read", "User.Read.All", "User.ReadWrite.All", "Group.ReadWrite.All", "AuditLog.Read.All", "Organization.Read.All", "Domain.Read.All",
-		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All")
+		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All", "Policy.ReadWrite.AuthenticationMethod")
 	return w
 }
 
@@ -133,11 +143,12 @@ func (w *world) newUser(name, role string) (u idp.User) {
 
 func (w *world) newApp(permissions ...string) (c client.Client) {
 	w.t.Helper()
+	w.apps++
 	for i, p := range permissions {
 		permissions[i] = base + "/" + p
 	}
 	w.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		c, _, err = w.clients.Create(ctx, tx, client.Client{Tenant: w.tenant.ID, Name: fmt.Sprint("Console ", len(permissions)), Kind: client.Web, RedirectURIs: []string{"https://console.example/cb"},
+		c, _, err = w.clients.Create(ctx, tx, client.Client{Tenant: w.tenant.ID, Name: fmt.Sprint("Console ", w.apps), Kind: client.Web, RedirectURIs: []string{"https://console.example/cb"},
 			Grants: []string{client.GrantCode, client.GrantCredentials}, Auth: client.AuthSecret, Alg: "ES256", Subject: client.SubjectPublic, FirstParty: true, Enabled: true,
 			Scopes: permissions})
 		return err

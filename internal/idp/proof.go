@@ -50,7 +50,21 @@ type Facts struct {
 	// Statement says of a new key why it is not Attested: none, self,
 	// unanchored. Rooms need not know it of an old one.
 	Statement string `json:"statement,omitempty"`
+	// Status is what the metadata says of the model at the moment of judging.
+	// It is never stored: who judges facts that were kept says it anew.
+	Status ModelStatus `json:"-"`
 }
+
+// ModelStatus is what is known of a key model at present, from its makers and
+// from those who certify. The zero value means that nothing is known of it.
+type ModelStatus string
+
+// The statuses, from best to worst.
+const (
+	ModelFine   ModelStatus = "fine"
+	ModelWarn   ModelStatus = "warn"   // somebody should look
+	ModelRefuse ModelStatus = "refuse" // withdrawn: revoked, or known to be broken
+)
 
 // Proof is a verified fact: this user, by this method and credential, with
 // these properties, then.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/signetid/signet/internal/idp"
 )
 
 // Model is a kind of key. Slices are shared and must not be changed.
@@ -37,13 +39,13 @@ const (
 )
 
 // Verdict is what a model's status means for policy.
-type Verdict string
+type Verdict = idp.ModelStatus
 
 // The verdicts, from best to worst.
 const (
-	Fine   Verdict = "fine"
-	Warn   Verdict = "warn"
-	Refuse Verdict = "refuse"
+	Fine   = idp.ModelFine
+	Warn   = idp.ModelWarn
+	Refuse = idp.ModelRefuse
 )
 
 // Status is the worst that status reports in effect say of a model.
@@ -104,6 +106,8 @@ type set struct {
 	mds        int               // how many entries are of the MDS
 	skipped    int               // entries that had nothing to be known by
 	doubled    int               // entries for an AAGUID that was there before
+
+	names func() map[string]string // by AAGUID, made when first needed
 }
 
 // index completes a set: bundled names for what the MDS does not have, order,
@@ -128,6 +132,15 @@ func (s *set) index() {
 		}
 		return strings.Compare(a.AAGUID, b.AAGUID)
 	})
+	s.names = sync.OnceValue(s.listNames)
+}
+
+func (s *set) listNames() map[string]string {
+	out := make(map[string]string, len(s.byAAGUID))
+	for aaguid, e := range s.byAAGUID {
+		out[aaguid] = e.Name
+	}
+	return out
 }
 
 // empty is what is known without the MDS.

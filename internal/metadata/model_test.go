@@ -203,3 +203,28 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestVerdict: what policy asks at each sign-in is what Model says, and costs
+// no memory.
+func TestVerdict(t *testing.T) {
+	w := newWorld()
+	r := w.with(t,
+		metadatatest.Entry(modelA, "Revoked key", nil, metadatatest.Report{Status: "FIDO_CERTIFIED_L2"}, metadatatest.Report{Status: "REVOKED", Effective: "2020-01-01"}),
+		metadatatest.Entry(modelB, "Good key", nil),
+	)
+	for id, want := range map[string]Verdict{modelA: Refuse, modelB: Fine, PlatformCredential: Fine, "33333333-3333-4333-8333-333333333333": "", Zero: "", "": "", "nonsense": ""} {
+		if got := r.Verdict(id); got != want {
+			t.Errorf("%q: %q, want %q", id, got, want)
+		}
+		if m, ok := r.Model(id); ok && m.Status.Verdict != want {
+			t.Errorf("%q: Model says %q", id, m.Status.Verdict)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { r.Verdict(modelA) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	names := r.Names()
+	if names[modelA] != "Revoked key" || names[PlatformCredential] == "" || len(names) != len(r.Search("", 1000)) {
+		t.Errorf("%d names, %q", len(names), names[modelA])
+	}
+}

@@ -27,6 +27,24 @@ func (r *Registry) Name(aaguid string) string {
 	return ""
 }
 
+// Names are the names of all models by AAGUID. The map is shared and must not
+// be changed.
+func (r *Registry) Names() map[string]string { return r.now.Load().names() }
+
+// Verdict is what the status of a model means at present: nothing ("") of one
+// that is not known. The AAGUID is in lower case, as facts have it. It is asked
+// at each sign-in and of every key of a report, so it copies nothing.
+func (r *Registry) Verdict(aaguid string) Verdict {
+	e := r.now.Load().byAAGUID[aaguid]
+	if e == nil {
+		return ""
+	}
+	if len(e.reports) == 0 {
+		return Fine
+	}
+	return statusOf(e.reports, r.cfg.Now()).Verdict
+}
+
 // Search finds models: every word of text must be in the name, the vendor or
 // the beginning of the AAGUID. Those whose name or AAGUID begins with text come
 // first, the rest by name. Empty text lists all. Models without an AAGUID,

@@ -53,7 +53,15 @@ func verdictOf(r report) Verdict {
 	return Warn
 }
 
-func severity(v Verdict) int { return map[Verdict]int{Fine: 0, Warn: 1, Refuse: 2}[v] }
+func severity(v Verdict) int {
+	switch v {
+	case Warn:
+		return 1
+	case Refuse:
+		return 2
+	}
+	return 0
+}
 
 // statusOf is the worst of the reports in effect: a later certification does
 // not heal a compromise, only a sunset date ends it.

@@ -98,19 +98,22 @@ type OneShot interface {
 
 // Credential is one thing a user registered, as pages and reports see it.
 type Credential struct {
-	ID       idp.CredentialID
-	Tenant   idp.TenantID
-	User     idp.UserID
-	Method   idp.MethodID
-	Name     string // its owner's word
-	Model    string // "YubiKey 5 NFC", empty when unknown
-	Mode     idp.Mode
-	Facts    idp.Facts
-	Created  time.Time
-	LastUsed time.Time // zero: never
-	Expires  time.Time // zero: never
-	Disabled bool
-	Orphaned bool // its device is gone
+	ID     idp.CredentialID
+	Tenant idp.TenantID
+	User   idp.UserID
+	Method idp.MethodID
+	Name   string // its owner's word
+	Model  string // "YubiKey 5 NFC", empty when unknown
+	Mode   idp.Mode
+	Facts  idp.Facts
+	// Properties are what a proof by it claims: those that a verified answer
+	// would carry.
+	Properties []idp.Property
+	Created    time.Time
+	LastUsed   time.Time // zero: never
+	Expires    time.Time // zero: never
+	Disabled   bool
+	Orphaned   bool // its device is gone
 	// Bootstrap credentials (an access pass) never count as a way in that
 	// may be the last one.
 	Bootstrap bool

@@ -54,6 +54,7 @@ type door struct {
 	handler   http.Handler
 	now       atomic.Int64 // nanoseconds beyond the real clock
 	restored  atomic.Int64 // Unix time of the last restore
+	withdrawn atomic.Bool  // the model of all keys
 	tenant    idp.Tenant
 	ada, bob  idp.User
 	directory *directory.Directory
@@ -101,7 +102,12 @@ func (d *door) wire() {
 	d.audit = audit.New(d.clock)
 	d.directory = directory.New(directory.Config{DB: d.db, Now: d.clock, Bus: notices})
 	d.clients = client.New(client.Config{DB: d.db, Now: d.clock, Bus: notices})
-	d.policies = policy.New(policy.Config{DB: d.db, Now: d.clock, Bus: notices})
+	d.policies = policy.New(policy.Config{DB: d.db, Now: d.clock, Bus: notices, Status: func(string) idp.ModelStatus {
+		if d.withdrawn.Load() {
+			return idp.ModelRefuse
+		}
+		return idp.ModelFine
+	}})
 	d.keys = keyring.New(keyring.Config{DB: d.db, KEK: secret.RandomKey(), Now: d.clock, Bus: notices})
 	d.box = nonce.New(nonce.Config{Keys: d.keys.Sealing, Epoch: epoch, Now: d.clock})
 	d.sessions = session.New(session.Config{DB: d.db, Now: d.clock, Epoch: epoch,
@@ -237,7 +243,7 @@ func (stub) Verify(_ context.Context, a method.Answer) (method.Verdict, error) {
 	return method.Verdict{Proof: idp.Proof{
 		Tenant: a.Tenant, User: p.User, Method: "passkey", Mode: idp.ModeFIDO2, Credential: "stub",
 		Properties: append(p.Properties, idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor),
-		AMR:        []string{"fido", "mfa"}, Time: a.Now,
+		AMR:        []string{"fido", "mfa"}, Time: a.Now, Facts: idp.Facts{AAGUID: "a25342c0-3cdc-4414-8e46-f4807fca511c"},
 	}}, nil
 }
 

@@ -102,6 +102,28 @@ func TestSec_T11_RefreshAfterPolicyRaised(t *testing.T) {
 	}
 }
 
+// A model that is withdrawn stops what stands on its keys, and what stands on
+// them is good again when that was taken back.
+func TestWithdrawnModelStopsRefreshAndCode(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	b := d.browser()
+	tokens := a.tokensOf(d, b, "openid offline_access", d.ada)
+	code := b.authorize(a.ask()).back(t, callback).Get("code")
+	d.withdrawn.Store(true)
+	if got := b.authorize(a.ask("prompt", "none")); got.back(t, callback).Has("code") {
+		t.Error("the session opens another app")
+	}
+	status, out := a.token(d, refreshForm(str(tokens, "refresh_token")))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", policy.CodeKey)
+	status, out = a.token(d, a.redeem(code))
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", policy.CodeKey)
+	d.withdrawn.Store(false)
+	if status, out := a.token(d, refreshForm(str(tokens, "refresh_token"))); status != http.StatusOK {
+		t.Errorf("taken back, and the refresh gives %d %v", status, out)
+	}
+}
+
 // What was proven stays proven: hardware-bound then is hardware-bound now, also
 // after rotations, and what the request asked for goes on to count.
 func TestRefreshKeepsWhatWasProven(t *testing.T) {

@@ -14,16 +14,19 @@ func (c *checker) aaguids(at string, list []string) {
 		c.at(at, "too_many", "at most %d models", maxAAGUIDs)
 		return
 	}
+	known := slices.Sorted(maps.Keys(c.models))
 	for i, one := range list {
 		here, folded := at+"["+strconv.Itoa(i)+"]", strings.ToLower(one)
 		if first := slices.IndexFunc(list, func(o string) bool { return strings.EqualFold(o, one) }); first < i {
 			c.between(at+"["+strconv.Itoa(first)+"]", here, "the same model stands there twice")
 			continue
 		}
-		known := c.models[folded] != ""
-		near, name, apart := nearest(folded, c.models)
+		if _, ok := c.models[folded]; ok {
+			continue
+		}
+		near, apart := nearest(folded, known)
+		name := c.models[near]
 		switch {
-		case known:
 		case !guid.MatchString(folded) && apart <= 8:
 			c.at(here, "aaguid_typo", "%q is no AAGUID; %s (%s) comes nearest", clip(one), near, name)
 		case !guid.MatchString(folded):
@@ -36,19 +39,22 @@ func (c *checker) aaguids(at string, list []string) {
 	}
 }
 
-// nearest finds the known model with the fewest edits from aaguid; apart is
-// large when none is known.
-func nearest(aaguid string, models map[string]string) (near, name string, apart int) {
-	apart = 1 << 30
+// farthest is more edits than any typing error has.
+const farthest = 9
+
+// nearest finds the known model with the fewest edits from aaguid, if it is
+// fewer than farthest.
+func nearest(aaguid string, known []string) (near string, apart int) {
+	apart = farthest
 	if len(aaguid) > 2*len(zeroAAGUID) {
-		return "", "", apart
+		return "", apart
 	}
-	for _, m := range slices.Sorted(maps.Keys(models)) {
+	for _, m := range known {
 		if d := edits(aaguid, m, apart); d < apart {
-			near, name, apart = m, models[m], d
+			near, apart = m, d
 		}
 	}
-	return near, name, apart
+	return near, apart
 }
 
 // edits is the Levenshtein distance of a and b, or some number of at least

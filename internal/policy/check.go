@@ -298,6 +298,9 @@ func (c *checker) keyRules(at string, r *KeyRules) {
 		oneOf(c, at+".synced", r.Synced)
 		oneOf(c, at+".aaguids.mode", r.AAGUIDs.Mode)
 	}
+	if r := r.AAGUIDs.Resting; r != "" && r != ListAllow && r != ListDeny {
+		c.at(at+".aaguids.resting", "bad_value", "%q is not one of allow, deny", clip(string(r)))
+	}
 	if r.Synced == SyncedOnly {
 		switch {
 		case r.Attestation == AttestationRequired || r.Attestation == AttestationAlways:

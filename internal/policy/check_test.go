@@ -86,6 +86,7 @@ func TestContradictions(t *testing.T) {
 		{"no model listed as allowed", "passkey.aaguids.list[0]", "", func(p *policy.Policy) {
 			p.Passkey.KeyRules = allowList("00000000-0000-0000-0000-000000000000")
 		}},
+		{"a list at rest that is neither", "passkey.aaguids.resting", "", func(p *policy.Policy) { p.Passkey.AAGUIDs.Resting = policy.ListOff }},
 		{"a model twice", "passkey.aaguids.list[0]", "passkey.aaguids.list[1]", func(p *policy.Policy) {
 			p.Passkey.KeyRules = allowList(nitro, strings.ToUpper(nitro))
 		}},

@@ -157,7 +157,7 @@ func barred(q *Question) (Decision, bool) {
 // an administrator has switched off stops in open flows and sessions too
 // (POL02).
 func (c *hearing) alive() []idp.Proof {
-	var out []idp.Proof
+	out := make([]idp.Proof, 0, len(c.q.Proofs))
 	for i := range c.q.Proofs {
 		proof := &c.q.Proofs[i]
 		if proof.Time.IsZero() || proof.Time.After(c.q.Now.Add(skew)) {
@@ -224,6 +224,7 @@ func (c *hearing) needs() (out []need, unknown string) {
 		if s == nil {
 			return nil, "app.strength.known"
 		}
+		out = make([]need, 0, 2)
 		out = append(out, need{rule: "app.strength", any: []*Strength{s}, asked: []string{c.q.Required}})
 	}
 	n := need{rule: "strength"}

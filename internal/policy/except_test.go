@@ -38,12 +38,19 @@ func TestExcept(t *testing.T) {
 		{"by a group of others", governed(excepting(policy.Target{Group: staff})), member(ada, admins), "model_not_allowed"},
 		{"another profile binds all the same", governed(both), member(ada, staff), "model_not_allowed"},
 		{"the other one binds others", governed(both), member(ada, admins), ""},
+		{"a withdrawn model is above all profiles", governed(func(p *policy.Policy) {
+			excepting(policy.Target{User: ada.ID})(p)
+		}), member(ada), "model_withdrawn"},
 		{"the method is off", governed(func(p *policy.Policy) {
 			excepting(policy.Target{User: ada.ID})(p)
 			p.Switch(policy.Passkey, false)
 		}), member(ada), "method_off"},
 	} {
-		if got := tt.p.Judge(tt.who, policy.Use, policy.Passkey, &old).Reason; got != tt.reason {
+		key := old
+		if tt.reason == "model_withdrawn" {
+			key.Status = idp.ModelRefuse
+		}
+		if got := tt.p.Judge(tt.who, policy.Use, policy.Passkey, &key).Reason; got != tt.reason {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.reason)
 		}
 	}

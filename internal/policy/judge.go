@@ -39,6 +39,7 @@ func (r Refusal) Allowed() bool { return r.Reason == "" }
 type Help struct {
 	Models        []string       // AAGUIDs that are allowed; empty: the model does not matter
 	Attested      bool           // the key must prove its model
+	OtherModel    bool           // a key of another model: this one is withdrawn
 	DeviceBound   bool           // the key must be one that cannot be copied
 	Synced        bool           // or one that can
 	Methods       []idp.MethodID // methods that the person may use instead
@@ -233,7 +234,7 @@ func (s *scope) judge(w *Who, act Act, key *idp.Facts) Ruling {
 		return Ruling{Refusal: s.refusal}
 	case act == Add && s.method == Passkey && !s.p.Passkey.SelfService:
 		return Ruling{Refusal: refusal("passkey.selfService", "self_service_off", CodeMethod)}
-	case key == nil || len(s.bound) == 0 || s.p.Passkey.Restrictions == EnforceOff:
+	case key == nil || s.method != Passkey || s.p.Passkey.Restrictions == EnforceOff:
 		return Ruling{}
 	}
 	no := s.restricted(act, key)
@@ -243,9 +244,19 @@ func (s *scope) judge(w *Who, act Act, key *idp.Facts) Ruling {
 	return Ruling{Refusal: no}
 }
 
-// restricted asks the profiles that bind the person. Deny wins: all of them
-// must allow the key, unless PasskeyRules.Additive.
+// restricted asks whether the key's model is withdrawn, and then the profiles
+// that bind the person. Deny wins: all of them must allow the key, unless
+// PasskeyRules.Additive.
 func (s *scope) restricted(act Act, key *idp.Facts) Refusal {
+	if s.p.Passkey.withdraws(act, key) {
+		// What the person may use instead is what they could use before.
+		help := Help{OtherModel: true}
+		if len(s.bound) > 0 { // not excepted from all
+			help = s.bound[0].rules.help(act)
+			help.OtherModel = true
+		}
+		return Refusal{Rule: "passkey.withdrawn", Reason: "model_withdrawn", Code: CodeKey, Help: help}
+	}
 	var first Refusal
 	for _, b := range s.bound {
 		reason, part := b.rules.refuses(act, key)
@@ -260,6 +271,13 @@ func (s *scope) restricted(act Act, key *idp.Facts) Refusal {
 		}
 	}
 	return first
+}
+
+// withdraws says whether the key is of a model that is not to be used any more.
+// A claim is enough: nobody claims such a model to get in. A word that is
+// none refuses, as everything here does that cannot be read.
+func (r *PasskeyRules) withdraws(act Act, f *idp.Facts) bool {
+	return f.Status == idp.ModelRefuse && r.Withdrawn != WithdrawnAllow && (act != Use || r.Withdrawn != WithdrawnRegistration)
 }
 
 // refuses judges a key by one profile: the reason, and the part of the profile

@@ -128,6 +128,66 @@ func TestModelOfTheMac(t *testing.T) {
 	}
 }
 
+// TestWithdrawn is every status of a model × act × what the tenant wants × how
+// it is enforced, proven or claimed, in one profile or several, alone.
+func TestWithdrawn(t *testing.T) {
+	refused := 0
+	for _, status := range []idp.ModelStatus{"", idp.ModelFine, idp.ModelWarn, idp.ModelRefuse} {
+		for _, w := range []policy.Withdrawn{policy.WithdrawnAllow, policy.WithdrawnRegistration, policy.WithdrawnRefuse, "nonsense", ""} {
+			for _, act := range []policy.Act{policy.Use, policy.Add, policy.AddFor} {
+				for _, b := range combinations(3) {
+					p := policy.Default()
+					p.Passkey.Withdrawn, p.Passkey.Additive = w, b[1]
+					if b[2] { // a profile that names the very model does not let it in
+						p.Passkey.KeyRules = allowList(nitro)
+					}
+					key := idp.Facts{AAGUID: nitro, Attested: b[0] || b[2], Status: status}
+					want := status != idp.ModelRefuse || w == policy.WithdrawnAllow || w == policy.WithdrawnRegistration && act == policy.Use
+					check(t, &p, member(ada), act, key, want)
+					p.Passkey.Restrictions = policy.Enforce
+					r := p.Judge(member(ada), act, policy.Passkey, &key)
+					if want {
+						continue
+					}
+					refused++
+					if r.Rule != "passkey.withdrawn" || r.Reason != "model_withdrawn" || r.Code != policy.CodeKey || !r.Help.OtherModel {
+						t.Fatalf("%s: %+v", act, r)
+					}
+				}
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
+	}
+	// Another method's facts are not the business of this rule.
+	p := policy.Default()
+	p.Switch("hello", true)
+	if r := p.Judge(member(ada), policy.Use, "hello", &idp.Facts{Status: idp.ModelRefuse}); !r.Allowed() {
+		t.Errorf("hello: %+v", r)
+	}
+}
+
+// A session or grant that stands on a key loses it when the model is
+// withdrawn, and says so.
+func TestDecideWithdrawn(t *testing.T) {
+	p := policy.Default()
+	gone := with2(hardware(time.Minute), func(p *idp.Proof) {
+		p.Credential, p.Facts = "gone", idp.Facts{AAGUID: nitro, Attested: true, Status: idp.ModelRefuse}
+	})
+	d := policy.Decide(p, question(gone))
+	if d.Outcome != policy.StepUp || d.Reason != "model_withdrawn" || d.Rule != "passkey.withdrawn" || !d.Help.OtherModel || d.ACR != "" || len(d.Refused) != 1 {
+		t.Errorf("%s, %+v", d.Outcome, d)
+	}
+	if d := policy.Decide(p, question(gone, synced(0))); d.Outcome != policy.Allow || d.ACR != "phr" || len(d.Refused) != 1 {
+		t.Errorf("with a good key besides: %s, %+v", d.Outcome, d)
+	}
+	p.Passkey.Restrictions = policy.EnforceAudit
+	if d := policy.Decide(p, question(gone)); d.Outcome != policy.Allow || len(d.Would) != 1 || d.Would[0].Reason != "model_withdrawn" {
+		t.Errorf("on trial: %s, %+v", d.Outcome, d)
+	}
+}
+
 // TestKeyTable walks every profile × second profile × key × act × way of
 // combining × enforcement against a second, naive reading of the rules.
 func TestKeyTable(t *testing.T) {
@@ -142,7 +202,7 @@ func TestKeyTable(t *testing.T) {
 	var keys []idp.Facts
 	for _, model := range []string{nitro, other, "00000000-0000-0000-0000-000000000000", ""} {
 		for _, b := range combinations(2) {
-			keys = append(keys, idp.Facts{AAGUID: model, Attested: b[0], Synced: b[1]})
+			keys = append(keys, idp.Facts{AAGUID: model, Attested: b[0], Synced: b[1], Status: idp.ModelWarn})
 		}
 	}
 	rows, allowed := 0, 0

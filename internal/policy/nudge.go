@@ -14,6 +14,10 @@ type Nudge struct {
 	Rule   string
 	Method idp.MethodID
 	Forced bool // it may not be put off
+	// Days is after how long one that is put off is asked again, 0: at the
+	// next sign-in. Left is how often it may be put off, this time included;
+	// 0 of one that is not Forced: without end.
+	Days, Left int
 }
 
 // Snoozed is how often somebody has put a campaign off, and when last.
@@ -41,11 +45,24 @@ func (p *Policy) Nudge(w Who, held []idp.MethodID, snoozed Snoozed, now time.Tim
 	if !c.On || !targeted(c.Include, c.Exclude, &w) || !may(c.Method) {
 		return Nudge{}
 	}
-	forced := c.Snoozes > 0 && snoozed.Times >= c.Snoozes
-	if !forced && snoozed.Times > 0 && now.Before(snoozed.Last.AddDate(0, 0, c.SnoozeDays)) {
+	// The last time, too, has its days: people were told so.
+	if snoozed.Times > 0 && now.Before(snoozed.Last.AddDate(0, 0, c.SnoozeDays)) {
 		return Nudge{}
 	}
-	return Nudge{Rule: "campaign", Method: c.Method, Forced: forced}
+	if c.Snoozes > 0 && snoozed.Times >= c.Snoozes {
+		return Nudge{Rule: "campaign", Method: c.Method, Forced: true}
+	}
+	return Nudge{Rule: "campaign", Method: c.Method, Days: c.SnoozeDays, Left: max(0, c.Snoozes-snoozed.Times)}
+}
+
+// Nudges says whether any rule asks anybody at all.
+func (p *Policy) Nudges() bool {
+	for _, r := range p.Methods {
+		if slices.ContainsFunc(r.Include, func(in Include) bool { return in.Required }) {
+			return true
+		}
+	}
+	return p.Campaign.On
 }
 
 // Preferred sorts methods by the order that the tenant prefers; those that it

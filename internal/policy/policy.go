@@ -69,6 +69,10 @@ type PasskeyRules struct {
 	// Restrictions says whether KeyRules are obeyed. Who may use passkeys at
 	// all is not theirs to say and always holds.
 	Restrictions Enforcement `json:"restrictions"`
+	// Withdrawn says what becomes of keys whose model is withdrawn: idp.Facts
+	// of ModelRefuse. It holds above all profiles, and whether the model is
+	// proven or claimed; no profile allows what it refuses.
+	Withdrawn Withdrawn `json:"withdrawn"`
 	// Additive lets a key in that one of several profiles of a person fully
 	// allows, as Entra does. Otherwise every one of them must allow it.
 	Additive bool `json:"additive"`
@@ -102,6 +106,10 @@ type KeyRules struct {
 type AAGUIDRules struct {
 	Mode ListMode `json:"mode"`
 	List []string `json:"list"` // GUIDs
+	// Resting is what Mode will be when a list that is off is turned on again:
+	// Graph's clients say and read it apart from whether the list holds. Empty
+	// is ListDeny.
+	Resting ListMode `json:"resting,omitempty"`
 }
 
 // Attestation says how far the model of a passkey must be proven.
@@ -125,6 +133,18 @@ const (
 	SyncedAllow Synced = "allow"
 	SyncedDeny  Synced = "deny"
 	SyncedOnly  Synced = "only"
+)
+
+// Withdrawn says what becomes of keys of a model that the metadata calls
+// revoked or broken (FIDO Metadata Service 3.1 §3.1.4).
+type Withdrawn string
+
+// Allow takes them like any other, Registration refuses new ones, Refuse the
+// registered ones at each sign-in too.
+const (
+	WithdrawnAllow        Withdrawn = "allow"
+	WithdrawnRegistration Withdrawn = "registration"
+	WithdrawnRefuse       Withdrawn = "refuse"
 )
 
 // ListMode says how a list of models is read.
@@ -199,7 +219,7 @@ func Default() Policy {
 	return Policy{
 		Methods: map[idp.MethodID]MethodRules{Passkey: Everybody(), AccessPass: Everybody()},
 		Passkey: PasskeyRules{
-			Limit: 20, WarnAt: 15, Counter: CounterWarn, SelfService: true, Restrictions: Enforce,
+			Limit: 20, WarnAt: 15, Counter: CounterWarn, SelfService: true, Restrictions: Enforce, Withdrawn: WithdrawnRefuse,
 			KeyRules: KeyRules{Attestation: AttestationPreferred, AAGUIDs: AAGUIDRules{Mode: ListOff}, Synced: SyncedAllow},
 		},
 		AccessPass: AccessPassRules{

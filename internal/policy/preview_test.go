@@ -42,6 +42,7 @@ func anySubject(t *rapid.T, id idp.UserID) policy.Subject {
 				AAGUID:   rapid.SampledFrom([]string{nitro, other, "00000000-0000-0000-0000-000000000000", policy.PlatformAAGUID}).Draw(t, "model"),
 				Attested: rapid.Bool().Draw(t, "attested"), Synced: rapid.Bool().Draw(t, "synced"),
 				PlatformKey: rapid.Bool().Draw(t, "platform key"),
+				Status:      rapid.SampledFrom([]idp.ModelStatus{"", idp.ModelFine, idp.ModelWarn, idp.ModelRefuse}).Draw(t, "status"),
 			},
 		})
 	}
@@ -274,13 +275,14 @@ func TestNudge(t *testing.T) {
 		want    policy.Nudge
 	}{
 		{"no campaign", governed(func(*policy.Policy) {}), member(ada, staff), nil, policy.Snoozed{}, policy.Nudge{}},
-		{"asked for the first time", campaign, member(ada, staff), nil, policy.Snoozed{}, policy.Nudge{Rule: "campaign", Method: policy.Passkey}},
+		{"asked for the first time", campaign, member(ada, staff), nil, policy.Snoozed{}, policy.Nudge{Rule: "campaign", Method: policy.Passkey, Days: 3, Left: 2}},
 		{"not among those asked", campaign, member(ada, admins), nil, policy.Snoozed{}, policy.Nudge{}},
 		{"excepted", campaign, member(ada, staff, leavers), nil, policy.Snoozed{}, policy.Nudge{}},
 		{"has one", campaign, member(ada, staff), []idp.MethodID{policy.Passkey}, policy.Snoozed{}, policy.Nudge{}},
 		{"put off yesterday", campaign, member(ada, staff), nil, ago(1, 1), policy.Nudge{}},
-		{"put off long enough ago", campaign, member(ada, staff), nil, ago(1, 3), policy.Nudge{Rule: "campaign", Method: policy.Passkey}},
-		{"put off too often", campaign, member(ada, staff), nil, ago(2, 1), policy.Nudge{Rule: "campaign", Method: policy.Passkey, Forced: true}},
+		{"put off long enough ago", campaign, member(ada, staff), nil, ago(1, 3), policy.Nudge{Rule: "campaign", Method: policy.Passkey, Days: 3, Left: 1}},
+		{"put off for the last time yesterday", campaign, member(ada, staff), nil, ago(2, 1), policy.Nudge{}},
+		{"put off too often", campaign, member(ada, staff), nil, ago(2, 3), policy.Nudge{Rule: "campaign", Method: policy.Passkey, Forced: true}},
 		{"may put off for ever", endless, member(ada), nil, ago(99, 0), policy.Nudge{Rule: "campaign", Method: policy.Passkey}},
 		{"a guest", campaign, guest, nil, policy.Snoozed{}, policy.Nudge{}},
 		{"where only administrators register", byAdmin, member(ada), nil, policy.Snoozed{}, policy.Nudge{}},
@@ -291,6 +293,15 @@ func TestNudge(t *testing.T) {
 		if got := tt.p.Nudge(tt.who, tt.held, tt.snoozed, now); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
+		if tt.want.Method != "" && !tt.p.Nudges() {
+			t.Errorf("%s: no rule is said to ask anybody", tt.name)
+		}
+	}
+}
+
+func TestNudges(t *testing.T) {
+	if p := policy.Default(); p.Nudges() {
+		t.Error("the default policy asks for something")
 	}
 }
 

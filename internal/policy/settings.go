@@ -38,6 +38,7 @@ var settings = map[string]setting{
 	"passkey.selfService":  yes(func(p *Policy) *bool { return &p.Passkey.SelfService }),
 	"passkey.additive":     yes(func(p *Policy) *bool { return &p.Passkey.Additive }),
 	"passkey.restrictions": word(func(p *Policy) *Enforcement { return &p.Passkey.Restrictions }, EnforceOff, EnforceAudit, Enforce),
+	"passkey.withdrawn":    word(func(p *Policy) *Withdrawn { return &p.Passkey.Withdrawn }, WithdrawnAllow, WithdrawnRegistration, WithdrawnRefuse),
 	"campaign.on":          yes(func(p *Policy) *bool { return &p.Campaign.On }),
 	"campaign.snoozeDays":  number(0, 14, func(p *Policy) *int { return &p.Campaign.SnoozeDays }),
 	"campaign.snoozes":     number(0, 100, func(p *Policy) *int { return &p.Campaign.Snoozes }),
@@ -166,17 +167,17 @@ func guids(at func(*Policy) *[]string) setting {
 	return setting{
 		get: func(p Policy) string { return strings.Join(*at(&p), ",") },
 		set: func(p *Policy, v string) bool {
-			var list []string
-			for _, one := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
-				one = strings.ToLower(one)
-				if !guid.MatchString(one) || len(list) >= 500 {
-					return false
-				}
-				list = append(list, one)
+			// What is no GUID stays for Check, which knows what was meant.
+			list := strings.FieldsFunc(strings.ToLower(v), func(r rune) bool { return r == ',' || r == ' ' })
+			if len(list) > maxAAGUIDs {
+				return false
+			}
+			if len(list) == 0 {
+				list = nil
 			}
 			*at(p) = list
 			return true
 		},
-		say: "GUIDs of key models with commas between",
+		say: "at most " + strconv.Itoa(maxAAGUIDs) + " GUIDs of key models with commas between",
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/cache"
@@ -35,6 +36,12 @@ type Config struct {
 	// Groups lists the groups of a user. It is called only for a tenant whose
 	// policy names groups; nil there is an error.
 	Groups func(context.Context, idp.TenantID, idp.UserID) ([]idp.GroupID, error)
+	// Models are the key models that are known, to find typing errors in
+	// what is saved; nil: none is.
+	Models Models
+	// Status is what is known of a key model at present; nil: nothing is.
+	// It is asked at each sign-in.
+	Status func(aaguid string) idp.ModelStatus
 }
 
 // Store keeps one policy a tenant.
@@ -91,15 +98,38 @@ func (s *Store) For(ctx context.Context, tenant idp.TenantID, u idp.User) (Polic
 	return p, w, nil
 }
 
+// Present gives proofs that were kept, in a session, a flow or a grant, as they
+// are to be judged now: what is known of the models of their keys may have
+// changed since. What it is given is not changed.
+func (s *Store) Present(proofs []idp.Proof) []idp.Proof {
+	if s.cfg.Status == nil || len(proofs) == 0 {
+		return proofs
+	}
+	proofs = slices.Clone(proofs)
+	for i := range proofs {
+		if f := &proofs[i].Facts; f.AAGUID != "" {
+			f.Status = s.cfg.Status(f.AAGUID)
+		}
+	}
+	return proofs
+}
+
+// Parse is Parse with the models that the store knows.
+func (s *Store) Parse(form []byte) (Policy, error) { return Parse(form, s.cfg.Models) }
+
+// Check is CheckWith, with the models that the store knows.
+func (s *Store) Check(p Policy) error { return p.CheckWith(s.cfg.Models) }
+
 // Put saves p. It is Conflict when the tenant's policy is no longer of
-// p.Version, and Invalid when settings contradict each other. The audit
+// p.Version, and Invalid when settings contradict each other or a list names a
+// model with a typing error: see Check. The audit
 // record, in the same transaction, is the caller's to write: see Record. Who
 // would be locked out is the caller's question, too: see LocksOut.
 func (s *Store) Put(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, p Policy) error {
 	if t == "" {
 		return idp.Invalidf("no_tenant", "policy without a tenant")
 	}
-	if err := p.Check(); err != nil {
+	if err := s.Check(p); err != nil {
 		return err
 	}
 	doc, err := encode(p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,8 +115,8 @@ func TestCache(t *testing.T) {
 func TestSet(t *testing.T) {
 	for name, values := range map[string][]string{
 		"passkey.limit": {"0", "-1", "51", "many", "", "1e3"}, "passkey.attestation": {"", "Required", "indirect"},
-		"passkey.aaguids.list": {"x", "cb69481e-8ff7-4039-93ec-0a2729a154a", "cb69481e-8ff7-4039-93ec-0a2729a154a8;"},
-		"accessPass.default":   {"9m59s", "721h", "60", "-1h"}, "accessPass.appSignIn": {"yes", ""}, "accessPass.length": {"7", "49"},
+		"passkey.aaguids.list": {strings.Repeat("cb69481e-8ff7-4039-93ec-0a2729a154a8,", 501)}, "passkey.withdrawn": {"", "always"},
+		"accessPass.default": {"9m59s", "721h", "60", "-1h"}, "accessPass.appSignIn": {"yes", ""}, "accessPass.length": {"7", "49"},
 		"session.idle": {"0", "59s"}, "method.passkey": {"on"}, "nothing": {"1"}, "method.": {"true"}, "method.a b": {"true"},
 	} {
 		for _, value := range values {
@@ -128,6 +129,72 @@ func TestSet(t *testing.T) {
 				t.Errorf("%s = %q changed the policy:\n%s", name, value, diff)
 			}
 		}
+	}
+}
+
+// TestTypoInEveryDoor: whichever way a mistyped model comes in, it is refused
+// with the one that was meant, before anything is saved.
+func TestTypoInEveryDoor(t *testing.T) {
+	const typo = "a25342c0-3cdc-4414-8e46-f4807fca511d"
+	sqldbtest.Each(t, []fs.FS{policy.Migrations}, func(t *testing.T, db *sqldb.DB) {
+		s := policy.New(policy.Config{DB: db, Now: time.Now, Models: models})
+		refused := func(door string, err error) {
+			t.Helper()
+			if e := idp.AsError(err); e == nil || e.Kind != idp.Invalid || e.Reason != "aaguid_typo" || !strings.Contains(e.Public, nitro) || !strings.Contains(e.Public, "YubiKey 5 NFC") {
+				t.Errorf("%s: %v", door, err)
+			}
+		}
+		for _, typed := range []string{typo, strings.ToUpper(typo), nitro[:35], nitro + "0"} {
+			p := policy.Default()
+			if err := p.Set("passkey.aaguids.list", other+", "+typed); err != nil {
+				t.Fatal(err)
+			}
+			refused("Set and Check", s.Check(p))
+			refused("Put", put(t, db, s, "t1", p))
+			_, err := s.Parse([]byte("passkey:\n  aaguids:\n    list: [" + typed + "]\n"))
+			refused("Parse", err)
+		}
+		p := policy.Default()
+		p.Strengths = append(p.Strengths, policy.Strength{ID: "own", Name: "Own", Combinations: [][]idp.Mode{{idp.ModeFIDO2}},
+			Configurations: []policy.Configuration{{ID: "c", Modes: []idp.Mode{idp.ModeFIDO2}, AAGUIDs: []string{typo}}}})
+		refused("a strength", put(t, db, s, "t1", p))
+		p = policy.Default()
+		p.Passkey.Profiles = []policy.Profile{{ID: strict, Name: "Own", KeyRules: allowList(typo)}}
+		refused("a profile", put(t, db, s, "t1", p))
+		if got, err := s.Get(t.Context(), "t1"); err != nil || got.Version != 0 {
+			t.Errorf("saved all the same: version %d, %v", got.Version, err)
+		}
+		// What was saved while the model was not known yet is read as it is.
+		before := policy.New(policy.Config{DB: db, Now: time.Now})
+		p = policy.Default()
+		p.Passkey.KeyRules = allowList(typo)
+		if err := put(t, db, before, "t1", p); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Get(t.Context(), "t1"); err != nil || got.Version != 1 {
+			t.Errorf("a saved policy is not read any more: %v", err)
+		}
+	})
+}
+
+// TestPresent: kept proofs are judged by what is known of their models now,
+// and stay as they were kept.
+func TestPresent(t *testing.T) {
+	s := policy.New(policy.Config{Status: func(aaguid string) idp.ModelStatus {
+		return map[string]idp.ModelStatus{nitro: idp.ModelRefuse, other: idp.ModelFine}[aaguid]
+	}})
+	kept := []idp.Proof{
+		{Facts: idp.Facts{AAGUID: nitro}}, {Facts: idp.Facts{AAGUID: other, Status: idp.ModelRefuse}},
+		{Facts: idp.Facts{AAGUID: strict, Status: idp.ModelRefuse}}, {Mode: idp.ModeAccessPassOnce},
+	}
+	got := s.Present(kept)
+	for i, want := range []idp.ModelStatus{idp.ModelRefuse, idp.ModelFine, "", ""} {
+		if got[i].Facts.Status != want {
+			t.Errorf("proof %d: %q, want %q", i, got[i].Facts.Status, want)
+		}
+	}
+	if kept[0].Facts.Status != "" {
+		t.Error("the proofs that were kept are changed")
 	}
 }
 

@@ -16,6 +16,7 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[ListMode]():    {"off", "allow", "deny"},
 	reflect.TypeFor[Counter]():     {"warn", "block"},
 	reflect.TypeFor[Enforcement](): {"off", "audit", "enforce"},
+	reflect.TypeFor[Withdrawn]():   {"allow", "registration", "refuse"},
 	reflect.TypeFor[idp.Property](): {
 		string(idp.PhishingResistant), string(idp.UserVerified), string(idp.HardwareBound), string(idp.Possession), string(idp.MultiFactor),
 	},

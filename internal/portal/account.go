@@ -167,6 +167,7 @@ type accountView struct {
 	Count      template.HTML
 	Warn       template.HTML
 	FullUp     bool
+	Desk       template.HTML // why passkeys cannot be added here
 	Fresh      bool
 	Methods    []methodRow
 	Apps       []appRow
@@ -228,7 +229,12 @@ func (p *Portal) accountOf(ctx context.Context, pg *page.Page, v *visit) (*accou
 		Session: v.session.ID, Several: v.several, Fresh: p.fresh(v.session),
 		Person: person{Name: shownName(v.user), Initials: page.Initials(shownName(v.user), 2)},
 	}
+	refusal, err := p.cfg.Corridor.MayAdd(ctx, v.tenant.ID, v.user.ID, passkey)
+	if err != nil {
+		return nil, err
+	}
 	view.fill(pg, creds, hold)
+	view.only(notAddable(pg, refusal))
 	apps, err := p.allowed(ctx, v)
 	if err != nil {
 		return nil, err
@@ -271,6 +277,18 @@ func (v *accountView) fill(pg *page.Page, creds []method.Credential, h Holding) 
 			continue // a pass that was used or is over is nothing any more
 		}
 		v.Methods = append(v.Methods, rowOf(pg, c, works, v.Session))
+	}
+}
+
+// only takes away all that leads to adding a passkey, and says why; nothing
+// when why is empty.
+func (v *accountView) only(why template.HTML) {
+	if why == "" {
+		return
+	}
+	v.Desk, v.FullUp, v.Spare = why, true, ""
+	for i := range v.Methods {
+		v.Methods[i].Ask.Stuck = true
 	}
 }
 

@@ -119,6 +119,7 @@ var plainDeeds = map[string]string{
 	"group.addMember":     "activity.groups",
 	"group.removeMember":  "activity.groups",
 	"signin.interrupted":  "activity.signin.interrupted",
+	"passkey.later":       "activity.later",
 	"signout.done":        "activity.signout",
 	"signout.everywhere":  "activity.signout.everywhere",
 	"session.end":         "activity.session.ended",

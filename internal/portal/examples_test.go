@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -88,8 +89,16 @@ func examples(p *Portal, x text) map[string]*page.Page {
 	}
 	add("consent", "consent", pg.T("consent.page", "app", x("Drawings")), consentView{App: x("Drawings"), Handle: x("h"),
 		Lead: pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example")), Grants: grants})
+	nudge := func(key string, n policy.Nudge, app string) {
+		v := nudgeView{Handle: x("h"), Add: x("/t/signin?flow=f&add=1"), Forced: n.Forced}
+		v.say(pg, n, app)
+		add(key, "nudge", pg.T("nudge.title"), v).LeadsTo = "https://wiki.example"
+	}
+	nudge("nudge", policy.Nudge{Method: passkey, Days: 3, Left: 2}, x("Wiki"))
+	nudge("nudge-last", policy.Nudge{Method: passkey, Left: 1}, "")
+	nudge("nudge-forced", policy.Nudge{Method: passkey, Forced: true}, x("Wiki"))
 	add("register", "register", pg.T("register.title"), registerView{Session: idp.SessionID(x("s1")), Flow: x("f"), Steps: steps(pg, 0),
-		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
+		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), BackText: pg.T("register.not_now"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
 		Back: "/account", Full: pg.T("register.limit", "n", 20, "org", x("Nordhafen Werft"))})
 	add("home", "home", pg.T("home.title"), nil)
@@ -163,6 +172,9 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 	none := view(nil, Holding{})
 	none.fillApps(pg, nil)
 	add("account-none", "account", pg.T("account.title"), none)
+	desk := view([]method.Credential{blue}, Holding{Held: 1, Limit: 20, WarnAt: 15})
+	desk.only(notAddable(pg, policy.Refusal{Reason: "self_service_off"}))
+	add("account-desk", "account", pg.T("account.title"), desk)
 	add("takeback", "takeback", pg.T("takeback.title", "app", x("Drawings")), &takeBackView{Session: ada.Session, App: "a1", Name: x("Drawings")})
 	a := askOf(pg, blue, []method.Credential{blue, phone, third}, ada.Session)
 	a.BadName = pg.T("register.problem.name")

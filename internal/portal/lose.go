@@ -141,6 +141,7 @@ type askView struct {
 	}
 	BadName template.HTML
 	Last    bool
+	Stuck   bool // no other can be added here
 	Left    template.HTML
 }
 
@@ -172,6 +173,8 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.
 		row.State = pg.T("state.disabled")
 	case c.Orphaned:
 		row.State = pg.T("state.orphaned")
+	case c.Refusal.Help.OtherModel:
+		row.State = pg.T("state.withdrawn")
 	case !c.Refusal.Allowed():
 		row.State = pg.T("state.refused")
 	}

@@ -278,7 +278,7 @@ func TestHandles(t *testing.T) {
 	}
 	for action, pages := range map[string][]string{
 		"signin-passkey": {"signin", "signin-known", "try"}, "signin-access-pass": {"signin"}, "next": {"signin", "register", "org"},
-		"other-ways": {"signin"}, "register-passkey": {"account", "register"}, "consent-allow": {"consent"}, "consent-deny": {"consent"},
+		"other-ways": {"signin"}, "register-passkey": {"account", "register", "nudge", "nudge-forced"}, "consent-allow": {"consent"}, "consent-deny": {"consent"}, "later": {"nudge"},
 		"rename": {"account"}, "remove": {"account"}, "confirm": {"rename", "remove", "takeback", "account"}, "cancel": {"rename", "remove", "remove-last", "takeback", "register"},
 		"sign-out": {"account", "logout"}, "sign-out-everywhere": {"account"},
 	} {
@@ -297,6 +297,9 @@ func TestHandles(t *testing.T) {
 		if !codes[key] {
 			t.Errorf("no data-code and data-trace on %s", key)
 		}
+	}
+	if n := count(actions["later"], "nudge-forced") + count(actions["register-passkey"], "account-desk"); n != 0 {
+		t.Errorf("%d ways to do what cannot be done", n)
 	}
 	if n := count(actions["remove"], "account-none"); n != 0 {
 		t.Errorf("%d things to remove where nothing is", n)

@@ -22,6 +22,7 @@ var whatPassGets = map[string]int{
 	"POST /{t}/signin/answer":          410,
 	"POST /{t}/signin/choose":          410,
 	"POST /{t}/signin/consent":         410,
+	"POST /{t}/signin/nudge":           410,
 	"GET /account":                     303, // to the page that adds a method
 	"POST /account/organisation":       404,
 	"GET /account/register":            200,

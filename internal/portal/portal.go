@@ -113,6 +113,7 @@ func (p *Portal) routes() []route {
 		{"POST /{t}/signin/answer", p.answer},
 		{"POST /{t}/signin/choose", p.choose},
 		{"POST /{t}/signin/consent", p.consent},
+		{"POST /{t}/signin/nudge", p.later},
 		{"GET /account", p.account},
 		{"POST /account/organisation", p.organisation},
 		{"GET /account/register", p.registerPage},

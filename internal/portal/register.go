@@ -47,6 +47,7 @@ type registerView struct {
 	Full, Warn       template.HTML
 	Unable           template.HTML // what to do in a browser without WebAuthn
 	Back             string
+	BackText         template.HTML
 	Here, Key, Phone string // names to begin with
 }
 
@@ -107,12 +108,25 @@ func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.
 	if f.Stored() {
 		v.Flow = f.Handle()
 	}
-	if s.Restricted {
+	switch {
+	case s.Restricted && byPass(s):
 		v.Lead, v.Unable = pg.T("register.lead.pass"), pg.T("register.unsupported.pass")
-	} else {
-		v.Back = "/account?session=" + url.QueryEscape(string(s.ID))
+	case s.Restricted:
+		v.Lead = pg.T("register.lead.required", "org", pg.OrgName())
+	case f.Asked:
+		// The app waits: trying it comes with the next sign-in.
+		v.Steps = v.Steps[:3]
+		v.Back, v.BackText = flowAddress(f), pg.T("register.back.flow")
+	default:
+		v.Back, v.BackText = "/account?session="+url.QueryEscape(string(s.ID)), pg.T("register.not_now")
+	}
+	refusal, err := p.cfg.Corridor.MayAdd(r.Context(), s.Tenant, s.User, passkey)
+	if err != nil {
+		return err
 	}
 	switch {
+	case !refusal.Allowed():
+		v.Full = notAddable(pg, refusal)
 	case hold.Full():
 		v.Full = pg.T("register.limit", "n", hold.Held, "org", pg.OrgName())
 		if s.Restricted {
@@ -174,7 +188,7 @@ func (p *Portal) registerFinish(w http.ResponseWriter, r *http.Request) error {
 		return p.registerRefused(w, r, v, err)
 	}
 	next := "/account/register/try?" + url.Values{"session": {string(v.session.ID)}, "credential": {string(cred.ID)}}.Encode()
-	if v.session.Restricted {
+	if v.session.Restricted || in.Flow != "" {
 		next = "/" + string(v.tenant.ID) + "/signin?" + url.Values{"flow": {in.Flow}, "added": {string(cred.ID)}}.Encode()
 	}
 	return web.JSON(w, http.StatusOK, struct {

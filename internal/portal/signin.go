@@ -146,6 +146,11 @@ func (p *Portal) SignIn(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 		return p.denied(w, r, f, step)
 	case signin.Consent:
 		return p.consentPage(w, r, f, step)
+	case signin.Nudge:
+		if r.Method == http.MethodGet && r.URL.Query().Get("add") != "" {
+			return p.showRegister(w, r, step.Session, f)
+		}
+		return p.nudgePage(w, r, f, step)
 	case signin.Register:
 		return p.showRegister(w, r, step.Session, f)
 	}

@@ -35,7 +35,9 @@ type try struct {
 	user     idp.User
 	decision policy.Decision
 	step     StepKind
-	scopes   []string // to be allowed
+	scopes   []string     // to be allowed
+	paged    bool         // a person is at a page, and may be asked something
+	nudge    policy.Nudge // what to register, when that is the step
 }
 
 // Answer takes what came back for a ceremony of m. It verifies and decides without
@@ -49,7 +51,7 @@ type try struct {
 // verify; idp.Denied for what is proven and refused all the same. A wait for
 // another road is no error but a Step of kind Wait.
 func (c *Corridor) Answer(ctx context.Context, f Flow, m idp.MethodID, value string, payload []byte, current *session.Session, peer Peer) (Step, error) {
-	t := try{flow: f, peer: peer}
+	t := try{flow: f, peer: peer, paged: true}
 	event := c.event(f, peer)
 	if err := c.take(ctx, &t, m, value, payload); err != nil {
 		return Step{}, c.failed(ctx, event, err)
@@ -204,6 +206,9 @@ func (c *Corridor) decide(ctx context.Context, t *try, current *session.Session)
 		}
 		if len(t.scopes) > 0 {
 			t.step = Consent
+		}
+		if t.paged {
+			return c.afterwards(ctx, t)
 		}
 	}
 	return nil

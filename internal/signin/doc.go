@@ -9,7 +9,8 @@
 //
 // Doors call Start, Resume, Next, Begin and Answer for pages, Once for
 // protocols whose whole answer is one message, and the account page calls
-// BeginRegister, FinishRegister, Rename and Remove. signin/signintest is the
+// BeginRegister, FinishRegister, Rename and Remove. Consent and Later take a
+// person's answer to what a finished sign-in still asks. signin/signintest is the
 // battery that every room runs through the real corridor.
 //
 // Specifications: decisions.md 1 and 2, spec/security.md 1.3, 1.10 and 1.12.

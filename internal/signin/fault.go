@@ -20,17 +20,19 @@ const (
 
 // The sentences that a stranger may see (design §5).
 const (
-	sayUnproven = "That did not let you in. The name or the proof does not match. Try again, or ask the help desk." // text 3
-	sayOver     = "The time is up, or this was used before. Nobody was let in. Start again."
-	sayLast     = "This is your only way in, so it stays. Add another first, then remove this one." // text 17
-	sayStronger = "Show that it is still you with a passkey. You are changing how you sign in, and this needs one you already have."
-	sayNewHere  = "This browser is new to us. Add a method from one in which you have signed in before, or with a pass from the help desk."
-	sayOther    = "This was proven for somebody else than before, so it ends here. Nobody was let in. Start again."
-	sayHint     = "The app asked for somebody else. Sign in as the person it named, or start again from the app."
-	sayDisabled = "You may not sign in. An administrator has switched this off. Ask the help desk."
-	sayKey      = "This key cannot be used here. Your organisation allows only certain models, and this is another one. The help desk can give you one that fits." // text 8
-	sayMethod   = "Your organisation does not let you use this way. Choose another, or ask the help desk."
-	sayBrowser  = "This sign-in was begun in another browser. Nobody was let in. Start again here."
+	sayUnproven  = "That did not let you in. The name or the proof does not match. Try again, or ask the help desk." // text 3
+	sayOver      = "The time is up, or this was used before. Nobody was let in. Start again."
+	sayLast      = "This is your only way in, so it stays. Add another first, then remove this one." // text 17
+	sayStronger  = "Show that it is still you with a passkey. You are changing how you sign in, and this needs one you already have."
+	sayNewHere   = "This browser is new to us. Add a method from one in which you have signed in before, or with a pass from the help desk."
+	sayOther     = "This was proven for somebody else than before, so it ends here. Nobody was let in. Start again."
+	sayHint      = "The app asked for somebody else. Sign in as the person it named, or start again from the app."
+	sayDisabled  = "You may not sign in. An administrator has switched this off. Ask the help desk."
+	sayKey       = "This key cannot be used here. Your organisation allows only certain models, and this is another one. The help desk can give you one that fits." // text 8
+	sayWithdrawn = "This key cannot be used any more. A security fault was found in all keys of its model. Nobody was let in. The help desk can give you another."
+	sayForced    = "Your organisation asks for this now, and it cannot be put off any more. Add it, and you are where you wanted to be."
+	sayMethod    = "Your organisation does not let you use this way. Choose another, or ask the help desk."
+	sayBrowser   = "This sign-in was begun in another browser. Nobody was let in. Start again here."
 )
 
 // refusal says whether err is an answer about the request itself, which burns
@@ -66,6 +68,9 @@ func refusedKey(r policy.Refusal) *idp.Error {
 	say := sayMethod
 	if r.Code == policy.CodeKey {
 		say = sayKey
+	}
+	if r.Help.OtherModel {
+		say = sayWithdrawn
 	}
 	return idp.Deniedf(r.Reason, "rule %s", r.Rule).Coded(r.Code).Say(say)
 }

@@ -41,6 +41,11 @@ type Flow struct {
 	Proofs    []idp.Proof `json:"proofs,omitempty"`
 	User      idp.UserID  `json:"user,omitempty"`
 	Consented bool        `json:"consented,omitempty"`
+	// Asked says that the sign-in of this flow is done, and that the person
+	// is to be asked to register a method before the door takes over: see
+	// Nudge. Recorded says that the audit has it already.
+	Asked    bool `json:"asked,omitempty"`
+	Recorded bool `json:"recorded,omitempty"`
 
 	handle  string // as given to Resume
 	version int64  // of the row; 0: a sealed flow
@@ -70,6 +75,7 @@ const (
 	Done     StepKind = "done"     // Session satisfies the flow: the door takes over
 	StepUp   StepKind = "step-up"  // another proof is needed: offer methods
 	Register StepKind = "register" // the person must register a method first
+	Nudge    StepKind = "nudge"    // the person is asked to register Step.Nudge first, and may say "not now": see Later
 	Consent  StepKind = "consent"  // the person must allow NewScopes
 	Wait     StepKind = "wait"     // the answer has not come yet by its other road; nothing was burnt
 	Deny     StepKind = "deny"     // policy says no, whatever else is proven
@@ -87,8 +93,11 @@ type Step struct {
 	Flow      Flow
 	Decision  policy.Decision
 	NewScopes []string // for Consent
+	// Nudge is what to register, for Nudge. It is Forced only when a rule has
+	// come to require it since the sign-in; then there is no "not now".
+	Nudge policy.Nudge
 	// Recorded says that the audit has this sign-in, with its client: a
-	// gesture made in this step finished the flow.
+	// gesture made in this step finished the flow, or one before a Nudge.
 	Recorded bool
 }
 

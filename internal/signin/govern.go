@@ -14,12 +14,13 @@ import (
 // one comes by here. actor is the acting administrator, who must not be locked out; empty
 // for a command line. The policy that is returned has its new version.
 //
-// Errors: idp.Invalid for a policy that contradicts itself, idp.Denied
-// "locks_out_actor" or "locks_out_administrators", idp.Conflict when the
-// tenant's policy is no longer old.
+// Errors: idp.Invalid for a policy that contradicts itself, or names a key
+// model with a typing error, idp.Denied "locks_out_actor" or
+// "locks_out_administrators", idp.Conflict when the tenant's policy is no
+// longer old.
 func (c *Corridor) SavePolicy(ctx context.Context, tenant idp.TenantID, old, next policy.Policy, actor idp.UserID, e audit.Event) (policy.Policy, error) {
 	next.Version = old.Version
-	if err := next.Check(); err != nil {
+	if err := c.policies.Check(next); err != nil {
 		return policy.Policy{}, err
 	}
 	// Asked before the transaction: it reads the keys of all administrators.

@@ -20,7 +20,7 @@ func (c *Corridor) Next(ctx context.Context, f Flow, current *session.Session, p
 	if f.Started.IsZero() {
 		f.Started = c.now()
 	}
-	step, err := c.next(ctx, f, current)
+	step, err := c.next(ctx, f, current, peer)
 	if err != nil {
 		return Step{}, err
 	}
@@ -34,7 +34,7 @@ func (c *Corridor) Next(ctx context.Context, f Flow, current *session.Session, p
 	return step, nil
 }
 
-func (c *Corridor) next(ctx context.Context, f Flow, current *session.Session) (Step, error) {
+func (c *Corridor) next(ctx context.Context, f Flow, current *session.Session, peer Peer) (Step, error) {
 	current = fitting(f, current)
 	user, err := c.standingUser(ctx, f, current)
 	if err != nil {
@@ -69,14 +69,38 @@ func (c *Corridor) next(ctx context.Context, f Flow, current *session.Session) (
 		return step, nil
 	}
 	if current.Restricted {
-		step.Kind = StepUp // cannot be while passes open no apps; and if so, not from here
-		return step, nil
+		return c.nextRestricted(ctx, step, user, peer)
+	}
+	if f.Asked {
+		if step.Nudge, err = c.nudge(ctx, user); err != nil {
+			return Step{}, err
+		}
+		if step.Nudge.Method != "" {
+			step.Kind = Nudge
+			return step, nil
+		}
 	}
 	if step.NewScopes, err = c.newScopes(ctx, f, user); err != nil {
 		return Step{}, err
 	}
 	if len(step.NewScopes) > 0 {
 		step.Kind = Consent
+	}
+	step.Recorded = f.Recorded && step.Kind == Done
+	return step, nil
+}
+
+// nextRestricted is for a session that would do if it were a full one. It was
+// opened to register what a rule requires, or by a pass before those opened
+// apps. One more gesture opens a full one: of what was registered now.
+func (c *Corridor) nextRestricted(ctx context.Context, step Step, user idp.User, peer Peer) (Step, error) {
+	n, err := c.nudgeNow(ctx, step.Session, user, peer)
+	if err != nil {
+		return Step{}, err
+	}
+	step.Kind = StepUp
+	if n.Forced {
+		step.Kind, step.Decision = Register, mustRegister(step.Decision, n)
 	}
 	return step, nil
 }
@@ -164,7 +188,7 @@ func (c *Corridor) ask(ctx context.Context, f Flow, user idp.User, proofs []idp.
 		return policy.Decision{}, err
 	}
 	q := policy.Question{
-		User: user, Groups: w.Groups, Proofs: proofs, App: f.Client, Required: f.Required,
+		User: user, Groups: w.Groups, Proofs: c.policies.Present(proofs), App: f.Client, Required: f.Required,
 		ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
 		Purpose: policy.SignIn, Usable: usable, Now: c.now(),
 	}

@@ -192,6 +192,9 @@ func (c *Corridor) settleRegisterOnce(ctx context.Context, tx *sqldb.Tx, r Regis
 	if err := reg.Settle(ctx, tx); err != nil {
 		return err
 	}
+	if err := registered(ctx, tx, r.Tenant, r.User.ID, r.Method); err != nil {
+		return err
+	}
 	if r.Settle != nil {
 		p := idp.Proof{Tenant: r.Tenant, User: r.User.ID, Method: r.Method, Credential: reg.Credential.ID, Time: r.ProofTime}
 		if err := r.Settle(ctx, tx, p); err != nil {

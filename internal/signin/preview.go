@@ -75,8 +75,8 @@ func held(c method.Credential) policy.Held {
 // most is the longest page of people there is.
 const most = 999
 
-// people are the users of a tenant, page by page.
-func (c *Corridor) people(ctx context.Context, tenant idp.TenantID) iter.Seq2[directory.Person, error] {
+// People are the users of a tenant, read page by page in the order of lists.
+func (c *Corridor) People(ctx context.Context, tenant idp.TenantID) iter.Seq2[directory.Person, error] {
 	return paged(func(page directory.Page) ([]directory.Person, string, error) {
 		return c.directory.Users(ctx, tenant, page)
 	})
@@ -112,7 +112,7 @@ func (c *Corridor) subjects(ctx context.Context, tenant idp.TenantID, groups []i
 			yield(policy.Subject{}, err)
 			return
 		}
-		for p, err := range c.people(ctx, tenant) {
+		for p, err := range c.People(ctx, tenant) {
 			s := policy.Subject{Who: policy.Who{User: p.User, Groups: policy.NewGroups(in[p.ID])}, Keys: keys[p.ID]}
 			if !yield(s, err) {
 				return
@@ -124,21 +124,44 @@ func (c *Corridor) subjects(ctx context.Context, tenant idp.TenantID, groups []i
 // holdings reads all credentials of a tenant, and the members of groups.
 func (c *Corridor) holdings(ctx context.Context, tenant idp.TenantID, groups []idp.GroupID) (
 	keys map[idp.UserID][]policy.Held, in map[idp.UserID][]idp.GroupID, err error) {
-	keys, in = make(map[idp.UserID][]policy.Held), make(map[idp.UserID][]idp.GroupID)
+	keys = make(map[idp.UserID][]policy.Held)
+	err = c.Walk(ctx, tenant, func(cred method.Credential) error {
+		if !cred.Bootstrap {
+			keys[cred.User] = append(keys[cred.User], held(cred))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	in, err = c.Memberships(ctx, tenant, groups)
+	return keys, in, err
+}
+
+// Walk calls fn for every credential of a tenant, over all methods, in no
+// order and without what policy has against it. No transaction is held.
+func (c *Corridor) Walk(ctx context.Context, tenant idp.TenantID, fn func(method.Credential) error) error {
 	for _, r := range c.rooms {
 		if r.manager == nil {
 			continue
 		}
 		err := r.manager.Walk(ctx, tenant, func(cred method.Credential) error {
-			if !cred.Bootstrap {
-				keys[cred.User] = append(keys[cred.User], held(cred))
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			return ctx.Err()
+			return fn(cred)
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("credentials of %s: %w", r.ID(), err)
+			return fmt.Errorf("credentials of %s: %w", r.ID(), err)
 		}
 	}
+	return nil
+}
+
+// Memberships says of everybody which of groups they are in. A group that is
+// gone has no members.
+func (c *Corridor) Memberships(ctx context.Context, tenant idp.TenantID, groups []idp.GroupID) (map[idp.UserID][]idp.GroupID, error) {
+	in := make(map[idp.UserID][]idp.GroupID)
 	read := make(map[idp.GroupID]bool)
 	for _, g := range groups {
 		if read[g] {
@@ -150,13 +173,13 @@ func (c *Corridor) holdings(ctx context.Context, tenant idp.TenantID, groups []i
 		})
 		for p, err := range members {
 			if idp.AsError(err) != nil && idp.AsError(err).Kind == idp.NotFound {
-				break // a group that is gone has no members
+				break
 			}
 			if err != nil {
-				return nil, nil, fmt.Errorf("members of %s: %w", g, err)
+				return nil, fmt.Errorf("members of %s: %w", g, err)
 			}
 			in[p.ID] = append(in[p.ID], g)
 		}
 	}
-	return keys, in, nil
+	return in, nil
 }

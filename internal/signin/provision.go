@@ -135,7 +135,10 @@ func (c *Corridor) FinishProvision(ctx context.Context, p Provisioning, name str
 				if _, err := c.enabled(ctx, tx, p.Tenant, p.Target); err != nil {
 					return err
 				}
-				return reg.Settle(ctx, tx)
+				if err := reg.Settle(ctx, tx); err != nil {
+					return err
+				}
+				return registered(ctx, tx, p.Tenant, p.Target, p.Method)
 			})
 		}
 		if refused != nil && !refusal(refused) {

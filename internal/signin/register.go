@@ -63,7 +63,7 @@ func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User,
 	}
 	now := c.now()
 	d := policy.Decide(p, policy.Question{
-		User: user, Groups: w.Groups, Proofs: s.Proofs, MaxAge: changeWithin, Purpose: policy.Register, Method: m, Now: now,
+		User: user, Groups: w.Groups, Proofs: c.policies.Present(s.Proofs), MaxAge: changeWithin, Purpose: policy.Register, Method: m, Now: now,
 	})
 	switch d.Outcome {
 	case policy.Allow:
@@ -208,6 +208,9 @@ func (c *Corridor) settleRegistration(ctx context.Context, tx *sqldb.Tx, s sessi
 		return over(idp.Expiredf("session_over", "session %s", s.ID))
 	}
 	if err := reg.Settle(ctx, tx); err != nil {
+		return err
+	}
+	if err := registered(ctx, tx, s.Tenant, s.User, reg.Credential.Method); err != nil {
 		return err
 	}
 	event.Outcome = audit.Success

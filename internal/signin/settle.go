@@ -24,7 +24,11 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 			return Step{}, unproven(err)
 		}
 	}
-	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes, Recorded: t.step == Done}
+	// Whoever is asked to register something has signed in, unless consent is
+	// still to come.
+	done := t.step == Done || t.step == Nudge && len(t.scopes) == 0
+	t.flow.Asked, t.flow.Recorded = t.step == Nudge, done
+	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes, Nudge: t.nudge, Recorded: t.step == Done}
 	if err := c.openSession(ctx, tx, t, &step); err != nil {
 		return Step{}, over(err)
 	}
@@ -33,12 +37,12 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 	}
 	event.Session = step.Session.ID
 	event.Rule, event.Reason, event.Code = t.decision.Rule, t.decision.Reason, t.decision.Code
-	switch t.step {
-	case Done:
+	switch {
+	case done:
 		event.Activity, event.Outcome = "signin.done", audit.Success
-	case Deny:
+	case t.step == Deny:
 		event.Activity, event.Outcome = "signin.refused", audit.Failure
-	case Consent:
+	case t.step == Consent, t.step == Nudge:
 		event.Activity, event.Outcome, event.Reason = "signin.interrupted", audit.Interrupted, "consent_needed"
 	default:
 		event.Activity, event.Outcome = "signin.interrupted", audit.Interrupted
@@ -52,9 +56,10 @@ const maxAgent = 256
 
 // openSession opens, renews or leaves alone the session. A step-up adds to the
 // session that the same person has here; whoever came in by a pass leaves that
-// session behind when the full one opens.
+// session behind when the full one opens. Whoever must register something
+// first leaves a full one behind, too, or could go on without.
 func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *Step) (err error) {
-	if t.step != Done && t.step != Consent && t.step != Register {
+	if t.step != Done && t.step != Consent && t.step != Register && t.step != Nudge {
 		return nil
 	}
 	s := session.Session{
@@ -78,7 +83,7 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *S
 		return err
 	}
 	if cur != nil {
-		if !s.Restricted && t.verdict.Until.IsZero() {
+		if (!s.Restricted || lasts(t.verdict.Proof)) && t.verdict.Until.IsZero() {
 			s.Proofs = lasting(slices.Concat(cur.Proofs, s.Proofs))
 		}
 		if err := c.sessions.End(ctx, tx, cur.Tenant, cur.ID); err != nil && !errors.Is(err, idp.NotFound) {

@@ -2,7 +2,9 @@ package token
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -111,6 +113,44 @@ func (s *Service) VerifyHint(ctx context.Context, t idp.TenantID, jwt string) (C
 		Client: c.Audience, Session: idp.SessionID(c.Session), ACR: c.ACR, AMR: c.AMR,
 		AuthTime: time.Unix(c.AuthTime, 0), Issued: time.Unix(c.Issued, 0), Expires: time.Unix(c.Expires, 0),
 	}, nil
+}
+
+// VerifyAdministration verifies a token of Administration. It names its tenant
+// itself; nothing but which key to verify by depends on that claim until it
+// is verified. Errors are those of VerifyAccess.
+func (s *Service) VerifyAdministration(ctx context.Context, jwt string) (Claims, error) {
+	t, ok := ClaimedTenant(jwt)
+	if !ok {
+		return Claims{}, idp.Unprovenf("token_malformed", "no tenant in the token")
+	}
+	c, err := s.VerifyAccess(ctx, t, jwt)
+	if err != nil {
+		return Claims{}, err
+	}
+	if c.Audience != AdministrationAudience {
+		return Claims{}, idp.Unprovenf("token_audience", "audience %.60q", c.Audience)
+	}
+	return c, nil
+}
+
+// ClaimedTenant reads whose token a bearer says it is, unverified: only a way
+// to find the key.
+func ClaimedTenant(jwt string) (idp.TenantID, bool) {
+	parts := strings.SplitN(jwt, ".", 3)
+	if len(parts) != 3 || len(parts[1]) > 8<<10 {
+		return "", false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return "", false
+	}
+	var body struct {
+		Tenant idp.TenantID `json:"tid"`
+	}
+	if json.Unmarshal(raw, &body) != nil || len(body.Tenant) != 36 || strings.Trim(string(body.Tenant), "0123456789abcdef-") != "" {
+		return "", false
+	}
+	return body.Tenant, true
 }
 
 // keyFinder gives a public key by its name, or is NotFound.

@@ -279,3 +279,12 @@ func (p *Person) Shoot(file string) {
 		p.t.Logf("picture %s: %v", file, err)
 	}
 }
+
+// Scripts says whether pages that are opened from here on run theirs.
+func (p *Person) Scripts(on bool) {
+	p.t.Helper()
+	_, err := chromedp.Call(p.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+	if err != nil {
+		p.t.Fatalf("switch scripts: %v", err)
+	}
+}

@@ -70,7 +70,8 @@ func (p pass) credential(now time.Time, rules policy.AccessPassRules) method.Cre
 	over := p.Tries >= maxTries || p.Once && !p.LastUsed.IsZero() || !now.Before(p.Expires) || rules.Once && !p.Once
 	return method.Credential{
 		ID: p.ID, Tenant: p.Tenant, User: p.User, Method: ID, Mode: p.mode(),
-		Created: p.Created, LastUsed: p.LastUsed, Expires: p.Expires,
+		Properties: []idp.Property{idp.Possession},
+		Created:    p.Created, LastUsed: p.LastUsed, Expires: p.Expires,
 		Disabled: over, Bootstrap: true,
 	}
 }

@@ -12,10 +12,17 @@ import (
 func (m *Room) credential(l listing) method.Credential {
 	return method.Credential{
 		ID: l.id, Tenant: l.tenant, User: l.user, Method: ID, Name: l.name, Model: m.cfg.Models.Name(l.aaguid),
-		Mode:    idp.ModeFIDO2,
-		Facts:   idp.Facts{AAGUID: l.aaguid, Attested: l.attested, Synced: l.be, Name: l.name},
-		Created: l.created, LastUsed: l.lastUsed, Disabled: l.disabled,
+		Mode:       idp.ModeFIDO2,
+		Facts:      m.facts(l.row, l.be),
+		Properties: properties(l.attested, l.be),
+		Created:    l.created, LastUsed: l.lastUsed, Disabled: l.disabled,
 	}
+}
+
+// facts states what is known of a passkey now. synced is said apart: a sign-in
+// may show more than the row.
+func (m *Room) facts(r row, synced bool) idp.Facts {
+	return idp.Facts{AAGUID: r.aaguid, Attested: r.attested, Synced: synced, Name: r.name, Status: m.cfg.Models.Verdict(r.aaguid)}
 }
 
 // List gives the passkeys of a user, oldest first.

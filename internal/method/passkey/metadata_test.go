@@ -18,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/metadata/metadatatest"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
@@ -146,7 +147,7 @@ func TestAttestedByMetadata(t *testing.T) {
 // TestRequiredAttestation: where a policy asks for it, each lack is refused.
 func TestRequiredAttestation(t *testing.T) {
 	g := newGoverned(t, sqldbtest.Open(t, withMetadata))
-	g.rules.Attestation = policy.AttestationRequired
+	g.rules.Attestation, g.rules.Withdrawn = policy.AttestationRequired, policy.WithdrawnAllow
 	_, err := g.tryRegister(t, ada, g.key(modelBytes))
 	wantReason(t, err, idp.Denied, "attestation_unanchored") // no list yet
 	g.publish(t, g.entry(modelBytes))
@@ -158,6 +159,69 @@ func TestRequiredAttestation(t *testing.T) {
 		_, err = g.tryRegister(t, ada, g.key(modelBytes))
 		wantReason(t, err, idp.Denied, "attestation_unanchored")
 	}
+}
+
+// TestWithdrawnModel: a status in a new list counts at the very next sign-in
+// and registration, in every listing, and is never stored.
+func TestWithdrawnModel(t *testing.T) {
+	sqldbtest.Each(t, withMetadata, func(t *testing.T, db *sqldb.DB) {
+		g := newGoverned(t, db)
+		g.publish(t, g.entry(modelBytes), g.entry(otherBytes))
+		key, stays := g.key(modelBytes), g.key(otherBytes)
+		cred := g.register(t, ada, key)
+		g.register(t, ada, stays)
+		listed := func(want idp.ModelStatus) {
+			t.Helper()
+			seen := 0
+			note := func(c method.Credential) error {
+				if seen++; c.ID == cred.ID && c.Facts.Status != want || c.ID != cred.ID && c.Facts.Status != idp.ModelFine {
+					t.Errorf("%s has the status %q, want %q", c.ID, c.Facts.Status, want)
+				}
+				return nil
+			}
+			list, err := g.List(t.Context(), tenant, ada.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range list {
+				_ = note(c)
+			}
+			if err := g.Walk(t.Context(), tenant, note); err != nil || seen != 4 {
+				t.Errorf("%d credentials, %v", seen, err)
+			}
+		}
+		listed(idp.ModelFine)
+		for _, report := range []metadatatest.Report{
+			{Status: "REVOKED", Effective: "2020-01-01"}, {Status: "USER_KEY_REMOTE_COMPROMISE"}, {Status: "ATTESTATION_KEY_COMPROMISE", Effective: "2020-01-01"},
+		} {
+			g.publish(t, g.entry(modelBytes, report), g.entry(otherBytes))
+			listed(idp.ModelRefuse)
+			_, err := g.signIn(t, key)
+			wantReason(t, err, idp.Denied, "model_withdrawn")
+			_, err = g.tryRegister(t, bo, g.key(modelBytes))
+			wantReason(t, err, idp.Denied, "model_withdrawn")
+			claimed := device()
+			claimed.AAGUID = modelBytes
+			_, err = g.tryRegister(t, bo, claimed)
+			wantReason(t, err, idp.Denied, "model_withdrawn")
+			if _, err := g.signIn(t, stays); err != nil {
+				t.Errorf("a key of another model, after %s: %v", report.Status, err)
+			}
+			g.rules.Withdrawn = policy.WithdrawnRegistration
+			if _, err := g.signIn(t, key); err != nil {
+				t.Errorf("%s, where only new keys are refused: %v", report.Status, err)
+			}
+			g.rules.Withdrawn = policy.WithdrawnRefuse
+		}
+		for _, report := range []metadatatest.Report{
+			{Status: "USER_KEY_PHYSICAL_COMPROMISE"}, {Status: "REVOKED", Effective: "2999-01-01"}, {Status: "REVOKED", Effective: "2020-01-01", Sunset: "2021-01-01"},
+		} {
+			g.publish(t, g.entry(modelBytes, report), g.entry(otherBytes))
+			if _, err := g.signIn(t, key); err != nil {
+				t.Errorf("%+v: %v", report, err)
+			}
+		}
+	})
 }
 
 // TestRejudge: kept statements are judged again by each newer list, once.

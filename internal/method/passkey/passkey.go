@@ -75,6 +75,8 @@ type Models interface {
 	Judge(metadata.Evidence, time.Time) metadata.Trust
 	// Name is the name of a model, or "".
 	Name(aaguid string) string
+	// Verdict is what is known of a model at present.
+	Verdict(aaguid string) metadata.Verdict
 	// Number grows with every newer list; 0: there is none.
 	Number() int64
 }

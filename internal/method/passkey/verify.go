@@ -39,7 +39,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 		return m.refused(a, row, v), fault
 	}
 	return method.Verdict{
-		Proof:  proof(a.Tenant, row, v, a.Now),
+		Proof:  proof(a.Tenant, row, m.facts(row, v.be), v, a.Now),
 		Settle: m.settle(a.Tenant, row, rules, v, a.Now),
 	}, nil
 }
@@ -181,21 +181,30 @@ func (m *Room) pretend(k keep, ans answer) (verdict, *idp.Error) {
 }
 
 // proof states what a judged assertion proves.
-func proof(tenant idp.TenantID, row row, v verdict, now time.Time) idp.Proof {
+func proof(tenant idp.TenantID, row row, facts idp.Facts, v verdict, now time.Time) idp.Proof {
 	p := idp.Proof{
 		Tenant: tenant, User: row.user, Method: ID, Mode: idp.ModeFIDO2, Credential: row.id,
-		Properties: []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor},
+		Properties: properties(row.attested, v.be),
 		// RFC 8176, §2: "user" is a test of presence, "hwk" a key that
 		// hardware holds. "swk" would be a claim we cannot know.
 		AMR:   []string{"fido", "mfa", "user"},
-		Facts: idp.Facts{AAGUID: row.aaguid, Attested: row.attested, Synced: v.be, Name: row.name},
+		Facts: facts,
 		Time:  now,
 	}
-	if row.attested && !v.be {
-		p.Properties = append(p.Properties, idp.HardwareBound)
+	if p.Has(idp.HardwareBound) {
 		p.AMR = append(p.AMR, "hwk")
 	}
 	return p
+}
+
+// properties are what an answer of a passkey claims: that hardware holds it
+// only when the model is proven and the key cannot be copied.
+func properties(attested, synced bool) []idp.Property {
+	claims := []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor}
+	if attested && !synced {
+		claims = append(claims, idp.HardwareBound)
+	}
+	return claims
 }
 
 // settle is §7.2 step 24: one conditional update that compares the counter

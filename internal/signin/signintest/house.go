@@ -41,6 +41,10 @@ type House struct {
 	now   time.Time
 	onNow func()
 	key   *secret.Key
+	// Known are the key models that policies may name, and Status is what is
+	// known of one at present. Both may be set at any time.
+	Known  map[string]string
+	Status map[string]idp.ModelStatus
 }
 
 // Sources are the migrations that a House needs, and more.
@@ -59,7 +63,11 @@ func New(t testing.TB, db *sqldb.DB, rooms func(*House) []method.Method) *House 
 	h.Audit = audit.New(h.Now)
 	h.Directory = directory.New(directory.Config{DB: db, Now: h.Now})
 	h.Clients = client.New(client.Config{DB: db, Now: h.Now})
-	h.Policies = policy.New(policy.Config{DB: db, Now: h.Now, Groups: h.Directory.GroupsOf})
+	h.Policies = policy.New(policy.Config{
+		DB: db, Now: h.Now, Groups: h.Directory.GroupsOf,
+		Models: func() map[string]string { return h.Known },
+		Status: func(aaguid string) idp.ModelStatus { return h.Status[aaguid] },
+	})
 	h.Box = nonce.New(nonce.Config{Keys: h.Key, Epoch: func() int64 { return 1 }, Now: h.Now})
 	h.Sessions = session.New(session.Config{
 		DB: db, Now: h.Now,
@@ -78,6 +86,7 @@ func New(t testing.TB, db *sqldb.DB, rooms func(*House) []method.Method) *House 
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	for _, m := range methods {
 		h.Switch(t, h.Tenant.ID, m.ID(), true)
 		h.Switch(t, h.Other.ID, m.ID(), true)

@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+)
+
+// RemotePath is where a running server does operations for holders of a token.
+const RemotePath = "/admin/do"
+
+// Grant is what a bearer token lets its holder do: operations in one tenant,
+// as far as a role reaches.
+type Grant struct {
+	Tenant idp.TenantID
+	Role   string // Reader, directory.Helpdesk or directory.Administrator
+	Actor  string // "cli:<os user>", for the record
+}
+
+// remote says what a token may do, and the least role. What is not listed is
+// for who sits at the machine: it reaches beyond a tenant, reads files of the
+// server, makes further tokens, or needs keys that are plugged in there.
+var remote = map[string]string{
+	"tenant.show": Reader, "user.list": Reader, "user.show": Reader, "user.consents": Reader, "group.list": Reader, "group.members": Reader,
+	"app.list": Reader, "app.show": Reader, "metadata.status": Reader, "metadata.search": Reader, "signing-key.list": Reader,
+	"policy.show": Reader, "policy.export": Reader, "policy.plan": Reader, "audit.list": Reader,
+
+	"tap.issue": directory.Helpdesk, "session.revokeUser": directory.Helpdesk, "user.revokeConsent": directory.Helpdesk,
+
+	"user.create": directory.Administrator, "user.update": directory.Administrator, "user.disable": directory.Administrator,
+	"user.enable": directory.Administrator, "user.setRole": directory.Administrator, "user.delete": directory.Administrator,
+	"user.import": directory.Administrator, "group.create": directory.Administrator, "group.delete": directory.Administrator,
+	"group.addMember": directory.Administrator, "group.removeMember": directory.Administrator,
+	"app.create": directory.Administrator, "app.update": directory.Administrator, "app.enable": directory.Administrator,
+	"app.disable": directory.Administrator, "app.delete": directory.Administrator, "app.addSecret": directory.Administrator,
+	"app.dropSecret": directory.Administrator, "signing-key.rotate": directory.Administrator,
+	"policy.set": directory.Administrator, "policy.apply": directory.Administrator,
+	"key.beginProvision": directory.Administrator, "key.finishProvision": directory.Administrator,
+}
+
+// ranks orders the roles of tokens.
+var ranks = []string{Reader, directory.Helpdesk, directory.Administrator}
+
+// may refuses an operation that the grant does not reach.
+func (g Grant) may(op string) error {
+	least, ok := remote[op]
+	if !ok {
+		return idp.Deniedf("not_remote", "operation %q by token", audit.Clean(op, 64)).
+			Say("This can be done on the server's own machine only.")
+	}
+	if slices.Index(ranks, g.Role) < slices.Index(ranks, least) {
+		return idp.Deniedf("role_missing", "operation %s by %s", op, g.Role).
+			Say("This needs a token with the role " + least + ", and yours has " + g.Role + ".")
+	}
+	return nil
+}
+
+// guard keeps the help desk away from people with a role, whom it could step
+// into (security.md ADM03).
+func (c *call) guard(ctx context.Context, u idp.User) error {
+	if c.grant == nil || c.grant.Role != directory.Helpdesk {
+		return nil
+	}
+	roles, err := c.Directory.Roles(ctx, u.Tenant, u.ID)
+	if err != nil {
+		return err
+	}
+	if len(roles) > 0 {
+		return idp.Deniedf("target_is_administrator", "%s has a role", u.ID).Say("This person has a role; only an administrator may do this.")
+	}
+	return nil
+}
+
+// remoteWithin is how long one operation may take.
+const remoteWithin = 10 * time.Minute
+
+// Remote serves the operations to holders of a token; verify says what one is
+// good for, and is idp.Unproven for one that is not.
+func (s *Service) Remote(verify func(ctx context.Context, token string) (Grant, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := &lines{w: w}
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") || token == "" {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			out.fail(http.StatusUnauthorized, idp.Unprovenf("token_missing", "no bearer token").Say("A token is needed. Get one with: signet admin token"))
+			return
+		}
+		g, err := verify(r.Context(), token)
+		if err != nil {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			out.fail(http.StatusUnauthorized, err)
+			return
+		}
+		// An import of many people takes longer than a page. Who comes this far
+		// has a token, so the context is limit enough.
+		late := http.NewResponseController(w)
+		late.SetReadDeadline(time.Time{})
+		late.SetWriteDeadline(time.Time{})
+		ctx, cancel := context.WithTimeout(r.Context(), remoteWithin)
+		defer cancel()
+		s.serve(out, r.WithContext(ctx), caller{actor: g.Actor, grant: &g})
+	})
+}

@@ -1,0 +1,56 @@
+package directory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/signetid/signet/internal/filter"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Holders is WithRole for whom where, over RoleFields, holds. They are found
+// without reading the others.
+func (d *Directory) Holders(ctx context.Context, t idp.TenantID, where filter.Expr) ([]Person, error) {
+	cond, args := where.SQL(2)
+	rows, err := d.cfg.DB.Query(ctx, userColumns+`
+		where tenant_id = $1 and role <> '' and `+cond+`
+		order by created, id`, append([]any{t}, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("list holders of roles: %w", err)
+	}
+	people, _, err := readPeople(rows, Page{})
+	return people, err
+}
+
+// RoleFields are what lists of holders can be asked about; words are the ids
+// of roles as clients know them, with the role that each stands for.
+func RoleFields(words map[string]any) filter.Fields {
+	return filter.Fields{
+		"principalId":      {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
+		"roleDefinitionId": {Kind: filter.Text, Column: "role", Words: words},
+	}
+}
+
+// ChangeRole gives a user the role to in the place of from, each of which may
+// be "". Conflict when the user has another role than from; Denied
+// "last_administrator" as SetEnabled; NotFound when there is no such user.
+func (d *Directory) ChangeRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, from, to string) error {
+	// The tenant first, as SetRole does: two orders would wait for each other.
+	if err := lockTenant(ctx, tx, t); err != nil {
+		return err
+	}
+	if err := d.Lock(ctx, tx, t, id); err != nil {
+		return err
+	}
+	p, err := d.person(ctx, tx, t, id)
+	if err != nil {
+		return err
+	}
+	if p.Role != from {
+		return idp.Conflictf("other_role", "user %s has role %q and not %q", id, p.Role, from).
+			Say("The person has another role. A person has one role at most: take that first.")
+	}
+	return d.SetRole(ctx, tx, t, id, to)
+}

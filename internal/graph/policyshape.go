@@ -1,0 +1,582 @@
+package graph
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+)
+
+// This file is the one place where a policy.Policy is written in Graph's
+// shapes and read back from them (entra-behaviours.md §1). It is pure. What is
+// shown and sent back unchanged changes nothing: where a policy says more than
+// Graph has a word for, the word that is shown for it keeps it.
+
+// configuration is one method in the policy: Graph's id and type for it, and
+// our method. Those that no room here proves are shown as what they are, off.
+type configuration struct {
+	id     string
+	kind   string // @odata.type, without the namespace
+	method idp.MethodID
+}
+
+var configurations = []configuration{
+	{"Fido2", "fido2AuthenticationMethodConfiguration", policy.Passkey},
+	{"TemporaryAccessPass", "temporaryAccessPassAuthenticationMethodConfiguration", policy.AccessPass},
+	{"MicrosoftAuthenticator", "microsoftAuthenticatorAuthenticationMethodConfiguration", "phone"},
+	{"X509Certificate", "x509CertificateAuthenticationMethodConfiguration", "certificate"},
+	{"Sms", "smsAuthenticationMethodConfiguration", ""},
+	{"Voice", "voiceAuthenticationMethodConfiguration", ""},
+	{"Email", "emailAuthenticationMethodConfiguration", ""},
+	{"SoftwareOath", "softwareOathAuthenticationMethodConfiguration", ""},
+}
+
+// configurationOf finds a configuration by its id, whose letters vary in the
+// wild.
+func configurationOf(id string) (configuration, bool) {
+	i := slices.IndexFunc(configurations, func(k configuration) bool { return strings.EqualFold(k.id, id) })
+	if i < 0 {
+		return configuration{}, false
+	}
+	return configurations[i], true
+}
+
+// rooms says which methods there are here.
+type rooms func(idp.MethodID) bool
+
+// The words of Graph for the members of our enumerations.
+var (
+	stateWords       = map[string]bool{"enabled": true, "disabled": false}
+	enforcementWords = map[string]policy.ListMode{"allow": policy.ListAllow, "block": policy.ListDeny}
+	attestationWords = map[string]bool{"disabled": false, "registrationOnly": true}
+	restrictionWords = map[string]policy.Enforcement{"off": policy.EnforceOff, "audit": policy.EnforceAudit, "enforce": policy.Enforce}
+	passkeyWords     = map[string]policy.Synced{"deviceBound": policy.SyncedDeny, "synced": policy.SyncedOnly, "deviceBound,synced": policy.SyncedAllow}
+	campaignWords    = map[string]idp.MethodID{"fido2": policy.Passkey, "microsoftAuthenticator": "phone"}
+)
+
+// defaultProfileName is what the rules that are nobody's profile are called.
+const defaultProfileName = "Default passkey profile"
+
+// everybody is Graph's id for all people.
+const everybody = "all_users"
+
+// tag is the entity tag of everything that is in a policy.
+func tag(p policy.Policy) string { return `W/"` + strconv.FormatInt(p.Version, 10) + `"` }
+
+func policyEntity(p policy.Policy, have rooms) entity {
+	all := make([]entity, 0, len(configurations))
+	for _, k := range configurations {
+		all = append(all, configurationEntity(k, p, have))
+	}
+	c := &p.Campaign
+	campaign := entity{
+		"state": wordOf(stateWords, c.On), "snoozeDurationInDays": c.SnoozeDays, "enforceRegistrationAfterAllowedSnoozes": c.Snoozes > 0,
+		"excludeTargets": targetEntities(c.Exclude),
+	}
+	include := targetEntities(c.Include)
+	for _, t := range include {
+		t["targetedAuthenticationMethod"] = campaignWord(c.Method)
+	}
+	campaign["includeTargets"] = include
+	return entity{
+		"@odata.etag": tag(p), "id": "authenticationMethodsPolicy", "displayName": policyName, "description": policyAbout, "policyVersion": policyVersion,
+		"lastModifiedDateTime": stamp(p.Changed), "policyMigrationState": migrationState, "reconfirmationInDays": 0,
+		"registrationEnforcement": entity{"authenticationMethodsRegistrationCampaign": campaign},
+		"systemCredentialPreferences": entity{
+			"state": wordOf(stateWords, p.Order.On), "includeTargets": targetEntities(p.Order.Include), "excludeTargets": targetEntities(p.Order.Exclude),
+		},
+		"authenticationMethodConfigurations": all,
+	}
+}
+
+// What Graph has and nobody can change here.
+const (
+	policyName     = "Authentication Methods Policy"
+	policyAbout    = "Who may use which method to sign in, and with which keys."
+	policyVersion  = "1.5"
+	migrationState = "migrationComplete" // there are no older policies beside this one
+)
+
+func configurationEntity(k configuration, p policy.Policy, have rooms) entity {
+	e := entity{"@odata.type": "#microsoft.graph." + k.kind, "id": k.id, "state": "disabled", "includeTargets": []entity{}, "excludeTargets": []entity{}}
+	if k.method == "" || !have(k.method) {
+		return e
+	}
+	r := p.Methods[k.method]
+	e["state"], e["excludeTargets"] = wordOf(stateWords, r.On), targetEntities(r.Exclude)
+	include := make([]entity, 0, len(r.Include))
+	for _, i := range r.Include {
+		t := targetEntity(i.Target)
+		t["isRegistrationRequired"] = i.Required
+		if k.method == policy.Passkey {
+			t["allowedPasskeyProfiles"] = some(i.Profiles)
+		}
+		include = append(include, t)
+	}
+	e["includeTargets"] = include
+	switch k.method {
+	case policy.Passkey:
+		showPasskeys(e, &p.Passkey)
+	case policy.AccessPass:
+		a := &p.AccessPass
+		e["defaultLifetimeInMinutes"], e["minimumLifetimeInMinutes"], e["maximumLifetimeInMinutes"] = minutes(a.Default), minutes(a.Min), minutes(a.Max)
+		e["defaultLength"], e["isUsableOnce"] = a.Length, a.Once
+	}
+	return e
+}
+
+func minutes(d time.Duration) int { return int(d / time.Minute) }
+
+func targetEntity(t policy.Target) entity {
+	switch {
+	case t.All:
+		return entity{"id": everybody, "targetType": "group"}
+	case t.User != "":
+		return entity{"id": string(t.User), "targetType": "user"}
+	}
+	return entity{"id": string(t.Group), "targetType": "group"}
+}
+
+func targetEntities(all []policy.Target) []entity {
+	out := make([]entity, 0, len(all))
+	for _, t := range all {
+		out = append(out, targetEntity(t))
+	}
+	return out
+}
+
+func campaignWord(m idp.MethodID) string {
+	if w := wordOf(campaignWords, m); w != "" {
+		return w
+	}
+	return string(m)
+}
+
+// wordOf is Graph's word for a value.
+func wordOf[T comparable](words map[string]T, v T) string {
+	for w, of := range words {
+		if of == v {
+			return w
+		}
+	}
+	return ""
+}
+
+// valueOf is the value that a word of Graph stands for; at is the property.
+func valueOf[T any](at, word string, words map[string]T) (v T, err error) {
+	all := make([]string, 0, len(words))
+	for w, of := range words {
+		if strings.EqualFold(w, word) {
+			return of, nil
+		}
+		all = append(all, w)
+	}
+	slices.Sort(all)
+	return v, badProperty(at, fmt.Sprintf("The property '%s' has no member '%s'. It is one of: %s.", at, clip(word), strings.Join(all, "; ")))
+}
+
+// head is what every object may carry besides its own properties.
+type head struct {
+	ODataType *string `json:"@odata.type"`
+	Context   *string `json:"@odata.context"`
+	ETag      *string `json:"@odata.etag"`
+}
+
+// is refuses a type that is another than that of the path.
+func (h head) is(kind string) error {
+	if h.ODataType != nil && strings.TrimPrefix(*h.ODataType, "#") != "microsoft.graph."+kind {
+		return badProperty("@odata.type", "The property '@odata.type' must be '#microsoft.graph."+kind+"' here.")
+	}
+	return nil
+}
+
+// fixed refuses to change what cannot be changed; clients that send back what
+// they read may name it.
+func fixed[T comparable](at string, sent *T, now T) error {
+	if sent != nil && *sent != now {
+		return badProperty(at, "The property '"+at+"' cannot be changed.")
+	}
+	return nil
+}
+
+func firstError(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type targetBody struct {
+	head
+	ID         *string `json:"id"`
+	TargetType *string `json:"targetType"`
+}
+
+// target reads a target; at is where it stands.
+func (b targetBody) target(at string) (policy.Target, error) {
+	switch {
+	case b.ID == nil:
+		return policy.Target{}, required(at + "/id")
+	case b.TargetType == nil:
+		return policy.Target{}, required(at + "/targetType")
+	}
+	kind, err := valueOf(at+"/targetType", *b.TargetType, map[string]string{"user": "user", "group": "group"})
+	id := strings.ToLower(*b.ID)
+	switch {
+	case err != nil:
+		return policy.Target{}, err
+	case kind == "group" && id == everybody:
+		return policy.Target{All: true}, nil
+	case !isGUID(id):
+		return policy.Target{}, badProperty(at+"/id", "The property '"+at+"/id' is "+everybody+" for a group, or the id of one group or user, and not '"+clip(*b.ID)+"'.")
+	case kind == "user":
+		return policy.Target{User: idp.UserID(id)}, nil
+	}
+	return policy.Target{Group: idp.GroupID(id)}, nil
+}
+
+func targets(at string, sent *[]targetBody, into *[]policy.Target) error {
+	if sent == nil {
+		return nil
+	}
+	var out []policy.Target
+	for i, b := range *sent {
+		t, err := b.target(index(at, i))
+		if err != nil {
+			return err
+		}
+		out = append(out, t)
+	}
+	*into = out
+	return nil
+}
+
+func index(at string, i int) string { return at + "[" + strconv.Itoa(i) + "]" }
+
+func turn(at string, sent *string, on *bool) error {
+	if sent == nil {
+		return nil
+	}
+	v, err := valueOf(at, *sent, stateWords)
+	if err == nil {
+		*on = v
+	}
+	return err
+}
+
+// policyBody is what may be sent to the whole policy.
+type policyBody struct {
+	head
+	ID           *string `json:"id"`
+	DisplayName  *string `json:"displayName"`
+	Description  *string `json:"description"`
+	Version      *string `json:"policyVersion"`
+	Migration    *string `json:"policyMigrationState"`
+	Changed      *string `json:"lastModifiedDateTime"`
+	Reconfirm    *int    `json:"reconfirmationInDays"`
+	Registration *struct {
+		head
+		Campaign *campaignBody `json:"authenticationMethodsRegistrationCampaign"`
+	} `json:"registrationEnforcement"`
+	Preferences           *preferencesBody   `json:"systemCredentialPreferences"`
+	Configurations        *[]json.RawMessage `json:"authenticationMethodConfigurations"`
+	ConfigurationsContext *string            `json:"authenticationMethodConfigurations@odata.context"`
+}
+
+type campaignBody struct {
+	head
+	State   *string           `json:"state"`
+	Days    *int              `json:"snoozeDurationInDays"`
+	Forced  *bool             `json:"enforceRegistrationAfterAllowedSnoozes"`
+	Include *[]campaignTarget `json:"includeTargets"`
+	Exclude *[]targetBody     `json:"excludeTargets"`
+}
+
+type campaignTarget struct {
+	targetBody
+	Method *string `json:"targetedAuthenticationMethod"`
+}
+
+type preferencesBody struct {
+	head
+	State   *string       `json:"state"`
+	Include *[]targetBody `json:"includeTargets"`
+	Exclude *[]targetBody `json:"excludeTargets"`
+}
+
+// patchPolicy changes p as the body of a PATCH of the whole policy says. What
+// the body does not mention stays; lists are replaced whole.
+func patchPolicy(raw []byte, p *policy.Policy, have rooms, newID func() string) error {
+	var in policyBody
+	if err := readShape(raw, &in); err != nil {
+		return err
+	}
+	if err := firstError(in.is("authenticationMethodsPolicy"), fixed("id", in.ID, "authenticationMethodsPolicy"), fixed("displayName", in.DisplayName, policyName),
+		fixed("description", in.Description, policyAbout), fixed("policyVersion", in.Version, policyVersion),
+		fixed("policyMigrationState", in.Migration, migrationState), fixed("reconfirmationInDays", in.Reconfirm, 0), unchanged("lastModifiedDateTime", in.Changed, p.Changed)); err != nil {
+		return err
+	}
+	if in.Registration != nil && in.Registration.Campaign != nil {
+		if err := in.Registration.Campaign.patch("registrationEnforcement/authenticationMethodsRegistrationCampaign", &p.Campaign); err != nil {
+			return err
+		}
+	}
+	if in.Preferences != nil {
+		if err := in.Preferences.patch("systemCredentialPreferences", &p.Order); err != nil {
+			return err
+		}
+	}
+	if in.Configurations == nil {
+		return nil
+	}
+	for i, one := range *in.Configurations {
+		if err := patchOne(one, index("authenticationMethodConfigurations", i), p, have, newID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unchanged refuses a copy of the policy that is older than the policy.
+func unchanged(at string, sent *string, now time.Time) error {
+	if sent == nil {
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, *sent)
+	if err != nil {
+		return badProperty(at, "The property '"+at+"' is no time.")
+	}
+	if !t.Equal(now) {
+		return staleError()
+	}
+	return nil
+}
+
+func patchOne(raw []byte, at string, p *policy.Policy, have rooms, newID func() string) error {
+	var who struct {
+		ID *string `json:"id"`
+	}
+	if json.Unmarshal(raw, &who) != nil || who.ID == nil {
+		return required(at + "/id")
+	}
+	k, ok := configurationOf(*who.ID)
+	if !ok {
+		return badProperty(at+"/id", "There is no method '"+clip(*who.ID)+"'.")
+	}
+	return patchConfiguration(k, raw, p, have, newID)
+}
+
+func (in *campaignBody) patch(at string, c *policy.CampaignRules) error {
+	if in.State != nil && strings.EqualFold(*in.State, "default") {
+		*in.State = wordOf(stateWords, policy.Default().Campaign.On)
+	}
+	if err := turn(at+"/state", in.State, &c.On); err != nil {
+		return err
+	}
+	if in.Days != nil {
+		if *in.Days < 0 || *in.Days > 14 {
+			return badProperty(at+"/snoozeDurationInDays", "snoozeDurationInDays is 0 to 14.")
+		}
+		c.SnoozeDays = *in.Days
+	}
+	if in.Forced != nil && *in.Forced != (c.Snoozes > 0) {
+		c.Snoozes = 0
+		if *in.Forced {
+			c.Snoozes = policy.Default().Campaign.Snoozes
+		}
+	}
+	return firstError(in.targets(at+"/includeTargets", c), targets(at+"/excludeTargets", in.Exclude, &c.Exclude))
+}
+
+// targets takes the people of the campaign, and the method that they are asked
+// to register. Graph says that of each; here a campaign is for one method.
+func (in *campaignBody) targets(at string, c *policy.CampaignRules) error {
+	if in.Include == nil {
+		return nil
+	}
+	all, said, was := make([]targetBody, 0, len(*in.Include)), "", c.Method
+	for i, t := range *in.Include {
+		all = append(all, t.targetBody)
+		if t.Method == nil {
+			continue
+		}
+		here := index(at, i) + "/targetedAuthenticationMethod"
+		m := was
+		if *t.Method != campaignWord(was) {
+			var err error
+			if m, err = valueOf(here, *t.Method, campaignWords); err != nil {
+				return err
+			}
+		}
+		if said != "" && m != c.Method {
+			return contradiction(said, here, "a campaign is for one method")
+		}
+		said, c.Method = here, m
+	}
+	return targets(at, &all, &c.Include)
+}
+
+func (in *preferencesBody) patch(at string, o *policy.OrderRules) error {
+	if in.State != nil && strings.EqualFold(*in.State, "default") {
+		*in.State = wordOf(stateWords, policy.Default().Order.On)
+	}
+	return firstError(turn(at+"/state", in.State, &o.On), targets(at+"/includeTargets", in.Include, &o.Include), targets(at+"/excludeTargets", in.Exclude, &o.Exclude))
+}
+
+// contradiction names the two places that cannot both hold.
+func contradiction(one, other, why string) error {
+	says := one + " and " + other + ": " + why + "."
+	return idp.Invalidf("contradiction", "%s", says).On(one).Say(says)
+}
+
+// methodBody is what may be sent of any method.
+type methodBody struct {
+	head
+	ID             *string        `json:"id"`
+	State          *string        `json:"state"`
+	Include        *[]includeBody `json:"includeTargets"`
+	IncludeContext *string        `json:"includeTargets@odata.context"`
+	Exclude        *[]targetBody  `json:"excludeTargets"`
+}
+
+type includeBody struct {
+	targetBody
+	Required *bool     `json:"isRegistrationRequired"`
+	Profiles *[]string `json:"allowedPasskeyProfiles"`
+}
+
+func (in *methodBody) patch(k configuration, r *policy.MethodRules) error {
+	if err := firstError(in.is(k.kind), turn("state", in.State, &r.On), targets("excludeTargets", in.Exclude, &r.Exclude)); err != nil {
+		return err
+	}
+	if in.ID != nil && !strings.EqualFold(*in.ID, k.id) {
+		return fixed("id", in.ID, k.id)
+	}
+	if in.Include == nil {
+		return nil
+	}
+	var out []policy.Include
+	for i, b := range *in.Include {
+		at := index("includeTargets", i)
+		t, err := b.target(at)
+		if err != nil {
+			return err
+		}
+		include := policy.Include{Target: t, Required: b.Required != nil && *b.Required}
+		switch {
+		case b.Profiles != nil && k.method != policy.Passkey:
+			return badProperty(at+"/allowedPasskeyProfiles", "The property '"+at+"/allowedPasskeyProfiles' does not exist.")
+		case b.Profiles != nil:
+			for _, id := range *b.Profiles {
+				include.Profiles = append(include.Profiles, strings.ToLower(id))
+			}
+		}
+		out = append(out, include)
+	}
+	r.Include = out
+	return nil
+}
+
+// patchConfiguration changes what p says of one method.
+func patchConfiguration(k configuration, raw []byte, p *policy.Policy, have rooms, newID func() string) error {
+	if k.method == "" || !have(k.method) {
+		return keepOff(k, raw)
+	}
+	var in methodBody
+	switch k.method {
+	case policy.Passkey:
+		var body passkeysBody
+		if err := readShape(raw, &body); err != nil {
+			return err
+		}
+		if err := body.patch(&p.Passkey, newID); err != nil {
+			return err
+		}
+		in = body.methodBody
+	case policy.AccessPass:
+		var body passesBody
+		if err := readShape(raw, &body); err != nil {
+			return err
+		}
+		if err := body.patch(&p.AccessPass); err != nil {
+			return err
+		}
+		in = body.methodBody
+	default:
+		if err := readShape(raw, &in); err != nil {
+			return err
+		}
+	}
+	r, there := p.Methods[k.method]
+	if err := in.patch(k, &r); err != nil {
+		return err
+	}
+	if there || r.On || len(r.Include)+len(r.Exclude) > 0 {
+		p.Methods[k.method] = r
+	}
+	return nil
+}
+
+// keepOff takes what leaves a method off that is not here anyway.
+func keepOff(k configuration, raw []byte) error {
+	var in methodBody
+	if err := readShape(raw, &in); err != nil {
+		return err
+	}
+	var r policy.MethodRules
+	if err := in.patch(k, &r); err != nil {
+		return err
+	}
+	says := "There is no such method here, and nobody can be given it."
+	switch {
+	case r.On:
+		return badProperty("state", says)
+	case len(r.Include) > 0:
+		return badProperty("includeTargets", says)
+	case len(r.Exclude) > 0:
+		return badProperty("excludeTargets", says)
+	}
+	return nil
+}
+
+type passesBody struct {
+	methodBody
+	Default *int  `json:"defaultLifetimeInMinutes"`
+	Min     *int  `json:"minimumLifetimeInMinutes"`
+	Max     *int  `json:"maximumLifetimeInMinutes"`
+	Length  *int  `json:"defaultLength"`
+	Once    *bool `json:"isUsableOnce"`
+}
+
+func (in *passesBody) patch(r *policy.AccessPassRules) error {
+	for _, one := range []struct {
+		at   string
+		sent *int
+		into *time.Duration
+	}{{"defaultLifetimeInMinutes", in.Default, &r.Default}, {"minimumLifetimeInMinutes", in.Min, &r.Min}, {"maximumLifetimeInMinutes", in.Max, &r.Max}} {
+		switch {
+		case one.sent == nil || *one.sent == minutes(*one.into): // seconds that are not shown stay
+		case *one.sent < 10 || *one.sent > 43200:
+			return badProperty(one.at, one.at+" is 10 to 43200.")
+		default:
+			*one.into = time.Duration(*one.sent) * time.Minute
+		}
+	}
+	if in.Length != nil {
+		if *in.Length < 8 || *in.Length > 48 {
+			return badProperty("defaultLength", "defaultLength is 8 to 48.")
+		}
+		r.Length = *in.Length
+	}
+	if in.Once != nil {
+		r.Once = *in.Once
+	}
+	return nil
+}
