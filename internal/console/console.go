@@ -56,6 +56,8 @@ type Config struct {
 type Console struct {
 	cfg   Config
 	pages *page.Set
+	// counted are the keys in use of tenants in which counting takes long.
+	counted counts
 }
 
 const assetPrefix = "/admin/assets/"

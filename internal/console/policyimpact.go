@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -284,6 +285,39 @@ type usage struct {
 	Keys, Claimed int // all passkeys, and those that only claim their model
 	Models        map[string]modelUse
 	At            time.Time
+}
+
+// Counting the keys of a large tenant takes a while. What took that long is
+// good for as long as somebody looks at one page.
+const (
+	slowCount = 300 * time.Millisecond
+	countGood = 30 * time.Second
+)
+
+// counts are usages by tenant that took long to count.
+type counts struct {
+	mu sync.Mutex
+	of map[idp.TenantID]usage
+}
+
+func (c *counts) get(t idp.TenantID, now time.Time) (usage, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, ok := c.of[t]
+	if ok && now.Sub(u.At) > countGood {
+		delete(c.of, t)
+		return usage{}, false
+	}
+	return u, ok
+}
+
+func (c *counts) put(t idp.TenantID, u usage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of == nil {
+		c.of = make(map[idp.TenantID]usage)
+	}
+	c.of[t] = u
 }
 
 // modelUse is how often a model is in use, and how many of those are merely

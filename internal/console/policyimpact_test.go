@@ -3,6 +3,7 @@ package console
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // Every person has a tick while there is room, and whoever loses something has
@@ -24,5 +25,24 @@ func TestPlate(t *testing.T) {
 		if p.Each != tt.each || ticks(p.Bad) != tt.bad || ticks(p.Warn) != tt.warn || ticks(p.Fine) != tt.fine || p.Rows != tt.rows {
 			t.Errorf("%+v: %d a tick, %d, %d and %d ticks in %d rows", tt, p.Each, ticks(p.Bad), ticks(p.Warn), ticks(p.Fine), p.Rows)
 		}
+	}
+}
+
+// What took long to count is kept for half a minute, for its own tenant.
+func TestCountsAreKeptShortly(t *testing.T) {
+	var c counts
+	now := time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC)
+	if _, ok := c.get("t1", now); ok {
+		t.Error("something is there before it is counted")
+	}
+	c.put("t1", usage{Keys: 7, At: now})
+	if u, ok := c.get("t1", now.Add(countGood)); !ok || u.Keys != 7 {
+		t.Errorf("%+v, %v", u, ok)
+	}
+	if _, ok := c.get("t2", now); ok {
+		t.Error("another tenant's")
+	}
+	if _, ok := c.get("t1", now.Add(countGood+time.Second)); ok {
+		t.Error("kept too long")
 	}
 }

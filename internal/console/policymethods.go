@@ -457,6 +457,7 @@ func (s *settings) page(problems []template.HTML, work bool) (*page.Page, error)
 		Judged:   s.judged, RequiredChanged: p.change("required"),
 	}
 	pg.V = view
+	view.Version = versionSay(pg, s.saved)
 	view.Problems = append(problems, p.problems()...)
 	var err error
 	if s.conflicts() {

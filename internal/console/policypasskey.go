@@ -266,6 +266,14 @@ func (e *editor) save(do string) error {
 	return v.leave(e.path, "policy.saved")
 }
 
+// versionSay tells which version the form shows; nothing while none was saved.
+func versionSay(pg *page.Page, p policy.Policy) template.HTML {
+	if p.Version == 0 {
+		return ""
+	}
+	return pg.T("policy.version", "n", p.Version, "when", page.When(p.Changed, ""))
+}
+
 func version(p policy.Policy) string { return fmt.Sprint(p.Version) }
 
 // status is Conflict when the policy is no longer the one that the form began
@@ -342,6 +350,7 @@ func (e *editor) view(problems []template.HTML) (*page.Page, *passkeyView, error
 	if e.isNew {
 		view.Hidden = append(view.Hidden, field{"guid", e.draft.Profile})
 	}
+	view.Version = versionSay(pg, e.saved)
 	view.Mode = modeOf(pg, e.saved.Passkey.Restrictions)
 	e.tabs(pg, view)
 	if err := e.who(p, view); err != nil {

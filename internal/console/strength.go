@@ -352,6 +352,7 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 		view.Lead = pg.T("strength.edit.new")
 	}
 	view.Name.Max, view.Description.Max = 64, 250
+	view.Version = versionSay(pg, f.saved)
 	view.Problems = append(problems, p.problems()...)
 	if f.conflicts() {
 		c, err := p.conflict(f.saved, f.next)

@@ -150,8 +150,8 @@ func (p *Person) again(d *running.Demo) {
 	p.Presence(false) // the page's own prompt waits for a press
 	p.Press("login")
 	p.See(`[data-action="signin-passkey"]`)
-	p.Presence(true)
 	p.Press("signin-passkey")
+	p.Presence(true)
 }
 
 // scripts says whether pages may run any.

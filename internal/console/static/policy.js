@@ -108,9 +108,13 @@ async function workOut() {
   try {
     const doc = await mine.done;
     if (running !== mine) return;
+    if (!doc.getElementById("savebar")) throw new Error("another page");
     running = null;
-    swap(doc, "impact");
-    swap(doc, "savebar");
+    const mark = markOf(document.activeElement);
+    for (const part of ["impact", "savebar"]) {
+      const held = document.getElementById(part) && document.getElementById(part).contains(document.activeElement);
+      if (swap(doc, part) && held) keepFocus(part, mark);
+    }
     marks(doc);
     came = performance.now();
     age();
@@ -119,9 +123,16 @@ async function workOut() {
     if (title) say(title.textContent);
   } catch (err) {
     if (err.name === "AbortError" || running !== mine) return;
-    running = null;
-    form.submit(); // the whole page tells what is the matter
+    instead(form); // the whole page tells what is the matter
   }
+}
+
+// instead sends a form as if there were no script.
+function instead(form, button) {
+  running = null;
+  leaving = true;
+  if (button && button.isConnected) form.requestSubmit(button);
+  else form.submit();
 }
 
 function later() {
@@ -136,21 +147,30 @@ async function press(form, button) {
   const mark = markOf(document.activeElement);
   clearTimeout(timer);
   const doc = await send(form.action, fieldsOf(form, button)).done;
-  if (!swap(doc, part)) {
-    leaving = true;
-    form.requestSubmit(button); // another page: to sign in again, say
+  if (!swap(doc, part)) { // another page: to sign in again, say
+    instead(form, button);
     return;
   }
   keepFocus(part, mark);
-  if (part !== "policy") later();
+  if (part === "policy") settled();
+}
+
+// settled: the whole form is new, and its impact with it.
+function settled() {
+  clearTimeout(timer);
+  if (running) running.stop();
+  running = null;
+  came = performance.now();
+  age();
+  const title = document.getElementById("impact-title");
+  if (title) say(title.textContent);
 }
 
 async function openPicker(form, button) {
   const doc = await send(form.action, fieldsOf(form, button)).done;
   const picker = doc.getElementById("picker");
   if (!picker) {
-    leaving = true;
-    form.requestSubmit(button);
+    instead(form, button);
     return;
   }
   dialog.replaceChildren(document.importNode(picker, true));
@@ -166,8 +186,12 @@ async function inPicker(form, button) {
   }
   const doc = await send(form.action, fieldsOf(form, button && button.value ? button : { name: "do", value: "pick" })).done;
   if (value === "picked") {
+    if (!swap(doc, "policy")) {
+      instead(form, button);
+      return;
+    }
     dialog.close();
-    if (!swap(doc, "policy")) location.reload();
+    settled();
     const first = document.querySelector("#models button");
     if (first) first.focus();
     return;
@@ -213,7 +237,7 @@ document.addEventListener("submit", (event) => {
   if (leaving) return;
   if (form.id === "picker" && dialog && dialog.contains(form)) {
     event.preventDefault();
-    inPicker(form, button);
+    inPicker(form, button).catch(() => instead(form, button));
     return;
   }
   if (form.id !== "policy" || !form.classList.contains("edit")) return;
@@ -226,10 +250,10 @@ document.addEventListener("submit", (event) => {
     else leaving = true;
   } else if (button.dataset.dialog !== undefined && dialog && dialog.showModal) {
     event.preventDefault();
-    openPicker(form, button);
+    openPicker(form, button).catch(() => instead(form, button));
   } else if (button.dataset.swap) {
     event.preventDefault();
-    press(form, button);
+    press(form, button).catch(() => instead(form, button));
   }
 });
 
@@ -238,7 +262,7 @@ document.addEventListener("change", (event) => {
   if (!form) return;
   if (form.id === "picker") {
     if (event.target.name === "model") figures(form);
-    else if (event.target.name !== "q" && dialog && dialog.contains(form)) inPicker(form, null);
+    else if (event.target.name !== "q" && dialog && dialog.contains(form)) inPicker(form, null).catch(() => {});
     return;
   }
   if (form.id === "policy" && form.classList.contains("edit") && !passive(event.target.name)) later();
@@ -253,12 +277,12 @@ document.addEventListener("input", (event) => {
   if (!form) return;
   if (form.id === "picker" && field.name === "q" && dialog && dialog.contains(form)) {
     clearTimeout(typing);
-    typing = setTimeout(() => inPicker(form, null), searchPause);
+    typing = setTimeout(() => inPicker(form, null).catch(() => {}), searchPause);
   } else if (form.id === "policy" && form.classList.contains("edit") && field.matches("input:not([type=checkbox]):not([type=radio])")) {
     if (field.name.startsWith("find.")) {
       clearTimeout(typing);
       const button = form.querySelector(`[data-swap="who-${CSS.escape(field.name.slice(5))}"]`);
-      if (field.value.trim() !== "") typing = setTimeout(() => find(form, button, field), searchPause);
+      if (field.value.trim() !== "") typing = setTimeout(() => find(form, button, field).catch(() => {}), searchPause);
     } else if (!passive(field.name)) later();
   }
 });
@@ -281,6 +305,14 @@ addEventListener("beforeunload", (event) => {
 
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-action=drop]")) leaving = true;
+});
+
+// A browser may bring back what was typed before a reload or on the way back.
+const restored = (e) => e.name && !e.hidden && e.type !== "hidden" && !passive(e.name) && (/checkbox|radio/.test(e.type) ? e.checked !== e.defaultChecked : e.defaultValue !== undefined && e.value !== e.defaultValue);
+addEventListener("pageshow", () => {
+  leaving = false;
+  const form = editor();
+  if (form && form.classList.contains("edit") && [...form.elements].some(restored)) later();
 });
 
 if (dialog) dialog.addEventListener("close", () => dialog.replaceChildren());
