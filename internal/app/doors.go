@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"math"
 	"net/http"
 
 	"github.com/signetid/signet/internal/console"
@@ -60,7 +59,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 	})
 	desk, err = console.New(console.Config{
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
-		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Now: h.cfg.Now,
+		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
 	})
 	if err != nil {
@@ -82,18 +81,8 @@ func (h *House) api(next http.Handler) http.Handler {
 	return graph.New(graph.Config{
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Audit: h.Audit, Tokens: h.Tokens,
 		Corridor: h.Corridor, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut, Now: h.cfg.Now,
-		Policies: h.Policies, Models: h.models,
+		Policies: h.Policies, Models: h.Metadata.Names,
 	}).Around(next)
-}
-
-// models are the key models that are known, names by AAGUID.
-func (h *House) models() map[string]string {
-	all := h.Metadata.Search("", math.MaxInt)
-	out := make(map[string]string, len(all))
-	for _, m := range all {
-		out[m.AAGUID] = m.Name
-	}
-	return out
 }
 
 // logoutPage says what the OpenID door wants confirmed in the portal's words.

@@ -39,6 +39,7 @@ type Config struct {
 	Sessions  *session.Store
 	Metadata  *metadata.Registry
 	Audit     *audit.Log
+	Report    Report
 	Now       func() time.Time
 
 	// SignIn shows what a flow needs next; ErrorPage tells an error on a page.
@@ -95,6 +96,11 @@ var views = map[string]page.View{
 	"picker":        policyView(),
 	"strength":      policyView(),
 	"strengthedit":  policyView(),
+	"log":           logPage("log.js"),
+	"logone":        logPage("log.js"),
+	"logtry":        logPage(),
+	"logchanges":    logPage(),
+	"report":        frame("log.css"),
 }
 
 // frame is a view in the console's frame, with more styles.
@@ -118,7 +124,7 @@ type route struct {
 type handler func(context.Context, *visit) error
 
 func (c *Console) routes() []route {
-	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes())
+	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes(), c.logRoutes(), c.reportRoutes())
 }
 
 func join(lists ...[]route) []route {

@@ -18,6 +18,7 @@ type changeRow struct {
 	When       template.HTML
 	Text, Meta template.HTML
 	Bad        bool
+	Href       string // a page that tells more; empty: there is none
 }
 
 // changes tells the newest changes of the tenant.

@@ -22,6 +22,7 @@ import (
 
 // free are the posts that change nothing, and so ask for no gesture.
 var free = map[string]bool{
+	"/admin/report/count":    true,
 	"/admin/methods/passkey": true, "/admin/methods/passkey/profiles/new": true, "/admin/methods/accessPass": true, "/admin/methods/campaign": true,
 	"/admin/methods/order": true, "/admin/strengths/new": true,
 }
@@ -35,6 +36,8 @@ func (w *world) at(rt route) (method, path string) {
 		id = string(w.group.ID)
 	case strings.HasPrefix(path, "/admin/apps"):
 		id = string(w.app.ID)
+	case strings.HasPrefix(path, "/admin/log"):
+		id = string(w.record)
 	}
 	return method, strings.NewReplacer("{$}", "", "{id}", id, "{profile}", "new", "{method}", "accessPass", "{strength}", "new").Replace(path)
 }

@@ -72,13 +72,17 @@ func (c *Console) overview(ctx context.Context, v *visit) error {
 	}
 	pg := v.page("overview", "", nil)
 	view := overviewView{}
-	if view.Needs, err = v.needs(ctx, pg, tally); err != nil {
+	rules, err := c.cfg.Policies.Get(ctx, v.tenant.ID)
+	if err != nil {
+		return err
+	}
+	if view.Needs, err = v.needs(ctx, pg, rules, tally); err != nil {
 		return err
 	}
 	if view.Changes, err = v.changes(ctx, pg, 5); err != nil {
 		return err
 	}
-	view.Stats, view.Methods = stats(pg, tally), methodBars(pg, tally)
+	view.Stats, view.Methods = stats(pg, &rules, tally), methodBars(pg, tally)
 	if tally.Since.After(now.Add(-day)) {
 		view.Partly = pg.T("overview.partly", "when", page.When(tally.Since, ""))
 	}
@@ -100,11 +104,11 @@ func needTitle(pg *page.Page, n int) template.HTML {
 }
 
 // needs lists what should be looked at, the worst first.
-func (v *visit) needs(ctx context.Context, pg *page.Page, t audit.Tally) ([]need, error) {
+func (v *visit) needs(ctx context.Context, pg *page.Page, p policy.Policy, t audit.Tally) ([]need, error) {
 	var out []need
 	if rule, n := worstRule(t); n >= 3 {
-		out = append(out, need{"warn", "warn", pg.N("need.refused", n, "rule", rule), pg.T("need.refused.text"), pg.T("need.today"),
-			"/admin/log?result=failure", pg.T("need.refused.verb")})
+		out = append(out, need{"warn", "warn", pg.N("need.refused", n, "rule", ruleName(pg, &p, rule)), pg.T("need.refused.text"), pg.T("need.today"),
+			"/admin/log" + query(logFilter{Result: audit.Failure, Rule: rule, Last: "day"}.values()), pg.T("need.refused.verb")})
 	}
 	if !v.admin() {
 		return out, nil
@@ -118,10 +122,6 @@ func (v *visit) needs(ctx context.Context, pg *page.Page, t audit.Tally) ([]need
 		return nil, err
 	}
 	out = append(out, more...)
-	p, err := v.cfg.Policies.Get(ctx, v.tenant.ID)
-	if err != nil {
-		return nil, err
-	}
 	if p.Passkey.Restrictions == policy.EnforceAudit {
 		out = append(out, need{"note", "rules", pg.T("need.trial"), pg.T("need.trial.text"), pg.T("need.since", "when", page.When(p.Changed, "")),
 			"/admin/methods/passkey", pg.T("need.trial.verb")})
@@ -198,7 +198,7 @@ func worstRule(t audit.Tally) (rule string, n int) {
 	return rule, n
 }
 
-func stats(pg *page.Page, t audit.Tally) []stat {
+func stats(pg *page.Page, p *policy.Policy, t audit.Tally) []stat {
 	done, refused := make([]int, len(t.Hours)), make([]int, len(t.Hours))
 	for i, h := range t.Hours {
 		done[i], refused[i] = h.Done, h.Refused
@@ -207,7 +207,7 @@ func stats(pg *page.Page, t audit.Tally) []stat {
 	in.Spoken = peak(pg, t.Hours, done)
 	out := stat{Label: pg.T("stat.refused"), Figure: figure(t.Refused), Note: pg.T("stat.refused.none")}
 	if rule, n := worstRule(t); n > 0 {
-		out.Note = pg.N("stat.refused.note", n, "rule", rule)
+		out.Note = pg.N("stat.refused.note", n, "rule", ruleName(pg, p, rule))
 	} else if t.Refused > 0 {
 		out.Note = pg.T("stat.refused.unproven")
 	}

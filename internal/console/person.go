@@ -145,7 +145,7 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, badName 
 	}
 	view := personView{
 		Path: s.path(), Name: s.DisplayName, User: s.Name, Admin: v.admin(), Self: s.ID == v.user.ID, Enabled: s.Enabled, Role: s.role,
-		Log: "/admin/log?user=" + string(s.ID), BadName: badName, Tags: personTags(pg, s),
+		Log: "/admin/log?person=" + string(s.ID), BadName: badName, Tags: personTags(pg, s),
 	}
 	view.TodayState, view.Today = today(pg, s)
 	if v.mayHelp(s) {
@@ -345,14 +345,18 @@ func (v *visit) eventRow(ctx context.Context, pg *page.Page, names *names, e aud
 	if err != nil {
 		return changeRow{}, err
 	}
-	row := changeRow{ID: e.ID, When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure}
+	row := changeRow{ID: e.ID, When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure, Href: "/admin/log/" + string(e.ID)}
 	key := map[string]string{audit.Success: "event.in", audit.Failure: "event.refused", audit.Interrupted: "event.interrupted"}[e.Outcome]
 	row.Text = pg.T(key, "method", methodName(pg, e.Method))
 	if app != "" {
 		row.Text = pg.T(key+".app", "method", methodName(pg, e.Method), "app", app)
 	}
 	if e.Rule != "" && row.Bad {
-		row.Meta = pg.T("event.rule", "rule", e.Rule)
+		p, err := v.cfg.Policies.Get(ctx, v.tenant.ID)
+		if err != nil {
+			return changeRow{}, err
+		}
+		row.Meta = pg.T("event.rule", "rule", ruleName(pg, &p, e.Rule))
 	}
 	return row, nil
 }

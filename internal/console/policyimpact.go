@@ -79,7 +79,7 @@ func (w *impactWords) view(im policy.Impact) impactView {
 	kept := im.Affected - im.NoWayIn
 	v := impactView{
 		Over: pg.T("policy.impact.over"), NoWay: im.NoWayIn, Keep: kept, Fine: im.People - im.Affected, Starts: im.Starts, Stops: im.Stops,
-		Calm: im.Stops == 0, Plate: plate(im.People, im.NoWayIn, kept),
+		Calm: im.Stops == 0, Plate: plateOf(im.People, im.NoWayIn, kept),
 		SayNoWay: pg.N("policy.impact.noway", im.NoWayIn), SayKeep: pg.N("policy.impact.keep", kept), SayFine: pg.N("policy.impact.fine", im.People-im.Affected),
 		At: pg.T("policy.impact.at", "when", template.HTML(`<time data-age datetime="`+w.at.UTC().Format(time.RFC3339)+`">`+template.HTMLEscapeString(w.at.UTC().Format("15:04:05 MST"))+`</time>`)),
 	}
@@ -246,9 +246,9 @@ const (
 	rowStep   = 20
 )
 
-// plate draws people as ticks. When they are more than there is room for, a
+// plateOf draws people as ticks. When they are more than there is room for, a
 // tick stands for several; a single person who loses something still has one.
-func plate(people, noWay, otherwise int) *plateView {
+func plateOf(people, noWay, otherwise int) *plateView {
 	v := &plateView{people: people, noWay: noWay, otherwise: otherwise}
 	v.Each = max(1, (people+plateRow*plateRows-1)/(plateRow*plateRows))
 	all := (people + v.Each - 1) / v.Each

@@ -21,7 +21,7 @@ func TestPlate(t *testing.T) {
 		{100_000, 1, 2, 158, 1, 1, 631, 6},
 		{100_000, 100_000, 0, 158, 633, 0, 0, 6},
 	} {
-		p := plate(tt.people, tt.noWay, tt.keep)
+		p := plateOf(tt.people, tt.noWay, tt.keep)
 		if p.Each != tt.each || ticks(p.Bad) != tt.bad || ticks(p.Warn) != tt.warn || ticks(p.Fine) != tt.fine || p.Rows != tt.rows {
 			t.Errorf("%+v: %d a tick, %d, %d and %d ticks in %d rows", tt, p.Each, ticks(p.Bad), ticks(p.Warn), ticks(p.Fine), p.Rows)
 		}

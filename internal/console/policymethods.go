@@ -479,7 +479,7 @@ func (s *settings) page(problems []template.HTML, work bool) (*page.Page, error)
 
 func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 	pg := p.pg
-	view.Bar = &barView{Count: p.count()}
+	view.Bar = &saveBar{Count: p.count()}
 	save := buttonView{"save", "main", pg.T("policy.save")}
 	view.Impact = &impactView{Over: pg.T("policy.impact.over"), Calm: true}
 	switch {

@@ -27,7 +27,7 @@ var policyPaths = []string{
 }
 
 func TestPolicyPagesOpen(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.crowd(3)
 		for _, path := range policyPaths {
 			if r := d.get(path); r.status != http.StatusOK {
@@ -42,9 +42,9 @@ func TestPolicyPagesOpen(t *testing.T) {
 	})
 }
 
-// The help desk looks at no rule, and saves none.
+// The help yard looks at no rule, and saves none.
 func TestPolicyIsForAdministrators(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		fields := d.get(passkeyPath).form("policy")
 		d.signIn(d.person("Hal Desk", directory.Helpdesk, key(nfc57, true)))
 		for _, path := range policyPaths {
@@ -53,7 +53,7 @@ func TestPolicyIsForAdministrators(t *testing.T) {
 			}
 		}
 		if r := d.post(passkeyPath, with(fields, "trial", "mode", "deny", "model", nfc52)); r.status != http.StatusForbidden || d.policy().Version != 0 {
-			t.Errorf("saved by the help desk: %d", r.status)
+			t.Errorf("saved by the help yard: %d", r.status)
 		}
 	})
 }
@@ -68,7 +68,7 @@ func strictly(v url.Values, do string) url.Values {
 // Nothing is saved before it was worked out whom it touches, by name; on trial
 // it refuses nobody, and enforcing asks once more.
 func TestImpactThenTrialThenEnforce(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.crowd(4)
 		emil := d.person("Emil Sandstrom", "", key(nfc52, true))
 		d.person("Two Keys", "", key(nfc52, true), key(usbc57, true))
@@ -119,7 +119,7 @@ func TestImpactThenTrialThenEnforce(t *testing.T) {
 }
 
 // recorded says that the newest record of a change of policy names a place.
-func (d *desk) recorded(place, change string) {
+func (d *yard) recorded(place, change string) {
 	d.t.Helper()
 	events, err := d.audit.List(d.t.Context(), d.db, d.tenant.ID, audit.Filter{Of: audit.Changes, Limit: 1})
 	d.must(err)
@@ -130,7 +130,7 @@ func (d *desk) recorded(place, change string) {
 
 // Whoever would lock themselves out is told so, and nothing is saved.
 func TestLockOutIsRefused(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.person("Bea Admin", directory.Administrator, key(usbc57, true))
 		own := with(d.get(passkeyPath).form("policy"), "enforce-sure", "mode", "allow", "model", usbc57)
 		r := d.post(passkeyPath, own)
@@ -156,7 +156,7 @@ func TestLockOutIsRefused(t *testing.T) {
 // A policy that somebody else changed meanwhile is not overwritten: what was
 // typed stands beside what is saved now, and saving again puts it there.
 func TestConflictKeepsBoth(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		fields := d.get(passkeyPath).form("policy")
 		pass := d.get("/admin/methods/accessPass").form("policy")
 		d.save(func(p *policy.Policy) { p.Passkey.Limit = 33; p.AccessPass.Length = 20 })
@@ -186,7 +186,7 @@ func TestConflictKeepsBoth(t *testing.T) {
 }
 
 // save changes the policy behind the pages' back.
-func (d *desk) save(change func(*policy.Policy)) {
+func (d *yard) save(change func(*policy.Policy)) {
 	d.t.Helper()
 	p, err := d.rules.Load(d.t.Context(), d.db, d.tenant.ID)
 	d.must(err)
@@ -197,7 +197,7 @@ func (d *desk) save(change func(*policy.Policy)) {
 
 // Only saving asks for a gesture of the last 15 minutes.
 func TestSavingNeedsAFreshProof(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.now = d.now.Add(16 * time.Minute)
 		fields := d.get(passkeyPath).form("policy")
 		if r := d.post(passkeyPath, with(fields, "check", "limit", "30")); r.status != http.StatusOK || d.asked != 0 {
@@ -215,7 +215,7 @@ func TestSavingNeedsAFreshProof(t *testing.T) {
 
 // What is wrong stands at its field, and nothing is saved.
 func TestWrongFields(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		r := d.post(passkeyPath, with(d.get(passkeyPath).form("policy"), "save", "limit", "many", "synced", "only", "attestation", "always"))
 		if r.status != http.StatusBadRequest || d.policy().Version != 0 {
 			t.Errorf("status %d", r.status)
@@ -234,7 +234,7 @@ func TestWrongFields(t *testing.T) {
 
 // The panel alone is what the script asks for.
 func TestFragment(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.person("Emil Sandstrom", "", key(nfc52, true))
 		v := strictly(d.get(passkeyPath).form("policy"), "check")
 		v.Set("part", "impact")
@@ -253,7 +253,7 @@ func TestFragment(t *testing.T) {
 
 // In a large tenant the reply begins with a space for each percent.
 func TestProgress(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.write(func(ctx context.Context, tx *sqldb.Tx) error {
 			for i := range slowTenant {
 				u := idp.User{Tenant: d.tenant.ID, Name: fmt.Sprintf("p%d@nordhafen.example", i), Enabled: true, Type: idp.Member}
@@ -276,7 +276,7 @@ func TestProgress(t *testing.T) {
 
 // Excepting those who would have no way in leaves them bound by nothing else.
 func TestExceptThem(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		emil := d.person("Emil Sandstrom", "", key(nfc52, true))
 		sofia := d.person("Sofia Kerr", "", synced())
 		fields := strictly(d.get(passkeyPath).form("policy"), "except:user:"+string(emil.ID))
@@ -298,7 +298,7 @@ func TestExceptThem(t *testing.T) {
 
 // Who may use passkeys at all is never on trial, and the page says so first.
 func TestTrialTellsWhatHoldsAtOnce(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		emil := d.person("Emil Sandstrom", "", key(nfc52, true))
 		fields := with(d.get(passkeyPath).form("policy"), "check", "exclude", "user:"+string(emil.ID))
 		d.post(passkeyPath, fields).says("1 person would be refused at once either way.")
@@ -316,7 +316,7 @@ func TestTrialTellsWhatHoldsAtOnce(t *testing.T) {
 // People and groups are found by the beginning of their names; what is ticked
 // joins the list.
 func TestFindTargets(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		emil := d.person("Emil Sandstrom", "", key(nfc52, true))
 		staff := d.group("Emergency staff", emil)
 		fields := d.get(passkeyPath).form("policy")
@@ -341,7 +341,7 @@ func TestFindTargets(t *testing.T) {
 // A pasted list is added when all of it is understood; else its lines are
 // told, with the model that each nearly is.
 func TestPasteList(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		fields := with(d.get(passkeyPath).form("policy"), "paste", "mode", "allow", "paste", nfc57+"\n"+nfc52[:35]+"b\nhello")
 		r := d.post(passkeyPath, fields)
 		r.says("Line 2: “2fc0579f-8113-47ea-b116-bb5a8db9202b” is no known model. The nearest is YubiKey 5 NFC 5.2, "+nfc52, "Line 3: “hello” holds no AAGUID.")
@@ -359,7 +359,7 @@ func TestPasteList(t *testing.T) {
 // The picker carries the whole form along, shows what is in use first, and
 // warns of models that were withdrawn.
 func TestPicker(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.crowd(3)
 		d.person("Clara Claims", "", key(nfc57, false))
 		d.person("Oda Old", "", key("99999999-1111-4111-8111-111111111111", true))
@@ -403,7 +403,7 @@ func TestPicker(t *testing.T) {
 
 // A profile is made for a group, changed and removed.
 func TestProfiles(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		emil := d.person("Emil Sandstrom", "", key(nfc52, true))
 		staff := d.group("Office staff", emil)
 		fields := d.get(passkeyPath + "/profiles/new").form("policy")
@@ -436,7 +436,7 @@ func TestProfiles(t *testing.T) {
 
 // Campaign and order, the two pages that touch nobody's way in.
 func TestCampaignAndOrder(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		r := d.post("/admin/methods/campaign", with(d.get("/admin/methods/campaign").form("policy"), "save", "on", "1", "snoozes", "5"))
 		if p := d.policy(); r.status != http.StatusSeeOther || !p.Campaign.On || p.Campaign.Snoozes != 5 {
 			t.Errorf("%d, %+v", r.status, p.Campaign)
@@ -456,7 +456,7 @@ func TestCampaignAndOrder(t *testing.T) {
 
 // A strength is made, asked for by an app, and stays while it is.
 func TestStrengths(t *testing.T) {
-	desks(t, func(t *testing.T, d *desk) {
+	yards(t, func(t *testing.T, d *yard) {
 		d.get("/admin/strengths").says("Phishing-resistant, hardware-bound", "phrh", "Passwordless MFA", "11 ways that nothing here can prove", "You have made none.")
 		v := with(d.get("/admin/strengths/new").form("policy"), "save", "name", "Payroll", "pair.a", "deviceBasedPush", "pair.b", "x509CertificateSingleFactor", "model", nfc57)
 		v["combo"] = []string{"fido2"}

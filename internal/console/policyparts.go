@@ -83,8 +83,8 @@ type targetsView struct {
 	Wrong                                []string
 }
 
-// barView is the save bar.
-type barView struct {
+// saveBar is the save bar.
+type saveBar struct {
 	Count, Say, Note template.HTML
 	Drop             string
 	Buttons          []buttonView
@@ -113,7 +113,7 @@ type formView struct {
 	Dirty    bool
 	Changed  map[string]bool
 	Impact   *impactView
-	Bar      *barView
+	Bar      *saveBar
 }
 
 // parts makes the parts of one form.

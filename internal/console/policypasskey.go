@@ -489,7 +489,7 @@ func pasteOf(pg *page.Page, text string, bad []pasted) pasteView {
 // offers.
 func (e *editor) impactInto(pg *page.Page, view *passkeyView, work bool, progress func(int)) error {
 	view.Impact = &impactView{Over: pg.T("policy.impact.over"), Calm: true}
-	view.Bar = &barView{Drop: e.path}
+	view.Bar = &saveBar{Drop: e.path}
 	p := parts{pg: pg, changed: view.Changed}
 	view.Bar.Count = p.count()
 	onTrial := e.saved.Passkey.Restrictions != policy.Enforce

@@ -88,9 +88,9 @@ func (k *keyRoom) Walk(_ context.Context, _ idp.TenantID, fn func(method.Credent
 	return nil
 }
 
-// desk is the console on real parts with SQLite below, and an administrator
+// yard is the console on real parts with SQLite below, and an administrator
 // who is signed in.
-type desk struct {
+type yard struct {
 	t       *testing.T
 	now     time.Time
 	db      *sqldb.DB
@@ -109,15 +109,15 @@ type desk struct {
 	asked   int // times that a sign-in was asked for
 }
 
-// desks runs a test on both databases.
-func desks(t *testing.T, fn func(t *testing.T, d *desk)) {
+// yards runs a test on both databases.
+func yards(t *testing.T, fn func(t *testing.T, d *yard)) {
 	sqldbtest.Each(t, []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-		nonce.Migrations, session.Migrations, signin.Migrations, metadata.Migrations}, func(t *testing.T, db *sqldb.DB) { fn(t, newDesk(t, db)) })
+		nonce.Migrations, session.Migrations, signin.Migrations, metadata.Migrations}, func(t *testing.T, db *sqldb.DB) { fn(t, newYard(t, db)) })
 }
 
-func newDesk(t *testing.T, db *sqldb.DB) *desk {
+func newYard(t *testing.T, db *sqldb.DB) *yard {
 	t.Helper()
-	d := &desk{t: t, now: time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC), keys: &keyRoom{}, db: db}
+	d := &yard{t: t, now: time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC), keys: &keyRoom{}, db: db}
 	clock := func() time.Time { return d.now }
 	d.audit = audit.New(clock)
 	d.dir = directory.New(directory.Config{DB: d.db, Now: clock})
@@ -163,14 +163,14 @@ func newDesk(t *testing.T, db *sqldb.DB) *desk {
 	return d
 }
 
-func (d *desk) must(err error) {
+func (d *yard) must(err error) {
 	d.t.Helper()
 	if err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *desk) write(fn func(context.Context, *sqldb.Tx) error) {
+func (d *yard) write(fn func(context.Context, *sqldb.Tx) error) {
 	d.t.Helper()
 	d.must(d.db.Write(d.t.Context(), fn))
 }
@@ -200,7 +200,7 @@ func picture(c color.Color) string {
 	return "data:image/png;base64," + base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
-func (d *desk) models(clock func() time.Time) *metadata.Registry {
+func (d *yard) models(clock func() time.Time) *metadata.Registry {
 	svc := metadatatest.New(d.now)
 	entry := func(id, name string, c color.Color, change func(statement map[string]any), reports ...metadatatest.Report) any {
 		e := metadatatest.Entry(id, name, []*x509.Certificate{svc.Root.Cert}, reports...)
@@ -237,7 +237,7 @@ func key(aaguid string, attested bool) idp.Facts {
 func synced() idp.Facts { return idp.Facts{AAGUID: google, Synced: true} }
 
 // person is somebody with keys.
-func (d *desk) person(name, role string, keys ...idp.Facts) idp.User {
+func (d *yard) person(name, role string, keys ...idp.Facts) idp.User {
 	d.t.Helper()
 	var u idp.User
 	d.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
@@ -257,7 +257,7 @@ func (d *desk) person(name, role string, keys ...idp.Facts) idp.User {
 	return u
 }
 
-func (d *desk) group(name string, members ...idp.User) idp.GroupID {
+func (d *yard) group(name string, members ...idp.User) idp.GroupID {
 	d.t.Helper()
 	var id idp.GroupID
 	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
@@ -274,7 +274,7 @@ func (d *desk) group(name string, members ...idp.User) idp.GroupID {
 }
 
 // signIn gives the browser a session of somebody, on a proof of d.proof.
-func (d *desk) signIn(u idp.User) string {
+func (d *yard) signIn(u idp.User) string {
 	d.t.Helper()
 	proof := idp.Proof{Tenant: d.tenant.ID, User: u.ID, Method: policy.Passkey, Mode: idp.ModeFIDO2, Credential: "c", Time: d.proof,
 		Properties: []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.MultiFactor}}
@@ -296,8 +296,8 @@ func (d *desk) signIn(u idp.User) string {
 	return bearer
 }
 
-// deskReply is a page as a test reads it.
-type deskReply struct {
+// yardReply is a page as a test reads it.
+type yardReply struct {
 	t      *testing.T
 	status int
 	to     string
@@ -305,12 +305,12 @@ type deskReply struct {
 	doc    *html.Node
 }
 
-func (d *desk) get(path string) *deskReply {
+func (d *yard) get(path string) *yardReply {
 	d.t.Helper()
 	return d.read(d.http.Get(d.server.URL + path))
 }
 
-func (d *desk) post(path string, v url.Values) *deskReply {
+func (d *yard) post(path string, v url.Values) *yardReply {
 	d.t.Helper()
 	if word := strings.TrimSuffix(v.Get("do"), sure); slices.Contains([]string{"trial", "save", "enforce", "remove"}, word) {
 		path += savePart // as formaction of those buttons says
@@ -318,7 +318,7 @@ func (d *desk) post(path string, v url.Values) *deskReply {
 	return d.read(d.http.PostForm(d.server.URL+path, v))
 }
 
-func (d *desk) read(res *http.Response, err error) *deskReply {
+func (d *yard) read(res *http.Response, err error) *yardReply {
 	d.t.Helper()
 	d.must(err)
 	defer res.Body.Close()
@@ -326,11 +326,11 @@ func (d *desk) read(res *http.Response, err error) *deskReply {
 	d.must(err)
 	doc, err := html.Parse(bytes.NewReader(b))
 	d.must(err)
-	return &deskReply{d.t, res.StatusCode, res.Header.Get("Location"), string(b), doc}
+	return &yardReply{d.t, res.StatusCode, res.Header.Get("Location"), string(b), doc}
 }
 
 // all are the elements for which keep holds.
-func (r *deskReply) all(keep func(*html.Node) bool) []*html.Node {
+func (r *yardReply) all(keep func(*html.Node) bool) []*html.Node {
 	var out []*html.Node
 	for n := range r.doc.Descendants() {
 		if n.Type == html.ElementNode && keep(n) {
@@ -350,7 +350,7 @@ func at(n *html.Node, name string) (string, bool) {
 }
 
 // form are the fields of the form with an id as a browser would send them.
-func (r *deskReply) form(id string) url.Values {
+func (r *yardReply) form(id string) url.Values {
 	r.t.Helper()
 	forms := r.all(func(n *html.Node) bool { got, _ := at(n, "id"); return n.Data == "form" && got == id })
 	if len(forms) != 1 {
@@ -397,7 +397,7 @@ func textOf(n *html.Node) string {
 }
 
 // text is what stands on the page, in one line.
-func (r *deskReply) text() string {
+func (r *yardReply) text() string {
 	var b strings.Builder
 	for n := range r.doc.Descendants() {
 		if n.Type == html.TextNode && (n.Parent == nil || n.Parent.Data != "script" && n.Parent.Data != "style") {
@@ -407,7 +407,7 @@ func (r *deskReply) text() string {
 	return strings.Join(strings.Fields(b.String()), " ")
 }
 
-func (r *deskReply) says(want ...string) {
+func (r *yardReply) says(want ...string) {
 	r.t.Helper()
 	text := r.text()
 	for _, w := range want {
@@ -418,7 +418,7 @@ func (r *deskReply) says(want ...string) {
 }
 
 // buttons are the values of the buttons named "do".
-func (r *deskReply) buttons() []string {
+func (r *yardReply) buttons() []string {
 	var out []string
 	for _, b := range r.all(func(n *html.Node) bool { name, _ := at(n, "name"); return n.Data == "button" && name == "do" }) {
 		value, _ := at(b, "value")
@@ -427,14 +427,14 @@ func (r *deskReply) buttons() []string {
 	return out
 }
 
-func (r *deskReply) offers(button string, want bool) {
+func (r *yardReply) offers(button string, want bool) {
 	r.t.Helper()
 	if got := slices.Contains(r.buttons(), button); got != want {
 		r.t.Errorf("button %q: %v, there are %q", button, got, r.buttons())
 	}
 }
 
-func (d *desk) policy() policy.Policy {
+func (d *yard) policy() policy.Policy {
 	d.t.Helper()
 	p, err := d.rules.Get(d.t.Context(), d.tenant.ID)
 	d.must(err)
@@ -455,7 +455,7 @@ func with(v url.Values, do string, pairs ...string) url.Values {
 }
 
 // crowd makes a yard of people: most with an attested YubiKey.
-func (d *desk) crowd(n int) {
+func (d *yard) crowd(n int) {
 	d.t.Helper()
 	models := []string{nfc57, nfc57, usbc57, usbc57, nfc57, t2f2}
 	for i := range n {

@@ -53,6 +53,11 @@ var menu = []struct {
 		{"/admin/methods", "key", "menu.methods", directory.Administrator},
 		{"/admin/strengths", "strength", "menu.strengths", directory.Administrator},
 	}},
+	{"menu.happened", []entry{
+		{"/admin/log", "log", "menu.log", directory.Helpdesk},
+		{"/admin/changes", "clock", "menu.changes", directory.Helpdesk},
+		{"/admin/report", "chart", "menu.report", directory.Helpdesk},
+	}},
 }
 
 func (v *visit) shell(pg *page.Page) *shell {

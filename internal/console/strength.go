@@ -380,7 +380,7 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 	}
 	view.Models = modelChips(pg, v.cfg.Metadata, f.draft.Models, was.Models, used)
 	view.Impact = &impactView{}
-	view.Bar = &barView{Count: p.count(), Buttons: []buttonView{{"save", "main", pg.T("policy.save")}}}
+	view.Bar = &saveBar{Count: p.count(), Buttons: []buttonView{{"save", "main", pg.T("policy.save")}}}
 	if len(p.changed) > 0 {
 		view.Bar.Drop = v.at()
 	}

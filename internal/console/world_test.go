@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
@@ -18,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
@@ -39,12 +41,13 @@ type world struct {
 	hedda   idp.User
 	group   directory.Group
 	app     client.Client
+	record  idp.EventID   // of a sign-in
 	asked   []signin.Flow // what the sign-in page was asked for
 	revoked []idp.UserID
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
-	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
+	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
 }
 
 func newWorld(t *testing.T, db *sqldb.DB) *world {
@@ -88,6 +91,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 	w.console, err = New(Config{
 		BaseURL: origin, DB: db, Corridor: w.Corridor, Directory: w.Directory, Clients: w.Clients, Policies: w.Policies, Sessions: w.Sessions,
 		Metadata: models, Audit: w.Audit, Now: w.Now,
+		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
 			w.asked = append(w.asked, f)
 			rw.Header().Set("X-Page", "sign-in")
@@ -135,8 +139,16 @@ func (w *world) people(t *testing.T) {
 		if err == nil {
 			w.app, _, err = w.Clients.Create(ctx, tx, client.Client{Tenant: w.Tenant.ID, Name: "Wiki", Kind: client.Web, Enabled: true, RedirectURIs: []string{"https://wiki.example/cb"}})
 		}
+		if err == nil {
+			err = w.Audit.Write(ctx, tx, audit.Event{Tenant: w.Tenant.ID, Category: audit.SignIn, Activity: "signin.done", Outcome: audit.Success, User: w.Bob.ID})
+		}
 		return err
 	})
+	list, err := w.Audit.List(t.Context(), w.DB, w.Tenant.ID, audit.Filter{Of: audit.SignIns, Limit: 1})
+	if err != nil || len(list) != 1 {
+		t.Fatal(err, len(list))
+	}
+	w.record = list[0].ID
 }
 
 // browser is somebody's browser, with the cookies of one session.

@@ -14,10 +14,11 @@ import (
 
 // Group is a named set of users of a tenant.
 type Group struct {
-	ID      idp.GroupID
-	Tenant  idp.TenantID
-	Name    string
-	Created time.Time
+	ID          idp.GroupID
+	Tenant      idp.TenantID
+	Name        string
+	Description string // may be empty; up to 1024 characters
+	Created     time.Time
 }
 
 // CreateGroup makes a group of g.Tenant and g.Name. Conflict when the name is
@@ -25,6 +26,9 @@ type Group struct {
 func (d *Directory) CreateGroup(ctx context.Context, tx *sqldb.Tx, g Group) (Group, error) {
 	name, err := checkText("name", g.Name)
 	if err != nil {
+		return Group{}, err
+	}
+	if g.Description, err = checkDescription(g.Description); err != nil {
 		return Group{}, err
 	}
 	if g.ID == "" {
@@ -35,18 +39,64 @@ func (d *Directory) CreateGroup(ctx context.Context, tx *sqldb.Tx, g Group) (Gro
 		return Group{}, err
 	}
 	n, err := tx.Exec(ctx, `
-		insert into user_group (tenant_id, id, name, name_folded, created) values ($1, $2, $3, $4, $5)
-		on conflict (tenant_id, name_folded) do nothing`, g.Tenant, g.ID, g.Name, foldText(g.Name), g.Created.UnixMilli())
+		insert into user_group (tenant_id, id, name, name_folded, description, created) values ($1, $2, $3, $4, $5, $6)
+		on conflict (tenant_id, name_folded) do nothing`, g.Tenant, g.ID, g.Name, foldText(g.Name), g.Description, g.Created.UnixMilli())
 	if err != nil {
 		return Group{}, fmt.Errorf("create group %s: %w", g.Name, err)
 	}
 	if n == 0 {
-		return Group{}, idp.Conflictf("group_name_taken", "group %q", g.Name).On("name").Say("A group with this name exists already.")
+		return Group{}, groupTaken(g.Name)
 	}
 	return g, nil
 }
 
-const groupColumns = `select tenant_id, id, name, created from user_group `
+func groupTaken(name string) error {
+	return idp.Conflictf("group_name_taken", "group %q", name).On("name").Say("A group with this name exists already.")
+}
+
+// GroupChanges says what UpdateGroup is to change; nil leaves a field as it is.
+type GroupChanges struct {
+	Name        *string
+	Description *string
+}
+
+// UpdateGroup changes a group and returns it as it is then. Errors are those
+// of CreateGroup, and NotFound.
+func (d *Directory) UpdateGroup(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.GroupID, c GroupChanges) (Group, error) {
+	// As CreateGroup does: who takes a name comes one after the other.
+	if err := lockTenant(ctx, tx, t); err != nil {
+		return Group{}, err
+	}
+	g, err := d.Group(ctx, tx, t, id)
+	if err != nil {
+		return Group{}, err
+	}
+	if c.Name != nil {
+		if g.Name, err = checkText("name", *c.Name); err != nil {
+			return Group{}, err
+		}
+		other, err := d.GroupByName(ctx, tx, t, g.Name)
+		if err == nil && other.ID != id {
+			return Group{}, groupTaken(g.Name)
+		}
+		if err != nil && !errors.Is(err, idp.NotFound) {
+			return Group{}, err
+		}
+	}
+	if c.Description != nil {
+		if g.Description, err = checkDescription(*c.Description); err != nil {
+			return Group{}, err
+		}
+	}
+	_, err = tx.Exec(ctx, `update user_group set name = $3, name_folded = $4, description = $5 where tenant_id = $1 and id = $2`,
+		t, id, g.Name, foldText(g.Name), g.Description)
+	if err != nil {
+		return Group{}, fmt.Errorf("update group %s: %w", id, err)
+	}
+	return g, nil
+}
+
+const groupColumns = `select tenant_id, id, name, description, created from user_group `
 
 // Group finds a group of the tenant by id, or is NotFound.
 func (d *Directory) Group(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.GroupID) (Group, error) {
@@ -209,7 +259,7 @@ func lockGroup(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID)
 func scanGroup(r scanner) (Group, error) {
 	var g Group
 	var created int64
-	err := r.Scan(&g.Tenant, &g.ID, &g.Name, &created)
+	err := r.Scan(&g.Tenant, &g.ID, &g.Name, &g.Description, &created)
 	g.Created = time.UnixMilli(created).UTC()
 	return g, err
 }

@@ -2,6 +2,7 @@ package directory_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,5 +64,47 @@ func TestGroups(t *testing.T) {
 		if _, err := h.User(ctx, h.db, a.ID, bob.ID); err != nil {
 			t.Errorf("a member went with the group: %v", err)
 		}
+	})
+}
+
+func TestUpdateGroup(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		a := h.tenant("a.example")
+		g, other := h.group(a.ID, "Drawings"), h.group(a.ID, "Other")
+		change := func(c directory.GroupChanges) (got directory.Group, err error) {
+			err = h.write(func(ctx context.Context, tx *sqldb.Tx) error {
+				got, err = h.UpdateGroup(ctx, tx, a.ID, g.ID, c)
+				return err
+			})
+			return got, err
+		}
+		name, about := " DRAWINGS ", "What is\n drawn\u202e"
+		want := g
+		want.Name, want.Description = "DRAWINGS", "What is drawn"
+		if got, err := change(directory.GroupChanges{Name: &name, Description: &about}); err != nil || cmp.Diff(want, got) != "" {
+			t.Errorf("changed to %+v, %v", got, err)
+		}
+		if got, err := h.Group(t.Context(), h.db, a.ID, g.ID); err != nil || cmp.Diff(want, got) != "" {
+			t.Errorf("then %+v, %v", got, err)
+		}
+		if got, err := h.GroupByName(t.Context(), h.db, a.ID, "drawings"); err != nil || got.ID != g.ID {
+			t.Errorf("by its name %+v, %v", got, err)
+		}
+		none := ""
+		if got, err := change(directory.GroupChanges{Description: &none}); err != nil || got.Description != "" || got.Name != "DRAWINGS" {
+			t.Errorf("without a description %+v, %v", got, err)
+		}
+		_, err := change(directory.GroupChanges{Name: &none})
+		wantKind(t, "no name", err, idp.Invalid)
+		taken := "oTHER"
+		_, err = change(directory.GroupChanges{Name: &taken})
+		wantKind(t, "another group's name", err, idp.Conflict)
+		long := strings.Repeat("x", 1025)
+		_, err = change(directory.GroupChanges{Description: &long})
+		wantKind(t, "a long description", err, idp.Invalid)
+		g = other
+		g.ID = "00000000-0000-4000-8000-000000000000"
+		_, err = change(directory.GroupChanges{Description: &none})
+		wantKind(t, "no such group", err, idp.NotFound)
 	})
 }

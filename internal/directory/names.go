@@ -83,15 +83,7 @@ func notLabel(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '
 // controls and characters that turn text around or show nothing (T46 and the
 // pages rely on it). field names the input in the error.
 func checkText(field, text string) (string, error) {
-	text = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t' || r == '\n' || r == '\r':
-			return ' '
-		case audit.Unprintable(r) || r == utf8.RuneError:
-			return -1
-		}
-		return r
-	}, text)), " ")
+	text = clean(text)
 	if text == "" {
 		return "", idp.Invalidf("empty_name", "%s is empty", field).On(field).Say(field + " must not be empty.")
 	}
@@ -100,6 +92,29 @@ func checkText(field, text string) (string, error) {
 			Say(field + " may have 256 characters.")
 	}
 	return text, nil
+}
+
+const maxDescription = 1024
+
+// checkDescription is checkText for what may be empty and longer.
+func checkDescription(text string) (string, error) {
+	text = clean(text)
+	if n := utf8.RuneCountInString(text); n > maxDescription {
+		return "", idp.Invalidf("long_description", "description of %d characters", n).On("description").Say("description may have 1024 characters.")
+	}
+	return text, nil
+}
+
+func clean(text string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			return ' '
+		case audit.Unprintable(r) || r == utf8.RuneError:
+			return -1
+		}
+		return r
+	}, text)), " ")
 }
 
 // foldText is what names that people read are compared by: group names may

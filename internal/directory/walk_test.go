@@ -100,7 +100,11 @@ func TestTenantWalk(t *testing.T) {
 				people, err := h.Holders(ctx, a.ID, filter.Expr{})
 				return noneOf(err, people, func(p directory.Person) bool { return p.ID == theirs.ID })
 			}},
-			"DeleteUser":  {write: func(ctx context.Context, tx *sqldb.Tx) error { return h.DeleteUser(ctx, tx, a.ID, theirs.ID) }},
+			"DeleteUser": {write: func(ctx context.Context, tx *sqldb.Tx) error { return h.DeleteUser(ctx, tx, a.ID, theirs.ID) }},
+			"UpdateGroup": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := h.UpdateGroup(ctx, tx, a.ID, their.ID, directory.GroupChanges{Name: &rename})
+				return err
+			}},
 			"DeleteGroup": {write: func(ctx context.Context, tx *sqldb.Tx) error { return h.DeleteGroup(ctx, tx, a.ID, their.ID) }},
 			"AddMember": {write: func(ctx context.Context, tx *sqldb.Tx) error {
 				if _, err := h.AddMember(ctx, tx, a.ID, their.ID, ada.ID); !errors.Is(err, idp.NotFound) {

@@ -134,15 +134,30 @@ func changeEntity(e audit.Event) entity {
 	if e.Outcome == audit.Failure {
 		result = "failure"
 	}
-	service := "Core Directory"
-	if e.Method != "" {
-		service = "Authentication Methods"
-	}
+	category, service := classOf(e)
 	return entity{
-		"id": e.ID, "activityDateTime": stamp(e.At), "activityDisplayName": e.Activity, "category": "UserManagement",
+		"id": e.ID, "activityDateTime": stamp(e.At), "activityDisplayName": e.Activity, "category": category,
 		"correlationId": e.Trace, "loggedByService": service, "operationType": verb(e.Activity), "result": result, "resultReason": e.Reason,
 		"initiatedBy": by, "targetResources": targets, "additionalDetails": pairs(e.Detail),
 	}
+}
+
+// classOf is where Graph's log would have a change (entra-behaviours.md §12.2).
+func classOf(e audit.Event) (category, service string) {
+	noun, _, _ := strings.Cut(e.Activity, ".")
+	switch {
+	case noun == "policy", noun == "strength":
+		return "Policy", "Authentication Methods"
+	case noun == "group":
+		return "GroupManagement", "Core Directory"
+	case noun == "app":
+		return "ApplicationManagement", "Core Directory"
+	case e.Activity == "user.setRole":
+		return "RoleManagement", "Core Directory"
+	case e.Method != "":
+		return "UserManagement", "Authentication Methods"
+	}
+	return "UserManagement", "Core Directory"
 }
 
 // verb is the kind of a change, from its activity: "user.create".

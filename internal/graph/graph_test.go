@@ -128,6 +128,14 @@ func TestGroups(t *testing.T) {
 			"displayName": "Drawing office", "mailEnabled": false, "securityEnabled": true, "mailNickname": "x", "groupTypes": []string{},
 		}).want(t, http.StatusCreated, "")
 		at := "/v1.0/groups/" + made.body["id"].(string)
+		w.ask(ada, "PATCH", at, map[string]any{"displayName": "Drawing Office", "description": "Second floor"}).want(t, http.StatusNoContent, "")
+		if got := w.ask(ada, "GET", at, nil); got.body["displayName"] != "Drawing Office" || got.body["description"] != "Second floor" || made.body["description"] != nil {
+			t.Errorf("renamed %s", got.Body)
+		}
+		w.ask(ada, "POST", "/v1.0/groups", map[string]any{"displayName": "Other", "description": "Kept"}).want(t, http.StatusCreated, "")
+		w.ask(ada, "PATCH", at, map[string]any{"displayName": "OTHER"}).want(t, http.StatusConflict, "Request_MultipleObjectsWithSameKeyValue")
+		w.ask(ada, "PATCH", at, map[string]any{"securityEnabled": false}).want(t, http.StatusBadRequest, "Request_BadRequest")
+		w.ask(ada, "PATCH", at, map[string]any{"displayName": "Drawing office"}).want(t, http.StatusNoContent, "")
 		ref := map[string]any{"@odata.id": "https://graph.example/v1.0/directoryObjects/" + string(w.eve.ID)}
 		w.ask(ada, "POST", at+"/members/$ref", ref).want(t, http.StatusNoContent, "")
 		w.ask(ada, "POST", at+"/members/$ref", ref).want(t, http.StatusBadRequest, "Request_BadRequest")

@@ -26,6 +26,7 @@ func groupOperations() []operation {
 		{"GET", "/groups/$count", "groups", "Count groups", look, options{fields: directory.GroupFields, search: many.search}, countGroups},
 		{"POST", "/groups", "groups", "Make a group with assigned members", change, options{}, createGroup},
 		{"GET", "/groups/{group}", "groups", "One group", look, one, getGroup},
+		{"PATCH", "/groups/{group}", "groups", "Change name or description of a group", change, options{}, updateGroup},
 		{"DELETE", "/groups/{group}", "groups", "Remove a group; its members stay", change, options{}, deleteGroup},
 		{"GET", "/groups/{group}/members", "directoryObjects", "People of a group", look, options{list: true}, listMembers},
 		{"POST", "/groups/{group}/members/$ref", "", "Put somebody into a group", members, options{}, addMember},
@@ -35,9 +36,17 @@ func groupOperations() []operation {
 
 func groupEntity(g directory.Group) entity {
 	return entity{
-		"id": g.ID, "displayName": g.Name, "createdDateTime": stamp(g.Created), "securityEnabled": true,
+		"id": g.ID, "displayName": g.Name, "description": described(g), "createdDateTime": stamp(g.Created), "securityEnabled": true,
 		"mailEnabled": false, "groupTypes": []string{},
 	}
+}
+
+// described is null where nothing was said.
+func described(g directory.Group) any {
+	if g.Description == "" {
+		return nil
+	}
+	return g.Description
 }
 
 func (c *call) group(ctx context.Context) (directory.Group, error) {
@@ -85,21 +94,52 @@ type groupBody struct {
 	ODataType       *string  `json:"@odata.type"`
 }
 
-func createGroup(ctx context.Context, c *call) (any, error) {
-	var in groupBody
+// readGroup reads what is sent of a group.
+func (c *call) readGroup() (in groupBody, err error) {
 	if err := c.body(&in); err != nil {
-		return nil, err
+		return in, err
 	}
 	switch {
-	case in.DisplayName == nil:
-		return nil, required("displayName")
 	case in.MailEnabled != nil && *in.MailEnabled:
-		return nil, badProperty("mailEnabled", "There are no mail-enabled groups here.")
+		return in, badProperty("mailEnabled", "There are no mail-enabled groups here.")
+	case in.SecurityEnabled != nil && !*in.SecurityEnabled:
+		return in, badProperty("securityEnabled", "Every group is a security group here.")
 	case len(in.GroupTypes) > 0:
-		return nil, badProperty("groupTypes", "Only groups with assigned members exist here; groupTypes is empty.")
+		return in, badProperty("groupTypes", "Only groups with assigned members exist here; groupTypes is empty.")
+	}
+	return in, nil
+}
+
+func updateGroup(ctx context.Context, c *call) (any, error) {
+	in, err := c.readGroup()
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.group(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return nil, c.change(ctx, "group.update", "", func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		e.Detail["group"], e.Detail["before"] = string(g.ID), g.Name
+		changed, err := c.cfg.Directory.UpdateGroup(ctx, tx, c.tenant.ID, g.ID, directory.GroupChanges{Name: in.DisplayName, Description: in.Description})
+		e.Detail["name"] = changed.Name
+		return missing(err, string(g.ID))
+	})
+}
+
+func createGroup(ctx context.Context, c *call) (any, error) {
+	in, err := c.readGroup()
+	if err != nil {
+		return nil, err
+	}
+	if in.DisplayName == nil {
+		return nil, required("displayName")
 	}
 	g := directory.Group{Tenant: c.tenant.ID, Name: *in.DisplayName}
-	err := c.change(ctx, "group.create", "", func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
+	if in.Description != nil {
+		g.Description = *in.Description
+	}
+	err = c.change(ctx, "group.create", "", func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
 		made, err := c.cfg.Directory.CreateGroup(ctx, tx, g)
 		if err != nil {
 			return err

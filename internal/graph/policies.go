@@ -164,7 +164,7 @@ func (c *call) changeOnce(ctx context.Context, activity string, place func(polic
 	if err != nil || len(differ) == 0 {
 		return old, err
 	}
-	if err := complain(old, next, c.cfg.Models, place); err != nil {
+	if err := complain(next, c.cfg.Models, place); err != nil {
 		return old, err
 	}
 	if err := c.known(ctx, old, next); err != nil {
@@ -196,18 +196,10 @@ func staleError() error {
 		Say("The policy was changed after you read it. Read it again, and make your change to that.")
 }
 
-// complain refuses what contradicts itself, and models that look mistyped. A
-// model that stands in the old policy is nobody's typing error now.
-func complain(old, next policy.Policy, known policy.Models, place func(policy.Policy, string) string) error {
+// complain refuses what contradicts itself, and models that look mistyped, with
+// the places as the caller knows them.
+func complain(next policy.Policy, known policy.Models, place func(policy.Policy, string) string) error {
 	all := next.Complaints(known)
-	if len(all) == 0 {
-		return nil
-	}
-	typo := func(c policy.Complaint) bool { return c.Reason == "aaguid_typo" }
-	before := slices.DeleteFunc(old.Complaints(known), func(c policy.Complaint) bool { return !typo(c) })
-	all = slices.DeleteFunc(all, func(c policy.Complaint) bool {
-		return typo(c) && slices.ContainsFunc(before, func(b policy.Complaint) bool { return b.Say == c.Say })
-	})
 	if len(all) == 0 {
 		return nil
 	}

@@ -370,7 +370,7 @@ func patchOne(raw []byte, at string, p *policy.Policy, have rooms, newID func() 
 	if !ok {
 		return badProperty(at+"/id", "There is no method '"+clip(*who.ID)+"'.")
 	}
-	return patchConfiguration(k, raw, p, have, newID)
+	return within(at, patchConfiguration(k, raw, p, have, newID))
 }
 
 func (in *campaignBody) patch(at string, c *policy.CampaignRules) error {

@@ -210,7 +210,7 @@ func TestPatchRefused(t *testing.T) {
 		`{"authenticationMethodConfigurations":[{}]}`:                                                           "required for property 'authenticationMethodConfigurations[0]/id'",
 		`{"authenticationMethodConfigurations":[{"id":"pigeon"}]}`:                                              "no method 'pigeon'",
 		`{"authenticationMethodConfigurations":[{"id":"sms","state":"enabled"}]}`:                               "no such method here",
-		`{"authenticationMethodConfigurations":[{"id":"fido2","keyRestrictions":{"list":[]}}]}`:                 "'list' does not exist",
+		`{"authenticationMethodConfigurations":[{"id":"fido2","keyRestrictions":{"list":[]}}]}`:                 "authenticationMethodConfigurations[0]: The property 'list' does not exist",
 		`{"registrationEnforcement":{"authenticationMethodsRegistrationCampaign":{"snoozeDurationInDays":15}}}`: "0 to 14",
 		`{"registrationEnforcement":{"authenticationMethodsRegistrationCampaign":{"state":"paused"}}}`:          "Campaign/state' has no member 'paused'",
 		`{"systemCredentialPreferences":{"state":"x"}}`:                                                         "'systemCredentialPreferences/state' has no member 'x'",

@@ -77,7 +77,8 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	w.audit = audit.New(clock)
 	w.dir = directory.New(directory.Config{DB: db, Now: clock})
 	w.clients = client.New(client.Config{DB: db, Now: clock})
-	policies := policy.New(policy.Config{DB: db, Now: clock})
+	known := func() map[string]string { return models }
+	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known})
 	ring := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock})
 	w.tokens = token.New(token.Config{DB: db, Keys: ring, Audit: w.audit, Now: clock, Epoch: epoch, User: w.dir.User,
 		Issuer: func(id idp.TenantID) string { return base + "/" + string(id) + "/v2.0" }})
@@ -96,7 +97,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	}
 	door := graph.New(graph.Config{
 		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
-		Policies: policies, Models: func() map[string]string { return models },
+		Policies: policies, Models: known,
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, t idp.TenantID, u idp.UserID, life time.Duration, _ *bool) (string, method.Credential, error) {
 			return "ABCD-EFGH-IJKL", method.Credential{ID: "pass-1", Tenant: t, User: u, Method: policy.AccessPass, Created: w.now, Expires: w.now.Add(max(life, time.Hour))}, nil

@@ -75,6 +75,7 @@ type Decision struct {
 	AMR       []string
 	ProofTime time.Time // of the newest gesture: auth_time
 	MFATime   time.Time // of the newest multi-factor proof
+	Version   int64     // of the policy that decided
 }
 
 // RefusedProof says why a proof does not count.
@@ -104,6 +105,12 @@ const passWindow = 10 * time.Minute
 
 // Decide judges q by p. It is pure, and what no rule allows is denied.
 func Decide(p Policy, q Question) Decision {
+	d := decide(p, q)
+	d.Version = p.Version
+	return d
+}
+
+func decide(p Policy, q Question) Decision {
 	if d, denied := barred(&q); denied {
 		return d
 	}

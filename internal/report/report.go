@@ -64,19 +64,22 @@ func (c Counts) Total() (n int) {
 }
 
 // fold is what is remembered of one person while credentials go by: a few
-// words, however many keys they hold.
+// bytes, however many keys they hold.
 type fold struct {
-	enabled    bool
-	guest      bool
-	registered bool
-	capable    bool
-	class      Class
-	methods    []string
-	last       time.Time
+	last                                int64  // Unix milliseconds; 0: never
+	methods                             uint32 // which of folded.words, a bit each
+	class                               uint8  // index of Classes
+	enabled, guest, registered, capable bool
+}
+
+// folded are all people of a tenant.
+type folded struct {
+	people map[idp.UserID]fold
+	words  []string // of methods; the first 32 that come by
 }
 
 // folds reads all people and all credentials of a tenant once.
-func (r *Report) folds(ctx context.Context, t idp.TenantID) (map[idp.UserID]*fold, error) {
+func (r *Report) folds(ctx context.Context, t idp.TenantID) (*folded, error) {
 	rules, err := r.cfg.Policy(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -85,16 +88,16 @@ func (r *Report) folds(ctx context.Context, t idp.TenantID) (map[idp.UserID]*fol
 	if err != nil {
 		return nil, err
 	}
-	all := make(map[idp.UserID]*fold)
+	all := &folded{people: make(map[idp.UserID]fold)}
 	for p, err := range r.cfg.Sources.People(ctx, t) {
 		if err != nil {
 			return nil, err
 		}
-		all[p.ID] = &fold{enabled: p.Enabled, guest: p.Type == idp.Guest, class: Nothing}
+		all.people[p.ID] = fold{enabled: p.Enabled, guest: p.Type == idp.Guest, class: uint8(len(Classes) - 1)}
 	}
 	err = r.cfg.Sources.Walk(ctx, t, func(c method.Credential) error {
-		f := all[c.User]
-		if f == nil {
+		f, there := all.people[c.User]
+		if !there {
 			return nil // came, or went, meanwhile
 		}
 		who := policy.Who{User: idp.User{ID: c.User, Tenant: t, Enabled: true, Type: idp.Member}, Groups: policy.NewGroups(groups[c.User])}
@@ -102,29 +105,58 @@ func (r *Report) folds(ctx context.Context, t idp.TenantID) (map[idp.UserID]*fol
 			who.User.Type = idp.Guest
 		}
 		c.Refusal = rules.Judge(who, policy.Use, c.Method, &c.Facts).Refusal
-		f.add(c)
+		all.people[c.User] = f.with(c, all.bit(c))
 		return nil
 	})
 	return all, err
 }
 
-// add takes one credential into account.
-func (f *fold) add(c method.Credential) {
-	if w := methodWord(c); !slices.Contains(f.methods, w) {
-		f.methods = append(f.methods, w)
+// bit is the one of a method's word.
+func (a *folded) bit(c method.Credential) uint32 {
+	w := methodWord(c)
+	at := slices.Index(a.words, w)
+	if at < 0 {
+		at = len(a.words)
+		a.words = append(a.words, w)
 	}
-	if c.LastUsed.After(f.last) {
-		f.last = c.LastUsed
+	return 1 << at // of the 33rd on nothing is left
+}
+
+// with takes one credential into account; a pass that is used or over is none.
+func (f fold) with(c method.Credential, bit uint32) fold {
+	if c.Bootstrap && c.Disabled {
+		return f
+	}
+	f.methods |= bit
+	if !c.LastUsed.IsZero() {
+		f.last = max(f.last, c.LastUsed.UnixMilli())
 	}
 	f.registered = f.registered || !c.Bootstrap
-	works := c.Usable() || c.Bootstrap && !c.Disabled && c.Refusal.Allowed()
-	if !works {
-		return
+	if !c.Usable() && (!c.Bootstrap || !c.Refusal.Allowed()) {
+		return f
 	}
 	f.capable = f.capable || f.enabled && !c.Bootstrap
-	if k := ClassOf(c); Stronger(k, f.class) {
-		f.class = k
+	f.class = min(f.class, uint8(slices.Index(Classes, ClassOf(c))))
+	return f
+}
+
+// person is a row of the report.
+func (a *folded) person(u idp.User) Person {
+	p := Person{User: u, Strongest: Nothing}
+	f, there := a.people[u.ID]
+	if !there {
+		return p
 	}
+	p.Strongest, p.Registered, p.Capable = Classes[f.class], f.registered, f.capable
+	for i, w := range a.words {
+		if f.methods&(1<<i) != 0 {
+			p.Methods = append(p.Methods, w)
+		}
+	}
+	if f.last > 0 {
+		p.LastSignIn = time.UnixMilli(f.last).UTC()
+	}
+	return p
 }
 
 // methodWord tells kinds of credentials apart that count differently.
@@ -145,9 +177,9 @@ func (r *Report) Count(ctx context.Context, t idp.TenantID) (Counts, error) {
 		return nil, err
 	}
 	n := make(Counts, len(Classes))
-	for _, f := range all {
+	for _, f := range all.people {
 		if f.enabled && !f.guest {
-			n[f.class]++
+			n[Classes[f.class]]++
 		}
 	}
 	return n, nil
@@ -167,11 +199,7 @@ func (r *Report) People(ctx context.Context, t idp.TenantID) iter.Seq2[Person, e
 				yield(Person{}, err)
 				return
 			}
-			row := Person{User: p.User, Strongest: Nothing}
-			if f := all[p.ID]; f != nil {
-				row.Methods, row.Strongest, row.Registered, row.Capable, row.LastSignIn = f.methods, f.class, f.registered, f.capable, f.last
-			}
-			if !yield(row, nil) {
+			if !yield(all.person(p.User), nil) {
 				return
 			}
 		}

@@ -70,6 +70,16 @@ func (c *Corridor) Answer(ctx context.Context, f Flow, m idp.MethodID, value str
 		return Step{}, err
 	}
 	name(&event, t)
+	switch {
+	case t.step != Done:
+		tell(&event, t)
+	case t.flow.Stored(): // it took more than one step, and they belong together
+		event.Detail = maps.Clone(event.Detail)
+		if event.Detail == nil {
+			event.Detail = make(map[string]string, 1)
+		}
+		event.Detail[DetailFlow] = string(t.flow.ID)
+	}
 	var step Step
 	err := c.commit(ctx, deed{
 		burn:   []nonce.Sealed{t.sealed},

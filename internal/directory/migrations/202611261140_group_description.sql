@@ -1,0 +1,2 @@
+-- +goose Up
+alter table user_group add column description text not null default '';
