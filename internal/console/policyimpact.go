@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
@@ -121,6 +122,9 @@ func (w *impactWords) names(v *impactView, im policy.Impact) {
 			v.Kept = append(v.Kept, one)
 		}
 	}
+	byName := func(a, b lostView) int { return strings.Compare(directory.Fold(a.Name), directory.Fold(b.Name)) }
+	slices.SortStableFunc(v.Lost, byName)
+	slices.SortStableFunc(v.Kept, byName)
 	v.LostTitle, v.KeptTitle = pg.N("policy.impact.lost", im.NoWayIn), pg.N("policy.impact.kept", v.Keep)
 	if rest := im.NoWayIn - len(v.Lost); rest > 0 {
 		v.MoreLost = pg.N("policy.impact.more", rest)

@@ -42,7 +42,7 @@ func TestPolicyPagesOpen(t *testing.T) {
 	})
 }
 
-// The help yard looks at no rule, and saves none.
+// The help desk looks at no rule, and saves none.
 func TestPolicyIsForAdministrators(t *testing.T) {
 	yards(t, func(t *testing.T, d *yard) {
 		fields := d.get(passkeyPath).form("policy")
@@ -53,7 +53,7 @@ func TestPolicyIsForAdministrators(t *testing.T) {
 			}
 		}
 		if r := d.post(passkeyPath, with(fields, "trial", "mode", "deny", "model", nfc52)); r.status != http.StatusForbidden || d.policy().Version != 0 {
-			t.Errorf("saved by the help yard: %d", r.status)
+			t.Errorf("saved by the help desk: %d", r.status)
 		}
 	})
 }

@@ -453,17 +453,15 @@ func (p *parts) lockedOut(err error, im policy.Impact) ([]template.HTML, error) 
 		return nil, nil
 	}
 	out := []template.HTML{template.HTML("<b>" + template.HTMLEscapeString(e.Public) + "</b>")}
+	withRole, err := p.v.cfg.Directory.WithRole(p.ctx, p.v.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
 	var names []string
-	for _, l := range im.Lost {
-		if !l.NoWayIn {
-			break
-		}
-		roles, err := p.v.cfg.Directory.Roles(p.ctx, p.v.tenant.ID, l.User.ID)
-		if err != nil && !errors.Is(err, idp.NotFound) {
-			return nil, err
-		}
-		if slices.Contains(roles, directory.Administrator) && len(names) < 20 {
-			names = append(names, cmp.Or(l.User.DisplayName, l.User.Name))
+	for _, a := range withRole {
+		lost := func(l policy.Loss) bool { return l.NoWayIn && l.User.ID == a.ID }
+		if a.Role == directory.Administrator && len(names) < 20 && slices.ContainsFunc(im.Lost, lost) {
+			names = append(names, cmp.Or(a.DisplayName, a.Name))
 		}
 	}
 	if len(names) > 0 {

@@ -145,7 +145,6 @@ function later() {
 async function press(form, button) {
   const part = button.dataset.swap;
   const mark = markOf(document.activeElement);
-  clearTimeout(timer);
   const doc = await send(form.action, fieldsOf(form, button)).done;
   if (!swap(doc, part)) { // another page: to sign in again, say
     instead(form, button);
@@ -246,8 +245,10 @@ document.addEventListener("submit", (event) => {
     clearTimeout(timer);
     workOut();
   } else if (button.dataset.save !== undefined) {
-    if (form.hasAttribute("data-busy")) event.preventDefault(); // saving waits for the figures
-    else leaving = true;
+    if (form.hasAttribute("data-busy")) { // saving waits for the figures
+      event.preventDefault();
+      button.focus();
+    } else leaving = true;
   } else if (button.dataset.dialog !== undefined && dialog && dialog.showModal) {
     event.preventDefault();
     openPicker(form, button).catch(() => instead(form, button));
@@ -265,8 +266,11 @@ document.addEventListener("change", (event) => {
     else if (event.target.name !== "q" && dialog && dialog.contains(form)) inPicker(form, null).catch(() => {});
     return;
   }
-  if (form.id === "policy" && form.classList.contains("edit") && !passive(event.target.name)) later();
+  if (form.id === "policy" && form.classList.contains("edit") && !passive(event.target.name) && !typed(event.target)) later();
 });
+
+// typed fields have told each stroke already.
+const typed = (field) => field.matches("input:not([type=checkbox]):not([type=radio])");
 
 // passive fields are no settings until a button is pressed.
 const passive = (name) => name === "paste" || name.startsWith("find.") || name.startsWith("pair.");
@@ -278,7 +282,7 @@ document.addEventListener("input", (event) => {
   if (form.id === "picker" && field.name === "q" && dialog && dialog.contains(form)) {
     clearTimeout(typing);
     typing = setTimeout(() => inPicker(form, null).catch(() => {}), searchPause);
-  } else if (form.id === "policy" && form.classList.contains("edit") && field.matches("input:not([type=checkbox]):not([type=radio])")) {
+  } else if (form.id === "policy" && form.classList.contains("edit") && typed(field)) {
     if (field.name.startsWith("find.")) {
       clearTimeout(typing);
       const button = form.querySelector(`[data-swap="who-${CSS.escape(field.name.slice(5))}"]`);
@@ -291,8 +295,8 @@ document.addEventListener("input", (event) => {
 async function find(form, button, field) {
   const at = field.selectionStart;
   const doc = await send(form.action, fieldsOf(form, button)).done;
-  const typed = form.elements.namedItem(field.name);
-  if (!typed || typed.value !== field.value || !swap(doc, button.dataset.swap)) return;
+  const now = form.elements.namedItem(field.name);
+  if (!now || now.value !== field.value || !swap(doc, button.dataset.swap)) return;
   const again = editor().elements.namedItem(field.name);
   again.focus({ preventScroll: true });
   again.setSelectionRange(at, at);
