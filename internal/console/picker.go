@@ -33,21 +33,20 @@ type pickerView struct {
 	Lead              template.HTML
 	Hidden, Elsewhere []field
 	Query             string
-	Filters           []optionView2
+	Filters           []toggleView
 	Levels, Makers    []optionView
 	Count, Foot       template.HTML
 	Groups            []modelGroup
 	None, More        template.HTML
 	Shown             int
-	WarnClass         string
 
 	// For the script that counts along.
 	Total, HiddenFits int
 	ListMode          string
 }
 
-// optionView2 is a filter that is on or off.
-type optionView2 struct {
+// toggleView is a filter that is on or off.
+type toggleView struct {
 	Field string
 	Name  template.HTML
 	On    bool
@@ -74,7 +73,7 @@ const pageOfModels = 40
 
 // pick is what the buttons of the picker do. done: a reply is written; else
 // the form goes on, with what was picked.
-func (v *visit) pick(_ context.Context, do string, at pickerFor) (done bool, err error) {
+func (v *visit) pick(ctx context.Context, do string, at pickerFor) (done bool, err error) {
 	switch do {
 	case "picked":
 		return false, nil
@@ -82,7 +81,7 @@ func (v *visit) pick(_ context.Context, do string, at pickerFor) (done bool, err
 		*at.models = list(v.form, "before")
 		return false, nil
 	}
-	used, err := v.used(v.r.Context())
+	used, err := v.used(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -129,9 +128,9 @@ var pickerFilters = []struct {
 
 func (p *picking) view(shown int) pickerView {
 	pg := p.pg
-	v := pickerView{Path: p.at.path, Lead: pg.T("picker.lead", "what", p.at.lead), Query: page.Clip(p.form.Get("q"), 100), WarnClass: "warn", ListMode: string(p.at.mode)}
+	v := pickerView{Path: p.at.path, Lead: pg.T("picker.lead", "what", p.at.lead), Query: page.Clip(p.form.Get("q"), 100), ListMode: string(p.at.mode)}
 	for _, f := range pickerFilters {
-		v.Filters = append(v.Filters, optionView2{"f." + f.field, pg.T("picker.filter." + f.field), p.form.Get("f."+f.field) != ""})
+		v.Filters = append(v.Filters, toggleView{"f." + f.field, pg.T("picker.filter." + f.field), p.form.Get("f."+f.field) != ""})
 	}
 	for _, l := range []string{"", "L1", "L2", "L3"} {
 		v.Levels = append(v.Levels, optionView{Value: l, Label: pg.T("picker.level." + cmp.Or(l, "any")), On: p.form.Get("f.level") == l})

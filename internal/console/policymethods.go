@@ -159,6 +159,9 @@ func passkeyFacts(pg *page.Page, p policy.Policy) []template.HTML {
 	if n := len(p.Passkey.Profiles); n > 0 {
 		out = append(out, pg.N("policy.fact.profiles", n))
 	}
+	if r := p.Passkey.Restrictions; r == policy.Enforce || r == policy.EnforceAudit {
+		out = append(out, pg.T("policy.fact.mode."+string(r)))
+	}
 	return out
 }
 
@@ -397,8 +400,12 @@ func (v *visit) settingsSave(s *settings, err error) error {
 	if err != nil {
 		return err
 	}
+	do, confirmed := strings.CutSuffix(v.form.Get("do"), sure)
+	if do != "save" {
+		return noSuchButton(do)
+	}
 	s.apply()
-	return s.save(strings.HasSuffix(v.form.Get("do"), sure))
+	return s.save(confirmed)
 }
 
 func (s *settings) conflicts() bool { return s.draft.values().Get("version") != version(s.saved) }

@@ -99,6 +99,7 @@ func TestImpactThenTrialThenEnforce(t *testing.T) {
 		}
 		d.recorded("passkey.restrictions", `"enforce" → "audit"`)
 
+		d.get("/admin/methods").says("Key rules on trial", "2 models allowed", "Key rules refuse nobody yet")
 		trial := d.get(r.to)
 		trial.says("On trial.", "Key rules are on trial.", "If these rules were enforced", "3 people and 3 keys would stop working")
 		trial.offers("enforce", true)
@@ -352,6 +353,26 @@ func TestPasteList(t *testing.T) {
 		r = d.post(passkeyPath, with(got, "paste", "paste", "{"+strings.ToUpper(nfc52)+"}"))
 		if got := r.form("policy"); got.Get("paste") != "" || !slices.Equal(got["model"], []string{nfc57, nfc52}) {
 			t.Errorf("%q, %q", got.Get("paste"), got["model"])
+		}
+	})
+}
+
+// A list that was pasted and not added is not dropped in silence, and a form
+// that no button sent changes nothing.
+func TestNothingIsDropped(t *testing.T) {
+	yards(t, func(t *testing.T, d *yard) {
+		r := d.post(passkeyPath, with(d.get(passkeyPath).form("policy"), "save", "limit", "30", "paste", nfc57))
+		if r.status != http.StatusBadRequest || d.policy().Version != 0 || r.form("policy").Get("paste") != nfc57 {
+			t.Errorf("%d, version %d", r.status, d.policy().Version)
+		}
+		r.says("This list is not added yet. Add it, or empty the box.")
+		for _, path := range []string{passkeyPath, passkeyPath + "/profiles/new", "/admin/methods/accessPass", "/admin/methods/campaign", "/admin/methods/order", "/admin/strengths/new"} {
+			for _, do := range []string{"", "check", "remove", "remove-sure", "drop"} {
+				v := with(d.get(path).form("policy"), do, "limit", "30", "length", "20", "name", "x", "combo", "fido2")
+				if r := d.read(d.http.PostForm(d.server.URL+path+savePart, v)); r.status != http.StatusBadRequest || d.policy().Version != 0 {
+					t.Errorf("%s, %q: %d", path, do, r.status)
+				}
+			}
 		}
 	})
 }

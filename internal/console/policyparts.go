@@ -134,7 +134,7 @@ type targetName struct {
 	meta template.HTML
 }
 
-// sent are fields of the form that are no settings.
+// unset are fields of a form that are no settings.
 var unset = []string{"version", "paste", "pair.a", "pair.b"}
 
 func newParts(ctx context.Context, v *visit, pg *page.Page, draft, saved url.Values, wrongs []wrong) *parts {

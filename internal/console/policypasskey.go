@@ -219,11 +219,22 @@ func (e *editor) title() template.HTML {
 // sure is behind the value of a button that has been asked about.
 const sure = "-sure"
 
+// noSuchButton is for a form that was sent by none of those of its page.
+func noSuchButton(do string) error {
+	return idp.Invalidf("bad_value", "no button %.40q", do).On("do")
+}
+
 // save is each button that changes something.
 func (e *editor) save(do string) error {
 	v := e.v
 	do, confirmed := strings.CutSuffix(do, sure)
+	if !slices.Contains([]string{"save", "trial", "enforce", "remove"}, do) || do == "remove" && profileIndex(e.saved, e.draft.Profile) < 0 {
+		return noSuchButton(do)
+	}
 	e.apply()
+	if strings.TrimSpace(e.draft.Paste) != "" {
+		e.wrongs = append(e.wrongs, wrong{"paste", page.Plain(v.words().T("policy.paste.left"))})
+	}
 	if do == "remove" {
 		e.next, e.wrongs = dropProfile(e.saved, e.draft.Profile), nil
 	}
@@ -427,6 +438,9 @@ func (e *editor) models(p *parts, view *passkeyView, was passkeyDraft, used usag
 	view.ModelsHint = pg.T("policy.models." + mode + ".hint")
 	view.ModelsChanged, view.ModelsWrong = p.change("model"), p.wrong("model")
 	view.Paste = pasteOf(pg, e.draft.Paste, e.bad)
+	for _, say := range p.wrong("paste") {
+		view.Paste.Bad = append(view.Paste.Bad, template.HTML(template.HTMLEscapeString(say)))
+	}
 }
 
 func modelChips(pg *page.Page, models modelList, chosen, was []string, used usage) []chipView {

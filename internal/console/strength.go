@@ -289,8 +289,11 @@ func (f *strengthForm) conflicts() bool { return f.draft.Version != version(f.sa
 
 func (f *strengthForm) save(do string) error {
 	v := f.v
+	if !slices.Contains([]string{"save", "remove", "remove" + sure}, do) || do != "save" && f.isNew {
+		return noSuchButton(do)
+	}
 	f.apply()
-	if strings.HasPrefix(do, "remove") {
+	if do != "save" {
 		if len(f.apps) > 0 {
 			return f.show(http.StatusConflict, []template.HTML{v.words().T("strength.inuse", "apps", appNames(&page.Page{Words: v.words()}, f.apps))})
 		}
@@ -322,7 +325,7 @@ func (f *strengthForm) save(do string) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(do, "remove") {
+	if do != "save" {
 		return v.leave("/admin/strengths", "policy.removed")
 	}
 	return v.leave("/admin/strengths/"+f.draft.ID, "policy.saved")

@@ -25,13 +25,12 @@ type strengthDraft struct {
 	A, B   string
 	Each   []string // properties that every proof must have
 	Models []string // AAGUIDs; passkeys of other models do not count
-	Paste  string
 }
 
 func readStrength(v url.Values, id string) strengthDraft {
 	d := strengthDraft{
 		Version: v.Get("version"), ID: id, Name: v.Get("name"), Description: v.Get("description"),
-		Combos: list(v, "combo"), A: v.Get("pair.a"), B: v.Get("pair.b"), Each: list(v, "each"), Models: list(v, "model"), Paste: v.Get("paste"),
+		Combos: list(v, "combo"), A: v.Get("pair.a"), B: v.Get("pair.b"), Each: list(v, "each"), Models: list(v, "model"),
 	}
 	if d.A != "" && d.B != "" && d.A != d.B {
 		if pair := combo([]idp.Mode{idp.Mode(d.A), idp.Mode(d.B)}); !slices.Contains(d.Combos, pair) && len(d.Combos) < mostInList {
@@ -45,7 +44,7 @@ func readStrength(v url.Values, id string) strengthDraft {
 func (d *strengthDraft) values() url.Values {
 	return url.Values{
 		"version": {d.Version}, "name": {d.Name}, "description": {d.Description}, "combo": d.Combos, "pair.a": {d.A}, "pair.b": {d.B},
-		"each": d.Each, "model": d.Models, "paste": {d.Paste},
+		"each": d.Each, "model": d.Models,
 	}
 }
 
