@@ -116,5 +116,9 @@ func (c *Client) Do(ctx context.Context, _, op string, params json.RawMessage, p
 }
 
 func (f *fault) asError() error {
-	return &idp.Error{Kind: f.Kind, Reason: f.Reason, Code: f.Code, Field: f.Field, Public: f.Public, Err: errors.New(f.Cause)}
+	e := &idp.Error{Kind: f.Kind, Reason: f.Reason, Code: f.Code, Field: f.Field, Public: f.Public}
+	if f.Cause != "" {
+		e.Err = errors.New(f.Cause)
+	}
+	return e
 }

@@ -52,6 +52,9 @@ func revokeConsent(ctx context.Context, c *call, p revokeConsentParams) (any, er
 		if err != nil {
 			return err
 		}
+		if err := c.guard(ctx, tx, u); err != nil {
+			return err
+		}
 		a, err := c.findApp(ctx, tx, p.App)
 		if err != nil {
 			return err

@@ -50,7 +50,7 @@ func issuePass(ctx context.Context, c *call, p passParams) (any, error) {
 		if u, err = c.findUser(ctx, tx, p.User); err != nil {
 			return err
 		}
-		if err := c.guard(ctx, u); err != nil {
+		if err := c.guard(ctx, tx, u); err != nil {
 			return err
 		}
 		if pass, err = c.IssuePass(ctx, tx, u.Tenant, u.ID, ask); err != nil {

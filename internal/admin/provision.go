@@ -3,9 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -48,7 +46,7 @@ func beginKey(ctx context.Context, c *call, p userParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	begun, err := c.Provision.BeginProvision(ctx, about, provisionLives, challengeShown, signin.Peer{})
+	begun, err := c.Provision.BeginProvision(ctx, about, provisionLives, method.ChallengeShown, signin.Peer{})
 	if err != nil {
 		return nil, unsaid(err)
 	}
@@ -59,20 +57,6 @@ func beginKey(ctx context.Context, c *call, p userParams) (any, error) {
 		return nil, fmt.Errorf("options of a registration: %w", err)
 	}
 	return optionsView{Origin: c.Origin, Expires: stamp(begun.Expires), PublicKey: show.PublicKey}, nil
-}
-
-// challengeShown finds the challenge in the options of a registration.
-func challengeShown(show []byte) (string, error) {
-	var in struct {
-		PublicKey struct {
-			Challenge string `json:"challenge"`
-		} `json:"publicKey"`
-	}
-	err := json.Unmarshal(show, &in)
-	if err == nil && in.PublicKey.Challenge == "" {
-		err = errors.New("no challenge")
-	}
-	return in.PublicKey.Challenge, err
 }
 
 // finishKeyParams are what the key made, values in base64url without padding.
@@ -103,11 +87,8 @@ type passkeyView struct {
 
 func finishKey(ctx context.Context, c *call, p finishKeyParams) (any, error) {
 	response := p.Credential.Response
-	var client struct {
-		Challenge string `json:"challenge"`
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(response.ClientDataJSON)
-	if err != nil || json.Unmarshal(raw, &client) != nil || client.Challenge == "" {
+	challenge, err := method.ChallengeSigned(response.ClientDataJSON)
+	if err != nil {
 		return nil, idp.Invalidf("client_data_malformed", "client data without a challenge").On("publicKeyCredential").
 			Say("clientDataJSON is base64url without padding of JSON with a challenge.")
 	}
@@ -122,7 +103,7 @@ func finishKey(ctx context.Context, c *call, p finishKeyParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	cred, err := c.Provision.FinishProvision(ctx, about, client.Challenge, payload, signin.Peer{})
+	cred, err := c.Provision.FinishProvision(ctx, about, challenge, payload, signin.Peer{})
 	if err != nil {
 		return nil, unsaid(err)
 	}

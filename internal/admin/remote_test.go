@@ -109,6 +109,7 @@ func TestRemote(t *testing.T) {
 			{"helpdesk", "tap.issue", fields{"user": "ada@a.example"}, ""},
 			{"helpdesk", "tap.issue", fields{"user": "boss@a.example"}, "target_is_administrator"},
 			{"helpdesk", "session.revokeUser", fields{"user": "boss@a.example"}, "target_is_administrator"},
+			{"helpdesk", "user.revokeConsent", fields{"user": "boss@a.example", "app": "x"}, "target_is_administrator"},
 			{"administrator", "tap.issue", fields{"user": "boss@a.example"}, ""},
 			{"administrator", "policy.set", fields{"name": "passkey.limit", "value": "16"}, ""},
 			{"stolen", "user.list", fields{}, "token_refused"},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
 )
 
 // maxRequest is what one request may hold: the largest import, as a JSON
@@ -38,8 +39,9 @@ type reply struct {
 	Error    *fault          `json:"error,omitempty"`
 }
 
-// fault is an idp.Error on its way. Who is on the other side runs the
-// server, or is root, and may read the cause.
+// fault is an idp.Error on its way. Who is on the other side of the socket runs
+// the server, or is root, and may read the cause; who comes over the network
+// gets what lines.remote says.
 type fault struct {
 	Kind   idp.Kind `json:"kind"`
 	Reason string   `json:"reason"`
@@ -137,6 +139,11 @@ type lines struct {
 	w    http.ResponseWriter
 	done int
 	told int
+	// remote is the request when it came over the network; nil: by the
+	// socket. What failed on our side stays in the log then (security.md
+	// LOG06), and a stranger learns no cause at all.
+	remote *http.Request
+	known  bool // who comes over the network holds a token
 }
 
 const tellEvery = 200 * time.Millisecond
@@ -201,7 +208,23 @@ func (l *lines) fail(status int, err error) {
 		l.w.Header().Set("Content-Type", "application/x-ndjson")
 		l.w.WriteHeader(status)
 	}
-	l.line(reply{Error: &fault{Kind: e.Kind, Reason: e.Reason, Code: e.Code, Field: e.Field, Public: e.Public, Cause: err.Error()}})
+	f := &fault{Kind: e.Kind, Reason: e.Reason, Code: e.Code, Field: e.Field, Public: e.Public, Cause: err.Error()}
+	if l.remote != nil {
+		web.Note(l.remote, err, e.Code)
+		l.keepBack(f)
+	}
+	l.line(reply{Error: f})
+}
+
+// keepBack leaves out of a fault what nobody outside may read.
+func (l *lines) keepBack(f *fault) {
+	ours := f.Kind == idp.Internal || f.Kind == idp.Unavailable
+	if ours || !l.known {
+		f.Cause = ""
+	}
+	if ours && f.Public == "" {
+		f.Reason, f.Public = string(f.Kind), "Something failed on the server. Its log says what, under the trace id "+web.Trace(l.remote.Context())+"."
+	}
 }
 
 // Serve answers on l until ctx ends, and then lets what is under way finish.

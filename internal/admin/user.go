@@ -229,7 +229,7 @@ func revokeUser(ctx context.Context, c *call, p userParams) (any, error) {
 		return nil, missing("sessions")
 	}
 	return c.onUser(ctx, p.User, func(ctx context.Context, tx *sqldb.Tx, u *idp.User, _ *audit.Event) error {
-		if err := c.guard(ctx, *u); err != nil {
+		if err := c.guard(ctx, tx, *u); err != nil {
 			return err
 		}
 		return c.revoke(ctx, tx, u)

@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/report"
@@ -145,6 +146,9 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
+	h.Directory.OnPromote(h.withdrawPass)
+	h.Directory.OnDemote(h.Corridor.CheckDemote)
+	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
@@ -153,6 +157,18 @@ func (h *House) follow() {
 			h.Directory.OnRemoveUser(r.RemoveUser)
 		}
 	}
+}
+
+// withdrawPass takes back the pass of somebody who is given a role, and ends
+// what it opened: the help desk may have given it, and may know it still
+// (security.md ADM04).
+func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+	pass, err := h.Passes.Withdraw(ctx, tx, t, u)
+	if err != nil || pass == "" {
+		return err
+	}
+	_, err = h.Sessions.EndStanding(ctx, tx, t, u, accesspass.ID, pass, "")
+	return err
 }
 
 // SignOut ends everything a user has open: sessions and refresh tokens.

@@ -52,7 +52,7 @@ func (c *Console) apps(ctx context.Context, v *visit) error {
 	var where filter.Expr
 	if view.Query != "" {
 		var err error
-		if where, err = filter.Parse("startswith(displayName,'"+strings.ReplaceAll(view.Query, "'", "''")+"')", client.Fields); err != nil {
+		if where, err = called(view.Query, client.Fields, "displayName"); err != nil {
 			return err
 		}
 	}

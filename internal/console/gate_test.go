@@ -312,7 +312,7 @@ func TestWordsOfOthers(t *testing.T) {
 		if body := ada.get("/admin/people?done=You+won").want(http.StatusOK).body; strings.Contains(body, "You won") {
 			t.Error("words of the address are on the page")
 		}
-		ada.get("/admin/people?q=%27)+or+(1+eq+1").want(http.StatusOK, "Nothing begins with")
+		ada.get("/admin/people?q=%27)+or+(1+eq+1").want(http.StatusOK, "No word begins with")
 		if got := ada.get("/admin/people?after=garbage"); got.status != http.StatusBadRequest {
 			t.Errorf("a cursor that is none: %d", got.status)
 		}

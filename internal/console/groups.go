@@ -47,7 +47,7 @@ func (v *visit) groupsPage(ctx context.Context, status int, typed string, bad te
 	var where filter.Expr
 	if view.Query != "" {
 		var err error
-		if where, err = filter.Parse("startswith(displayName,'"+strings.ReplaceAll(view.Query, "'", "''")+"')", directory.GroupFields); err != nil {
+		if where, err = called(view.Query, directory.GroupFields, "displayName"); err != nil {
 			return err
 		}
 	}

@@ -2,15 +2,14 @@ package console
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"html/template"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/web"
@@ -54,7 +53,7 @@ func (c *Console) keyBegin(ctx context.Context, v *visit) error {
 		return err
 	}
 	view := keyView{KeyName: strings.TrimSpace(v.form.Get("name"))}
-	begun, err := c.cfg.Corridor.BeginProvision(ctx, v.provisioning(s), keyLives, challengeShown, v.peer)
+	begun, err := c.cfg.Corridor.BeginProvision(ctx, v.provisioning(s), keyLives, method.ChallengeShown, v.peer)
 	if e := told400(err); e != nil {
 		view.Problem = say(e)
 		return v.keyPage(web.Status(e.Kind), s, view)
@@ -72,7 +71,7 @@ func (c *Console) keyFinish(ctx context.Context, v *visit) error {
 		return err
 	}
 	payload := v.form.Get("payload")
-	challenge, err := challengeSigned(payload)
+	challenge, err := challengeOf(payload)
 	if err != nil {
 		return v.keyPage(http.StatusBadRequest, s, keyView{KeyName: v.form.Get("name"), Problem: v.words().T("key.nothing")})
 	}
@@ -90,24 +89,8 @@ func (c *Console) keyFinish(ctx context.Context, v *visit) error {
 	return v.leave(s.path(), "provisioned")
 }
 
-// challengeShown finds the challenge in the options of a registration.
-func challengeShown(show []byte) (string, error) {
-	var in struct {
-		PublicKey struct {
-			Challenge string `json:"challenge"`
-		} `json:"publicKey"`
-	}
-	if err := json.Unmarshal(show, &in); err != nil {
-		return "", err
-	}
-	if in.PublicKey.Challenge == "" {
-		return "", errors.New("no challenge")
-	}
-	return in.PublicKey.Challenge, nil
-}
-
-// challengeSigned finds the challenge in what the browser made of it.
-func challengeSigned(payload string) (string, error) {
+// challengeOf finds the challenge in what the browser made of it.
+func challengeOf(payload string) (string, error) {
 	var in struct {
 		Response struct {
 			ClientDataJSON string `json:"clientDataJSON"`
@@ -116,18 +99,5 @@ func challengeSigned(payload string) (string, error) {
 	if err := json.Unmarshal([]byte(payload), &in); err != nil {
 		return "", err
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(in.Response.ClientDataJSON)
-	if err != nil {
-		return "", err
-	}
-	var data struct {
-		Challenge string `json:"challenge"`
-	}
-	if err := json.Unmarshal(raw, &data); err != nil {
-		return "", err
-	}
-	if data.Challenge == "" {
-		return "", errors.New("no challenge")
-	}
-	return data.Challenge, nil
+	return method.ChallengeSigned(in.Response.ClientDataJSON)
 }

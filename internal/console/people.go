@@ -161,9 +161,19 @@ func (p *peopleView) where(pg *page.Page, q url.Values) (where filter.Expr, err 
 	if p.Query == "" {
 		return where, nil
 	}
-	text := strings.ReplaceAll(p.Query, "'", "''")
-	found, err := filter.Parse("startswith(displayName,'"+text+"') or startswith(userPrincipalName,'"+text+"')", directory.UserFields)
+	found, err := called(p.Query, directory.UserFields, "displayName", "userPrincipalName")
 	return filter.And(where, found), err
+}
+
+// called is the condition that one of the fields has words that begin with
+// those that were typed.
+func called(typed string, fields filter.Fields, names ...string) (filter.Expr, error) {
+	typed = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(typed)
+	clauses := make([]string, len(names))
+	for i, name := range names {
+		clauses[i] = `"` + name + `:` + typed + `"`
+	}
+	return filter.ParseSearch(strings.Join(clauses, " OR "), fields)
 }
 
 func (v *visit) personRow(ctx context.Context, pg *page.Page, p directory.Person) (personRow, error) {

@@ -53,10 +53,15 @@ func (v *visit) helped(ctx context.Context) (*someone, error) {
 		return nil, err
 	}
 	if !v.mayHelp(s) {
-		return nil, idp.Deniedf("target_is_administrator", "%s has the role %s", s.ID, s.role).
-			Say("This person has a role here. Only an administrator may do this for them.")
+		return nil, notYours(s.ID, s.role)
 	}
 	return s, nil
+}
+
+// notYours keeps the help desk from somebody with a role.
+func notYours(id idp.UserID, role string) error {
+	return idp.Deniedf("target_is_administrator", "%s has the role %s", id, role).
+		Say("This person has a role here. Only an administrator may do this for them.")
 }
 
 func (v *visit) mayHelp(s *someone) bool { return v.admin() || s.role == "" }
@@ -97,6 +102,7 @@ type deskView struct {
 	Sessions template.HTML
 	HasPass  template.HTML
 	Off      bool // they are switched off: a pass would open nothing
+	Self     bool // nobody gives a pass or a key to themselves
 }
 
 type choiceOption struct {
@@ -150,6 +156,7 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, badName 
 	view.TodayState, view.Today = today(pg, s)
 	if v.mayHelp(s) {
 		view.Desk = deskOf(pg, s, p, len(sessions))
+		view.Desk.Self = s.ID == v.user.ID
 	} else {
 		view.NotDesk = pg.T("desk.not_yours")
 	}
@@ -527,6 +534,10 @@ func (c *Console) issuePass(ctx context.Context, v *visit) error {
 	s, err := v.helped(ctx)
 	if err != nil {
 		return err
+	}
+	if s.ID == v.user.ID {
+		return idp.Deniedf("pass_for_oneself", "by %s", s.ID).
+			Say("Nobody can give a pass to themselves. Add a method on your account page, or ask another administrator.")
 	}
 	minutes, err := strconv.Atoi(v.form.Get("minutes"))
 	if err != nil || minutes < 1 || minutes > 60*24*60 {

@@ -46,22 +46,17 @@ func (v *visit) prove(says string) error {
 		return idp.Unprovenf("fresh_proof_needed", "form of %d bytes cannot be kept", len(keep.Form)).Coded(policy.CodeStale).
 			Say("Show first that it is still you: open the console in another tab and make any small change. Then go back and send this again; it is too long to be kept meanwhile.")
 	}
-	f, err := newFlow(v.tenant.ID, keep)
-	if err != nil {
-		return err
-	}
-	f.ACR, f.Prompt, f.HintUser = []string{policy.ACRPhishingResistant}, []string{"login"}, v.user.ID
-	step, err := v.cfg.Corridor.Next(v.r.Context(), f, &v.session, v.peer)
-	if err != nil {
-		return err
-	}
-	return v.cfg.SignIn(v.w, v.r, step.Flow, step)
+	return v.gesture(keep)
 }
 
 // proveRoute is GET /admin/prove: a fresh gesture, then back.
 func (c *Console) proveRoute(_ context.Context, v *visit) error {
-	back := local(v.r.URL.Query().Get("back"))
-	f, err := newFlow(v.tenant.ID, carried{Path: back})
+	return v.gesture(carried{Path: local(v.r.URL.Query().Get("back"))})
+}
+
+// gesture asks the visitor, and nobody else, for a new phishing-resistant one.
+func (v *visit) gesture(keep carried) error {
+	f, err := newFlow(v.tenant.ID, keep)
 	if err != nil {
 		return err
 	}

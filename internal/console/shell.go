@@ -18,6 +18,7 @@ type shell struct {
 	Tenants  []elsewhere
 	Notice   template.HTML
 	Session  idp.SessionID // to sign out
+	Whose    string        // goes with every form: as whom it is sent
 }
 
 // section is a part of the side list.
@@ -63,7 +64,7 @@ var menu = []struct {
 func (v *visit) shell(pg *page.Page) *shell {
 	s := &shell{
 		Person: v.user.DisplayName, Initials: page.Initials(v.user.DisplayName, 2), Role: pg.T("role." + v.role),
-		Session: v.session.ID, Notice: v.notice(),
+		Session: v.session.ID, Whose: whose(v.tenant.ID, v.user.ID), Notice: v.notice(),
 	}
 	for _, m := range menu {
 		sec := section{}

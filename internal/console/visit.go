@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -51,29 +54,59 @@ type place struct {
 // gate lets those in who may use the route, and asks for what is missing.
 func (c *Console) gate(rt route) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		v, err := c.visitor(w, r)
+		var form url.Values
+		if r.Method == http.MethodPost {
+			var err error
+			if form, err = web.Lists(w, r); err != nil {
+				return err
+			}
+		}
+		if !plainText(r.URL.Path) || !allText(r.URL.Query()) || !allText(form) {
+			return idp.Invalidf("no_text", "bytes that are no text").Say("The request has characters that no text has.")
+		}
+		v, err := c.visitor(w, r, form.Get("whose"))
 		if err != nil || v == nil {
 			return err
 		}
+		v.form = form
 		if rt.role == directory.Administrator && v.role != directory.Administrator {
 			return idp.Deniedf("role_missing", "%s is %s", v.user.ID, v.role).
 				Say("Only an administrator can open this. You are signed in as the help desk.")
 		}
-		if r.Method == http.MethodPost {
-			if v.form, err = web.Lists(w, r); err != nil {
-				return err
-			}
-			if rt.says != "" && !v.fresh() {
-				return v.prove(rt.says)
-			}
+		change := r.Method == http.MethodPost && rt.says != ""
+		step, err := v.stands(change)
+		switch {
+		case err != nil:
+			return err
+		case step.Kind == signin.Done:
+			return rt.do(r.Context(), v)
+		case change:
+			return v.prove(rt.says)
+		case r.Method == http.MethodGet:
+			return c.cfg.SignIn(w, r, step.Flow, step)
 		}
-		return rt.do(r.Context(), v)
+		return idp.Unprovenf("session_refused", "policy asks for %s", step.Kind).
+			Say("What you signed in with is no longer enough here, and nothing was changed. Sign in again.")
 	}
 }
 
-// visitor finds the session that a request is about. nil: the reply is
-// written, because nobody with a role is signed in here.
-func (c *Console) visitor(w http.ResponseWriter, r *http.Request) (*visit, error) {
+// plainText says whether both databases take s as a text; what they do not take
+// is nobody's name.
+func plainText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+func allText(values url.Values) bool {
+	for _, list := range values {
+		if slices.ContainsFunc(list, func(s string) bool { return !plainText(s) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// visitor finds the session that a request is about. sender is what a form
+// says of whose page it was on. nil: the reply is written, because nobody with
+// a role is signed in here.
+func (c *Console) visitor(w http.ResponseWriter, r *http.Request, sender string) (*visit, error) {
 	all, err := c.cfg.Sessions.AllFromRequest(r.Context(), r)
 	if err != nil {
 		return nil, err
@@ -84,9 +117,9 @@ func (c *Console) visitor(w http.ResponseWriter, r *http.Request) (*visit, error
 	}
 	peer := signin.Peer{IP: web.ClientIP(r), Agent: r.UserAgent(), Browser: c.cfg.Sessions.Browser(w, r), Trace: web.Trace(r.Context())}
 	asked := idp.TenantID(r.URL.Query().Get("tenant"))
-	at := choose(places, asked, c.here(r))
+	at := choose(places, asked, sender, c.here(r))
 	switch {
-	case at >= 0 && (asked == "" || places[at].tenant.ID == asked):
+	case at >= 0:
 	case r.Method != http.MethodGet:
 		return nil, idp.Unprovenf("no_session", "nobody with a role is signed in").
 			Say("You are signed out here, and nothing was changed. Sign in and send it again.")
@@ -136,17 +169,23 @@ func (c *Console) places(ctx context.Context, all []session.Session) ([]place, e
 	return out, nil
 }
 
-// choose picks the place that is asked for, else the one used last, else the
-// first; -1: there is none.
-func choose(places []place, asked idp.TenantID, last idp.SessionID) int {
-	if asked != "" {
-		return slices.IndexFunc(places, func(p place) bool { return p.tenant.ID == asked })
+// choose picks, of the places in the tenant that is asked for and of the person
+// who sent a form, the one used last, else the first; -1: there is none. Both
+// may be empty. A form is never sent as somebody else than its page was made
+// for: in another tab the console may be in another tenant by now, or that
+// session may be over.
+func choose(places []place, asked idp.TenantID, sender string, last idp.SessionID) int {
+	fits := func(p place) bool {
+		return (asked == "" || p.tenant.ID == asked) && (sender == "" || whose(p.tenant.ID, p.user.ID) == sender)
 	}
-	if at := slices.IndexFunc(places, func(p place) bool { return p.session.ID == last }); at >= 0 {
+	if at := slices.IndexFunc(places, func(p place) bool { return p.session.ID == last && fits(p) }); at >= 0 {
 		return at
 	}
-	return min(0, len(places)-1)
+	return slices.IndexFunc(places, fits)
 }
+
+// whose names a person of a tenant in a form.
+func whose(t idp.TenantID, u idp.UserID) string { return string(t) + "/" + string(u) }
 
 func (c *Console) here(r *http.Request) idp.SessionID {
 	k, err := r.Cookie(c.pages.CookieName(hereCookie))
@@ -190,13 +229,20 @@ func local(path string) string {
 	return "/admin"
 }
 
-// fresh says whether the session has a phishing-resistant gesture that is new
-// enough for a change.
-func (v *visit) fresh() bool {
-	since := v.cfg.Now().Add(-freshness)
-	return slices.ContainsFunc(v.session.Proofs, func(p idp.Proof) bool {
-		return p.Has(idp.PhishingResistant) && !p.Time.Before(since)
-	})
+// stands asks policy whether the session is good enough as the rules are now
+// (security.md POL02), and for a change whether there is a phishing-resistant
+// gesture behind it that is new enough.
+func (v *visit) stands(change bool) (signin.Step, error) {
+	f, err := newFlow(v.tenant.ID, carried{Path: local(v.r.URL.RequestURI())})
+	if err != nil {
+		return signin.Step{}, err
+	}
+	f.HintUser = v.user.ID
+	if change {
+		within := int64(freshness / time.Second)
+		f.ACR, f.MaxAge = []string{policy.ACRPhishingResistant}, &within
+	}
+	return v.cfg.Corridor.Next(v.r.Context(), f, &v.session, v.peer)
 }
 
 // admin says whether the visitor is an administrator, not only the help desk.
@@ -244,9 +290,20 @@ func (v *visit) notice() template.HTML {
 	return ""
 }
 
-// change runs fn and writes its audit record in one transaction.
+// change runs fn and writes its audit record in one transaction. The help desk
+// is held against the role that target has in it: somebody may be given one at
+// this moment (security.md ADM04).
 func (v *visit) change(ctx context.Context, activity string, target idp.User, fn func(context.Context, *sqldb.Tx, *audit.Event) error) error {
 	return v.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if !v.admin() && target.Known() {
+			role, err := v.cfg.Directory.RoleIn(ctx, tx, v.tenant.ID, target.ID)
+			if err != nil {
+				return err
+			}
+			if role != "" {
+				return notYours(target.ID, role)
+			}
+		}
 		e := v.event(activity)
 		e.User, e.UserName = target.ID, target.Name
 		if err := fn(ctx, tx, &e); err != nil {

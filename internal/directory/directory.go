@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"embed"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ type Directory struct {
 	resolved *cache.Cache[string, idp.Tenant] // by id and by domain
 	people   *cache.Cache[string, Person]     // by userKey
 	removed  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	promoted []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	demoted  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	regroup  []func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID, joins bool) error
 }
 
 // New makes a directory.
@@ -75,6 +79,38 @@ func New(cfg Config) *Directory {
 // what belongs to the user goes too. It is called by app while wiring.
 func (d *Directory) OnRemoveUser(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
 	d.removed = append(d.removed, fn)
+}
+
+// OnPromote has fn called in the transaction that gives a role to a user who
+// had none: what the help desk could do for them before must not open more
+// than it did then. It is called by app while wiring.
+func (d *Directory) OnPromote(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
+	d.promoted = append(d.promoted, fn)
+}
+
+// OnDemote has fn called in the transaction in which a user stops being an
+// administrator who may sign in, before it does; there is another one. fn may
+// refuse: it knows whether that one has anything to sign in with. It is called
+// by app while wiring.
+func (d *Directory) OnDemote(fn func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error) {
+	d.demoted = append(d.demoted, fn)
+}
+
+// OnRegroup has fn called in the transaction that puts a user into a group or
+// takes one out, before it does: policy says by groups who may sign in how, and
+// fn may refuse. u is empty when the group goes, and everybody leaves it. It is
+// called by app while wiring.
+func (d *Directory) OnRegroup(fn func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID, joins bool) error) {
+	d.regroup = append(d.regroup, fn)
+}
+
+func (d *Directory) mayRegroup(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID, joins bool) error {
+	for _, fn := range d.regroup {
+		if err := fn(ctx, tx, t, g, u, joins); err != nil {
+			return fmt.Errorf("change group %s: %w", g, err)
+		}
+	}
+	return nil
 }
 
 // Page asks for a part of a list.

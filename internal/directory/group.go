@@ -157,6 +157,9 @@ func (d *Directory) CountGroups(ctx context.Context, t idp.TenantID, where filte
 
 // DeleteGroup removes a group; its members stay.
 func (d *Directory) DeleteGroup(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.GroupID) error {
+	if err := d.mayRegroup(ctx, tx, t, id, "", false); err != nil {
+		return err
+	}
 	n, err := tx.Exec(ctx, `delete from user_group where tenant_id = $1 and id = $2`, t, id)
 	if err != nil {
 		return fmt.Errorf("delete group %s: %w", id, err)
@@ -173,6 +176,9 @@ func (d *Directory) DeleteGroup(ctx context.Context, tx *sqldb.Tx, t idp.TenantI
 // AddMember puts a user into a group; both must be of the tenant. Adding one
 // who is in it already changes nothing, and added is false.
 func (d *Directory) AddMember(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID) (added bool, err error) {
+	if err := d.mayRegroup(ctx, tx, t, g, u, true); err != nil {
+		return false, err
+	}
 	// Both rows are locked: neither goes while the member is added.
 	if err := lockGroup(ctx, tx, t, g); err != nil {
 		return false, err
@@ -191,6 +197,9 @@ func (d *Directory) AddMember(ctx context.Context, tx *sqldb.Tx, t idp.TenantID,
 
 // RemoveMember takes a user out of a group, or is NotFound.
 func (d *Directory) RemoveMember(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID, u idp.UserID) error {
+	if err := d.mayRegroup(ctx, tx, t, g, u, false); err != nil {
+		return err
+	}
 	n, err := tx.Exec(ctx, `delete from user_group_member where tenant_id = $1 and group_id = $2 and user_id = $3`, t, g, u)
 	if err != nil {
 		return fmt.Errorf("remove member: %w", err)

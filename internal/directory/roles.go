@@ -54,3 +54,28 @@ func (d *Directory) ChangeRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	}
 	return d.SetRole(ctx, tx, t, id, to)
 }
+
+// Administrators lists the administrators of the tenant who may sign in, and
+// keeps that list as it is until tx ends: what must leave one of them a way in
+// comes one after the other. Call it before Lock: two orders would wait for
+// each other.
+func (d *Directory) Administrators(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) ([]idp.UserID, error) {
+	if err := lockTenant(ctx, tx, t); err != nil {
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, `
+		select id from users where tenant_id = $1 and role = $2 and enabled = $3 order by created, id`, t, Administrator, true)
+	if err != nil {
+		return nil, fmt.Errorf("list administrators: %w", err)
+	}
+	defer rows.Close()
+	var out []idp.UserID
+	for rows.Next() {
+		var id idp.UserID
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("list administrators: %w", err)
+		}
+		out = append(out, id)
+	}
+	return out, rows.Err()
+}

@@ -290,12 +290,26 @@ func (d *Directory) SetEnabled(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 func (d *Directory) SetRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID, role string) error {
 	switch role {
 	case Administrator:
+		if err := lockTenant(ctx, tx, t); err != nil {
+			return err
+		}
 	case "", Helpdesk:
 		if err := d.keepAdministrator(ctx, tx, t, id); err != nil {
 			return err
 		}
 	default:
 		return idp.Invalidf("bad_role", "role %q", audit.Clean(role, 50)).On("role").Say("role must be administrator, helpdesk or empty.")
+	}
+	was, err := d.person(ctx, tx, t, id) // the tenant is locked: nobody else changes a role
+	if err != nil {
+		return err
+	}
+	if was.Role == "" && role != "" {
+		for _, fn := range d.promoted {
+			if err := fn(ctx, tx, t, id); err != nil {
+				return fmt.Errorf("give user %s a role: %w", id, err)
+			}
+		}
 	}
 	return d.changeUser(ctx, tx, t, id, `update users set role = $3 where tenant_id = $1 and id = $2`, role)
 }
@@ -365,6 +379,11 @@ func (d *Directory) keepAdministrator(ctx context.Context, tx *sqldb.Tx, t idp.T
 		return idp.Deniedf("last_administrator", "user %s is the last administrator of %s", id, t).
 			Say("This is the last administrator who can sign in. Make another one first.")
 	}
+	for _, fn := range d.demoted {
+		if err := fn(ctx, tx, t, id); err != nil {
+			return fmt.Errorf("take administrator %s: %w", id, err)
+		}
+	}
 	return nil
 }
 
@@ -383,6 +402,13 @@ func (d *Directory) Roles(ctx context.Context, t idp.TenantID, id idp.UserID) ([
 		return nil, err
 	}
 	return []string{p.Role}, nil
+}
+
+// RoleIn is the user's role as it is in tx, "" for none; nobody gives or takes
+// one before tx ends.
+func (d *Directory) RoleIn(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) (string, error) {
+	p, err := d.find(ctx, tx, t, id, tx.ForShare())
+	return p.Role, err
 }
 
 func scanPerson(r scanner) (Person, error) {

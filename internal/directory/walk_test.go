@@ -33,7 +33,7 @@ func TestTenantWalk(t *testing.T) {
 			skip  string
 		}
 		rows := map[string]row{
-			"New": {skip: noID}, "OnRemoveUser": {skip: noID}, "Tenants": {skip: "is for operators and lists all"},
+			"New": {skip: noID}, "OnRemoveUser": {skip: noID}, "OnRegroup": {skip: noID}, "OnPromote": {skip: noID}, "OnDemote": {skip: noID}, "Tenants": {skip: "is for operators and lists all"},
 			"CreateTenant": {skip: noID}, "Resolve": {skip: "is the locator"}, "ImportUsers": {skip: noID}, "Domains": {skip: noID},
 			"Tenant": {skip: noID}, "AddDomain": {skip: noID}, "CreateUser": {skip: noID}, "CreateGroup": {skip: noID},
 			"Users": {read: func(ctx context.Context) error {
@@ -67,7 +67,11 @@ func TestTenantWalk(t *testing.T) {
 				_, err := h.UserByName(ctx, h.db, a.ID, "ada@b.example")
 				return err
 			}},
-			"Roles":    {read: func(ctx context.Context) error { _, err := h.Roles(ctx, a.ID, theirs.ID); return err }},
+			"Roles": {read: func(ctx context.Context) error { _, err := h.Roles(ctx, a.ID, theirs.ID); return err }},
+			"RoleIn": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := h.RoleIn(ctx, tx, a.ID, theirs.ID)
+				return err
+			}},
 			"GroupsOf": {read: func(ctx context.Context) error { _, err := h.GroupsOf(ctx, a.ID, theirs.ID); return err }},
 			"Group":    {read: func(ctx context.Context) error { _, err := h.Group(ctx, h.db, a.ID, their.ID); return err }},
 			"GroupByName": {read: func(ctx context.Context) error {
@@ -92,6 +96,18 @@ func TestTenantWalk(t *testing.T) {
 			}},
 			"ChangeRole": {write: func(ctx context.Context, tx *sqldb.Tx) error {
 				return h.ChangeRole(ctx, tx, a.ID, theirs.ID, "", directory.Helpdesk)
+			}},
+			"Administrators": {read: func(ctx context.Context) error {
+				boss := h.user(b.ID, "boss@b.example")
+				h.must(func(ctx context.Context, tx *sqldb.Tx) error {
+					return h.SetRole(ctx, tx, b.ID, boss.ID, directory.Administrator)
+				})
+				var all []idp.UserID
+				h.must(func(ctx context.Context, tx *sqldb.Tx) (err error) {
+					all, err = h.Administrators(ctx, tx, a.ID)
+					return err
+				})
+				return noneOf(nil, all, func(id idp.UserID) bool { return id == boss.ID })
 			}},
 			"Holders": {read: func(ctx context.Context) error {
 				h.must(func(ctx context.Context, tx *sqldb.Tx) error {

@@ -2,15 +2,14 @@ package graph
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -56,7 +55,7 @@ func creationOptions(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	begun, err := c.cfg.Corridor.BeginProvision(ctx, p, time.Duration(minutes)*time.Minute, challengeShown, c.peer())
+	begun, err := c.cfg.Corridor.BeginProvision(ctx, p, time.Duration(minutes)*time.Minute, method.ChallengeShown, c.peer())
 	if err != nil {
 		return nil, err
 	}
@@ -69,34 +68,6 @@ func creationOptions(ctx context.Context, c *call) (any, error) {
 	// Whoever holds the key in hand can always show what it is.
 	show.PublicKey["attestation"] = "direct"
 	return entity{"challengeTimeoutDateTime": stamp(begun.Expires), "publicKey": show.PublicKey}, nil
-}
-
-// challengeShown finds the challenge in the options of a registration.
-func challengeShown(show []byte) (string, error) {
-	var in struct {
-		PublicKey struct {
-			Challenge string `json:"challenge"`
-		} `json:"publicKey"`
-	}
-	if err := json.Unmarshal(show, &in); err != nil {
-		return "", err
-	}
-	if in.PublicKey.Challenge == "" {
-		return "", errors.New("no challenge")
-	}
-	return in.PublicKey.Challenge, nil
-}
-
-// challengeSigned finds the challenge in the client data that came back.
-func challengeSigned(clientData string) (string, bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(clientData)
-	if err != nil {
-		return "", false
-	}
-	var in struct {
-		Challenge string `json:"challenge"`
-	}
-	return in.Challenge, json.Unmarshal(raw, &in) == nil && in.Challenge != ""
 }
 
 // passkeyBody is what Graph's clients send. Values are base64url without
@@ -124,8 +95,8 @@ func createPasskey(ctx context.Context, c *call) (any, error) {
 	if in.Credential == nil {
 		return nil, required("publicKeyCredential")
 	}
-	challenge, ok := challengeSigned(in.Credential.Response.ClientDataJSON)
-	if !ok {
+	challenge, err := method.ChallengeSigned(in.Credential.Response.ClientDataJSON)
+	if err != nil {
 		return nil, badProperty("publicKeyCredential", "clientDataJSON is base64url without padding of JSON with a challenge.")
 	}
 	p, err := c.provisioning(ctx)

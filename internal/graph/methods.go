@@ -160,21 +160,37 @@ func (c *call) peer() signin.Peer {
 // above it (security.md ADM04): a pass or a removed key of an administrator
 // needs an administrator.
 func (c *call) overAdministrators(ctx context.Context, target idp.User) error {
-	if c.caller.user == target.ID && c.me() {
-		return nil
-	}
-	helped := c.caller.holds([]Role{AuthenticationAdministrator}) && !c.caller.holds(admins)
-	if !helped && !(c.caller.user == "" && c.caller.cli == "") {
+	if !c.helps(target) {
 		return nil
 	}
 	roles, err := c.cfg.Directory.Roles(ctx, c.tenant.ID, target.ID)
-	if err != nil {
+	if err != nil || len(roles) == 0 {
 		return err
 	}
-	if len(roles) > 0 && helped {
-		return denied("target_is_administrator", "The person has a role; only a Global Administrator may do this.")
+	return notByHelpDesk()
+}
+
+// stillOver is overAdministrators in the transaction of the deed: somebody may
+// be given a role at this moment.
+func (c *call) stillOver(ctx context.Context, tx *sqldb.Tx, target idp.User) error {
+	if !c.helps(target) {
+		return nil
 	}
-	return nil
+	role, err := c.cfg.Directory.RoleIn(ctx, tx, c.tenant.ID, target.ID)
+	if err != nil || role == "" {
+		return err
+	}
+	return notByHelpDesk()
+}
+
+// helps says whether it is the help desk that acts on somebody else.
+func (c *call) helps(target idp.User) bool {
+	self := c.caller.user == target.ID && c.me()
+	return !self && c.caller.holds([]Role{AuthenticationAdministrator}) && !c.caller.holds(admins)
+}
+
+func notByHelpDesk() error {
+	return denied("target_is_administrator", "The person has a role; only a Global Administrator may do this.")
 }
 
 // passBody is what may be said of a new pass (entra-behaviours.md §11).
@@ -215,6 +231,9 @@ func givePass(ctx context.Context, c *call) (any, error) {
 	var code string
 	var cred method.Credential
 	err = c.change(ctx, "tap.issue", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
+		if err = c.stillOver(ctx, tx, u); err != nil {
+			return err
+		}
 		if code, cred, err = c.cfg.IssuePass(ctx, tx, c.tenant.ID, u.ID, lifetime, in.Once); err != nil {
 			return err
 		}

@@ -242,6 +242,9 @@ func revokeSessions(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	err = c.change(ctx, "session.revokeUser", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+		if err := c.stillOver(ctx, tx, u); err != nil {
+			return err
+		}
 		e.UserName = u.Name
 		return c.cfg.RevokeUser(ctx, tx, c.tenant.ID, u.ID)
 	})

@@ -139,6 +139,11 @@ func (r *Ring) Public(ctx context.Context, t idp.TenantID, kid string) (PublicKe
 			return PublicKey{ID: k.ID, Alg: k.Alg, Key: k.Key.Public()}, nil
 		}
 	}
+	if len(s.keys) == 0 {
+		// Strangers choose the tenant that their token names: what none is
+		// must not stay in memory.
+		r.tenants.Delete(t)
+	}
 	return PublicKey{}, idp.NotFoundf("key_unknown", "no published key of that name")
 }
 

@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
@@ -201,12 +202,16 @@ func (c *Catalogue) Pick(r *http.Request) *Words {
 	return c.list[n]
 }
 
-// Clip keeps what strangers send short enough to parse.
+// Clip keeps what strangers send short enough to parse. It does not cut a
+// character in two: PostgreSQL takes no half ones.
 func Clip(s string, max int) string {
-	if len(s) > max {
-		return s[:max]
+	if len(s) <= max {
+		return s
 	}
-	return s
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max]
 }
 
 // Plain turns a text of the catalogue into text for a script, which sets it as

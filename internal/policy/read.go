@@ -80,6 +80,10 @@ func readYAML(form []byte) (*node, error) {
 			return nil, errors.New("more than one document")
 		}
 	}
+	var document lines.Node
+	if lines.Unmarshal(form, &document) == nil && crowded(&document) {
+		return nil, fmt.Errorf("an object with more than %d members", maxMembers)
+	}
 	all, err := yaml.Parser().Unmarshal(form)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -88,11 +92,19 @@ func readYAML(form []byte) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var document lines.Node
-	if lines.Unmarshal(form, &document) == nil && len(document.Content) > 0 {
+	if len(document.Content) > 0 {
 		root.locate(document.Content[0])
 	}
 	return root, nil
+}
+
+// maxMembers is more than any object of a form has. The YAML parser compares
+// each member of an object with all others: 30,000 take it ten seconds.
+const maxMembers = 1000
+
+// crowded says whether an object has more members than that.
+func crowded(n *lines.Node) bool {
+	return n.Kind == lines.MappingNode && len(n.Content) > 2*maxMembers || slices.ContainsFunc(n.Content, crowded)
 }
 
 // locate notes on which lines the parts of n stand. from is the same form as

@@ -94,7 +94,7 @@ func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID
 	if err != nil {
 		return err
 	}
-	return c.remove(ctx, s.Tenant, s.User, m, cred, s.ID, rest, event)
+	return c.remove(ctx, s.Tenant, s.User, m, cred, s.ID, event, keep{own: true, dead: rest})
 }
 
 // dead counts, of the credentials that would stay, those that look like a way
@@ -116,20 +116,40 @@ func (c *Corridor) dead(ctx context.Context, s session.Session, m idp.MethodID, 
 
 // RemoveFor is Remove by somebody else: actor is for the record, and whether
 // they may is the door's to find out. All sessions on the credential end.
-// It may take the last one, as an administrator gives a pass afterwards.
+// It may take the last one, as an administrator gives a pass afterwards; but
+// not their own by an actor (WAN12), idp.Denied "last_method", nor the last one
+// of all administrators (POL07), idp.Denied "locks_out_administrators".
 func (c *Corridor) RemoveFor(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID, actor string, peer Peer) error {
-	event := c.change(session.Session{Tenant: tenant, User: user}, string(m)+".remove", m, cred, peer)
+	s := session.Session{Tenant: tenant, User: user}
+	event := c.change(s, string(m)+".remove", m, cred, peer)
 	event.Actor = actor
-	return c.remove(ctx, tenant, user, m, cred, "", 0, event)
+	rest, err := c.dead(ctx, s, m, cred)
+	if err != nil {
+		return err
+	}
+	return c.remove(ctx, tenant, user, m, cred, "", event, keep{own: actor == string(user), dead: rest, administrators: true})
+}
+
+// keep says what a removal must leave.
+type keep struct {
+	own            bool // a way in for the person themselves
+	dead           int  // as the func of this name says
+	administrators bool // a way in for one administrator at least
 }
 
 func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID,
-	own idp.SessionID, dead int, event audit.Event) error {
+	except idp.SessionID, event audit.Event, must keep) error {
 	r, err := c.managed(m, cred)
 	if err != nil {
 		return c.failed(ctx, event, err)
 	}
 	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
+		var admins []idp.UserID
+		if must.administrators {
+			if admins, err = c.directory.Administrators(ctx, tx, tenant); err != nil {
+				return err
+			}
+		}
 		// The lock puts parallel removals in an order, over all rooms and
 		// on both databases: each sees what the one before has left.
 		if err := c.directory.Lock(ctx, tx, tenant, user); err != nil {
@@ -142,12 +162,17 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 		if err := r.manager.Remove(ctx, tx, tenant, user, cred); err != nil {
 			return err
 		}
-		if own != "" && dead >= 0 {
-			if err := c.leavesOne(ctx, tx, r, had, dead, tenant, user); err != nil {
+		if must.own && must.dead >= 0 {
+			if err := c.leavesOne(ctx, tx, r, had, must.dead, tenant, user); err != nil {
 				return err
 			}
 		}
-		if _, err := c.sessions.EndStanding(ctx, tx, tenant, user, m, cred, own); err != nil {
+		if slices.Contains(admins, user) && must.dead >= 0 {
+			if err := c.leavesAdministrator(ctx, tx, r, had, tenant, user, admins); err != nil {
+				return err
+			}
+		}
+		if _, err := c.sessions.EndStanding(ctx, tx, tenant, user, m, cred, except); err != nil {
 			return fmt.Errorf("end sessions on %s: %w", cred, err)
 		}
 		if c.revoke != nil {
@@ -157,6 +182,42 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 		}
 		return c.succeed(ctx, tx, event)
 	}})
+}
+
+// leavesAdministrator refuses a removal after which no administrator has a way
+// in. What was no way in may always go.
+func (c *Corridor) leavesAdministrator(ctx context.Context, tx *sqldb.Tx, from room, had int, tenant idp.TenantID, user idp.UserID, admins []idp.UserID) error {
+	if n, err := from.manager.Count(ctx, tx, tenant, user); err != nil || n == had {
+		return err
+	}
+	for _, a := range admins {
+		left, err := c.ways(ctx, tx, tenant, a)
+		if err != nil || left > 0 {
+			return err
+		}
+	}
+	return idp.Deniedf("locks_out_administrators", "none of %d administrators would have a way in", len(admins)).
+		Say("No administrator would have a way in after this. Register another method for one first.")
+}
+
+// ways counts what a person could sign in with, as it is in tx; what policy
+// refuses is no way in.
+func (c *Corridor) ways(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) (n int, err error) {
+	for _, r := range c.rooms {
+		if r.manager == nil {
+			continue
+		}
+		some, err := r.manager.Count(ctx, tx, tenant, user)
+		if err != nil {
+			return 0, fmt.Errorf("count %s: %w", r.ID(), err)
+		}
+		n += some
+	}
+	if n == 0 {
+		return 0, nil
+	}
+	refused, err := c.dead(ctx, session.Session{Tenant: tenant, User: user}, "", "")
+	return n - refused, err
 }
 
 // leavesOne refuses a removal that took the last way in. What was no way in (a

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // Preview says what would happen to the people and keys of a tenant if next
@@ -40,24 +42,99 @@ func (c *Corridor) CheckSave(ctx context.Context, tenant idp.TenantID, old, next
 		if p.Role != directory.Administrator {
 			continue
 		}
-		s := policy.Subject{Who: policy.Who{User: p.User}}
+		var of []idp.GroupID
 		if len(groups) > 0 {
-			of, err := c.directory.GroupsOf(ctx, tenant, p.ID)
-			if err != nil {
+			if of, err = c.directory.GroupsOf(ctx, tenant, p.ID); err != nil {
 				return fmt.Errorf("groups of %s: %w", p.ID, err)
 			}
-			s.Groups = policy.NewGroups(of)
 		}
-		creds, err := c.Credentials(ctx, tenant, p.ID)
+		s, err := c.subject(ctx, p.User, of)
 		if err != nil {
 			return err
-		}
-		for _, cred := range creds {
-			s.Keys = append(s.Keys, held(cred))
 		}
 		admins = append(admins, s)
 	}
 	return policy.LocksOut(old, next, admins, actor)
+}
+
+// subject is a person in groups with what they hold.
+func (c *Corridor) subject(ctx context.Context, u idp.User, groups []idp.GroupID) (policy.Subject, error) {
+	s := policy.Subject{Who: policy.Who{User: u, Groups: policy.NewGroups(groups)}}
+	creds, err := c.Credentials(ctx, u.Tenant, u.ID)
+	for _, cred := range creds {
+		s.Keys = append(s.Keys, held(cred))
+	}
+	return s, err
+}
+
+// CheckRegroup refuses to put user into a group, or to take them out, when no
+// administrator would have a way in afterwards, as CheckSave does with a policy:
+// idp.Denied "locks_out_administrators". user is empty when the group goes. It
+// is for directory.OnRegroup.
+func (c *Corridor) CheckRegroup(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, group idp.GroupID, user idp.UserID, joins bool) error {
+	p, err := c.policies.Get(ctx, tenant)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	if !slices.Contains(p.NamedGroups(), group) {
+		return nil // nothing that a way in depends on
+	}
+	return c.leavesWayIn(ctx, tx, tenant, p, func(s policy.Subject, of []idp.GroupID) bool {
+		if user == "" || user == s.User.ID {
+			of = slices.DeleteFunc(slices.Clone(of), func(g idp.GroupID) bool { return g == group })
+			if joins {
+				of = append(of, group)
+			}
+			s.Groups = policy.NewGroups(of)
+		}
+		return p.WayIn(s)
+	})
+}
+
+// CheckDemote refuses to take an administrator when none of the others has a
+// way in: idp.Denied "locks_out_administrators". It is for
+// directory.OnDemote.
+func (c *Corridor) CheckDemote(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) error {
+	p, err := c.policies.Get(ctx, tenant)
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	return c.leavesWayIn(ctx, tx, tenant, p, func(s policy.Subject, _ []idp.GroupID) bool {
+		return s.User.ID != user && p.WayIn(s)
+	})
+}
+
+// leavesWayIn refuses a change when after says of no administrator that they
+// would have a way in, and one has.
+func (c *Corridor) leavesWayIn(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, p policy.Policy, after func(s policy.Subject, groups []idp.GroupID) bool) error {
+	admins, err := c.directory.Administrators(ctx, tx, tenant)
+	if err != nil {
+		return err
+	}
+	had := false
+	for _, id := range admins {
+		u, err := c.directory.User(ctx, tx, tenant, id)
+		if err != nil {
+			return err
+		}
+		of, err := c.directory.GroupsOf(ctx, tenant, id)
+		if err != nil {
+			return fmt.Errorf("groups of %s: %w", id, err)
+		}
+		s, err := c.subject(ctx, u, of)
+		if err != nil {
+			return err
+		}
+		if after(s, of) {
+			return nil
+		}
+		had = had || p.WayIn(s)
+	}
+	if !had {
+		return nil // there is none to lose
+	}
+	return idp.Deniedf("locks_out_administrators", "none of %d administrators would have a way in", len(admins)).
+		Say("No administrator would have a way in after this change. See first that another one has a method that the policies allow.")
 }
 
 func namedBy(policies ...policy.Policy) []idp.GroupID {

@@ -39,6 +39,19 @@ func (m *Method) Remove(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, 
 	return remove(ctx, tx, tenant, user, id)
 }
 
+// Withdraw takes back the pass that the person has, and says which it was;
+// empty: none.
+func (m *Method) Withdraw(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) (idp.CredentialID, error) {
+	p, err := find(ctx, tx, tenant, user)
+	if errors.Is(err, idp.NotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find access pass: %w", err)
+	}
+	return p.ID, remove(ctx, tx, tenant, user, p.ID)
+}
+
 // RemoveUser deletes what the room holds of a person who is deleted.
 func (m *Method) RemoveUser(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) error {
 	return removeUser(ctx, tx, tenant, user)
