@@ -30,8 +30,12 @@ func TestPolicyPagesOpen(t *testing.T) {
 	yards(t, func(t *testing.T, d *yard) {
 		d.crowd(3)
 		for _, path := range policyPaths {
-			if r := d.get(path); r.status != http.StatusOK {
+			r := d.get(path)
+			if r.status != http.StatusOK {
 				t.Errorf("%s: %d %s", path, r.status, r.text())
+			}
+			if path != "/admin/methods" && path != "/admin/strengths" && r.form("policy").Get("whose") != whose(d.tenant.ID, d.ada.ID) {
+				t.Errorf("%s: the form does not say whose page it is on", path)
 			}
 		}
 		for _, path := range []string{"/admin/methods/pigeon", profilePath + formOffice, profilePath + "x", "/admin/strengths/" + formOffice, "/admin/strengths/" + policy.IDMFA} {
@@ -46,6 +50,7 @@ func TestPolicyPagesOpen(t *testing.T) {
 func TestPolicyIsForAdministrators(t *testing.T) {
 	yards(t, func(t *testing.T, d *yard) {
 		fields := d.get(passkeyPath).form("policy")
+		fields.Del("whose")
 		d.signIn(d.person("Hal Desk", directory.Helpdesk, key(nfc57, true)))
 		for _, path := range policyPaths {
 			if r := d.get(path); r.status != http.StatusForbidden || !strings.Contains(r.body, "role_missing") {
@@ -108,6 +113,9 @@ func TestImpactThenTrialThenEnforce(t *testing.T) {
 		ask.says("Refuse 3 people from now on?", "Emil Sandstrom", "Clara Claims", "Two Keys")
 		if d.policy().Passkey.Restrictions != policy.EnforceAudit {
 			t.Fatal("enforced before it was asked")
+		}
+		if got := ask.form("policy")["whose"]; len(got) != 1 {
+			t.Errorf("the question is on the page of %q", got)
 		}
 		if r = d.post(passkeyPath, with(ask.form("policy"), "enforce-sure")); r.status != http.StatusSeeOther {
 			t.Fatalf("enforced: %d %s", r.status, r.text())
@@ -322,7 +330,7 @@ func TestFindTargets(t *testing.T) {
 		staff := d.group("Emergency staff", emil)
 		fields := d.get(passkeyPath).form("policy")
 		r := d.post(passkeyPath, with(fields, "find", "find.except", "em"))
-		r.says("2 begin with “em”. Tick to add.", "Emergency staff", "Emil Sandstrom", "emil.sandstrom@nordhafen.example")
+		r.says("2 are called “em”. Tick to add.", "Emergency staff", "Emil Sandstrom", "emil.sandstrom@nordhafen.example")
 		if !strings.Contains(r.body, `name="except" value="user:`+string(emil.ID)+`"`) || !strings.Contains(r.body, `name="except" value="group:`+string(staff)+`"`) {
 			t.Error("those found cannot be ticked")
 		}
@@ -330,7 +338,8 @@ func TestFindTargets(t *testing.T) {
 			t.Error("what was looked for is gone")
 		}
 		r = d.post(passkeyPath, with(fields, "find", "find.except", "o'x"))
-		r.says("0 begin with “o'x”.")
+		r.says("0 are called “o'x”.")
+		d.post(passkeyPath, with(fields, "find", "find.except", "a b c d e f g h i j k l")).says("0 are called")
 		r = d.post(passkeyPath, with(fields, "check", "except", "group:"+string(staff), "include", "user:"+formAda))
 		r.says("Emergency staff group", formAda, "no longer here")
 		if got := r.form("policy")["except"]; !slices.Equal(got, []string{"group:" + string(staff)}) {
@@ -392,6 +401,9 @@ func TestPicker(t *testing.T) {
 			t.Error("no model has its picture")
 		}
 		pick := r.form("picker")
+		if pick.Get("whose") == "" || len(pick["whose"]) != 1 {
+			t.Errorf("the picker is on the page of %q", pick["whose"])
+		}
 		if pick.Get("limit") != "17" || !slices.Equal(pick["model"], []string{usbc57}) || !slices.Equal(pick["before"], []string{usbc57}) {
 			t.Errorf("the picker carries %v", pick)
 		}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/directory"
-	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
@@ -264,8 +263,8 @@ func (p *parts) targets(field, key string, all bool) (targetsView, error) {
 	}
 	t.Asked, t.Open = true, true
 	found, more, err := p.search(t.Find)
-	if err != nil {
-		return t, err
+	if known := idp.AsError(err); err != nil && (known == nil || known.Kind != idp.Invalid) {
+		return t, err // what no name can be finds nobody
 	}
 	for _, f := range found {
 		if !has(f.Value) {
@@ -322,14 +321,13 @@ func (p *parts) name(word string) (targetName, error) {
 // mostFound is how many people and how many groups a search shows.
 const mostFound = 12
 
-// search finds people and groups by the beginning of their names.
+// search finds people and groups by the beginning of any word of their names.
 func (p *parts) search(text string) (found []chipView, more bool, err error) {
-	quoted := "'" + strings.ReplaceAll(text, "'", "''") + "'"
-	groups, err := filter.Parse("startswith(displayName,"+quoted+")", directory.GroupFields)
+	groups, err := called(text, directory.GroupFields, "displayName")
 	if err != nil {
 		return nil, false, err
 	}
-	people, err := filter.Parse("startswith(displayName,"+quoted+") or startswith(userPrincipalName,"+quoted+")", directory.UserFields)
+	people, err := called(text, directory.UserFields, "displayName", "userPrincipalName")
 	if err != nil {
 		return nil, false, err
 	}

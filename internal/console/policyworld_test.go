@@ -276,7 +276,7 @@ func (d *yard) group(name string, members ...idp.User) idp.GroupID {
 // signIn gives the browser a session of somebody, on a proof of d.proof.
 func (d *yard) signIn(u idp.User) string {
 	d.t.Helper()
-	proof := idp.Proof{Tenant: d.tenant.ID, User: u.ID, Method: policy.Passkey, Mode: idp.ModeFIDO2, Credential: "c", Time: d.proof,
+	proof := idp.Proof{Tenant: d.tenant.ID, User: u.ID, Method: policy.Passkey, Mode: idp.ModeFIDO2, Credential: "c", Time: d.proof, Facts: key(nfc57, true),
 		Properties: []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.MultiFactor}}
 	var bearer string
 	d.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
