@@ -4,7 +4,7 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-BUILD    := CGO_ENABLED=0 GOTOOLCHAIN=local $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+BUILD    := CGO_ENABLED=0 GOTOOLCHAIN=local $(GO) build -trimpath -pgo=cmd/signet/load.pgo -ldflags '$(LDFLAGS)'
 
 .PHONY: demo build test test-fast bench lint screenshots help
 

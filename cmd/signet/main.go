@@ -13,7 +13,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -39,12 +38,6 @@ const planned = "signet.planned"
 var errChanges = errors.New("there are changes")
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		// A sign-in leaves much behind and little of it lives: collecting half
-		// as often costs some megabytes and saves a twentieth of the time
-		// (docs/performance.md).
-		debug.SetGCPercent(200)
-	}
 	syscall.Umask(0o077) // what this program writes is for its own user
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal asks to stop, a second one kills

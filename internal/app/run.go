@@ -211,6 +211,7 @@ func (s *Server) Abandon() error {
 // ready, drain, close the listeners, let requests in flight finish, jobs,
 // database. ready is called once, when /readyz answers 200.
 func (s *Server) Run(ctx context.Context, ready func(base string)) error {
+	defer spaceCollections()()
 	jobs, stopJobs := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopJobs()
 	all, failed := errgroup.WithContext(ctx)

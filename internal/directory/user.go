@@ -109,6 +109,21 @@ func (d *Directory) User(ctx context.Context, q sqldb.Querier, t idp.TenantID, i
 	return p.User, err
 }
 
+// Enabled says whether a user may sign in, or is NotFound. It is User in a
+// transaction, for whom nothing else of the row matters: the row stays as it is
+// until tx commits.
+func (d *Directory) Enabled(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) (bool, error) {
+	var enabled bool
+	err := tx.QueryRow(ctx, `select enabled from users where tenant_id = $1 and id = $2`+tx.ForShare(), t, id).Scan(&enabled)
+	if errors.Is(err, idp.NotFound) {
+		return false, nothing("user", id)
+	}
+	if err != nil {
+		return false, fmt.Errorf("find user: %w", err)
+	}
+	return enabled, nil
+}
+
 // userChanged tells every node to read the user anew.
 func (d *Directory) userChanged(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) error {
 	if d.cfg.Bus == nil {

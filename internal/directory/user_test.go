@@ -318,3 +318,23 @@ func FuzzUserName(f *testing.F) {
 		}
 	})
 }
+
+// TestEnabled: what a sign-in asks in its transaction is what the row says in
+// that transaction.
+func TestEnabled(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		a := h.tenant("a.example")
+		u := h.user(a.ID, "ada@a.example")
+		h.must(func(ctx context.Context, tx *sqldb.Tx) error {
+			for _, want := range []bool{true, false, true} {
+				if err := h.SetEnabled(ctx, tx, a.ID, u.ID, want); err != nil {
+					return err
+				}
+				if got, err := h.Enabled(ctx, tx, a.ID, u.ID); err != nil || got != want {
+					t.Errorf("enabled %v: %v, %v", want, got, err)
+				}
+			}
+			return nil
+		})
+	})
+}

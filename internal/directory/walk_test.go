@@ -63,6 +63,10 @@ func TestTenantWalk(t *testing.T) {
 				return none(h.CountGroups(ctx, a.ID, where))
 			}},
 			"User": {read: func(ctx context.Context) error { _, err := h.User(ctx, h.db, a.ID, theirs.ID); return err }},
+			"Enabled": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := h.Enabled(ctx, tx, a.ID, theirs.ID)
+				return err
+			}},
 			"UserByName": {read: func(ctx context.Context) error {
 				_, err := h.UserByName(ctx, h.db, a.ID, "ada@b.example")
 				return err

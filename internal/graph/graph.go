@@ -62,7 +62,10 @@ func New(cfg Config) *Server {
 
 // Versions of the API. They are one here: what Graph has in beta only is an
 // addition that v1.0 carries too (entra-behaviours.md §15).
-var versions = []string{"/v1.0", "/beta"}
+var (
+	versions = []string{"/v1.0", "/beta"}
+	prefixes = []string{"/v1.0/", "/beta/"}
+)
 
 // Around serves the addresses of this API and hands all others on to next. It
 // stands before the other doors, not among them: those have addresses that
@@ -71,8 +74,8 @@ func (s *Server) Around(next http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	s.mount(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, v := range versions {
-			if strings.HasPrefix(r.URL.Path, v+"/") {
+		for _, p := range prefixes {
+			if strings.HasPrefix(r.URL.Path, p) {
 				mux.ServeHTTP(w, plainPath(r))
 				return
 			}

@@ -130,13 +130,20 @@ func (s *Server) Mount(mux *http.ServeMux) {
 // Issuer is the one issuer of a tenant (decisions 3.1).
 func (s *Server) Issuer(t idp.TenantID) string { return s.cfg.BaseURL + "/" + string(t) + "/v2.0" }
 
+// Shared by all replies: nobody may write into these.
+var (
+	anyOrigin = []string{"*"}
+	exposed   = []string{"WWW-Authenticate, Retry-After, X-Ms-Request-Id"}
+)
+
 // open lets scripts of any origin read the reply, without credentials: a
 // cookie is never part of what these endpoints believe (security.md OAU22).
-func open(h http.Handler) http.Handler {
+func open(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, X-Ms-Request-Id")
-		h.ServeHTTP(w, r)
+		h := w.Header()
+		h["Access-Control-Allow-Origin"] = anyOrigin
+		h["Access-Control-Expose-Headers"] = exposed
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -118,13 +118,13 @@ func (c *Corridor) change(s session.Session, activity string, m idp.MethodID, cr
 }
 
 // enabled asks in the transaction whether the person may still sign in.
-func (c *Corridor) enabled(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, id idp.UserID) (idp.User, error) {
-	u, err := c.directory.User(ctx, tx, tenant, id)
+func (c *Corridor) enabled(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, id idp.UserID) error {
+	enabled, err := c.directory.Enabled(ctx, tx, tenant, id)
 	if err != nil {
-		return idp.User{}, fmt.Errorf("user: %w", err)
+		return fmt.Errorf("user: %w", err)
 	}
-	if !u.Enabled {
-		return idp.User{}, idp.Deniedf("user_disabled", "user %s is disabled", id).Coded(codeDisabled).Say(sayDisabled)
+	if !enabled {
+		return idp.Deniedf("user_disabled", "user %s is disabled", id).Coded(codeDisabled).Say(sayDisabled)
 	}
-	return u, nil
+	return nil
 }

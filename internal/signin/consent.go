@@ -57,7 +57,7 @@ func (c *Corridor) Consent(ctx context.Context, f Flow, current session.Session,
 	err = c.commit(ctx, deed{
 		event: event,
 		effect: func(ctx context.Context, tx *sqldb.Tx) error {
-			if _, err := c.enabled(ctx, tx, f.Tenant, current.User); err != nil {
+			if err := c.enabled(ctx, tx, f.Tenant, current.User); err != nil {
 				return err
 			}
 			if err := drop(ctx, tx, f); err != nil {

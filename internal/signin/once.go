@@ -120,7 +120,7 @@ func fresh(tenant idp.TenantID, nonces []nonce.Sealed, now time.Time) error {
 }
 
 func (c *Corridor) settleOnce(ctx context.Context, tx *sqldb.Tx, t try, r OnceRequest, event audit.Event) error {
-	if _, err := c.enabled(ctx, tx, r.Tenant, t.user.ID); err != nil {
+	if err := c.enabled(ctx, tx, r.Tenant, t.user.ID); err != nil {
 		return err
 	}
 	if t.verdict.Settle != nil {
@@ -186,7 +186,7 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 }
 
 func (c *Corridor) settleRegisterOnce(ctx context.Context, tx *sqldb.Tx, r RegisterOnceRequest, reg method.Registration, event audit.Event) error {
-	if _, err := c.enabled(ctx, tx, r.Tenant, r.User.ID); err != nil {
+	if err := c.enabled(ctx, tx, r.Tenant, r.User.ID); err != nil {
 		return err
 	}
 	if err := reg.Settle(ctx, tx); err != nil {

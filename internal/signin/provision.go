@@ -132,7 +132,7 @@ func (c *Corridor) FinishProvision(ctx context.Context, p Provisioning, name str
 		}
 		if refused = judged; refused == nil {
 			refused = tx.Nested(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-				if _, err := c.enabled(ctx, tx, p.Tenant, p.Target); err != nil {
+				if err := c.enabled(ctx, tx, p.Tenant, p.Target); err != nil {
 					return err
 				}
 				if err := reg.Settle(ctx, tx); err != nil {

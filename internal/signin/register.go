@@ -197,7 +197,7 @@ func ours(reg method.Registration, tenant idp.TenantID, user idp.UserID, m idp.M
 }
 
 func (c *Corridor) settleRegistration(ctx context.Context, tx *sqldb.Tx, s session.Session, reg method.Registration, event audit.Event) error {
-	if _, err := c.enabled(ctx, tx, s.Tenant, s.User); err != nil {
+	if err := c.enabled(ctx, tx, s.Tenant, s.User); err != nil {
 		return err
 	}
 	alive, err := c.sessions.Alive(ctx, tx, s.Tenant, s.ID)

@@ -15,7 +15,7 @@ import (
 // the flow's row, and the record. It may run twice.
 func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.Event) (Step, error) {
 	if t.step != Deny {
-		if _, err := c.enabled(ctx, tx, t.flow.Tenant, t.user.ID); err != nil {
+		if err := c.enabled(ctx, tx, t.flow.Tenant, t.user.ID); err != nil {
 			return Step{}, err
 		}
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -22,8 +25,15 @@ const keptStatements = 1024
 // which together cost about as much as a small statement.
 type conn struct {
 	driver driver.Conn
-	kept   map[string]statement
+	kept   map[string]prepared
 	args   []driver.NamedValue // of the statement under way
+}
+
+// prepared is a statement whose parameters have places instead of names. The
+// driver asks for each parameter's name, every time, and makes a string of it.
+type prepared struct {
+	statement
+	places []int // the number of the argument at each place
 }
 
 // statement is a prepared statement of the driver.
@@ -38,7 +48,7 @@ func newConn(dsn string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{driver: c, kept: map[string]statement{}}, nil
+	return &conn{driver: c, kept: map[string]prepared{}}, nil
 }
 
 // The context of a caller never reaches the driver: its end would interrupt
@@ -70,26 +80,77 @@ func (c *conn) query(_ context.Context, query string, args []any) (cursor, error
 
 // prepare returns the statement of a text, and puts the arguments in c.args.
 func (c *conn) prepare(query string, args []any) (statement, error) {
+	p, ok := c.kept[query]
+	if !ok {
+		var err error
+		if p, err = c.keep(query); err != nil {
+			return nil, err
+		}
+	}
 	c.args = c.args[:0]
-	for i, a := range args {
-		v, err := plain(i, a)
+	for i, n := range p.places {
+		if n > len(args) {
+			return nil, fmt.Errorf("argument $%d is missing", n)
+		}
+		v, err := plain(n-1, args[n-1])
 		if err != nil {
 			return nil, err
 		}
 		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: v})
 	}
-	if s := c.kept[query]; s != nil {
-		return s, nil
-	}
+	return p.statement, nil
+}
+
+func (c *conn) keep(query string) (prepared, error) {
 	if len(c.kept) == keptStatements {
 		c.forget()
 	}
-	s, err := c.driver.Prepare(query)
+	text, places := placed(query)
+	s, err := c.driver.Prepare(text)
 	if err != nil {
-		return nil, err
+		return prepared{}, err
 	}
-	c.kept[query] = s.(statement)
-	return c.kept[query], nil
+	p := prepared{s.(statement), places}
+	c.kept[query] = p
+	return p, nil
+}
+
+// placed writes ? for each $n of a statement, and lists the n. What stands in
+// quotes or in a comment is left alone.
+func placed(query string) (text string, places []int) {
+	var b strings.Builder
+	for i := 0; i < len(query); {
+		end := i + 1
+		switch {
+		case query[i] == '\'' || query[i] == '"':
+			end = past(query, i+1, query[i:i+1])
+		case strings.HasPrefix(query[i:], "--"):
+			end = past(query, i, "\n")
+		case query[i] == '$':
+			for end < len(query) && '0' <= query[end] && query[end] <= '9' {
+				end++
+			}
+			if n, err := strconv.Atoi(query[i+1 : end]); err == nil && n > 0 {
+				b.WriteByte('?')
+				places = append(places, n)
+				i = end
+				continue
+			}
+		}
+		b.WriteString(query[i:end])
+		i = end
+	}
+	return b.String(), places
+}
+
+// past is where s goes on behind the next mark from a place; its end when there
+// is none. A quote that is doubled inside of quotes ends them and begins
+// others.
+func past(s string, from int, mark string) int {
+	if n := strings.Index(s[from:], mark); n >= 0 {
+		return from + n + len(mark)
+	}
+	return len(s)
 }
 
 func (c *conn) forget() {

@@ -16,3 +16,6 @@ func RawWriter(t *testing.T, db *DB, query string) {
 
 // Queued is how many callers wait for the writer.
 func Queued(db *DB) int { return len(db.engine.(*sqliteEngine).writer.queue) }
+
+// Placed is how a statement is prepared for SQLite.
+func Placed(query string) (string, []int) { return placed(query) }

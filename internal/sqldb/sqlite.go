@@ -22,7 +22,7 @@ const busyWithin = connectWithin
 type sqliteEngine struct {
 	path   string
 	writer *writer
-	idle   chan *conn    // readers at rest
+	idle   shelf         // readers at rest
 	gone   chan struct{} // closed by close
 	once   sync.Once
 	closed error // of the first close
@@ -65,7 +65,7 @@ func dsn(path string, pragmas ...string) string {
 func (e *sqliteEngine) openWriter() error {
 	// FULL makes a commit wait for the disk; WAL lets readers go on meanwhile.
 	c, err := newConn(dsn(e.path, "journal_mode(wal)", "synchronous(full)",
-		"cache_size(-65536)", "journal_size_limit(67108864)",
+		"cache_size(-32768)", "journal_size_limit(67108864)",
 		"wal_autocheckpoint(4096)", // 16 MiB: most pages are written often in that time, and moved once
 		"temp_store(memory)"))      // else every copied page of a savepoint goes through a file
 	if err != nil {
@@ -80,13 +80,16 @@ func (e *sqliteEngine) openWriter() error {
 }
 
 func (e *sqliteEngine) openReaders() error {
-	e.idle = make(chan *conn, min(max(runtime.GOMAXPROCS(0), 4), 8))
-	for range cap(e.idle) {
-		c, err := newConn(dsn(e.path, "query_only(1)", "cache_size(-16384)"))
+	n := min(max(runtime.GOMAXPROCS(0), 4), 8)
+	e.idle.filled = make(chan struct{}, n)
+	for range n {
+		// Whatever a reader has cached it forgets when somebody has committed
+		// since, and forgetting takes the longer the more it ever had.
+		c, err := newConn(dsn(e.path, "query_only(1)", "cache_size(-1024)"))
 		if err != nil {
 			return err
 		}
-		e.idle <- c
+		e.idle.put(c)
 	}
 	return nil
 }
@@ -134,15 +137,15 @@ func (e *sqliteEngine) borrow(ctx context.Context) (*conn, error) {
 	select {
 	case <-e.gone:
 		return nil, closedError()
-	case c := <-e.idle:
-		return c, nil
+	case <-e.idle.filled:
+		return e.idle.take(), nil
 	default:
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	select {
-	case c := <-e.idle:
-		return c, nil
+	case <-e.idle.filled:
+		return e.idle.take(), nil
 	case <-e.gone:
 		return nil, closedError()
 	case <-ctx.Done():
@@ -151,7 +154,7 @@ func (e *sqliteEngine) borrow(ctx context.Context) (*conn, error) {
 }
 
 func (e *sqliteEngine) giveBack(c *conn) {
-	e.idle <- c
+	e.idle.put(c)
 	select {
 	case <-e.gone:
 		e.closeIdle()
@@ -159,12 +162,38 @@ func (e *sqliteEngine) giveBack(c *conn) {
 	}
 }
 
+// shelf holds readers at rest. The one that was put back last is lent first:
+// when few do the work, they find more of what they have read since the last
+// commit.
+type shelf struct {
+	filled chan struct{} // holds one for each reader; received before take
+	mu     sync.Mutex
+	rest   []*conn
+}
+
+func (s *shelf) put(c *conn) {
+	s.mu.Lock()
+	s.rest = append(s.rest, c)
+	s.mu.Unlock()
+	s.filled <- struct{}{}
+}
+
+func (s *shelf) take() *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.rest) - 1
+	c := s.rest[last]
+	s.rest[last] = nil
+	s.rest = s.rest[:last]
+	return c
+}
+
 // closeIdle closes the readers at rest; those lent are closed on their return.
 func (e *sqliteEngine) closeIdle() (err error) {
 	for {
 		select {
-		case c := <-e.idle:
-			err = errors.Join(err, c.close())
+		case <-e.idle.filled:
+			err = errors.Join(err, e.idle.take().close())
 		default:
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
@@ -69,10 +70,12 @@ func JSON(w http.ResponseWriter, status int, v any) error {
 		return fmt.Errorf("encode reply: %w", err)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
+	h["Content-Type"] = isJSON
+	if len(h["Cache-Control"]) == 0 {
+		h["Cache-Control"] = noStore
 	}
+	// Told its length, net/http sends a long body in one piece.
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(status)
 	w.Write(body) // a peer that has gone away is nobody's error
 	return nil
@@ -87,7 +90,7 @@ func NoContent(w http.ResponseWriter) error {
 // SeeOther redirects with 303, which turns a POST into a GET; 307 would send
 // what was posted to the next place as well.
 func SeeOther(w http.ResponseWriter, r *http.Request, to string) error {
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header()["Cache-Control"] = noStore
 	// http.Redirect would clean the path of an absolute address; the
 	// registered redirect URI must arrive byte for byte.
 	w.Header().Set("Location", headerSafe(to))
@@ -96,10 +99,15 @@ func SeeOther(w http.ResponseWriter, r *http.Request, to string) error {
 }
 
 func headerSafe(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return -1
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return strings.Map(func(r rune) rune {
+				if r < 0x20 || r == 0x7f {
+					return -1
+				}
+				return r
+			}, s)
 		}
-		return r
-	}, s)
+	}
+	return s
 }

@@ -2,6 +2,19 @@ package web
 
 import "net/http"
 
+// What every reply carries, ready to be put into its headers under their
+// canonical names. Set would make both anew for each reply; nobody may write
+// into these.
+var (
+	nosniff    = []string{"nosniff"}
+	noReferrer = []string{"no-referrer"}
+	sameOrigin = []string{"same-origin"}
+	denied     = []string{"DENY"}
+	httpsOnly  = []string{"max-age=31536000; includeSubDomains"}
+	noStore    = []string{"no-store"}
+	isJSON     = []string{"application/json; charset=utf-8"}
+)
+
 // Headers sets what every reply carries (security.md WEB02). Pages add their
 // Content-Security-Policy; secure says whether the base URL is https, without
 // which a browser ignores HSTS.
@@ -9,12 +22,12 @@ func Headers(secure bool) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			h := w.Header()
-			h.Set("X-Content-Type-Options", "nosniff")
-			h.Set("Referrer-Policy", "no-referrer")
-			h.Set("Cross-Origin-Resource-Policy", "same-origin")
-			h.Set("X-Frame-Options", "DENY")
+			h["X-Content-Type-Options"] = nosniff
+			h["Referrer-Policy"] = noReferrer
+			h["Cross-Origin-Resource-Policy"] = sameOrigin
+			h["X-Frame-Options"] = denied
 			if secure {
-				h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+				h["Strict-Transport-Security"] = httpsOnly
 			}
 			if r.Method == http.MethodTrace {
 				w.WriteHeader(http.StatusMethodNotAllowed)

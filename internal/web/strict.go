@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,9 @@ const maxDepth = 32
 // for are passed over. The errors have no kind of their own; with one, v is
 // not to be used.
 func Strict(data []byte, v any) error {
+	if plainly(data, v) {
+		return nil
+	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
 	}
@@ -66,8 +70,7 @@ func (w *walk) value(t reflect.Type, depth int) error {
 		}
 		return w.array(t, depth+1)
 	case c == '"':
-		_, err := w.text()
-		return err
+		return w.pass()
 	case c == 0:
 		return errNotJSON
 	}
@@ -142,26 +145,36 @@ func (w *walk) object(t reflect.Type, depth int) error {
 	}
 }
 
+// pass passes over a string.
+func (w *walk) pass() error {
+	for w.at++; w.at < len(w.data); {
+		end := bytes.IndexByte(w.data[w.at:], '"')
+		if end < 0 {
+			break
+		}
+		escape := bytes.IndexByte(w.data[w.at:w.at+end], '\\')
+		if escape < 0 {
+			w.at += end + 1
+			return nil
+		}
+		w.at += escape + 2
+	}
+	return errNotJSON
+}
+
 // text passes over a string and gives what it says.
 func (w *walk) text() (string, error) {
-	start, plain := w.at, true
-	for w.at++; w.at < len(w.data); w.at++ {
-		switch c := w.data[w.at]; {
-		case c == '"':
-			w.at++
-			if plain {
-				return string(w.data[start+1 : w.at-1]), nil
-			}
+	start := w.at
+	if err := w.pass(); err != nil {
+		return "", err
+	}
+	for _, c := range w.data[start+1 : w.at-1] {
+		if c == '\\' || c >= 0x80 { // what is no UTF-8 is read as something else
 			var s string
 			return s, json.Unmarshal(w.data[start:w.at], &s)
-		case c == '\\':
-			w.at++
-			plain = false
-		case c >= 0x80:
-			plain = false // what is no UTF-8 is read as something else
 		}
 	}
-	return "", errNotJSON
+	return string(w.data[start+1 : w.at-1]), nil
 }
 
 // members are the names that a struct has fields for.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -314,5 +315,25 @@ func TestSeeOtherKeepsTheAddressAsItIs(t *testing.T) {
 	web.SeeOther(rec, httptest.NewRequest("POST", "/", nil), "com.example.app:/cb//x?a=b%20c\r\nSet-Cookie: x")
 	if rec.Code != 303 || rec.Header().Get("Location") != "com.example.app:/cb//x?a=b%20cSet-Cookie: x" {
 		t.Errorf("got %d %q", rec.Code, rec.Header().Get("Location"))
+	}
+}
+
+// TestJSONTellsItsLength: also that of a reply too long for the buffer that
+// net/http would measure it in.
+func TestJSONTellsItsLength(t *testing.T) {
+	for _, size := range []int{0, 10_000} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			web.JSON(w, http.StatusOK, strings.Repeat("a", size))
+		}))
+		res, err := http.Get(s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		s.Close()
+		if err != nil || len(body) != size+2 || res.ContentLength != int64(size+2) || len(res.TransferEncoding) > 0 {
+			t.Errorf("%d bytes of %d, encoded %v, %v", len(body), res.ContentLength, res.TransferEncoding, err)
+		}
 	}
 }
