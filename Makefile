@@ -4,7 +4,8 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-BUILD    := CGO_ENABLED=0 GOTOOLCHAIN=local $(GO) build -trimpath -pgo=cmd/signet/load.pgo -ldflags '$(LDFLAGS)'
+PROFILE  := cmd/signet/load.pgo
+BUILD     = CGO_ENABLED=0 GOTOOLCHAIN=local $(GO) build -trimpath -pgo=$(PROFILE) -ldflags '$(LDFLAGS)'
 
 .PHONY: demo build test test-fast bench lint screenshots help
 
@@ -14,6 +15,7 @@ help: ## this list
 build: ## bin/signet, one static file
 	$(BUILD) -o bin/signet ./cmd/signet
 
+demo: PROFILE := off
 demo: build ## everything on this machine, nothing to configure
 	./bin/signet demo
 

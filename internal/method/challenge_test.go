@@ -23,7 +23,7 @@ func TestChallenge(t *testing.T) {
 		{"there", enc([]byte(`{"type":"webauthn.create","challenge":"abc"}`)), "abc"},
 		{"empty", enc([]byte(`{"challenge":""}`)), ""},
 		{"no JSON", enc([]byte(`x`)), ""},
-		{"padded", base64.URLEncoding.EncodeToString([]byte(`{"challenge":"ab"}`)), ""},
+		{"padded", base64.URLEncoding.EncodeToString([]byte(`{"challenge":"abc"}`)), ""},
 		{"nothing", "", ""},
 	} {
 		if got, err := method.ChallengeSigned(c.signed); got != c.want || (err == nil) != (c.want != "") {

@@ -180,10 +180,10 @@ func (c *Corridor) putOff(ctx context.Context, tx *sqldb.Tx, a asking, m idp.Met
 	if err := c.directory.Lock(ctx, tx, s.Tenant, s.User); err != nil {
 		return err
 	}
-	user, err := c.enabled(ctx, tx, s.Tenant, s.User)
-	if err != nil {
+	if err := c.enabled(ctx, tx, s.Tenant, s.User); err != nil {
 		return err
 	}
+	user := a.w.User
 	if alive, err := c.sessions.Alive(ctx, tx, s.Tenant, s.ID); err != nil || !alive {
 		return cmp.Or(err, over(idp.Expiredf("session_over", "session %s", s.ID)))
 	}
