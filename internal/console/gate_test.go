@@ -21,7 +21,11 @@ import (
 )
 
 // free are the posts that change nothing, and so ask for no gesture.
-var free = map[string]bool{"/admin/report/count": true}
+var free = map[string]bool{
+	"/admin/report/count":    true,
+	"/admin/methods/passkey": true, "/admin/methods/passkey/profiles/new": true, "/admin/methods/accessPass": true, "/admin/methods/campaign": true,
+	"/admin/methods/order": true, "/admin/strengths/new": true,
+}
 
 // at fills the wildcards of a route.
 func (w *world) at(rt route) (method, path string) {
@@ -35,7 +39,7 @@ func (w *world) at(rt route) (method, path string) {
 	case strings.HasPrefix(path, "/admin/log"):
 		id = string(w.record)
 	}
-	return method, strings.NewReplacer("{$}", "", "{id}", id).Replace(path)
+	return method, strings.NewReplacer("{$}", "", "{id}", id, "{profile}", "new", "{method}", "accessPass", "{strength}", "new").Replace(path)
 }
 
 // TestEveryRoute holds every address against everybody who may come: the role

@@ -50,6 +50,10 @@ var menu = []struct {
 		{"/admin/groups", "group", "menu.groups", directory.Helpdesk},
 		{"/admin/apps", "apps", "menu.apps", directory.Administrator},
 	}},
+	{"menu.govern", []entry{
+		{"/admin/methods", "key", "menu.methods", directory.Administrator},
+		{"/admin/strengths", "strength", "menu.strengths", directory.Administrator},
+	}},
 	{"menu.happened", []entry{
 		{"/admin/log", "log", "menu.log", directory.Helpdesk},
 		{"/admin/changes", "clock", "menu.changes", directory.Helpdesk},

@@ -8,6 +8,9 @@ import (
 
 func TestCatalogue(t *testing.T) {
 	pagetest.Catalogue(t, files, "says.", "deed.", "done.", "role.", "ask.", "app.kind.", "app.auth.", "event.", "number.",
+		"picker.filter.", "picker.group.use.", "picker.level.", "policy.because.", "policy.box.", "policy.choice.", "policy.entry.", "policy.fact.list.",
+		"policy.fact.synced.", "policy.fact.mode.", "policy.method.", "policy.models.", "policy.pass.fact.", "policy.targets.", "policy.unit.", "strength.builtin.", "strength.each.",
+		"strength.mode.",
 		"log.result.", "log.last.", "log.kind.", "log.done.", "log.verdict.", "log.reason.", "log.because.", "log.rule.", "log.about.", "log.mode.", "log.check.",
 		"log.title.", "log.try.key.", "log.none.refused.", "log.id.", "log.ways.key.", "report.class.", "report.note.", "report.range.")
 }

@@ -313,6 +313,10 @@ func (c *checker) keyRules(at string, r *KeyRules) {
 		c.between(at+".aaguids.mode", at+".aaguids.list", "only listed models are allowed, and none is listed")
 	}
 	c.aaguids(at+".aaguids.list", r.AAGUIDs.List)
+	c.targets(at+".except", r.Except)
+	if i := slices.IndexFunc(r.Except, func(t Target) bool { return t.All }); i >= 0 {
+		c.at(at+".except["+strconv.Itoa(i)+"]", "bad_value", "everybody is excepted, and the profile binds nobody")
+	}
 	if i := slices.Index(r.AAGUIDs.List, zeroAAGUID); i >= 0 && r.AAGUIDs.Mode == ListAllow {
 		c.at(at+".aaguids.list["+strconv.Itoa(i)+"]", "bad_value", "the zero AAGUID is no model and cannot be proven")
 	}

@@ -52,6 +52,8 @@ func TestContradictions(t *testing.T) {
 		{"a group that is no GUID", "methods.passkey.exclude[0]", "", func(p *policy.Policy) {
 			passkeys(p, policy.MethodRules{On: true, Include: []policy.Include{{Target: all}}, Exclude: []policy.Target{{Group: "staff"}}})
 		}},
+		{"a profile for nobody", "passkey.except[0]", "", func(p *policy.Policy) { p.Passkey.Except = []policy.Target{all} }},
+		{"an exception that is nothing", "passkey.except[0]", "", func(p *policy.Policy) { p.Passkey.Except = []policy.Target{{}} }},
 		{"a profile that is not there", "methods.passkey.include[0].profiles[0]", "passkey.profiles", func(p *policy.Policy) {
 			passkeys(p, policy.MethodRules{On: true, Include: []policy.Include{group(staff, strict)}})
 		}},

@@ -249,7 +249,13 @@ func anyGoverned(t *rapid.T) policy.Policy {
 }
 
 func anyKeyRules(t *rapid.T, name string) policy.KeyRules {
+	excepted := []policy.Target{{Group: staff}, {Group: leavers}, {User: "99999999-9999-4999-8999-999999999999"}}
+	var except []policy.Target // nothing, and not an empty list, as what is read has it
+	if rapid.IntRange(0, 3).Draw(t, name+" excepts") == 0 {
+		except = rapid.SliceOfNDistinct(rapid.SampledFrom(excepted), 1, 2, rapid.ID[policy.Target]).Draw(t, name+" except")
+	}
 	return policy.KeyRules{
+		Except:      except,
 		Attestation: rapid.SampledFrom([]policy.Attestation{policy.AttestationNone, policy.AttestationPreferred, policy.AttestationRequired, policy.AttestationAlways}).Draw(t, name+" attestation"),
 		Synced:      rapid.SampledFrom([]policy.Synced{policy.SyncedAllow, policy.SyncedAllow, policy.SyncedDeny, policy.SyncedOnly}).Draw(t, name+" synced"),
 		AAGUIDs: policy.AAGUIDRules{

@@ -156,7 +156,7 @@ func (p *Policy) scope(w *Who, m idp.MethodID) scope {
 		s.refusal = refusal(methodAt(m)+".include", "not_included", CodeMethod)
 		return s
 	}
-	s.bound = binds.inOrder(&p.Passkey)
+	s.bound = binds.inOrder(&p.Passkey, w)
 	return s
 }
 
@@ -191,17 +191,18 @@ func (b *binding) add(p *PasskeyRules, ids []string) bool {
 	return true
 }
 
-// inOrder lists them as refusals name them: the default one first.
-func (b *binding) inOrder(p *PasskeyRules) []bound {
+// inOrder lists them as refusals name them: the default one first. A profile
+// does not bind whom it excepts.
+func (b *binding) inOrder(p *PasskeyRules, w *Who) []bound {
 	if !b.standard && b.n == 0 {
 		return nil
 	}
 	out := make([]bound, 0, b.n+1)
-	if b.standard {
+	if b.standard && among(p.Except, w) < 0 {
 		out = append(out, bound{"", &p.KeyRules})
 	}
 	for i, yes := range b.named {
-		if yes {
+		if yes && among(p.Profiles[i].Except, w) < 0 {
 			out = append(out, bound{p.Profiles[i].ID, &p.Profiles[i].KeyRules})
 		}
 	}
@@ -233,7 +234,7 @@ func (s *scope) judge(w *Who, act Act, key *idp.Facts) Ruling {
 		return Ruling{Refusal: s.refusal}
 	case act == Add && s.method == Passkey && !s.p.Passkey.SelfService:
 		return Ruling{Refusal: refusal("passkey.selfService", "self_service_off", CodeMethod)}
-	case key == nil || len(s.bound) == 0 || s.p.Passkey.Restrictions == EnforceOff:
+	case key == nil || s.method != Passkey || s.p.Passkey.Restrictions == EnforceOff:
 		return Ruling{}
 	}
 	no := s.restricted(act, key)
@@ -249,8 +250,11 @@ func (s *scope) judge(w *Who, act Act, key *idp.Facts) Ruling {
 func (s *scope) restricted(act Act, key *idp.Facts) Refusal {
 	if s.p.Passkey.withdraws(act, key) {
 		// What the person may use instead is what they could use before.
-		help := s.bound[0].rules.help(act)
-		help.OtherModel = true
+		help := Help{OtherModel: true}
+		if len(s.bound) > 0 { // not excepted from all
+			help = s.bound[0].rules.help(act)
+			help.OtherModel = true
+		}
 		return Refusal{Rule: "passkey.withdrawn", Reason: "model_withdrawn", Code: CodeKey, Help: help}
 	}
 	var first Refusal

@@ -96,6 +96,10 @@ type KeyRules struct {
 	Attestation Attestation `json:"attestation"`
 	AAGUIDs     AAGUIDRules `json:"aaguids"`
 	Synced      Synced      `json:"synced"`
+	// Except are people whom the profile does not bind, whatever target names
+	// it for them: break-glass accounts, or those who still have an old key.
+	// Whom no profile binds may use any passkey.
+	Except []Target `json:"except,omitempty"`
 }
 
 // AAGUIDRules limit passkeys by model.
@@ -256,10 +260,10 @@ func (p Policy) Clone() Policy {
 		}
 		p.Methods[m] = r
 	}
-	p.Passkey.AAGUIDs.List = slices.Clone(p.Passkey.AAGUIDs.List)
+	p.Passkey.KeyRules = p.Passkey.KeyRules.clone()
 	p.Passkey.Profiles = slices.Clone(p.Passkey.Profiles)
 	for i, f := range p.Passkey.Profiles {
-		p.Passkey.Profiles[i].AAGUIDs.List = slices.Clone(f.AAGUIDs.List)
+		p.Passkey.Profiles[i].KeyRules = f.KeyRules.clone()
 	}
 	p.Campaign.Include, p.Campaign.Exclude = slices.Clone(p.Campaign.Include), slices.Clone(p.Campaign.Exclude)
 	p.Order.Methods = slices.Clone(p.Order.Methods)
@@ -269,6 +273,11 @@ func (p Policy) Clone() Policy {
 		p.Strengths[i] = s.clone()
 	}
 	return p
+}
+
+func (r KeyRules) clone() KeyRules {
+	r.AAGUIDs.List, r.Except = slices.Clone(r.AAGUIDs.List), slices.Clone(r.Except)
+	return r
 }
 
 // NamedGroups lists the groups that any rule names: whoever judges a person by
@@ -287,6 +296,10 @@ func (p Policy) NamedGroups() []idp.GroupID {
 			add(i.Target)
 		}
 		add(r.Exclude...)
+	}
+	add(p.Passkey.Except...)
+	for _, f := range p.Passkey.Profiles {
+		add(f.Except...)
 	}
 	add(slices.Concat(p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude)...)
 	slices.Sort(out)

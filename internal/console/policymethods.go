@@ -1,0 +1,518 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
+)
+
+// savePart is the end of the address to which a form is sent to be saved. Sent
+// to the page's own address, it only looks somebody up, picks, or works out
+// what saving would do, and asks for no gesture.
+const savePart = "/save"
+
+const saysSave = "says.policy.save"
+
+// at is the address of the page that a form stands on.
+func (v *visit) at() string { return strings.TrimSuffix(v.r.URL.Path, savePart) }
+
+// policyRoutes are the pages about methods.
+func (c *Console) policyRoutes() []route {
+	const admin = directory.Administrator
+	return []route{
+		{"GET /admin/methods", admin, c.methodsPage, ""},
+		{"GET /admin/methods/passkey", admin, c.passkeyPage, ""},
+		{"POST /admin/methods/passkey", admin, c.passkeyPost, ""},
+		{"POST /admin/methods/passkey/save", admin, c.passkeySave, saysSave},
+		{"GET /admin/methods/passkey/profiles/{profile}", admin, c.passkeyPage, ""},
+		{"POST /admin/methods/passkey/profiles/{profile}", admin, c.passkeyPost, ""},
+		{"POST /admin/methods/passkey/profiles/{profile}/save", admin, c.passkeySave, saysSave},
+		{"GET /admin/methods/{method}", admin, c.methodPage, ""},
+		{"POST /admin/methods/{method}", admin, c.methodPost, ""},
+		{"POST /admin/methods/{method}/save", admin, c.methodSave, saysSave},
+		{"GET /admin/methods/campaign", admin, c.campaignPage, ""},
+		{"POST /admin/methods/campaign", admin, c.campaignPost, ""},
+		{"POST /admin/methods/campaign/save", admin, c.campaignSave, saysSave},
+		{"GET /admin/methods/order", admin, c.orderPage, ""},
+		{"POST /admin/methods/order", admin, c.orderPost, ""},
+		{"POST /admin/methods/order/save", admin, c.orderSave, saysSave},
+		{"GET /admin/strengths", admin, c.strengthsPage, ""},
+		{"GET /admin/strengths/{strength}", admin, c.strengthPage, ""},
+		{"POST /admin/strengths/{strength}", admin, c.strengthPost, ""},
+		{"POST /admin/strengths/{strength}/save", admin, c.strengthSave, saysSave},
+	}
+}
+
+// policyView is a page with a form about policy.
+func policyView() page.View {
+	v := scripted(frame("policy.css"), "policy.js")
+	v.Files = []string{"policyparts"}
+	return v
+}
+
+// methodsView is the list of methods, and of what is about all of them.
+type methodsView struct {
+	Lead            template.HTML
+	Methods, Rounds []methodLine
+}
+
+type methodLine struct {
+	Href, Icon, Class string
+	Name, Who, State  template.HTML
+	Facts             []template.HTML
+}
+
+var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", "phone": "phone", "hello": "laptop", "platform": "laptop", "certificate": "usb"}
+
+// methodsPage is GET /admin/methods.
+func (c *Console) methodsPage(ctx context.Context, v *visit) error {
+	p, err := c.cfg.Policies.Get(ctx, v.tenant.ID)
+	if err != nil {
+		return err
+	}
+	words := v.words()
+	pg := v.page("policymethods", words.T("policy.methods.title"), nil)
+	view := methodsView{Lead: pg.T("policy.methods.lead")}
+	for _, m := range offered(p) {
+		r := p.Methods[m]
+		row := methodLine{Href: "/admin/methods/" + string(m), Icon: cmp.Or(methodIcons[m], "key"), Name: policyMethod(pg, m)}
+		row.State, row.Class = onOff(pg, r.On)
+		var include []policy.Target
+		for _, in := range r.Include {
+			include = append(include, in.Target)
+		}
+		row.Who = whoOf(pg, include, r.Exclude)
+		switch m {
+		case policy.Passkey:
+			row.Facts = passkeyFacts(pg, p)
+			if r.On && p.Passkey.Restrictions == policy.EnforceAudit {
+				row.State, row.Class = pg.T("policy.state.trial"), "warn"
+			}
+		case policy.AccessPass:
+			row.Facts = []template.HTML{pg.T("policy.pass.fact." + map[bool]string{true: "once", false: "often"}[p.AccessPass.Once]), pg.T("policy.pass.fact.apps." + map[bool]string{true: "on", false: "off"}[p.AccessPass.AppSignIn])}
+		}
+		view.Methods = append(view.Methods, row)
+	}
+	view.Rounds = []methodLine{campaignRow(pg, p), orderRow(pg, p), strengthRow(pg, p)}
+	pg.V = view
+	return v.show(http.StatusOK, pg)
+}
+
+func onOff(pg *page.Page, on bool) (template.HTML, string) {
+	if on {
+		return pg.T("policy.state.on"), "good"
+	}
+	return pg.T("policy.state.off"), "off"
+}
+
+// whoOf says in a line who is meant.
+func whoOf(pg *page.Page, include, exclude []policy.Target) template.HTML {
+	if len(include) == 0 {
+		return pg.T("policy.targets.nobody")
+	}
+	out := countTargets(pg, include)
+	if len(exclude) > 0 {
+		return pg.T("policy.who.except", "who", out, "but", countTargets(pg, exclude))
+	}
+	return out
+}
+
+func countTargets(pg *page.Page, all []policy.Target) template.HTML {
+	groups, people := 0, 0
+	for _, t := range all {
+		switch {
+		case t.All:
+			return pg.T("policy.targets.all")
+		case t.Group != "":
+			groups++
+		default:
+			people++
+		}
+	}
+	switch {
+	case people == 0:
+		return pg.N("policy.groups", groups)
+	case groups == 0:
+		return pg.N("policy.people", people)
+	}
+	return pg.T("policy.and", "a", pg.N("policy.groups", groups), "b", pg.N("policy.people", people))
+}
+
+func passkeyFacts(pg *page.Page, p policy.Policy) []template.HTML {
+	mode := string(p.Passkey.AAGUIDs.Mode)
+	out := []template.HTML{pg.N("policy.fact.list."+mode, len(p.Passkey.AAGUIDs.List))}
+	if p.Passkey.Attestation == policy.AttestationRequired || p.Passkey.Attestation == policy.AttestationAlways {
+		out = append(out, pg.T("policy.fact.attested"))
+	}
+	if p.Passkey.Synced != policy.SyncedAllow {
+		out = append(out, pg.T("policy.fact.synced."+string(p.Passkey.Synced)))
+	}
+	if n := len(p.Passkey.Profiles); n > 0 {
+		out = append(out, pg.N("policy.fact.profiles", n))
+	}
+	if r := p.Passkey.Restrictions; r == policy.Enforce || r == policy.EnforceAudit {
+		out = append(out, pg.T("policy.fact.mode."+string(r)))
+	}
+	return out
+}
+
+func campaignRow(pg *page.Page, p policy.Policy) methodLine {
+	r := methodLine{Href: "/admin/methods/campaign", Icon: "person", Name: pg.T("policy.campaign.title"), Who: whoOf(pg, p.Campaign.Include, p.Campaign.Exclude)}
+	r.State, r.Class = onOff(pg, p.Campaign.On)
+	r.Facts = []template.HTML{pg.T("policy.campaign.fact", "method", policyMethod(pg, p.Campaign.Method))}
+	return r
+}
+
+func orderRow(pg *page.Page, p policy.Policy) methodLine {
+	r := methodLine{Href: "/admin/methods/order", Icon: "log", Name: pg.T("policy.order.title"), Who: whoOf(pg, p.Order.Include, p.Order.Exclude)}
+	r.State, r.Class = onOff(pg, p.Order.On)
+	for i, m := range p.Order.Methods {
+		r.Facts = append(r.Facts, pg.T("policy.order.place", "n", i+1, "method", policyMethod(pg, m)))
+	}
+	return r
+}
+
+func strengthRow(pg *page.Page, p policy.Policy) methodLine {
+	own := 0
+	for _, s := range p.Strengths {
+		if !s.BuiltIn() {
+			own++
+		}
+	}
+	return methodLine{
+		Href: "/admin/strengths", Icon: "strength", Name: pg.T("strength.title"), Who: pg.T("strength.fact"), State: pg.N("strength.own.count", own), Class: "off",
+	}
+}
+
+// settingsView is the page of any other method, of the campaign and of the
+// order.
+type settingsView struct {
+	formView
+	On               boxView
+	Choice           *radiosView
+	Include, Exclude targetsView
+	Required         []optionView
+	RequiredOpen     bool
+	RequiredChanged  changedView
+	EntriesTitle     template.HTML
+	Boxes            []boxView
+	Entries          []entryView
+	Order            []orderItem
+	OrderWrong       []string
+	Judged           bool
+}
+
+type orderItem struct {
+	Value          string
+	Name           template.HTML
+	Up, Down       bool
+	UpSay, DownSay template.HTML
+}
+
+// settings is a request about one such page.
+type settings struct {
+	v     *visit
+	ctx   context.Context
+	saved policy.Policy
+	draft formDraft
+	was   formDraft
+	title template.HTML
+	lead  string // key
+
+	next   policy.Policy
+	wrongs []wrong
+	fill   func(*parts, *settingsView) error // what this page has of its own
+	judged bool
+}
+
+// formDraft is what methodDraft, campaignDraft and orderDraft have in common.
+type formDraft interface {
+	values() url.Values
+	apply(policy.Policy, policy.Models) (policy.Policy, []wrong)
+}
+
+func (c *Console) settings(ctx context.Context, v *visit) (*settings, error) {
+	saved, err := c.cfg.Policies.Load(ctx, c.cfg.DB, v.tenant.ID)
+	return &settings{v: v, ctx: ctx, saved: saved}, err
+}
+
+func (c *Console) methodForm(ctx context.Context, v *visit) (*settings, error) {
+	s, err := c.settings(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	m := idp.MethodID(v.r.PathValue("method"))
+	if !slices.Contains(offered(s.saved), m) {
+		return nil, idp.NotFoundf("method_unknown", "method %.60q", m)
+	}
+	was := methodDraftOf(s.saved, m)
+	s.was, s.draft, s.judged = &was, &was, true
+	if v.form != nil {
+		sent := readMethod(v.form, m)
+		s.draft = &sent
+	}
+	s.title, s.lead = policyMethod(&page.Page{Words: v.words()}, m), "policy.method.lead"
+	s.fill = func(p *parts, view *settingsView) (err error) {
+		view.On = p.box("on", "method.on")
+		if view.Required, view.RequiredOpen, err = p.required(); err != nil || m != policy.AccessPass {
+			return err
+		}
+		view.Required = nil // nobody can give themselves a pass
+		view.EntriesTitle = p.pg.T("policy.pass.title")
+		view.Boxes = []boxView{p.box("once", "once"), p.box("appSignIn", "appSignIn")}
+		view.Entries = []entryView{p.length("default", "pass.default"), p.length("min", "pass.min"), p.length("max", "pass.max"), p.entry("length", "pass.length", true)}
+		return nil
+	}
+	return s, nil
+}
+
+func (c *Console) methodPage(ctx context.Context, v *visit) error {
+	return v.settingsPage(c.methodForm(ctx, v))
+}
+func (c *Console) methodPost(ctx context.Context, v *visit) error {
+	return v.settingsPost(c.methodForm(ctx, v))
+}
+
+func (c *Console) methodSave(ctx context.Context, v *visit) error {
+	return v.settingsSave(c.methodForm(ctx, v))
+}
+
+func (c *Console) campaignForm(ctx context.Context, v *visit) (*settings, error) {
+	s, err := c.settings(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	was := campaignDraftOf(s.saved)
+	s.was, s.draft = &was, &was
+	if v.form != nil {
+		sent := readCampaign(v.form)
+		s.draft = &sent
+	}
+	s.title, s.lead = v.words().T("policy.campaign.title"), "policy.campaign.lead"
+	s.fill = func(p *parts, view *settingsView) error {
+		view.On = p.box("on", "campaign.on")
+		choice := radiosView{Field: "method", Label: p.pg.T("policy.campaign.method"), Row: true, Changed: p.change("method"), Wrong: p.wrong("method")}
+		for _, m := range offered(s.saved) {
+			if m != policy.AccessPass {
+				choice.Options = append(choice.Options, optionView{Field: "method", Value: string(m), Label: policyMethod(p.pg, m), On: p.draft.Get("method") == string(m)})
+			}
+		}
+		view.Choice = &choice
+		view.EntriesTitle = p.pg.T("policy.campaign.how")
+		view.Entries = []entryView{p.entry("snoozeDays", "snoozeDays", true), p.entry("snoozes", "snoozes", true)}
+		return nil
+	}
+	return s, nil
+}
+
+func (c *Console) campaignPage(ctx context.Context, v *visit) error {
+	return v.settingsPage(c.campaignForm(ctx, v))
+}
+func (c *Console) campaignPost(ctx context.Context, v *visit) error {
+	return v.settingsPost(c.campaignForm(ctx, v))
+}
+
+func (c *Console) campaignSave(ctx context.Context, v *visit) error {
+	return v.settingsSave(c.campaignForm(ctx, v))
+}
+
+func (c *Console) orderForm(ctx context.Context, v *visit) (*settings, error) {
+	s, err := c.settings(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	was := orderDraftOf(s.saved)
+	for _, m := range offered(s.saved) { // the others follow, as they do in sign-ins
+		if !slices.Contains(was.Methods, string(m)) {
+			was.Methods = append(was.Methods, string(m))
+		}
+	}
+	draft := was
+	if v.form != nil {
+		draft = readOrder(v.form)
+		if do, method, _ := strings.Cut(v.form.Get("do"), ":"); do == "up" || do == "down" {
+			draft.move(method, map[string]int{"up": -1, "down": 1}[do])
+		}
+	}
+	s.was, s.draft = &was, &draft
+	s.title, s.lead = v.words().T("policy.order.title"), "policy.order.lead"
+	s.fill = func(p *parts, view *settingsView) error {
+		view.On, view.OrderWrong = p.box("on", "order.on"), p.wrong("methods")
+		for i, m := range draft.Methods {
+			name := policyMethod(p.pg, idp.MethodID(m))
+			view.Order = append(view.Order, orderItem{
+				Value: m, Name: name, Up: i > 0, Down: i < len(draft.Methods)-1,
+				UpSay: p.pg.T("policy.order.up.of", "method", name), DownSay: p.pg.T("policy.order.down.of", "method", name),
+			})
+		}
+		return nil
+	}
+	return s, nil
+}
+
+func (c *Console) orderPage(ctx context.Context, v *visit) error {
+	return v.settingsPage(c.orderForm(ctx, v))
+}
+func (c *Console) orderPost(ctx context.Context, v *visit) error {
+	return v.settingsPost(c.orderForm(ctx, v))
+}
+
+func (c *Console) orderSave(ctx context.Context, v *visit) error {
+	return v.settingsSave(c.orderForm(ctx, v))
+}
+
+func (v *visit) settingsPage(s *settings, err error) error {
+	if err != nil {
+		return err
+	}
+	s.apply()
+	return s.show(http.StatusOK, nil, false)
+}
+
+func (s *settings) apply() { s.next, s.wrongs = s.draft.apply(s.saved, s.v.known()) }
+
+func (v *visit) settingsPost(s *settings, err error) error {
+	if err != nil {
+		return err
+	}
+	s.apply()
+	if v.form.Get("part") == "impact" {
+		pg, err := s.page(nil, true)
+		if err != nil {
+			return err
+		}
+		pg.Frame = "fragment"
+		return v.show(http.StatusOK, pg)
+	}
+	return s.show(http.StatusOK, nil, v.form.Get("do") != "find")
+}
+
+func (v *visit) settingsSave(s *settings, err error) error {
+	if err != nil {
+		return err
+	}
+	do, confirmed := strings.CutSuffix(v.form.Get("do"), sure)
+	if do != "save" {
+		return noSuchButton(do)
+	}
+	s.apply()
+	return s.save(confirmed)
+}
+
+func (s *settings) conflicts() bool { return s.draft.values().Get("version") != version(s.saved) }
+
+func (s *settings) save(confirmed bool) error {
+	v := s.v
+	if len(s.wrongs) > 0 {
+		return s.show(http.StatusBadRequest, nil, true)
+	}
+	if s.conflicts() {
+		return s.show(http.StatusConflict, nil, true)
+	}
+	im, at, err := v.impact(s.ctx, s.next, nil)
+	if err != nil {
+		return err
+	}
+	if !confirmed && im.Stops > 0 {
+		return v.confirm(v.at(), hiddenFields(s.draft.values()), "save"+sure, &impactWords{models: v.cfg.Metadata, next: s.next, at: at}, im)
+	}
+	event := v.event("policy.set")
+	event.Detail["page"] = v.at()
+	_, err = v.cfg.Corridor.SavePolicy(s.ctx, v.tenant.ID, s.saved, s.next, v.user.ID, event)
+	if err == nil {
+		return v.leave(v.at(), "policy.saved")
+	}
+	p := newParts(s.ctx, v, v.page("policymethod", "", nil), nil, nil, nil)
+	if problems, failed := p.lockedOut(err, im); failed != nil {
+		return failed
+	} else if problems != nil {
+		return s.show(http.StatusForbidden, problems, true)
+	}
+	if known := idp.AsError(err); known != nil && known.Kind == idp.Conflict {
+		if s.saved, err = v.cfg.Policies.Load(s.ctx, v.cfg.DB, v.tenant.ID); err != nil {
+			return err
+		}
+		s.apply()
+		return s.show(http.StatusConflict, nil, true)
+	}
+	return err
+}
+
+func (s *settings) show(status int, problems []template.HTML, work bool) error {
+	pg, err := s.page(problems, work)
+	if err != nil {
+		return err
+	}
+	return s.v.show(status, pg)
+}
+
+func (s *settings) page(problems []template.HTML, work bool) (*page.Page, error) {
+	v := s.v
+	pg := v.page("policymethod", s.title, nil)
+	p := newParts(s.ctx, v, pg, s.draft.values(), s.was.values(), s.wrongs)
+	view := &settingsView{
+		formView: formView{Path: v.at(), Lead: pg.T(s.lead), Dirty: len(p.changed) > 0, Changed: p.changed, Hidden: []field{{"version", version(s.saved)}}},
+		Judged:   s.judged, RequiredChanged: p.change("required"),
+	}
+	pg.V = view
+	view.Version = versionSay(pg, s.saved)
+	view.Problems = append(problems, p.problems()...)
+	var err error
+	if s.conflicts() {
+		if view.Conflict, err = p.conflict(s.saved, s.next); err != nil {
+			return nil, err
+		}
+	}
+	if view.Include, err = p.targets("include", "include", true); err != nil {
+		return nil, err
+	}
+	if view.Exclude, err = p.targets("exclude", "exclude", false); err != nil {
+		return nil, err
+	}
+	if err := s.fill(p, view); err != nil {
+		return nil, err
+	}
+	return pg, s.impactInto(p, view, work)
+}
+
+func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
+	pg := p.pg
+	view.Bar = &saveBar{Count: p.count()}
+	save := buttonView{"save", "main", pg.T("policy.save")}
+	view.Impact = &impactView{Over: pg.T("policy.impact.over"), Calm: true}
+	switch {
+	case !s.judged:
+	case len(view.Changed) == 0:
+		view.Impact.Title, view.Impact.Same = pg.T("policy.impact.same"), true
+		return nil
+	case len(s.wrongs) > 0:
+		view.Impact.Title = pg.T("policy.impact.wrong")
+		view.Impact.Problem = template.HTML(template.HTMLEscapeString(s.wrongs[0].Say))
+	case !work:
+		view.Impact.Title, view.Impact.Stale = pg.T("policy.impact.stale"), true
+	default:
+		im, at, err := s.v.impact(s.ctx, s.next, nil)
+		if err != nil {
+			return err
+		}
+		w := impactWords{pg: pg, models: s.v.cfg.Metadata, next: s.next, at: at}
+		shown := w.view(im)
+		view.Impact, view.Bar.Say = &shown, shown.Bar
+		if im.Stops > 0 {
+			save.Class, save.Label = "harm", pg.T("policy.save.enforce")
+		}
+	}
+	if view.Bar.Buttons = []buttonView{save}; len(view.Changed) > 0 {
+		view.Bar.Drop = s.v.at()
+	}
+	return nil
+}
