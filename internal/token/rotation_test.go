@@ -58,7 +58,7 @@ func TestSec_T61_RotationUnderCaches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sig, err := jose.ParseSigned(jwt, []jose.SignatureAlgorithm{jose.ES256})
+		sig, err := jose.ParseSignedCompact(jwt, []jose.SignatureAlgorithm{jose.ES256})
 		if err != nil {
 			t.Fatal(err)
 		}
