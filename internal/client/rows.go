@@ -84,7 +84,7 @@ func (r *Registry) Find(ctx context.Context, t idp.TenantID, where filter.Expr, 
 	}
 	cond, args := where.SQL(5)
 	rows, err := r.cfg.DB.Query(ctx, columns+`
-		where tenant_id = $1 and (created > $2 or created = $2 and id > $3) and `+cond+`
+		where tenant_id = $1 and (created, id) > ($2, $3) and `+cond+`
 		order by created, id limit $4`, append([]any{t, created, id, int64(limit)}, args...)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list clients: %w", err)

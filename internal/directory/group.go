@@ -129,7 +129,7 @@ func (d *Directory) Groups(ctx context.Context, t idp.TenantID, page Page) ([]Gr
 	}
 	where, args := page.Where.SQL(5)
 	rows, err := d.cfg.DB.Query(ctx, groupColumns+`
-		where tenant_id = $1 and (created > $2 or created = $2 and id > $3) and `+where+`
+		where tenant_id = $1 and (created, id) > ($2, $3) and `+where+`
 		order by created, id limit $4`, append([]any{t, created, id, int64(page.limit())}, args...)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list groups: %w", err)
@@ -223,7 +223,7 @@ func (d *Directory) Members(ctx context.Context, t idp.TenantID, g idp.GroupID, 
 	rows, err := d.cfg.DB.Query(ctx, `
 		select u.tenant_id, u.id, u.name, u.display_name, u.enabled, u.user_type, u.role, u.created
 		from user_group_member m join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
-		where m.tenant_id = $1 and m.group_id = $2 and (u.created > $3 or u.created = $3 and u.id > $4)
+		where m.tenant_id = $1 and m.group_id = $2 and (u.created, u.id) > ($3, $4)
 		order by u.created, u.id limit $5`, t, g, created, id, int64(page.limit()))
 	if err != nil {
 		return nil, "", fmt.Errorf("list members: %w", err)

@@ -181,7 +181,7 @@ func (d *Directory) Users(ctx context.Context, t idp.TenantID, page Page) ([]Per
 	}
 	where, args := page.Where.SQL(5)
 	rows, err := d.cfg.DB.Query(ctx, userColumns+`
-		where tenant_id = $1 and (created > $2 or created = $2 and id > $3) and `+where+`
+		where tenant_id = $1 and (created, id) > ($2, $3) and `+where+`
 		order by created, id limit $4`, append([]any{t, created, id, int64(page.limit())}, args...)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("list users: %w", err)
