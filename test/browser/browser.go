@@ -185,9 +185,11 @@ func (p *Person) Press(action string) {
 	p.Click(fmt.Sprintf("[data-action=%q]", action))
 }
 
-// Click clicks the first visible element of a CSS selector.
+// Click clicks the first visible element of a CSS selector, once the page's
+// scripts have run: before that a button does what it does without script.
 func (p *Person) Click(css string) {
 	p.t.Helper()
+	p.Until("a loaded page with "+css, fmt.Sprintf("document.readyState === 'complete' && document.querySelector(%q)", css))
 	p.do("click "+css, chromedp.Click(chromedp.CSS(css), chromedp.NodeVisible))
 }
 
