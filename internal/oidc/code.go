@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/token"
-	"github.com/signetid/signet/internal/web"
 )
 
 // Codes are sealed values: issuing one writes nothing, redeeming one burns it.
@@ -58,7 +58,7 @@ func (s *Server) Resume(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 // address that was taken out meanwhile must get nothing, errors included.
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step signin.Step) error {
 	var a ask
-	if err := web.Strict(step.Flow.Ask, &a); err != nil {
+	if err := json.Unmarshal(step.Flow.Ask, &a); err != nil {
 		return err
 	}
 	if step.Bearer != "" {

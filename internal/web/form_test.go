@@ -22,7 +22,8 @@ var forms = []string{
 	"a=1;b=2", "a=%3b", "a=1&a=2", "a=1&%61=2", "A=1&a=2", "a=\xff", "a=" + strings.Repeat("%41x+", 100), strings.Repeat("&", 9_999), strings.Repeat("&", 10_000),
 }
 
-// TestFormIsReadAsURLsAre: our reader and that of net/url give the same.
+// TestFormIsReadAsURLsAre: nothing is added to how net/url reads a form but that
+// a name given twice is refused.
 func TestFormIsReadAsURLsAre(t *testing.T) {
 	for _, body := range forms {
 		sameForm(t, body)
