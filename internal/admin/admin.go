@@ -102,10 +102,13 @@ var (
 )
 
 // Service is the door. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg          Config
+	remoteWithin time.Duration
+}
 
 // New makes the door.
-func New(cfg Config) *Service { return &Service{cfg: cfg} }
+func New(cfg Config) *Service { return &Service{cfg: cfg, remoteWithin: remoteWithin} }
 
 // call is one operation under way.
 type call struct {

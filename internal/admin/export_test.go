@@ -10,10 +10,5 @@ func WithPeer(ctx context.Context, uid uint32) context.Context {
 	return context.WithValue(ctx, peerKey{}, peer{uid: uid})
 }
 
-// RemoteWithin sets how long one operation by token may take, and gives back
-// what puts it right again.
-func RemoteWithin(d time.Duration) (restore func()) {
-	was := remoteWithin
-	remoteWithin = d
-	return func() { remoteWithin = was }
-}
+// RemoteWithin sets how long one operation by token may take.
+func (s *Service) RemoteWithin(d time.Duration) { s.remoteWithin = d }

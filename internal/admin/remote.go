@@ -81,8 +81,8 @@ func (c *call) guard(ctx context.Context, tx *sqldb.Tx, u idp.User) error {
 	return nil
 }
 
-// remoteWithin is how long one operation may take.
-var remoteWithin = 10 * time.Minute
+// remoteWithin is how long one operation over the network may take.
+const remoteWithin = 10 * time.Minute
 
 // Remote serves the operations to holders of a token; verify says what one is
 // good for, and is idp.Unproven for one that is not.
@@ -110,7 +110,7 @@ func (s *Service) Remote(verify func(ctx context.Context, token string) (Grant, 
 		late := http.NewResponseController(w)
 		late.SetReadDeadline(time.Time{})
 		late.SetWriteDeadline(time.Time{})
-		ctx, cancel := context.WithTimeout(r.Context(), remoteWithin)
+		ctx, cancel := context.WithTimeout(r.Context(), s.remoteWithin)
 		defer cancel()
 		over := context.AfterFunc(ctx, func() {
 			late.SetReadDeadline(time.Unix(1, 0))

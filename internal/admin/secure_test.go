@@ -59,8 +59,9 @@ func TestSec_LOG06_RemoteKeepsCauses(t *testing.T) {
 // TestSec_REL08_RemoteBodyThatNeverComes: a token is no leave to hold a
 // connection for ever (NET03).
 func TestSec_REL08_RemoteBodyThatNeverComes(t *testing.T) {
-	defer admin.RemoteWithin(200 * time.Millisecond)()
-	server := httptest.NewServer(admin.New(admin.Config{}).Remote(func(context.Context, string) (admin.Grant, error) {
+	service := admin.New(admin.Config{})
+	service.RemoteWithin(200 * time.Millisecond)
+	server := httptest.NewServer(service.Remote(func(context.Context, string) (admin.Grant, error) {
 		return admin.Grant{Role: admin.Reader, Actor: "cli:x"}, nil
 	}))
 	defer server.Close()

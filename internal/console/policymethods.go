@@ -28,7 +28,7 @@ func (v *visit) at() string { return strings.TrimSuffix(v.r.URL.Path, savePart) 
 // policyRoutes are the pages about methods.
 func (c *Console) policyRoutes() []route {
 	const admin = directory.Administrator
-	return []route{
+	return join([]route{
 		{"GET /admin/methods", admin, c.methodsPage, ""},
 		{"GET /admin/methods/passkey", admin, c.passkeyPage, ""},
 		{"POST /admin/methods/passkey", admin, c.passkeyPost, ""},
@@ -36,20 +36,12 @@ func (c *Console) policyRoutes() []route {
 		{"GET /admin/methods/passkey/profiles/{profile}", admin, c.passkeyPage, ""},
 		{"POST /admin/methods/passkey/profiles/{profile}", admin, c.passkeyPost, ""},
 		{"POST /admin/methods/passkey/profiles/{profile}/save", admin, c.passkeySave, saysSave},
-		{"GET /admin/methods/{method}", admin, c.methodPage, ""},
-		{"POST /admin/methods/{method}", admin, c.methodPost, ""},
-		{"POST /admin/methods/{method}/save", admin, c.methodSave, saysSave},
-		{"GET /admin/methods/campaign", admin, c.campaignPage, ""},
-		{"POST /admin/methods/campaign", admin, c.campaignPost, ""},
-		{"POST /admin/methods/campaign/save", admin, c.campaignSave, saysSave},
-		{"GET /admin/methods/order", admin, c.orderPage, ""},
-		{"POST /admin/methods/order", admin, c.orderPost, ""},
-		{"POST /admin/methods/order/save", admin, c.orderSave, saysSave},
 		{"GET /admin/strengths", admin, c.strengthsPage, ""},
 		{"GET /admin/strengths/{strength}", admin, c.strengthPage, ""},
 		{"POST /admin/strengths/{strength}", admin, c.strengthPost, ""},
 		{"POST /admin/strengths/{strength}/save", admin, c.strengthSave, saysSave},
-	}
+	}, settingsRoutes("/admin/methods/{method}", c.methodForm), settingsRoutes("/admin/methods/campaign", c.campaignForm),
+		settingsRoutes("/admin/methods/order", c.orderForm))
 }
 
 // policyView is a page with a form about policy.
@@ -275,17 +267,6 @@ func (c *Console) methodForm(ctx context.Context, v *visit) (*settings, error) {
 	return s, nil
 }
 
-func (c *Console) methodPage(ctx context.Context, v *visit) error {
-	return v.settingsPage(c.methodForm(ctx, v))
-}
-func (c *Console) methodPost(ctx context.Context, v *visit) error {
-	return v.settingsPost(c.methodForm(ctx, v))
-}
-
-func (c *Console) methodSave(ctx context.Context, v *visit) error {
-	return v.settingsSave(c.methodForm(ctx, v))
-}
-
 func (c *Console) campaignForm(ctx context.Context, v *visit) (*settings, error) {
 	s, err := c.settings(ctx, v)
 	if err != nil {
@@ -312,17 +293,6 @@ func (c *Console) campaignForm(ctx context.Context, v *visit) (*settings, error)
 		return nil
 	}
 	return s, nil
-}
-
-func (c *Console) campaignPage(ctx context.Context, v *visit) error {
-	return v.settingsPage(c.campaignForm(ctx, v))
-}
-func (c *Console) campaignPost(ctx context.Context, v *visit) error {
-	return v.settingsPost(c.campaignForm(ctx, v))
-}
-
-func (c *Console) campaignSave(ctx context.Context, v *visit) error {
-	return v.settingsSave(c.campaignForm(ctx, v))
 }
 
 func (c *Console) orderForm(ctx context.Context, v *visit) (*settings, error) {
@@ -359,52 +329,47 @@ func (c *Console) orderForm(ctx context.Context, v *visit) (*settings, error) {
 	return s, nil
 }
 
-func (c *Console) orderPage(ctx context.Context, v *visit) error {
-	return v.settingsPage(c.orderForm(ctx, v))
-}
-func (c *Console) orderPost(ctx context.Context, v *visit) error {
-	return v.settingsPost(c.orderForm(ctx, v))
-}
-
-func (c *Console) orderSave(ctx context.Context, v *visit) error {
-	return v.settingsSave(c.orderForm(ctx, v))
-}
-
-func (v *visit) settingsPage(s *settings, err error) error {
-	if err != nil {
-		return err
+// settingsRoutes are the three addresses of a page of settings: to look, to try
+// what was typed, which changes nothing, and to save it.
+func settingsRoutes(path string, form func(context.Context, *visit) (*settings, error)) []route {
+	with := func(do func(*settings) error) handler {
+		return func(ctx context.Context, v *visit) error {
+			s, err := form(ctx, v)
+			if err != nil {
+				return err
+			}
+			s.apply()
+			return do(s)
+		}
 	}
-	s.apply()
-	return s.show(http.StatusOK, nil, false)
+	return []route{
+		{"GET " + path, directory.Administrator, with((*settings).look), ""},
+		{"POST " + path, directory.Administrator, with((*settings).try), ""},
+		{"POST " + path + "/save", directory.Administrator, with((*settings).saveButton), saysSave},
+	}
 }
 
 func (s *settings) apply() { s.next, s.wrongs = s.draft.apply(s.saved, s.v.known()) }
 
-func (v *visit) settingsPost(s *settings, err error) error {
-	if err != nil {
-		return err
-	}
-	s.apply()
-	if v.form.Get("part") == "impact" {
+func (s *settings) look() error { return s.show(http.StatusOK, nil, false) }
+
+func (s *settings) try() error {
+	if s.v.form.Get("part") == "impact" {
 		pg, err := s.page(nil, true)
 		if err != nil {
 			return err
 		}
 		pg.Frame = "fragment"
-		return v.show(http.StatusOK, pg)
+		return s.v.show(http.StatusOK, pg)
 	}
-	return s.show(http.StatusOK, nil, v.form.Get("do") != "find")
+	return s.show(http.StatusOK, nil, s.v.form.Get("do") != "find")
 }
 
-func (v *visit) settingsSave(s *settings, err error) error {
-	if err != nil {
-		return err
-	}
-	do, confirmed := strings.CutSuffix(v.form.Get("do"), sure)
+func (s *settings) saveButton() error {
+	do, confirmed := strings.CutSuffix(s.v.form.Get("do"), sure)
 	if do != "save" {
 		return noSuchButton(do)
 	}
-	s.apply()
 	return s.save(confirmed)
 }
 

@@ -439,6 +439,9 @@ func TestProfiles(t *testing.T) {
 	yards(t, func(t *testing.T, d *yard) {
 		emil := d.person("Emil Sandstrom", "", key(nfc52, true))
 		staff := d.group("Office staff", emil)
+		if body := d.get(passkeyPath + "/profiles/new").body; strings.Contains(body, "put right first") || strings.Contains(body, "aria-invalid") {
+			t.Error("a form in which nothing was typed is told to be wrong")
+		}
 		fields := d.get(passkeyPath + "/profiles/new").form("policy")
 		make := with(fields, "trial", "name", "Office staff", "mode", "allow", "model", nfc57)
 		make["include"] = []string{"group:" + string(staff)}

@@ -106,7 +106,11 @@ func (c *Console) passkeyPage(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	e.apply()
+	if e.isNew {
+		e.next = e.saved // nothing was typed yet, so nothing is wrong with it
+	} else {
+		e.apply()
+	}
 	return e.show(http.StatusOK, nil, false)
 }
 

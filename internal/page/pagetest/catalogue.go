@@ -1,4 +1,3 @@
-// Package pagetest holds the tests that the words of every door must pass.
 package pagetest
 
 import (
