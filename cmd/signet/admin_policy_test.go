@@ -75,7 +75,7 @@ func policyCommands(t *testing.T, data string) {
 	}
 	expect(signet(t, on("plan", file)...), exitDone, "Nothing changes")
 
-	write(strings.Replace(string(exported), "limit: 20", "limit: 21", 1))
+	write(strings.Replace(string(exported), "    limit: 20\n    profiles:", "    limit: 21\n    profiles:", 1))
 	r := signet(t, on("plan", file)...)
 	expect(r, exitChanges, "The policies, of version 0, would change in 1 place:\n\n  passkey.limit\n    - 20\n    + 21\n",
 		"Judged: 0 people with 0 keys.\nNo key that works today would stop working.\n")
@@ -89,7 +89,7 @@ func policyCommands(t *testing.T, data string) {
 	expect(signet(t, on("apply", file, "--yes")...), exitDone, "Saved. The policies are of version 1 now.")
 	expect(signet(t, on("plan", file)...), exitDone, "Nothing changes")
 	expect(signet(t, on("apply", file)...), exitDone, "Nothing changes")
-	write(strings.Replace(string(exported), "limit: 20", "limit: 22", 1))
+	write(strings.Replace(string(exported), "    limit: 20\n    profiles:", "    limit: 22\n    profiles:", 1))
 	expect(signet(t, on("plan", file)...), exitFailed, "exported at version 0", "version 1 now", "--if-version 1")
 	expect(signet(t, on("plan", file, "--if-version", "1")...), exitChanges, "+ 22")
 	expect(signet(t, on("apply", file, "--yes")...), exitFailed, "--if-version 1. Nothing was saved.")

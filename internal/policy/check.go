@@ -89,6 +89,9 @@ func (p Policy) Complaints(known Models) []Complaint {
 	}
 	c.profiles()
 	c.campaign()
+	c.targets("devices.include", p.Devices.Include)
+	c.targets("devices.exclude", p.Devices.Exclude)
+	c.disjoint("devices", p.Devices.Include, p.Devices.Exclude)
 	c.targets("order.include", p.Order.Include)
 	c.targets("order.exclude", p.Order.Exclude)
 	c.twice("order.methods", p.Order.Methods)

@@ -13,6 +13,7 @@ import (
 const (
 	Passkey    idp.MethodID = "passkey"
 	AccessPass idp.MethodID = "accessPass"
+	Hello      idp.MethodID = "hello"
 )
 
 // Policy is what a tenant allows: who may use which method, with which keys,
@@ -30,6 +31,8 @@ type Policy struct {
 	Session    SessionRules                 `json:"session"`
 	Campaign   CampaignRules                `json:"campaign"`
 	Order      OrderRules                   `json:"order"`
+	Devices    DeviceRules                  `json:"devices"`
+	Hello      HelloRules                   `json:"hello"`
 	Strengths  []Strength                   `json:"strengths"` // the built-in ones first
 }
 
@@ -228,6 +231,8 @@ func Default() Policy {
 		Session:   SessionRules{Idle: time.Hour, Absolute: 24 * time.Hour},
 		Campaign:  CampaignRules{Method: Passkey, SnoozeDays: 1, Snoozes: 3, Include: []Target{{All: true}}},
 		Order:     OrderRules{On: true, Include: []Target{{All: true}}},
+		Devices:   defaultDevices(),
+		Hello:     HelloRules{Limit: 20, WarnAt: 15},
 		Strengths: builtIn(),
 	}
 }
@@ -268,6 +273,7 @@ func (p Policy) Clone() Policy {
 	p.Campaign.Include, p.Campaign.Exclude = slices.Clone(p.Campaign.Include), slices.Clone(p.Campaign.Exclude)
 	p.Order.Methods = slices.Clone(p.Order.Methods)
 	p.Order.Include, p.Order.Exclude = slices.Clone(p.Order.Include), slices.Clone(p.Order.Exclude)
+	p.Devices.Include, p.Devices.Exclude = slices.Clone(p.Devices.Include), slices.Clone(p.Devices.Exclude)
 	p.Strengths = slices.Clone(p.Strengths)
 	for i, s := range p.Strengths {
 		p.Strengths[i] = s.clone()
@@ -301,7 +307,7 @@ func (p Policy) NamedGroups() []idp.GroupID {
 	for _, f := range p.Passkey.Profiles {
 		add(f.Except...)
 	}
-	add(slices.Concat(p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude)...)
+	add(slices.Concat(p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -48,8 +48,27 @@ var settings = map[string]setting{
 	"accessPass.default":   period(passMin, passMax, func(p *Policy) *time.Duration { return &p.AccessPass.Default }),
 	"accessPass.min":       period(passMin, passMax, func(p *Policy) *time.Duration { return &p.AccessPass.Min }),
 	"accessPass.max":       period(passMin, passMax, func(p *Policy) *time.Duration { return &p.AccessPass.Max }),
-	"session.idle":         period(time.Minute, 30*24*time.Hour, func(p *Policy) *time.Duration { return &p.Session.Idle }),
-	"session.absolute":     period(time.Minute, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.Session.Absolute }),
+	"devices.on":           yes(func(p *Policy) *bool { return &p.Devices.On }),
+	"devices.quota":        number(1, 1000, func(p *Policy) *int { return &p.Devices.Quota }),
+	"devices.attestation":  word(func(p *Policy) *Attestation { return &p.Devices.Attestation }, AttestationNone, AttestationPreferred, AttestationRequired),
+	"devices.deviceCode":   yes(func(p *Policy) *bool { return &p.Devices.DeviceCode }),
+	"devices.idle":         period(time.Hour, prtIdle, func(p *Policy) *time.Duration { return &p.Devices.Idle }),
+	"devices.absolute":     period(time.Hour, 365*24*time.Hour, func(p *Policy) *time.Duration { return &p.Devices.Absolute }),
+	"devices.offlineDays":  number(0, 90, func(p *Policy) *int { return &p.Devices.OfflineDays }),
+	"hello.limit":          number(1, 50, func(p *Policy) *int { return &p.Hello.Limit }),
+	"hello.warnAt":         number(1, 200, func(p *Policy) *int { return &p.Hello.WarnAt }),
+
+	"devices.compat.kdfV1":                yes(func(p *Policy) *bool { return &p.Devices.Compat.KDFv1 }),
+	"devices.compat.cbcResponses":         yes(func(p *Policy) *bool { return &p.Devices.Compat.CBCResponses }),
+	"devices.compat.extraRelyingPartyId":  name(func(p *Policy) *string { return &p.Devices.Compat.ExtraRelyingPartyID }),
+	"devices.compat.deviceCodeToPrt":      yes(func(p *Policy) *bool { return &p.Devices.Compat.DeviceCodeToPRT }),
+	"devices.compat.deviceCodeToHello":    yes(func(p *Policy) *bool { return &p.Devices.Compat.DeviceCodeToHello }),
+	"devices.compat.nativeClientRedirect": yes(func(p *Policy) *bool { return &p.Devices.Compat.NativeClientRedirect }),
+	"devices.compat.sharedDeviceKey":      yes(func(p *Policy) *bool { return &p.Devices.Compat.SharedDeviceKey }),
+	"devices.compat.brokerWithoutPkce":    yes(func(p *Policy) *bool { return &p.Devices.Compat.BrokerWithoutPKCE }),
+
+	"session.idle":     period(time.Minute, 30*24*time.Hour, func(p *Policy) *time.Duration { return &p.Session.Idle }),
+	"session.absolute": period(time.Minute, 90*24*time.Hour, func(p *Policy) *time.Duration { return &p.Session.Absolute }),
 }
 
 // The bounds of any pass (security.md POL04, entra-behaviours.md §11).
@@ -140,6 +159,23 @@ func period(lo, hi time.Duration, at func(*Policy) *time.Duration) setting {
 			return true
 		},
 		say: "a time from " + lo.String() + " to " + hi.String() + ", written like 90m or 8h",
+	}
+}
+
+var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+
+// name is a host name, or nothing.
+func name(at func(*Policy) *string) setting {
+	return setting{
+		get: func(p Policy) string { return *at(&p) },
+		set: func(p *Policy, v string) bool {
+			if v != "" && (len(v) > 253 || !domainName.MatchString(v)) {
+				return false
+			}
+			*at(p) = v
+			return true
+		},
+		say: "a lower-case host name, or nothing",
 	}
 }
 

@@ -208,6 +208,7 @@ func TestShowAndSetAgree(t *testing.T) {
 	// What has no word.
 	p.Strengths, p.Order = policy.Default().Strengths, policy.Default().Order
 	p.Campaign.Method, p.Campaign.Include = policy.Default().Campaign.Method, policy.Default().Campaign.Include
+	p.Devices.Include = policy.Default().Devices.Include
 	if diff := cmp.Diff(policy.Default(), p); diff != "" {
 		t.Errorf("shown and set again (-want +got):\n%s", diff)
 	}

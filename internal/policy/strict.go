@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -193,4 +194,14 @@ func (r AccessPassRules) MarshalJSON() ([]byte, error) {
 // MarshalJSON writes times as people do.
 func (r SessionRules) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"idle":%q,"absolute":%q}`, r.Idle, r.Absolute), nil
+}
+
+// MarshalJSON writes times as people do.
+func (r DeviceRules) MarshalJSON() ([]byte, error) {
+	type plain DeviceRules
+	return json.Marshal(struct {
+		plain
+		Idle     string `json:"idle"`
+		Absolute string `json:"absolute"`
+	}{plain(r), r.Idle.String(), r.Absolute.String()})
 }
