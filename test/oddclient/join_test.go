@@ -1,0 +1,438 @@
+package oddclient
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"maps"
+	"math/big"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/test/person"
+)
+
+// joinAnswer is what §5.1 says a join answers.
+type joinAnswer struct {
+	Certificate       struct{ Thumbprint, RawBody string }
+	User              struct{ Upn string }
+	MembershipChanges []struct {
+		LocalSID string
+		AddSIDs  []string
+	}
+}
+
+// Joins in each api-version and kind of key (§5.1) and the certificate that
+// comes of them (§5.2).
+func TestJoin(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example")
+	ada := o.somebody("ada")
+	v3 := DialectB()
+	v3.JoinVersion = "3.0"
+	jwkV1 := DialectC()
+	jwkV1.TransportJWK = true
+	seen := map[string]bool{}
+	for _, c2 := range []struct {
+		name    string
+		dialect Dialect
+		edit    func(*Joining)
+		kind    string // of join, in the certificate
+	}{
+		{"a: 2.0, RSA1 blob, UTF8 name", DialectA(), nil, "1"},
+		{"b: 2.0, JWK in standard base64", DialectB(), nil, "1"},
+		{"c: 1.0, RSA1 blob", DialectC(), nil, "1"},
+		{"c: 1.0, JWK", jwkV1, nil, "1"},
+		{"3.0, P-256", v3, nil, "1"},
+		{"registered, not joined", DialectA(), func(j *Joining) { j.Body["JoinType"] = 4 }, "0"},
+		{"a strange type of device", DialectC(), func(j *Joining) { j.Body["DeviceType"] = "Toaster ☕" }, "1"},
+		{"numbers as strings, keys in small letters", DialectB(), func(j *Joining) {
+			j.Body["JoinType"] = "0"
+			j.Body["transportkey"] = j.Body["TransportKey"]
+			delete(j.Body, "TransportKey")
+		}, "1"},
+		{"an attestation that nobody asked for", DialectC(), func(j *Joining) { j.Body["attributes"].(map[string]any)["MSA-DDID"] = "AAAA" }, "1"},
+	} {
+		c := o.client(c2.dialect)
+		j := c.joining(t, false)
+		if c2.edit != nil {
+			c2.edit(j)
+		}
+		d, a, err := c.Join(t.Context(), ada.tokens(t).Access, j)
+		if err != nil || d == nil {
+			t.Errorf("%s: %d %.300s, %v", c2.name, a.Status, a.Body, err)
+			continue
+		}
+		var got joinAnswer
+		if err := json.Unmarshal([]byte(a.Body), &got); err != nil {
+			t.Fatal(err)
+		}
+		checkJoinAnswer(t, c2.name, got, d, ada)
+		checkCertificate(t, c2.name, d, ada, c2.kind)
+		if seen[d.ID] {
+			t.Errorf("%s: device id %s again", c2.name, d.ID)
+		}
+		seen[d.ID] = true
+	}
+}
+
+func checkJoinAnswer(t *testing.T, name string, got joinAnswer, d *Device, who *somebody) {
+	t.Helper()
+	if got.Certificate.Thumbprint != thumbprint(d.Cert.Raw) || strings.ContainsAny(got.Certificate.RawBody, "\r\n") || got.User.Upn != who.upn {
+		t.Errorf("%s: thumbprint %s, user %+v", name, got.Certificate.Thumbprint, got.User)
+	}
+	sid, err := cloudSID(who.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.MembershipChanges) != 1 || got.MembershipChanges[0].LocalSID != "S-1-5-32-544" || !slices.Contains(got.MembershipChanges[0].AddSIDs, sid) {
+		t.Errorf("%s: membership changes %+v, want %s among them", name, got.MembershipChanges, sid)
+	}
+}
+
+// privateArc of the certificate's own extensions (§5.2).
+var privateArc = asn1.ObjectIdentifier{1, 2, 840, 113556, 1, 5, 284}
+
+// octets reads an OCTET STRING with a short or the one long form of length that
+// the sample has.
+func octets(b []byte) []byte {
+	if len(b) >= 3 && b[0] == 4 && b[1] == 0x81 && int(b[2]) == len(b)-3 {
+		return b[3:]
+	}
+	if len(b) >= 2 && b[0] == 4 && int(b[1]) == len(b)-2 {
+		return b[2:]
+	}
+	return nil
+}
+
+func checkCertificate(t *testing.T, name string, d *Device, who *somebody, kind string) {
+	t.Helper()
+	c := d.Cert
+	spki, err := x509.MarshalPKIXPublicKey(d.Key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(c.RawSubjectPublicKeyInfo, spki) {
+		t.Errorf("%s: the certificate has another key", name)
+	}
+	if len(c.Subject.Names) != 1 || c.Subject.CommonName != strings.ToLower(c.Subject.CommonName) || len(c.Subject.CommonName) != 36 {
+		t.Errorf("%s: subject %v", name, c.Subject)
+	}
+	if c.Issuer.CommonName != "MS-Organization-Access" {
+		t.Errorf("%s: issuer %v", name, c.Issuer)
+	}
+	if now := time.Now(); !now.After(c.NotBefore) || c.NotAfter.Before(now.AddDate(1, 0, 0)) {
+		t.Errorf("%s: from %v to %v", name, c.NotBefore, c.NotAfter)
+	}
+	if c.IsCA || !c.BasicConstraintsValid || !slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}) || len(c.UnknownExtKeyUsage) > 0 || len(c.DNSNames) > 0 {
+		t.Errorf("%s: CA %v, usage %v, names %v", name, c.IsCA, c.ExtKeyUsage, c.DNSNames)
+	}
+	found := map[int][]byte{}
+	for _, e := range c.Extensions {
+		if n := len(privateArc); len(e.Id) == n+1 && e.Id[:n].Equal(privateArc) {
+			found[e.Id[n]] = octets(e.Value)
+		}
+		if critical := e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 19}) || e.Id.Equal(asn1.ObjectIdentifier{2, 5, 29, 37}); critical && !e.Critical {
+			t.Errorf("%s: extension %v is not critical", name, e.Id)
+		}
+	}
+	for arc, guid := range map[int]string{2: c.Subject.CommonName, 3: who.id, 5: who.org.id} {
+		want, err := guidLittle(guid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(found[arc], want) {
+			t.Errorf("%s: extension .%d is %x, want %x (%s)", name, arc, found[arc], want, guid)
+		}
+	}
+	if string(found[7]) != kind || len(found[8]) == 0 {
+		t.Errorf("%s: join type %q, region %q", name, found[7], found[8])
+	}
+}
+
+// drsRefused checks an error of device registration (§5.3).
+func drsRefused(t *testing.T, name string, a Answer, err error, statuses ...int) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	var got struct{ ErrorType, Message, TraceId, Time string }
+	if jerr := json.Unmarshal([]byte(a.Body), &got); jerr != nil || !slices.Contains(statuses, a.Status) || got.ErrorType == "" || got.Message == "" || got.TraceId == "" || got.Time == "" {
+		t.Errorf("%s: got %d %.300q, want one of %v with the members of §5.3", name, a.Status, a.Body, statuses)
+	}
+}
+
+// What a join refuses before the token is spent, and that the token is good for
+// one join afterwards (§5.1, §5.4; decisions 4.1, 4.8).
+func TestJoinRefused(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example")
+	ada := o.somebody("ada")
+	c := o.client(DialectA())
+	token := ada.tokens(t).Access
+	good := c.joining(t, false)
+	other := rsaKey(t)
+	blob := rsaBlob(&good.Transport.PublicKey)
+	jwk := func(member, value string) string {
+		text, err := base64.StdEncoding.DecodeString(rsaJWK(&other.PublicKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m map[string]string
+		if err := json.Unmarshal(text, &m); err != nil {
+			t.Fatal(err)
+		}
+		m[member] = value
+		if text, err = json.Marshal(m); err != nil {
+			t.Fatal(err)
+		}
+		return base64.StdEncoding.EncodeToString(text)
+	}
+	transport := func(b []byte) func(*Joining) {
+		return func(j *Joining) { j.Body["TransportKey"] = base64.StdEncoding.EncodeToString(b) }
+	}
+	for _, c2 := range []struct {
+		name string
+		edit func(*Joining)
+	}{
+		{"the proof of possession is broken", func(j *Joining) { j.Request.breakSignature = true }},
+		{"another subject", func(j *Joining) { j.Request.name = newGUID() }},
+		{"not base64", func(j *Joining) { j.Body["CertificateRequest"] = map[string]any{"Type": "pkcs10", "Data": "§§"} }},
+		{"not PKCS#10", func(j *Joining) { j.Body["CertificateRequest"] = map[string]any{"Type": "pkcs10", "Data": "MAA="} }},
+		{"another type of request", func(j *Joining) {
+			raw, _ := j.Request.make(j.Key)
+			j.Body["CertificateRequest"] = map[string]any{"Type": "cmc", "Data": base64.StdEncoding.EncodeToString(raw)}
+		}},
+		{"no request", func(j *Joining) { j.Body["CertificateRequest"] = nil }},
+		{"no transport key", func(j *Joining) { delete(j.Body, "TransportKey") }},
+		{"a P-256 key in api-version 2.0", func(j *Joining) { k, _ := newEC(); j.Key = k }},
+		{"blob: another magic", transport(append([]byte("RSA2"), blob[4:]...))},
+		{"blob: cut short", transport(blob[:len(blob)-1])},
+		{"blob: something behind it", transport(append(slices.Clone(blob), 0))},
+		{"blob: prime lengths", transport(poke(blob, 16, 128))},
+		{"blob: bit length is not the modulus's", transport(poke(blob, 4, 2040))},
+		{"blob: exponent 3", transport(blobOf(good.Transport.N, 3))},
+		{"blob: even exponent", transport(blobOf(good.Transport.N, 65538))},
+		{"blob: even modulus", transport(blobOf(new(big.Int).Sub(good.Transport.N, big.NewInt(1)), 65537))},
+		{"blob: 1024 bits", transport(blobOf(oddNumber(t, 1024), 65537))},
+		{"blob: empty", transport(nil)},
+		{"JWK: exponent 3", func(j *Joining) { j.Body["TransportKey"] = jwk("e", "Aw==") }},
+		{"JWK: a symmetric key", func(j *Joining) { j.Body["TransportKey"] = jwk("kty", "oct") }},
+		{"JWK: a short modulus", func(j *Joining) {
+			j.Body["TransportKey"] = jwk("n", base64.StdEncoding.EncodeToString(oddNumber(t, 1024).Bytes()))
+		}},
+		{"device key and transport key are one", func(j *Joining) {
+			j.Transport = other
+			j.Key = other
+			j.Body["TransportKey"] = base64.StdEncoding.EncodeToString(rsaBlob(&other.PublicKey))
+		}},
+	} {
+		j := *good
+		j.Body = maps.Clone(good.Body)
+		c2.edit(&j)
+		_, a, err := c.Join(t.Context(), token, &j)
+		drsRefused(t, c2.name, a, err, 400)
+	}
+	for name, body := range map[string]string{"a duplicate member": `{"JoinType":0,"JoinType":4}`, "no JSON": "JoinType=0", "an array": "[]", "nothing": ""} {
+		a, err := c.sendJSON(t.Context(), s.base+"/EnrollmentServer/device/?api-version=2.0", token, []byte(body))
+		drsRefused(t, name, a, err, 400)
+	}
+	for _, version := range []string{"", "0.9", "4.0"} {
+		odd := *c
+		odd.JoinVersion = version
+		_, a, err := odd.Join(t.Context(), token, c.joining(t, false))
+		drsRefused(t, "api-version "+version, a, err, 400)
+	}
+	// None of that spent the token; a join does.
+	if d, a, err := c.Join(t.Context(), token, good); err != nil || d == nil {
+		t.Fatalf("the token does not join: %d %.300s, %v", a.Status, a.Body, err)
+	}
+	_, a, err := c.Join(t.Context(), token, c.joining(t, false))
+	drsRefused(t, "a token for the second time", a, err, 401, 403)
+	_, a, err = c.Join(t.Context(), ada.tokens(t).Access, good)
+	drsRefused(t, "keys for the second time", a, err, 400, 403, 409)
+}
+
+// poke replaces a number of a blob's head.
+func poke(blob []byte, at int, v uint32) []byte {
+	out := slices.Clone(blob)
+	binary.LittleEndian.PutUint32(out[at:], v)
+	return out
+}
+
+func blobOf(n *big.Int, e int64) []byte {
+	eb, nb := big.NewInt(e).Bytes(), n.Bytes()
+	out := []byte("RSA1")
+	for _, v := range []int{n.BitLen(), len(eb), len(nb), 0, 0} {
+		out = binary.LittleEndian.AppendUint32(out, uint32(v))
+	}
+	return append(append(out, eb...), nb...)
+}
+
+func oddNumber(t *testing.T, bits int) *big.Int {
+	t.Helper()
+	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), uint(bits-1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.SetBit(n.SetBit(n, bits-1, 1), 0, 1)
+}
+
+// Who may not join (§5.1, §15 "fake device join"; decisions 4.1, 4.3, 4.8).
+func TestJoinRefusesTokens(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example", "devices.quota", "2")
+	off := s.organise("off.example")
+	ada := o.somebody("ada")
+	c := o.client(DialectC())
+	graph := ada.org.app
+	graph.Scope = "openid profile offline_access " + graphURL + "/.default"
+	elsewhere, err := ada.authorize(t.Context(), graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := ada.tokens(t)
+	for name, token := range map[string]string{
+		"no token": "", "not a token": "x", "a refresh token": tokens.Refresh, "an id token": tokens.ID, "a token for another resource": elsewhere.Access,
+		"a bit of the signature": bent(tokens.Access), "no signature": unsigned(t, tokens.Access),
+	} {
+		_, a, err := c.Join(t.Context(), token, c.joining(t, false))
+		drsRefused(t, name, a, err, 401)
+	}
+	bob := off.somebody("bob")
+	late := bob.tokens(t)
+	off.set("devices.on", "false")
+	_, a, err := off.client(DialectC()).Join(t.Context(), late.Access, c.joining(t, false))
+	drsRefused(t, "devices are off", a, err, 401, 403)
+
+	// A token that came through a device joins no other one.
+	e := ada.enrol(t, o.client(DialectB()))
+	_, a, err = c.Join(t.Context(), c.registrationToken(t, e.first, e.device), c.joining(t, false))
+	drsRefused(t, "a token of a joined device", a, err, 401, 403)
+
+	if d, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, false)); err != nil || d == nil {
+		t.Errorf("the second device of two: %d %.300s, %v", a.Status, a.Body, err)
+	}
+	_, a, err = c.Join(t.Context(), ada.tokens(t).Access, c.joining(t, false))
+	drsRefused(t, "more devices than the quota", a, err, 400, 403)
+
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, s.base+"/EnrollmentServer/device/"+newGUID()+"?api-version=2.0", strings.NewReader(`{"JoinType":6}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err = c.do(r)
+	drsRefused(t, "hybrid join", a, err, 400, 401, 403, 404, 405)
+}
+
+// bent is a token with another bit in its signature.
+func bent(token string) string {
+	i := strings.LastIndexByte(token, '.') + 5
+	b := byte('A')
+	if token[i] == b {
+		b = 'B'
+	}
+	return token[:i] + string(b) + token[i+1:]
+}
+
+// unsigned is a token with alg none.
+func unsigned(t *testing.T, token string) string {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("%d parts", len(parts))
+	}
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + parts[1] + "."
+}
+
+// A request that asks for more gets no more than others (§5.2; security.md T08).
+func TestJoinIgnoresWishes(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example")
+	ada := o.somebody("ada")
+	c := o.client(DialectC())
+	j := c.joining(t, false)
+	raw, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: csrName}, DNSNames: []string{"login.corp.example"}, SignatureAlgorithm: x509.SHA256WithRSA,
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Critical: true, Value: []byte{0x30, 3, 1, 1, 0xff}}},
+	}, j.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Body["CertificateRequest"] = map[string]any{"Type": "pkcs10", "Data": base64.StdEncoding.EncodeToString(raw)}
+	d, a, err := c.Join(t.Context(), ada.tokens(t).Access, j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d == nil {
+		drsRefused(t, "a request that asks for more", a, nil, 400)
+		return
+	}
+	checkCertificate(t, "a request that asks for more", d, ada, "1")
+}
+
+// Device key and transport key may be one under compat.sharedDeviceKey alone
+// (§5.1; decisions 4.1).
+func TestSharedKey(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example", "devices.compat.sharedDeviceKey", "true")
+	ada := o.somebody("ada")
+	for _, dialect := range []Dialect{DialectB(), DialectC()} {
+		c := o.client(dialect)
+		tokens := ada.tokens(t)
+		d, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, true))
+		if err != nil || d == nil {
+			t.Errorf("%s: %d %.300s, %v", c.Name, a.Status, a.Body, err)
+			continue
+		}
+		if _, err := c.PRTByRefresh(t.Context(), d, tokens.Refresh); err != nil {
+			t.Errorf("%s: %v", c.Name, err)
+		}
+	}
+}
+
+// Both forms of the audience and the resource parameter of v1 give a token that
+// joins (§0.17, §1.4).
+func TestRegistrationResource(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example")
+	ada := o.somebody("ada")
+	c := o.client(DialectB())
+	for _, scope := range []string{drsGUID + "/.default", drsURN + "/.default", drsURN + "/user_impersonation"} {
+		app := o.app
+		app.Scope = "openid profile offline_access " + scope
+		tokens, err := ada.authorize(t.Context(), app)
+		if err != nil {
+			t.Errorf("%s: %v", scope, err)
+			continue
+		}
+		joinsWith(t, c, scope, tokens)
+	}
+}
+
+func joinsWith(t *testing.T, c *Client, name string, tokens person.Tokens) {
+	t.Helper()
+	claims, err := claimsOf(tokens.Access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if aud := claims["aud"]; aud != drsURN && aud != drsGUID {
+		t.Errorf("%s: audience %v", name, aud)
+	}
+	for _, member := range []string{"tid", "upn", "amr", "appid"} {
+		if claims[member] == nil {
+			t.Errorf("%s: no %s in the access token", name, member)
+		}
+	}
+	if d, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, false)); err != nil || d == nil {
+		t.Errorf("%s: %d %.300s, %v", name, a.Status, a.Body, err)
+	}
+}
