@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/signetid/signet/test/person"
@@ -22,18 +23,34 @@ import (
 type site struct {
 	t                     *testing.T
 	base, tls, data, addr string
+	cmd                   *exec.Cmd
 }
 
 func newSite(t *testing.T) *site {
+	t.Helper()
+	return newSiteLogging(t, "error")
+}
+
+// stop ends the server and returns what it said.
+func (s *site) stop() string {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	s.cmd.Wait()
+	return fmt.Sprint(s.cmd.Stderr)
+}
+
+func newSiteLogging(t *testing.T, level string) *site {
 	t.Helper()
 	t.Parallel()
 	s := &site{t: t, addr: running.FreeAddr(t), data: filepath.Join(t.TempDir(), "data")}
 	s.base = "http://localhost" + s.addr[strings.LastIndexByte(s.addr, ':'):]
 	tls := running.FreeAddr(t)
 	s.tls = "https://localhost" + tls[strings.LastIndexByte(tls, ':'):]
-	running.StartBinary(t, running.Binary(t), []string{
+	s.cmd = running.StartBinary(t, running.Binary(t), []string{
 		"serve", "--data", s.data, "--listen", s.addr, "--listen-tls", tls, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
-		"--log-level", "error", "--limit-sign-ins", "1000000", "--limit-failures", "1000000", "--limit-nonces", "1000000", "--limit-pass-tries", "1000000",
+		"--log-level", level, "--limit-sign-ins", "1000000", "--limit-failures", "1000000", "--limit-nonces", "1000000", "--limit-pass-tries", "1000000",
 	}, nil)
 	return s
 }

@@ -15,7 +15,7 @@ func (o *organisation) registered(name string) (id, redirect string) {
 	o.t.Helper()
 	redirect = "https://" + name + ".example/cb"
 	var app struct{ ID string }
-	o.admin(&app, "app", "create", name, "--redirect-uri", redirect, "--first-party", "--public", "--tenant", o.domain)
+	o.admin(&app, "app", "create", name, "--redirect-uri", redirect, "--first-party", "--tenant", o.domain)
 	return app.ID, redirect
 }
 
