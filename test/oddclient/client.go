@@ -3,6 +3,7 @@ package oddclient
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -42,11 +43,13 @@ type Client struct {
 	// HTTP follows no redirects, like most of the published ones (§0.8).
 	HTTP *http.Client
 	Now  func() time.Time
+	// NewKey makes the RSA keys of devices.
+	NewKey func() (*rsa.PrivateKey, error)
 }
 
 // NewClient talks to base.
 func NewClient(d Dialect, base, tenant string) *Client {
-	return &Client{Dialect: d, Base: strings.TrimSuffix(base, "/"), Tenant: tenant, Now: time.Now, HTTP: &http.Client{
+	return &Client{Dialect: d, Base: strings.TrimSuffix(base, "/"), Tenant: tenant, Now: time.Now, NewKey: newRSA, HTTP: &http.Client{
 		Timeout:       10 * time.Second,
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 2},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -47,13 +47,13 @@ func (c *Client) newJoining(shared bool) (*Joining, error) {
 	if c.JoinVersion == "3.0" {
 		return j, j.elliptic(shared)
 	}
-	key, err := newRSA()
+	key, err := c.NewKey()
 	if err != nil {
 		return nil, err
 	}
 	j.Key, j.Transport = key, key
 	if !shared {
-		if j.Transport, err = newRSA(); err != nil {
+		if j.Transport, err = c.NewKey(); err != nil {
 			return nil, err
 		}
 	}

@@ -108,7 +108,7 @@ func TestRegistrationNonce(t *testing.T) {
 // kerberos_endpoint is Kerberos's to bring.
 func TestConfiguration(t *testing.T) {
 	s := newSite(t)
-	o := s.organise("corp.example")
+	o := s.organise("corp.example", "devices.deviceCode", "true")
 	c := o.client(DialectC())
 	for _, path := range []string{"/" + o.id + "/v2.0/", "/" + o.id + "/", "/corp.example/", "/Common/", "//" + strings.ToUpper(o.id) + "//V2.0/"} {
 		got := c.object(t, s.base+path+".well-known/openid-configuration")

@@ -27,7 +27,7 @@ func TestHello(t *testing.T) {
 			if amr, _ := claims["amr"].([]any); claims["aud"] != drsURN || claims["deviceid"] != e.device.ID || claims["upn"] != e.upn || !slices.Contains(amr, any("ngcmfa")) {
 				t.Errorf("the token for the key says %v", claims)
 			}
-			a, err := c.RegisterHello(t.Context(), token, &rsaKey(t).PublicKey)
+			a, err := c.RegisterHello(t.Context(), token, &s.key().PublicKey)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestHelloRefused(t *testing.T) {
 	c := o.client(DialectB())
 	ada := o.somebody("ada")
 	tokens := ada.tokens(t)
-	key := &rsaKey(t).PublicKey
+	key := &s.key().PublicKey
 	a, err := c.RegisterHello(t.Context(), tokens.Access, key)
 	helloRefused(t, "a token without a device", a, err, 401)
 	a, err = c.RegisterHello(t.Context(), "", key)
@@ -135,7 +135,7 @@ func TestHelloRefused(t *testing.T) {
 	if err != nil || a.Status != http.StatusOK {
 		t.Errorf("the good token: %d %.300s, %v", a.Status, a.Body, err)
 	}
-	a, err = c.RegisterHello(t.Context(), plain.Token, &rsaKey(t).PublicKey)
+	a, err = c.RegisterHello(t.Context(), plain.Token, &s.key().PublicKey)
 	helloRefused(t, "a token without ngcmfa", a, err, 401)
 }
 

@@ -180,7 +180,7 @@ func TestJoinRefused(t *testing.T) {
 	c := o.client(DialectA())
 	token := ada.tokens(t).Access
 	good := c.joining(t, false)
-	other := rsaKey(t)
+	other := s.key()
 	blob := rsaBlob(&good.Transport.PublicKey)
 	jwk := func(member, value string) string {
 		text, err := base64.StdEncoding.DecodeString(rsaJWK(&other.PublicKey))

@@ -209,7 +209,7 @@ func TestDevicelessPRT(t *testing.T) {
 	}
 	c := o.client(DialectB())
 	a, err := c.form(t.Context(), c.login("oauth2/v2.0/token"), "client_id", brokerID, "grant_type", "authorization_code", "code", code, "code_verifier", verifier,
-		"redirect_uri", app.Redirect, "scope", app.Scope, "prt_protocol_version", "3.0", "stk_jwk", rsaJWK(&rsaKey(t).PublicKey))
+		"redirect_uri", app.Redirect, "scope", app.Scope, "prt_protocol_version", "3.0", "stk_jwk", rsaJWK(&s.key().PublicKey))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,7 +223,7 @@ func TestPRTRefused(t *testing.T) {
 		}},
 
 		{"no assertion", notJWT, func() (Answer, error) { return send(e.device, map[string]any{"grant_type": grantJWT}) }},
-		{"an unknown Hello key", badHello, func() (Answer, error) { return send(e.device, hello(HelloKey{e.upn, rsaKey(t)})) }},
+		{"an unknown Hello key", badHello, func() (Answer, error) { return send(e.device, hello(HelloKey{e.upn, s.key()})) }},
 		{"an unknown user", badHello, func() (Answer, error) { return send(e.device, hello(HelloKey{"nobody@corp.example", e.hello.Key})) }},
 		{"another user's name", badHello, func() (Answer, error) { return send(e.device, hello(HelloKey{bob.upn, e.hello.Key})) }},
 		{"another key's kid", badHello, func() (Answer, error) {
@@ -382,7 +382,7 @@ func TestNonceOnce(t *testing.T) {
 	// Whatever was signed by the device and refused, its nonces are spent
 	// (decisions 1.3).
 	outer, inner := c.nonce(t), c.nonce(t)
-	if assertion, err = c.assertion(HelloKey{e.upn, rsaKey(t)}, inner); err != nil {
+	if assertion, err = c.assertion(HelloKey{e.upn, s.key()}, inner); err != nil {
 		t.Fatal(err)
 	}
 	if request, err = c.outer(e.device, outer, byHello(e.upn, assertion)); err != nil {

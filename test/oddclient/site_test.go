@@ -24,6 +24,7 @@ type site struct {
 	t                     *testing.T
 	base, tls, data, addr string
 	cmd                   *exec.Cmd
+	taken                 int // of the keys
 }
 
 func newSite(t *testing.T) *site {
@@ -162,7 +163,11 @@ func (s *somebody) authorize(ctx context.Context, app person.App) (person.Tokens
 }
 
 // client is a dialect at this organisation, which it names by GUID.
-func (o *organisation) client(d Dialect) *Client { return NewClient(d, o.base, o.id) }
+func (o *organisation) client(d Dialect) *Client {
+	c := NewClient(d, o.base, o.id)
+	c.NewKey = o.takeKey
+	return c
+}
 
 // join joins a device of one's own and keeps the refresh token of that sign-in.
 func (s *somebody) join(t *testing.T, c *Client) (*Device, string) {
@@ -204,7 +209,7 @@ func (s *somebody) enrol(t *testing.T, c *Client) *enrolled {
 	if e.first, err = c.PRTByRefresh(t.Context(), d, refresh); err != nil {
 		t.Fatalf("PRT by refresh token in dialect %s: %v", c.Name, err)
 	}
-	e.hello = HelloKey{s.upn, rsaKey(t)}
+	e.hello = HelloKey{s.upn, s.org.key()}
 	token := c.registrationToken(t, e.first, d)
 	a, err := c.RegisterHello(t.Context(), token, &e.hello.Key.PublicKey)
 	if err != nil || a.Status != http.StatusOK {
@@ -264,12 +269,34 @@ func (c *Client) nonce(t *testing.T) string {
 	return n
 }
 
-// rsaKey makes a key.
-func rsaKey(t *testing.T) *rsa.PrivateKey {
-	t.Helper()
-	k, err := newRSA()
+// made are RSA keys for all sites: they take long to make, and servers that
+// know nothing of each other may meet the same ones.
+var made struct {
+	sync.Mutex
+	keys []*rsa.PrivateKey
+}
+
+// takeKey is a key that this site has not seen.
+func (s *site) takeKey() (*rsa.PrivateKey, error) {
+	made.Lock()
+	defer made.Unlock()
+	if s.taken == len(made.keys) {
+		k, err := newRSA()
+		if err != nil {
+			return nil, err
+		}
+		made.keys = append(made.keys, k)
+	}
+	s.taken++
+	return made.keys[s.taken-1], nil
+}
+
+// key is takeKey.
+func (s *site) key() *rsa.PrivateKey {
+	s.t.Helper()
+	k, err := s.takeKey()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	return k
 }

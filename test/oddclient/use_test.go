@@ -392,7 +392,7 @@ func TestForeignKeysIgnored(t *testing.T) {
 	o := s.organise("corp.example")
 	c := o.client(DialectB())
 	e := o.somebody("ada").enrol(t, c)
-	attacker := rsaKey(t)
+	attacker := s.key()
 	forged := *e.device
 	forged.Key = attacker
 	for name, value := range map[string]any{
