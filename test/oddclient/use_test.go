@@ -358,7 +358,7 @@ func TestRevocation(t *testing.T) {
 	if a, err = use(p); err != nil || a.Status != 200 {
 		t.Errorf("a new PRT of a device that is enabled again: %v, %v", orBody(a), err)
 	}
-	o.admin(nil, "device", "delete", bob.device.ID, "--tenant", o.domain)
+	o.admin(nil, "device", "remove", bob.device.ID, "--tenant", o.domain)
 	gone := want{"invalid_grant", "device_authentication_failed", []int{50155}}
 	a, err = use(p)
 	want{"invalid_grant", anything, []int{50155, 50173}}.check(t, "a device that is gone", a, err)
