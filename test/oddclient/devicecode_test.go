@@ -2,10 +2,13 @@ package oddclient
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // started reads the start of a device code sign-in (§9.7).
@@ -45,12 +48,11 @@ func TestDeviceCode(t *testing.T) {
 	ada := o.somebody("ada")
 	for _, d := range []Dialect{DialectA(), DialectB()} {
 		c := o.client(d)
-		got := c.start(t, brokerID, enrollmentURL)
-		a, err := c.Poll(t.Context(), brokerID, got.DeviceCode)
-		pending.check(t, d.Name+": before", a, err)
-		ada.answerCode(t, got, true)
-		if a, err = c.Poll(t.Context(), brokerID, got.DeviceCode); err != nil || a.Status != http.StatusOK {
-			t.Errorf("%s: after: %v, %v", d.Name, orBody(a), err)
+		got := c.start(t, brokerID, drsGUID)
+		ada.answerCode(t, c, got, true)
+		a := c.poll(t, brokerID, got)
+		if a.Status != http.StatusOK {
+			t.Errorf("%s: after: %v", d.Name, orBody(a))
 			continue
 		}
 		tokens, err := a.JSON()
@@ -64,17 +66,15 @@ func TestDeviceCode(t *testing.T) {
 		}
 		// One exchange for another resource follows (§9.7).
 		a, err = c.form(t.Context(), c.login("oauth2/v2.0/token"), "client_id", brokerID, "grant_type", "refresh_token",
-			"refresh_token", tokens["refresh_token"].(string), "scope", enrollmentURL+"/.default openid profile offline_access")
+			"refresh_token", tokens["refresh_token"].(string), "scope", drsGUID+"/.default openid profile offline_access")
 		if err != nil || a.Status != http.StatusOK {
 			t.Errorf("%s: exchange: %v, %v", d.Name, orBody(a), err)
 		}
-		a, err = c.Poll(t.Context(), brokerID, got.DeviceCode)
-		want{anything, "", nil}.check(t, d.Name+": once more", a, err)
+		want{anything, "", nil}.check(t, d.Name+": once more", c.poll(t, brokerID, got), nil)
 
-		got = c.start(t, brokerID, enrollmentURL)
-		ada.answerCode(t, got, false)
-		a, err = c.Poll(t.Context(), brokerID, got.DeviceCode)
-		want{"authorization_declined", "", nil}.check(t, d.Name+": declined", a, err)
+		got = c.start(t, brokerID, drsGUID)
+		ada.answerCode(t, c, got, false)
+		want{"authorization_declined", "", nil}.check(t, d.Name+": declined", c.poll(t, brokerID, got), nil)
 		a, err = c.Poll(t.Context(), brokerID, "nonsense")
 		want{anything, "", []int{70018, 70019}}.check(t, d.Name+": not a code", a, err)
 	}
@@ -92,10 +92,9 @@ func TestDeviceCodePhishing(t *testing.T) {
 
 	o.set("devices.deviceCode", "true")
 	got := c.start(t, brokerID, drsURN)
-	ada.answerCode(t, got, true)
-	a, err = c.Poll(t.Context(), brokerID, got.DeviceCode)
-	if err != nil || a.Status != http.StatusOK {
-		t.Fatalf("poll: %v, %v", orBody(a), err)
+	ada.answerCode(t, c, got, true)
+	if a = c.poll(t, brokerID, got); a.Status != http.StatusOK {
+		t.Fatalf("poll: %v", orBody(a))
 	}
 	var tokens struct {
 		Access  string `json:"access_token"`
@@ -118,16 +117,102 @@ func TestDeviceCodePhishing(t *testing.T) {
 	}
 	a, err = ask()
 	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token", a, err)
+
+	// A device that joined with a token of that same sign-in (§15, clause b).
+	own, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, false))
+	if err != nil || own == nil {
+		t.Fatalf("join by device code: %d %.300s, %v", a.Status, a.Body, err)
+	}
+	device = own
+	a, err = ask()
+	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token for its own device", a, err)
+	o.set("devices.compat.deviceCodeToPrt", "true")
+	p, err := c.PRTByRefresh(t.Context(), own, tokens.Refresh)
+	if err != nil {
+		t.Fatalf("a PRT under the switch: %v", err)
+	}
+	// No Hello key comes of it.
+	key := s.key()
+	token := c.hopeful(t, p, own)
+	a, err = c.RegisterHello(t.Context(), token, &key.PublicKey)
+	helloRefused(t, "a Hello key after a device code", a, err, 401, 403)
+	o.set("devices.compat.deviceCodeToHello", "true")
+	a, err = c.RegisterHello(t.Context(), c.registrationToken(t, p, own), &key.PublicKey)
+	if err != nil || a.Status != http.StatusOK {
+		t.Errorf("a Hello key after a device code under the switch: %d %.300s, %v", a.Status, a.Body, err)
+	}
 }
 
-// answerCode types the code into the page that the device names, and allows or
-// denies.
-func (s *somebody) answerCode(t *testing.T, got started, allow bool) {
+// hopeful is a token for device registration with ngcmfa if there is one to be
+// had, else without, else none.
+func (c *Client) hopeful(t *testing.T, p PRT, d *Device) string {
 	t.Helper()
-	page, err := s.Get(t.Context(), got.URI)
+	for _, more := range [][]string{{"amr_values", "ngcmfa"}, nil} {
+		a, err := c.registrationAnswer(t.Context(), p, d, more...)
+		var got struct {
+			Token string `json:"access_token"`
+		}
+		if err == nil && json.Unmarshal([]byte(a.Body), &got) == nil && got.Token != "" {
+			return got.Token
+		}
+	}
+	return ""
+}
+
+// poll polls, and waits where the server says that it was too soon.
+func (c *Client) poll(t *testing.T, clientID string, got started) Answer {
+	t.Helper()
+	for {
+		a, err := c.Poll(t.Context(), clientID, got.DeviceCode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Refusal().Error != "slow_down" {
+			return a
+		}
+		time.Sleep(time.Duration(*got.Interval) * time.Second)
+	}
+}
+
+// The fields of the page where codes are typed.
+var (
+	askingID      = regexp.MustCompile(`name="id" value="([^"]*)"`)
+	asksToConfirm = regexp.MustCompile(`name="handle" value="`)
+)
+
+// answerCode types the code into the page that the device names, and allows or
+// denies once the device has polled.
+func (s *somebody) answerCode(t *testing.T, c *Client, got started, allow bool) {
+	t.Helper()
+	ctx := t.Context()
+	page, err := s.Get(ctx, got.URI)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = url.Values{}
-	t.Fatalf("no way to answer %s yet: %d %.300s", got.UserCode, page.Status, page.Text)
+	session, err := page.Session()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page, err = s.Post(ctx, "/device", url.Values{"session": {session}, "user_code": {got.UserCode}}); err != nil || page.Status != http.StatusOK {
+		t.Fatalf("type the code: %d %.300s, %v", page.Status, page.Text, err)
+	}
+	pending.check(t, c.Name+": before the answer", c.poll(t, brokerID, got), nil)
+	if page, err = s.Get(ctx, page.URL.String()); err != nil {
+		t.Fatal(err)
+	}
+	id := askingID.FindStringSubmatch(page.Text)
+	if id == nil {
+		t.Fatalf("nobody asks: %.2000s", page.Text)
+	}
+	decision := "deny"
+	if allow {
+		decision = "allow"
+	}
+	page, err = s.Post(ctx, "/device/answer", url.Values{"session": {session}, "id": {html.UnescapeString(id[1])}, "decision": {decision}})
+	if err == nil && asksToConfirm.MatchString(page.Text) {
+		page, err = s.UsePasskey(ctx, page)
+	}
+	if err != nil || page.Status != http.StatusOK {
+		t.Fatalf("answer %s: %d %.300s, %v", decision, page.Status, page.Text, err)
+	}
 }
