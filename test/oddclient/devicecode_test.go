@@ -118,15 +118,15 @@ func TestDeviceCodePhishing(t *testing.T) {
 	a, err = ask()
 	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token", a, err)
 
-	// A device that joined with a token of that same sign-in (§15, clause b).
+	// The switch lets in the device that joined with a token of that same
+	// sign-in, and no other (§15, clause b).
+	o.set("devices.compat.deviceCodeToPrt", "true")
+	a, err = ask()
+	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token for another device", a, err)
 	own, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, false))
 	if err != nil || own == nil {
 		t.Fatalf("join by device code: %d %.300s, %v", a.Status, a.Body, err)
 	}
-	device = own
-	a, err = ask()
-	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token for its own device", a, err)
-	o.set("devices.compat.deviceCodeToPrt", "true")
 	p, err := c.PRTByRefresh(t.Context(), own, tokens.Refresh)
 	if err != nil {
 		t.Fatalf("a PRT under the switch: %v", err)

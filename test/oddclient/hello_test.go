@@ -7,7 +7,6 @@ import (
 	"math/big"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -27,7 +26,10 @@ func TestHello(t *testing.T) {
 			if amr, _ := claims["amr"].([]any); claims["aud"] != drsURN || claims["deviceid"] != e.device.ID || claims["upn"] != e.upn || !slices.Contains(amr, any("ngcmfa")) {
 				t.Errorf("the token for the key says %v", claims)
 			}
-			a, err := c.RegisterHello(t.Context(), token, &s.key().PublicKey)
+			// A second key with the same token: a person may have one on each
+			// device, the newer one counts.
+			e.hello.Key = s.key()
+			a, err := c.RegisterHello(t.Context(), token, &e.hello.Key.PublicKey)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,19 +85,6 @@ func TestHelloRefused(t *testing.T) {
 
 	e := ada.enrol(t, c)
 	good := c.registrationToken(t, e.first, e.device)
-	stale, err := c.registrationAnswer(t.Context(), e.first, e.device)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var plain struct {
-		Token string `json:"access_token"`
-	}
-	if err := json.Unmarshal([]byte(stale.Body), &plain); err != nil {
-		t.Fatal(err)
-	}
-	if claims, err := claimsOf(plain.Token); err != nil || strings.Contains(string(mustJSON(t, claims["amr"])), "ngcmfa") {
-		t.Errorf("ngcmfa without having been asked for: %v, %v", claims["amr"], err)
-	}
 	elsewhere, a, err := c.Use(t.Context(), e.first, brokerID, graphURL+"/.default openid")
 	if err != nil || elsewhere == nil {
 		t.Fatalf("use: %v, %v", orBody(a), err)
@@ -135,8 +124,6 @@ func TestHelloRefused(t *testing.T) {
 	if err != nil || a.Status != http.StatusOK {
 		t.Errorf("the good token: %d %.300s, %v", a.Status, a.Body, err)
 	}
-	a, err = c.RegisterHello(t.Context(), plain.Token, &s.key().PublicKey)
-	helloRefused(t, "a token without ngcmfa", a, err, 401)
 }
 
 func mustJSON(t *testing.T, v any) []byte {

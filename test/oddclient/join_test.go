@@ -75,7 +75,7 @@ func TestJoin(t *testing.T) {
 		if err := json.Unmarshal([]byte(a.Body), &got); err != nil {
 			t.Fatal(err)
 		}
-		checkJoinAnswer(t, c2.name, got, d, ada)
+		checkJoinAnswer(t, c2.name, got, d, ada, c2.kind)
 		checkCertificate(t, c2.name, d, ada, c2.kind)
 		if seen[d.ID] {
 			t.Errorf("%s: device id %s again", c2.name, d.ID)
@@ -84,7 +84,7 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-func checkJoinAnswer(t *testing.T, name string, got joinAnswer, d *Device, who *somebody) {
+func checkJoinAnswer(t *testing.T, name string, got joinAnswer, d *Device, who *somebody, kind string) {
 	t.Helper()
 	if got.Certificate.Thumbprint != thumbprint(d.Cert.Raw) || strings.ContainsAny(got.Certificate.RawBody, "\r\n") || got.User.Upn != who.upn {
 		t.Errorf("%s: thumbprint %s, user %+v", name, got.Certificate.Thumbprint, got.User)
@@ -92,6 +92,9 @@ func checkJoinAnswer(t *testing.T, name string, got joinAnswer, d *Device, who *
 	sid, err := cloudSID(who.id)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if kind == "0" {
+		return // a registered device is nobody's to administer
 	}
 	if len(got.MembershipChanges) != 1 || got.MembershipChanges[0].LocalSID != "S-1-5-32-544" || !slices.Contains(got.MembershipChanges[0].AddSIDs, sid) {
 		t.Errorf("%s: membership changes %+v, want %s among them", name, got.MembershipChanges, sid)
@@ -213,7 +216,6 @@ func TestJoinRefused(t *testing.T) {
 			j.Body["CertificateRequest"] = map[string]any{"Type": "cmc", "Data": base64.StdEncoding.EncodeToString(raw)}
 		}},
 		{"no request", func(j *Joining) { j.Body["CertificateRequest"] = nil }},
-		{"no transport key", func(j *Joining) { delete(j.Body, "TransportKey") }},
 		{"a P-256 key in api-version 2.0", func(j *Joining) { k, _ := newEC(); j.Key = k }},
 		{"blob: another magic", transport(append([]byte("RSA2"), blob[4:]...))},
 		{"blob: cut short", transport(blob[:len(blob)-1])},
@@ -224,7 +226,6 @@ func TestJoinRefused(t *testing.T) {
 		{"blob: even exponent", transport(blobOf(good.Transport.N, 65538))},
 		{"blob: even modulus", transport(blobOf(new(big.Int).Sub(good.Transport.N, big.NewInt(1)), 65537))},
 		{"blob: 1024 bits", transport(blobOf(oddNumber(t, 1024), 65537))},
-		{"blob: empty", transport(nil)},
 		{"JWK: exponent 3", func(j *Joining) { j.Body["TransportKey"] = jwk("e", "Aw==") }},
 		{"JWK: a symmetric key", func(j *Joining) { j.Body["TransportKey"] = jwk("kty", "oct") }},
 		{"JWK: a short modulus", func(j *Joining) {
@@ -435,4 +436,26 @@ func joinsWith(t *testing.T, c *Client, name string, tokens person.Tokens) {
 	if d, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, false)); err != nil || d == nil {
 		t.Errorf("%s: %d %.300s, %v", name, a.Status, a.Body, err)
 	}
+}
+
+// A device without a transport key is not taken, or gets no PRT (§3.2, 130006).
+func TestNoTransportKey(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example")
+	ada := o.somebody("ada")
+	c := o.client(DialectA())
+	j := c.joining(t, false)
+	delete(j.Body, "TransportKey")
+	tokens := ada.tokens(t)
+	d, a, err := c.Join(t.Context(), tokens.Access, j)
+	if d == nil {
+		drsRefused(t, "no transport key", a, err, 400)
+		return
+	}
+	request, err := c.outer(d, c.nonce(t), byRefresh(tokens.Refresh))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err = c.askPRT(t.Context(), request)
+	want{"invalid_grant", anything, []int{130006}}.check(t, "a PRT without a transport key", a, err)
 }

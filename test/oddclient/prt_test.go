@@ -177,7 +177,8 @@ func TestPRTRefused(t *testing.T) {
 		badHello  = want{"invalid_grant", "bad_token", []int{130004, 130005}}
 		badOuter  = want{"invalid_grant", "bad_token", []int{50006}}
 		notJWT    = want{"invalid_request", "", malformed}
-		// The catalogue has no row of its own for it (decisions 4.8).
+		// What has no row of its own in the catalogue of §3.2.
+		rejected    = want{anything, anything, nil}
 		otherDevice = want{"invalid_grant", anything, []int{130004, 130005, 130007, 130008}}
 	)
 	used := c.nonce(t)
@@ -201,14 +202,14 @@ func TestPRTRefused(t *testing.T) {
 		}},
 		{"another kind of sealed value as nonce", badNonce, func() (Answer, error) { return send(e.device, hello(e.hello), put("request_nonce", e.first.Token)) }},
 		{"the signature is another device's", badOuter, func() (Answer, error) { return send(strangersKey(), hello(e.hello)) }},
-		{"no certificate", notJWT, func() (Answer, error) {
+		{"no certificate", rejected, func() (Answer, error) {
 			return send(e.device, hello(e.hello), func(m message) { delete(m.header, "x5c") })
 		}},
 		{"a certificate by itself", badDevice, func() (Answer, error) { return send(selfSigned(), hello(e.hello)) }},
 		{"another tenant's device", badDevice, func() (Answer, error) { return send(stranger.device, hello(e.hello)) }},
 		{"alg none", notJWT, func() (Answer, error) { return send(e.device, hello(e.hello), head("alg", "none")) }},
 		{"alg RS512", notJWT, func() (Answer, error) { return send(e.device, hello(e.hello), head("alg", "RS512")) }},
-		{"alg HS256", notJWT, func() (Answer, error) { return send(e.device, hello(e.hello), head("alg", "HS256")) }},
+		{"alg HS256", rejected, func() (Answer, error) { return send(e.device, hello(e.hello), head("alg", "HS256")) }},
 		{"crit", notJWT, func() (Answer, error) {
 			return send(e.device, hello(e.hello), head("crit", []string{"x"}), head("x", 1))
 		}},
@@ -237,11 +238,11 @@ func TestPRTRefused(t *testing.T) {
 			n := c.nonce(t)
 			return send(bob.device, hello(e.hello, put("request_nonce", n)), put("request_nonce", n))
 		}},
-		{"use is missing", want{"invalid_request", "", malformed}, func() (Answer, error) {
+		{"use is missing", rejected, func() (Answer, error) {
 			return send(e.device, hello(e.hello, func(m message) { delete(m.header, "use") }))
 		}},
-		{"use is fido", want{"invalid_request", "", malformed}, func() (Answer, error) { return send(e.device, hello(e.hello, head("use", "fido"))) }},
-		{"inner alg none", want{"invalid_request", "", malformed}, func() (Answer, error) { return send(e.device, hello(e.hello, head("alg", "none"))) }},
+		{"use is fido", rejected, func() (Answer, error) { return send(e.device, hello(e.hello, head("use", "fido"))) }},
+		{"inner alg none", want{anything, anything, []int{50027, 9002313, 130004, 130005}}, func() (Answer, error) { return send(e.device, hello(e.hello, head("alg", "none"))) }},
 		{"no inner nonce", want{"invalid_request", "", []int{140000}}, func() (Answer, error) { return send(e.device, hello(e.hello, drop("request_nonce"))) }},
 		{"an inner nonce for the second time", badNonce, func() (Answer, error) { return send(e.device, hello(e.hello, put("request_nonce", used))) }},
 		{"another tenant's inner nonce", badNonce, func() (Answer, error) {
