@@ -53,6 +53,36 @@ func TestHello(t *testing.T) {
 	}
 }
 
+// A newer key of the same person on the same device takes the older one's place,
+// and what the older one signed in is over (§11).
+func TestHelloReplaced(t *testing.T) {
+	s := newSite(t)
+	o := s.organise("corp.example")
+	c := o.client(DialectB())
+	e := o.somebody("ada").enrol(t, c)
+	p := e.prt(t, c)
+	old := e.hello
+	e.hello.Key = s.key()
+	a, err := c.RegisterHello(t.Context(), c.registrationToken(t, e.first, e.device), &e.hello.Key.PublicKey)
+	if err != nil || a.Status != http.StatusOK {
+		t.Fatalf("the newer key: %d %.300s, %v", a.Status, a.Body, err)
+	}
+	e.prt(t, c)
+	request, err := c.helloRequest(t.Context(), e.device, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err = c.askPRT(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if a.Status == http.StatusOK {
+		return // both stand side by side: nothing was removed
+	}
+	want{"invalid_grant", "bad_token", []int{130004, 130005}}.check(t, "the older key", a, err)
+	_, a, err = c.Use(t.Context(), p, brokerID, graphURL+"/.default openid")
+	want{"invalid_grant", "bad_token", []int{50173}}.check(t, "the PRT of the older key", a, err)
+}
+
 // helloRefused checks an error of the key service (§6).
 func helloRefused(t *testing.T, name string, a Answer, err error, statuses ...int) {
 	t.Helper()

@@ -216,7 +216,6 @@ func TestJoinRefused(t *testing.T) {
 			j.Body["CertificateRequest"] = map[string]any{"Type": "cmc", "Data": base64.StdEncoding.EncodeToString(raw)}
 		}},
 		{"no request", func(j *Joining) { j.Body["CertificateRequest"] = nil }},
-		{"a P-256 key in api-version 2.0", func(j *Joining) { k, _ := newEC(); j.Key = k }},
 		{"blob: another magic", transport(append([]byte("RSA2"), blob[4:]...))},
 		{"blob: cut short", transport(blob[:len(blob)-1])},
 		{"blob: something behind it", transport(append(slices.Clone(blob), 0))},
@@ -261,6 +260,12 @@ func TestJoinRefused(t *testing.T) {
 	drsRefused(t, "a token for the second time", a, err, 401, 403)
 	_, a, err = c.Join(t.Context(), ada.tokens(t).Access, good)
 	drsRefused(t, "keys for the second time", a, err, 400, 403, 409)
+	j := c.joining(t, false)
+	if j.Key, err = newEC(); err != nil {
+		t.Fatal(err)
+	}
+	_, a, err = c.Join(t.Context(), ada.tokens(t).Access, j)
+	drsRefused(t, "a P-256 key in api-version 2.0", a, err, 400)
 }
 
 // poke replaces a number of a blob's head.

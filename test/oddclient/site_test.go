@@ -23,6 +23,7 @@ import (
 type site struct {
 	t                     *testing.T
 	base, tls, data, addr string
+	db                    string // PostgreSQL; empty for SQLite
 	cmd                   *exec.Cmd
 	taken                 int // of the keys
 }
@@ -49,11 +50,18 @@ func newSiteLogging(t *testing.T, level string) *site {
 	s.base = "http://localhost" + s.addr[strings.LastIndexByte(s.addr, ':'):]
 	tls := running.FreeAddr(t)
 	s.tls = "https://localhost" + tls[strings.LastIndexByte(tls, ':'):]
-	s.cmd = running.StartBinary(t, running.Binary(t), []string{
-		"serve", "--data", s.data, "--listen", s.addr, "--listen-tls", tls, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
-		"--log-level", level, "--limit-sign-ins", "1000000", "--limit-failures", "1000000", "--limit-nonces", "1000000", "--limit-pass-tries", "1000000",
-	}, nil)
+	s.cmd = s.serve(s.addr, s.data, tls, level)
 	return s
+}
+
+// serve starts a server of the site.
+func (s *site) serve(addr, data, tls, level string, more ...string) *exec.Cmd {
+	s.t.Helper()
+	const free = "1000000"
+	return running.StartBinary(s.t, running.Binary(s.t), append([]string{
+		"serve", "--data", data, "--listen", addr, "--listen-tls", tls, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
+		"--log-level", level, "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free,
+	}, more...), nil)
 }
 
 // admin runs `signet admin` at the running server.
@@ -66,6 +74,9 @@ func (s *site) admin(into any, args ...string) {
 
 func (s *site) try(into any, args ...string) error {
 	args = append(append([]string{"admin"}, args...), "--data", s.data, "-o", "json")
+	if s.db != "" {
+		args = append(args, "--database", s.db)
+	}
 	cmd := exec.Command(running.Binary(s.t), args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -133,6 +133,24 @@ func TestSSONonce(t *testing.T) {
 	}
 	back("a nonce that is not ours", sign(p, "AwABEgEAAAAD"), address)
 
+	// A visit that ended at a page, with nothing granted, may be repeated as
+	// it was (§4; decisions 1.3).
+	repeat := sign(p, c.nonce(t))
+	if a, to = visit(address+"&prompt=login", repeat); to.Query().Get("code") != "" {
+		t.Errorf("prompt=login: %d to %s", a.Status, to)
+	}
+	if a, to = visit(address, repeat); to.Query().Get("code") == "" {
+		t.Errorf("the same after a page: %d to %s", a.Status, to)
+	}
+	// Two credentials with a nonce each are one visit.
+	proof, err := c.deviceProof(e.device, c.nonce(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err = c.browse(t.Context(), address, refreshCredential, sign(p, c.nonce(t)), deviceCredential, proof); err != nil || !strings.Contains(a.Header.Get("Location"), "code=") {
+		t.Errorf("two credentials, two nonces: %d to %s, %v", a.Status, a.Header.Get("Location"), err)
+	}
+
 	// An ordinary application gets its code too, and the browser a session.
 	wiki := c.authorizeURL(id, redirect, graphURL, "scope", "openid profile", "code_challenge", strings.Repeat("A", 43), "code_challenge_method", "S256")
 	a, to = visit(wiki, sign(p, c.nonce(t)))

@@ -346,6 +346,10 @@ func TestRevocation(t *testing.T) {
 	disabled := want{"invalid_grant", "device_authentication_failed", []int{135011}}
 	a, err = use(p)
 	disabled.check(t, "a device that is disabled", a, err)
+	redirect := "ms-appx-web://Microsoft.AAD.BrokerPlugin/" + brokerID
+	if to, err := c.SSO(t.Context(), p, bob.device, c.authorizeURL(brokerID, redirect, graphURL)); err == nil && to.Query().Get("code") != "" {
+		t.Errorf("a disabled device signs the browser in: %s", to)
+	}
 	if request, err = c.helloRequest(t.Context(), bob.device, bob.hello); err != nil {
 		t.Fatal(err)
 	}
