@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -68,6 +69,13 @@ func (c *Client) Speaking(d Dialect) *Client {
 	other := *c
 	other.Dialect = d
 	return &other
+}
+
+// Reaching makes the client connect to addr, whatever the address says.
+func (c *Client) Reaching(addr string) {
+	c.HTTP.Transport = &http.Transport{MaxIdleConnsPerHost: 2, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}}
 }
 
 // Trusting is the client with a TLS configuration.

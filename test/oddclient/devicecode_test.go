@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/signetid/signet/test/person"
 )
 
 // started reads the start of a device code sign-in (§9.7).
@@ -91,37 +93,26 @@ func TestDeviceCodePhishing(t *testing.T) {
 	want{anything, anything, nil}.check(t, "device code is off", a, err)
 
 	o.set("devices.deviceCode", "true")
-	got := c.start(t, brokerID, drsURN)
-	ada.answerCode(t, c, got, true)
-	if a = c.poll(t, brokerID, got); a.Status != http.StatusOK {
-		t.Fatalf("poll: %v", orBody(a))
-	}
-	var tokens struct {
-		Access  string `json:"access_token"`
-		Refresh string `json:"refresh_token"`
-	}
-	if err := json.Unmarshal([]byte(a.Body), &tokens); err != nil {
-		t.Fatal(err)
-	}
+	tokens := ada.byCode(t, c)
 	if claims, err := claimsOf(tokens.Access); err != nil || strings.Contains(string(mustJSON(t, claims["amr"])), "ngcmfa") {
 		t.Errorf("amr of a device code sign-in: %v, %v", claims["amr"], err)
 	}
 	// A device to try it with, joined by an ordinary sign-in.
 	device, _ := ada.join(t, c)
-	ask := func() (Answer, error) {
-		request, err := c.outer(device, c.nonce(t), byRefresh(tokens.Refresh))
+	ask := func(refresh string) (Answer, error) {
+		request, err := c.outer(device, c.nonce(t), byRefresh(refresh))
 		if err != nil {
 			return Answer{}, err
 		}
 		return c.askPRT(t.Context(), request)
 	}
-	a, err = ask()
+	a, err = ask(tokens.Refresh)
 	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token", a, err)
 
 	// The switch lets in the device that joined with a token of that same
 	// sign-in, and no other (§15, clause b).
 	o.set("devices.compat.deviceCodeToPrt", "true")
-	a, err = ask()
+	a, err = ask(ada.byCode(t, c).Refresh)
 	want{anything, anything, nil}.check(t, "a PRT by a device code's refresh token for another device", a, err)
 	own, a, err := c.Join(t.Context(), tokens.Access, c.joining(t, false))
 	if err != nil || own == nil {
@@ -141,6 +132,19 @@ func TestDeviceCodePhishing(t *testing.T) {
 	if err != nil || a.Status != http.StatusOK {
 		t.Errorf("a Hello key after a device code under the switch: %d %.300s, %v", a.Status, a.Body, err)
 	}
+}
+
+// byCode are tokens for device registration by device code.
+func (s *somebody) byCode(t *testing.T, c *Client) person.Tokens {
+	t.Helper()
+	got := c.start(t, brokerID, drsURN)
+	s.answerCode(t, c, got, true)
+	a := c.poll(t, brokerID, got)
+	var tokens person.Tokens
+	if err := json.Unmarshal([]byte(a.Body), &tokens); err != nil || tokens.Access == "" {
+		t.Fatalf("poll: %v, %v", orBody(a), err)
+	}
+	return tokens
 }
 
 // hopeful is a token for device registration with ngcmfa if there is one to be

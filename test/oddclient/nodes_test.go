@@ -28,7 +28,7 @@ func TestTwoServers(t *testing.T) {
 
 	o := s.organise("corp.example")
 	one, two := o.client(DialectB()), o.client(DialectB())
-	two.Base = "http://" + second
+	two.Reaching(second)
 	e := o.somebody("ada").enrol(t, one)
 	request, err := one.helloRequest(t.Context(), e.device, e.hello)
 	if err != nil {
