@@ -97,8 +97,8 @@ func TestDeviceCodePhishing(t *testing.T) {
 	if claims, err := claimsOf(tokens.Access); err != nil || strings.Contains(string(mustJSON(t, claims["amr"])), "ngcmfa") {
 		t.Errorf("amr of a device code sign-in: %v, %v", claims["amr"], err)
 	}
-	// A device to try it with, joined by an ordinary sign-in.
-	device, _ := ada.join(t, c)
+	// A device to try it with: that of whoever sent the code to ada.
+	device, _ := o.somebody("mallory").join(t, c)
 	ask := func(refresh string) (Answer, error) {
 		request, err := c.outer(device, c.nonce(t), byRefresh(refresh))
 		if err != nil {
