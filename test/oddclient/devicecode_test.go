@@ -47,39 +47,43 @@ var pending = want{"authorization_pending", "", []int{70016}}
 func TestDeviceCode(t *testing.T) {
 	s := newSite(t)
 	o := s.organise("corp.example", "devices.deviceCode", "true")
-	ada := o.somebody("ada")
 	for _, d := range []Dialect{DialectA(), DialectB()} {
-		c := o.client(d)
-		got := c.start(t, brokerID, drsGUID)
-		ada.answerCode(t, c, got, true)
-		a := c.poll(t, brokerID, got)
-		if a.Status != http.StatusOK {
-			t.Errorf("%s: after: %v", d.Name, orBody(a))
-			continue
-		}
-		tokens, err := a.JSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, member := range []string{"access_token", "refresh_token", "id_token", "token_type"} {
-			if v, ok := tokens[member].(string); !ok || v == "" {
-				t.Errorf("%s: %s is %v", d.Name, member, tokens[member])
-			}
-		}
-		// One exchange for another resource follows (§9.7).
-		a, err = c.form(t.Context(), c.login("oauth2/v2.0/token"), "client_id", brokerID, "grant_type", "refresh_token",
-			"refresh_token", tokens["refresh_token"].(string), "scope", drsGUID+"/.default openid profile offline_access")
-		if err != nil || a.Status != http.StatusOK {
-			t.Errorf("%s: exchange: %v, %v", d.Name, orBody(a), err)
-		}
-		want{anything, "", nil}.check(t, d.Name+": once more", c.poll(t, brokerID, got), nil)
-
-		got = c.start(t, brokerID, drsGUID)
-		ada.answerCode(t, c, got, false)
-		want{"authorization_declined", "", nil}.check(t, d.Name+": declined", c.poll(t, brokerID, got), nil)
-		a, err = c.Poll(t.Context(), brokerID, "nonsense")
-		want{anything, "", []int{70018, 70019}}.check(t, d.Name+": not a code", a, err)
+		t.Run(d.Name, func(t *testing.T) {
+			t.Parallel()
+			codeToTokens(t, o.client(d), o.somebody("ada-"+d.Name))
+		})
 	}
+}
+
+func codeToTokens(t *testing.T, c *Client, who *somebody) {
+	got := c.start(t, brokerID, drsGUID)
+	who.answerCode(t, c, got, true)
+	a := c.poll(t, brokerID, got)
+	if a.Status != http.StatusOK {
+		t.Fatalf("after: %v", orBody(a))
+	}
+	tokens, err := a.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, member := range []string{"access_token", "refresh_token", "id_token", "token_type"} {
+		if v, ok := tokens[member].(string); !ok || v == "" {
+			t.Errorf("%s is %v", member, tokens[member])
+		}
+	}
+	// One exchange for another resource follows (§9.7).
+	a, err = c.form(t.Context(), c.login("oauth2/v2.0/token"), "client_id", brokerID, "grant_type", "refresh_token",
+		"refresh_token", tokens["refresh_token"].(string), "scope", drsGUID+"/.default openid profile offline_access")
+	if err != nil || a.Status != http.StatusOK {
+		t.Errorf("exchange: %v, %v", orBody(a), err)
+	}
+	want{anything, "", nil}.check(t, "once more", c.poll(t, brokerID, got), nil)
+
+	got = c.start(t, brokerID, drsGUID)
+	who.answerCode(t, c, got, false)
+	want{"authorization_declined", "", nil}.check(t, "declined", c.poll(t, brokerID, got), nil)
+	a, err = c.Poll(t.Context(), brokerID, "nonsense")
+	want{anything, "", []int{70018, 70019}}.check(t, "not a code", a, err)
 }
 
 // The defences against phishing by device code (§15): off for the broker, no
