@@ -97,6 +97,16 @@ func TestPRT4(t *testing.T) {
 	if err != nil || a.Status/100 != 4 {
 		t.Errorf("another purpose: %d, %v", a.Status, err)
 	}
+	// A PRT without a session key takes no signature by one, not by an empty
+	// one either.
+	for _, session := range [][]byte{nil, {}, make([]byte, 32)} {
+		hollow := p
+		hollow.Session = session
+		for _, protocol := range []*Client{c, o.client(DialectB()), o.client(DialectB().With(prtProtocol, "3.0"))} {
+			_, a, err := protocol.Use(t.Context(), hollow, brokerID, graphURL+"/.default openid")
+			want{anything, anything, nil}.check(t, "a session key of nothing", a, err)
+		}
+	}
 	bob := o.somebody("bob")
 	other, _ := bob.join(t, c)
 	_, a, err = c.Use4(t.Context(), other, p, apv, brokerID, graphURL+"/.default openid")

@@ -9,6 +9,7 @@ import (
 func TestUseRefused(t *testing.T) {
 	s := newSite(t)
 	o := s.organise("corp.example")
+	foreign := s.organise("other.example")
 	c := o.client(DialectB())
 	e := o.somebody("ada").enrol(t, c)
 	p, other := e.prt(t, c), e.prt(t, c)
@@ -40,6 +41,7 @@ func TestUseRefused(t *testing.T) {
 	if a, err := send(c, p, put("request_nonce", spent)); err != nil || a.Status != 200 {
 		t.Fatalf("the right request: %v, %v", orBody(a), err)
 	}
+	registrations, _ := c.object(t, s.base+"/EnrollmentServer/nonce/"+o.id+"/?api-version=1.0")["Value"].(string)
 	wrongSession := p
 	wrongSession.Session = other.Session
 	outsideAlphabet := p
@@ -78,6 +80,17 @@ func TestUseRefused(t *testing.T) {
 				return Answer{}, err
 			}
 			return c.ask(t.Context(), request)
+		}},
+		{"at another tenant", rejected, func() (Answer, error) {
+			elsewhere := c.At(foreign.id)
+			return send(elsewhere, p)
+		}},
+		{"at another tenant with a nonce of one's own", rejected, func() (Answer, error) { return send(c.At(foreign.id), p, put("request_nonce", c.nonce(t))) }},
+		{"a nonce for registrations", badNonce, func() (Answer, error) { return send(c, p, put("request_nonce", registrations)) }},
+		{"in protocol 4.0, signed by the device", rejected, func() (Answer, error) {
+			v4 := c.Speaking(DialectB().With(prtProtocol, "4.0"))
+			_, a, err := v4.Use4(t.Context(), e.device, p, []byte("apv"), brokerID, graphURL+"/.default openid")
+			return a, err
 		}},
 		{"the PRT without proof", want{"invalid_grant", "bad_token", []int{70000, 9002313}}, func() (Answer, error) {
 			return c.form(t.Context(), c.login("oauth2/v2.0/token"), "client_id", brokerID, "grant_type", "refresh_token", "refresh_token", p.Token, "scope", graphURL+"/.default")
