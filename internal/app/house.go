@@ -91,7 +91,7 @@ func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
-	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys, Now: now, Bus: h.bus})
+	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
