@@ -180,4 +180,3 @@ func binned(ctx context.Context, q sqldb.Querier, t idp.TenantID, after row, sin
 		order by user_id, id
 		limit $5`, t, after.user, after.id, since.UnixMilli(), limit))
 }
-
