@@ -177,3 +177,17 @@ func reason(err error) string {
 	}
 	return idp.AsError(err).Reason
 }
+
+// leave removes a device, as the registry does it.
+func (w *world) leave(t testing.TB, d idp.DeviceID) {
+	t.Helper()
+	w.machines.mu.Lock()
+	delete(w.all, d)
+	w.machines.mu.Unlock()
+	w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.OnDeviceRemoved(ctx, tx, w.Tenant.ID, d) })
+}
+
+// r2a is what the corridor hands to the room.
+func r2a(w *world, r signin.OnceRequest) method.Answer {
+	return method.Answer{Tenant: r.Tenant, User: r.User, Device: r.Device, Keep: w.room.KeepFrom(r.Nonce), Payload: r.Payload, Now: w.Now()}
+}
