@@ -20,7 +20,7 @@ import (
 )
 
 // oneWorld runs on SQLite alone: for what no database decides.
-func oneWorld(t *testing.T) *world {
+func oneWorld(t testing.TB) *world {
 	return newWorld(t, sqldbtest.Open(t, signintest.Sources(sources...)))
 }
 
@@ -235,7 +235,9 @@ func TestMeanwhile(t *testing.T) {
 		d, k := w.join("Laptop"), hellotest.EC()
 		c := w.register(t, w.Ada, d, k)
 		for name, happens := range map[string]func(context.Context, *sqldb.Tx) error{
-			"removed":  func(ctx context.Context, tx *sqldb.Tx) error { return w.room.Remove(ctx, tx, w.Tenant.ID, w.Ada.ID, c.ID) },
+			"removed": func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.room.Remove(ctx, tx, w.Tenant.ID, w.Ada.ID, c.ID)
+			},
 			"orphaned": func(ctx context.Context, tx *sqldb.Tx) error { return w.room.OnDeviceRemoved(ctx, tx, w.Tenant.ID, d) },
 		} {
 			r := w.ask(t, w.Ada, d, func(n string) []byte { return k.Assertion(w.Ada.Name, n, w.Now()) })
