@@ -47,7 +47,7 @@ type Session struct {
 	PRT       idp.SessionID
 	Device    idp.DeviceID
 	Agent, IP string
-	Browser    []byte // digest of the browser cookie; may be empty
+	Browser   []byte // digest of the browser cookie; may be empty
 
 	digest []byte // of the bearer secret, as read: Renew is conditional on it
 	bearer string // as presented by the browser; empty when found by id
