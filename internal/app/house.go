@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
@@ -37,6 +38,7 @@ type House struct {
 	Audit     *audit.Log
 	Directory *directory.Directory
 	Clients   *client.Registry
+	Devices   *device.Registry
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
@@ -89,6 +91,7 @@ func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus, Devices: h.deviceRules})
+	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
@@ -155,6 +158,7 @@ func (h *House) follow() {
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)

@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
@@ -33,7 +34,7 @@ func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations,
-		directory.Migrations, client.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
+		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
 		session.Migrations, token.Migrations, signin.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations,
 	}
