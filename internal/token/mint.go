@@ -38,22 +38,6 @@ type accessClaims struct {
 	AMR      []string     `json:"amr,omitempty"`
 	AuthTime int64        `json:"auth_time,omitempty"`
 	Version  string       `json:"ver"`
-	named
-}
-
-// named are the names that built-in applications read in their tokens
-// (device-protocol.md §3.1).
-type named struct {
-	App  idp.ClientID `json:"appid,omitempty"`
-	UPN  string       `json:"upn,omitempty"`
-	User string       `json:"unique_name,omitempty"`
-}
-
-func namedOf(sub Subject) named {
-	if !sub.Client.BuiltIn {
-		return named{}
-	}
-	return named{App: sub.Client.ID, UPN: sub.User.Name, User: sub.User.Name}
 }
 
 // public are sub and sid as the application sees them.
@@ -79,7 +63,6 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 		Client: sub.Client.ID, Azp: sub.Client.ID, Scope: scope, Scp: scope, Tenant: sub.Tenant,
 		Session: session, Family: sub.Family,
 		ACR: sub.ACR, AMR: sub.AMR, AuthTime: sub.AuthTime.Unix(), Version: "2.0",
-		named: namedOf(sub),
 	}
 	if sub.Client.Subject != client.SubjectPairwise {
 		c.Object = sub.User.ID // the object id would undo a pairwise subject
@@ -138,7 +121,6 @@ type idClaims struct {
 	UserName string       `json:"preferred_username,omitempty"`
 	Email    string       `json:"email,omitempty"`
 	Version  string       `json:"ver"`
-	named
 }
 
 // ID mints the ID token that goes with an access token.
@@ -152,7 +134,6 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Client.ID,
 		Expires: now.Add(IDLives).Unix(), Issued: now.Unix(), From: now.Unix(), AuthTime: sub.AuthTime.Unix(),
 		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant, Version: "2.0",
-		named: namedOf(sub),
 	}
 	if access != "" {
 		// Section 3.1.3.6: the left half of the hash that the algorithm uses;
