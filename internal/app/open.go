@@ -21,6 +21,7 @@ import (
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -34,8 +35,8 @@ func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations,
-		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
-		session.Migrations, token.Migrations, signin.Migrations, report.Migrations,
+directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
+		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations,
 	}
 }
