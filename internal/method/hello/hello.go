@@ -47,15 +47,17 @@ type Config struct {
 	Rules func(context.Context, idp.TenantID) (policy.HelloRules, error)
 	// UserByName is NotFound for who does not exist.
 	UserByName func(context.Context, idp.TenantID, string) (idp.User, error)
-	// Device is a device of the tenant as it is now, NotFound when there is
-	// none. Given a transaction it must answer from that.
-	Device func(context.Context, sqldb.Querier, idp.TenantID, idp.DeviceID) (Machine, error)
+	// Device is a device of the tenant, NotFound when there is none: as it is
+	// in the transaction, or without one as this node knows it.
+	Device func(context.Context, *sqldb.Tx, idp.TenantID, idp.DeviceID) (Machine, error)
 	// Issuer is what the tenant's tokens name as their issuer, one of the
 	// audiences of an assertion.
 	Issuer func(idp.TenantID) string
-	// KeyTaken says whether a public key (SubjectPublicKeyInfo, DER) serves
-	// anything else, anywhere: as the key of a device. Nil: nothing else has keys.
-	KeyTaken func(ctx context.Context, tx *sqldb.Tx, spki []byte) (bool, error)
+	// Claim enters a key among all that devices have, in the transaction of its
+	// registration: Conflict when it is there, as whatever and wherever
+	// (security.md DEV03). Release takes it out. Nil: nothing else has keys.
+	Claim   func(context.Context, *sqldb.Tx, idp.TenantID, idp.DeviceID, crypto.PublicKey) error
+	Release func(context.Context, *sqldb.Tx, idp.TenantID, crypto.PublicKey) error
 	// Replaced ends what stands on a key that a new one takes the place of,
 	// in that transaction. Nil: nothing does.
 	Replaced func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.CredentialID) error
@@ -82,7 +84,7 @@ var (
 
 // New opens the room.
 func New(c Config) (*Room, error) {
-	if c.DB == nil || c.Now == nil || c.Rules == nil || c.UserByName == nil || c.Device == nil || c.Issuer == nil {
+	if c.DB == nil || c.Now == nil || c.Rules == nil || c.UserByName == nil || c.Device == nil || c.Issuer == nil || (c.Claim == nil) != (c.Release == nil) {
 		return nil, errors.New("hello: a dependency is missing")
 	}
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -117,9 +119,10 @@ func (m *Room) limit(ctx context.Context, t idp.TenantID) (int, error) {
 	return min(r.Limit, maxKeys), err
 }
 
-// machine is the device of a key; gone says that there is none any more.
-func (m *Room) machine(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.DeviceID) (_ Machine, gone bool, err error) {
-	d, err := m.cfg.Device(ctx, q, t, id)
+// machine is the device of a key, in tx or without one; gone says that there
+// is none any more.
+func (m *Room) machine(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (_ Machine, gone bool, err error) {
+	d, err := m.cfg.Device(ctx, tx, t, id)
 	if errors.Is(err, idp.NotFound) {
 		return Machine{}, true, nil
 	}

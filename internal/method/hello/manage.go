@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -42,8 +43,9 @@ func factorable(spki []byte) bool {
 	return err == nil && jose.ROCA(key)
 }
 
-// all makes credentials of rows, each device asked for once.
-func (m *Room) all(ctx context.Context, q sqldb.Querier, rows []row) ([]method.Credential, error) {
+// all makes credentials of rows, each device asked for once, in tx or without
+// one.
+func (m *Room) all(ctx context.Context, tx *sqldb.Tx, rows []row) ([]method.Credential, error) {
 	type state struct {
 		Machine
 		gone bool
@@ -54,7 +56,7 @@ func (m *Room) all(ctx context.Context, q sqldb.Querier, rows []row) ([]method.C
 		d, ok := seen[k.device]
 		if !ok {
 			var err error
-			if d.Machine, d.gone, err = m.machine(ctx, q, k.tenant, k.device); err != nil {
+			if d.Machine, d.gone, err = m.machine(ctx, tx, k.tenant, k.device); err != nil {
 				return nil, err
 			}
 			seen[k.device] = d
@@ -70,7 +72,7 @@ func (m *Room) List(ctx context.Context, t idp.TenantID, u idp.UserID) ([]method
 	if err != nil {
 		return nil, err
 	}
-	return m.all(ctx, m.db, rows)
+	return m.all(ctx, nil, rows)
 }
 
 // Rename gives a key another name, cleaned and cut to 64 bytes. Invalid when
@@ -178,7 +180,32 @@ func (m *Room) Removed(ctx context.Context, t idp.TenantID, fn func(method.Crede
 
 // RemoveUser takes away all that the room holds of a person, for good.
 func (m *Room) RemoveUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
-	return removeAll(ctx, tx, t, u)
+	rows, err := scanAll(tx.Query(ctx, `select `+columns+` from hello_key where tenant_id = $1 and user_id = $2`, t, u))
+	if err != nil {
+		return err
+	}
+	for _, k := range rows {
+		if err := m.release(ctx, tx, k); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, `delete from hello_key where tenant_id = $1 and user_id = $2`, t, u); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `delete from hello_holder where tenant_id = $1 and user_id = $2`, t, u)
+	return err
+}
+
+// release gives a key that is deleted for good back to whoever makes it again.
+func (m *Room) release(ctx context.Context, tx *sqldb.Tx, k row) error {
+	if m.cfg.Release == nil {
+		return nil
+	}
+	key, err := x509.ParsePKIXPublicKey(k.spki)
+	if err != nil {
+		return fmt.Errorf("stored Hello key %s: %w", k.id, err)
+	}
+	return m.cfg.Release(ctx, tx, k.tenant, key)
 }
 
 // Count says how many keys of the user could open a session now: those whose
@@ -214,7 +241,7 @@ func (m *Room) walk(ctx context.Context, next func(after row) ([]row, error), fn
 		if err != nil {
 			return err
 		}
-		list, err := m.all(ctx, m.db, rows)
+		list, err := m.all(ctx, nil, rows)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package hello
 
 import (
 	"context"
+	"crypto"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,7 @@ func (m *Room) RegisterOnce(ctx context.Context, a method.Answer) (method.Regist
 	if err != nil {
 		return method.Registration{}, err
 	}
-	d, gone, err := m.machine(ctx, m.db, a.Tenant, a.Device)
+	d, gone, err := m.machine(ctx, nil, a.Tenant, a.Device)
 	if err != nil {
 		return method.Registration{}, err
 	}
@@ -46,14 +47,14 @@ func (m *Room) RegisterOnce(ctx context.Context, a method.Answer) (method.Regist
 	}
 	return method.Registration{
 		Credential: m.credential(fresh, d, false),
-		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, fresh, limit) },
+		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, fresh, k.public, limit) },
 	}, nil
 }
 
 // add stores a key, in the place of the one that the device kept for the
 // person before. It counts and decides behind the holder's row, which holds
 // everybody else who would change this person's keys.
-func (m *Room) add(ctx context.Context, tx *sqldb.Tx, k row, limit int) error {
+func (m *Room) add(ctx context.Context, tx *sqldb.Tx, k row, public crypto.PublicKey, limit int) error {
 	return tx.Nested(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if err := lock(ctx, tx, k.tenant, k.user); err != nil {
 			return err
@@ -66,35 +67,37 @@ func (m *Room) add(ctx context.Context, tx *sqldb.Tx, k row, limit int) error {
 		if fault := stands(d, gone, k.device); fault != nil {
 			return fault
 		}
-		if m.cfg.KeyTaken != nil {
-			other, err := m.cfg.KeyTaken(ctx, tx, k.spki)
-			if err != nil {
-				return err
-			}
-			if other {
-				return errTaken(k.id)
-			}
-		}
 		old, err := ofDevice(ctx, tx, k.tenant, k.user, k.device)
 		if err != nil {
 			return err
 		}
 		if old == "" {
-			if err := take(ctx, tx, k.tenant, k.user, limit); err != nil {
-				return err
-			}
-			return insert(ctx, tx, k)
+			err = take(ctx, tx, k.tenant, k.user, limit)
+		} else {
+			err = m.replace(ctx, tx, k, old)
 		}
-		if _, err := mark(ctx, tx, k.tenant, k.user, old, k.created); err != nil {
+		if err != nil {
 			return err
 		}
-		if m.cfg.Replaced != nil {
-			if err := m.cfg.Replaced(ctx, tx, k.tenant, k.user, old); err != nil {
-				return err
-			}
+		if err := insert(ctx, tx, k); err != nil {
+			return err
 		}
-		return insert(ctx, tx, k)
+		if m.cfg.Claim == nil {
+			return nil
+		}
+		return m.cfg.Claim(ctx, tx, k.tenant, k.device, public)
 	})
+}
+
+// replace removes the key in whose place k comes, with what stands on it.
+func (m *Room) replace(ctx context.Context, tx *sqldb.Tx, k row, old idp.CredentialID) error {
+	if _, err := mark(ctx, tx, k.tenant, k.user, old, k.created); err != nil {
+		return err
+	}
+	if m.cfg.Replaced == nil {
+		return nil
+	}
+	return m.cfg.Replaced(ctx, tx, k.tenant, k.user, old)
 }
 
 // stands refuses what a device would do that is disabled or gone.
@@ -111,13 +114,6 @@ func stands(d Machine, gone bool, id idp.DeviceID) error {
 // errTaken does not say whose a key is.
 func errTaken(id idp.CredentialID) error {
 	return idp.Conflictf("key_registered", "public key of %s is registered already", id).Say("This key is already registered. Make a new one.")
-}
-
-// Taken says whether a public key (SubjectPublicKeyInfo, DER) is the Hello key
-// of anybody in any tenant, so that no device may join with it (security.md
-// DEV03).
-func (m *Room) Taken(ctx context.Context, q sqldb.Querier, spki []byte) (bool, error) {
-	return taken(ctx, q, fingerprint(spki))
 }
 
 // suggest names a key as its device is called, with a number when the person

@@ -67,17 +67,6 @@ func find(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, ki
 		where tenant_id = $1 and user_id = $2 and kid = $3 and removed = 0`, t, u, kid))
 }
 
-// taken says whether any key, of any tenant, removed or not, is this one. A
-// locator that finds nothing but that (security.md DEV03).
-func taken(ctx context.Context, q sqldb.Querier, print []byte) (bool, error) {
-	var one int64
-	err := q.QueryRow(ctx, `select 1 from hello_key where print = $1`, print).Scan(&one)
-	if errors.Is(err, idp.NotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // touch writes a sign-in back if the key is still good.
 func touch(ctx context.Context, tx *sqldb.Tx, k row, now time.Time) (bool, error) {
 	n, err := tx.Exec(ctx, `
@@ -190,12 +179,4 @@ func binned(ctx context.Context, q sqldb.Querier, t idp.TenantID, after row, sin
 		where tenant_id = $1 and (user_id, id) > ($2, $3) and removed > $4
 		order by user_id, id
 		limit $5`, t, after.user, after.id, since.UnixMilli(), limit))
-}
-
-func removeAll(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
-	if _, err := tx.Exec(ctx, `delete from hello_key where tenant_id = $1 and user_id = $2`, t, u); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `delete from hello_holder where tenant_id = $1 and user_id = $2`, t, u)
-	return err
 }

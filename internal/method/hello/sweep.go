@@ -68,7 +68,10 @@ func (m *Room) expire(ctx context.Context, tx *sqldb.Tx, k row, now time.Time) e
 	}
 	n, err := tx.Exec(ctx, `delete from hello_key where tenant_id = $1 and id = $2 and removed = $3`,
 		k.tenant, k.id, millis(k.removed))
-	if err != nil || n == 0 || !k.removed.IsZero() {
+	if err != nil || n == 0 {
+		return err
+	}
+	if err := m.release(ctx, tx, k); err != nil || !k.removed.IsZero() {
 		return err
 	}
 	if err := give(ctx, tx, k.tenant, k.user); err != nil {

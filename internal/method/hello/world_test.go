@@ -2,6 +2,7 @@ package hello_test
 
 import (
 	"context"
+	"crypto"
 	"io/fs"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ type machines struct {
 	all map[idp.DeviceID]hello.Machine
 }
 
-func (m *machines) get(_ context.Context, _ sqldb.Querier, _ idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
+func (m *machines) get(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, ok := m.all[id]
@@ -72,7 +73,8 @@ type world struct {
 	room     *hello.Room
 	peer     signin.Peer
 	replaced []idp.CredentialID
-	other    func(spki []byte) bool // whether a key serves something else
+	released []crypto.PublicKey
+	other    interface{ Equal(crypto.PublicKey) bool } // the key of some device
 }
 
 func newRoom(t testing.TB, h *signintest.House, w *world) *hello.Room {
@@ -85,8 +87,15 @@ func newRoom(t testing.TB, h *signintest.House, w *world) *hello.Room {
 		},
 		UserByName: h.UserByName, Device: w.get,
 		Issuer: issuer,
-		KeyTaken: func(_ context.Context, _ *sqldb.Tx, spki []byte) (bool, error) {
-			return w.other != nil && w.other(spki), nil
+		Claim: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, _ idp.DeviceID, key crypto.PublicKey) error {
+			if w.other != nil && w.other.Equal(key) {
+				return idp.Conflictf("key_registered", "a device has it")
+			}
+			return nil
+		},
+		Release: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, key crypto.PublicKey) error {
+			w.released = append(w.released, key)
+			return nil
 		},
 		Replaced: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, _ idp.UserID, id idp.CredentialID) error {
 			w.replaced = append(w.replaced, id)
