@@ -94,7 +94,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
-	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus, Devices: h.deviceRules})
 	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
@@ -141,6 +141,16 @@ func (h *House) wire() error {
 	h.follow()
 	h.addJobs()
 	return nil
+}
+
+// deviceRules are the rules that built-in applications depend on.
+func (h *House) deviceRules(ctx context.Context, t idp.TenantID) (client.Devices, error) {
+	p, err := h.Policies.Get(ctx, t)
+	d := p.Devices
+	if !d.On {
+		return client.Devices{}, err
+	}
+	return client.Devices{On: true, NativeClientRedirect: d.Compat.NativeClientRedirect, BrokerWithoutPKCE: d.Compat.BrokerWithoutPKCE}, err
 }
 
 // PassKeys makes the keys that a tenant's first access pass needs. A key is
