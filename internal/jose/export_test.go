@@ -31,3 +31,8 @@ var (
 func Open(key, iv, aad, sealed []byte) ([]byte, error) {
 	return envelope{protected: string(aad), iv: iv, sealed: sealed}.open(key)
 }
+
+// Received is a lenient message of which nothing but what was signed matters.
+func Received(alg string, input, signature []byte) Loose {
+	return Loose{Alg: alg, input: input, signature: signature}
+}
