@@ -3,9 +3,11 @@ package app_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin"
@@ -128,4 +130,41 @@ func why(err error) string {
 		return ""
 	}
 	return idp.AsError(err).Reason
+}
+
+// TestSec_T39_PRTIsNoOtherToken: a PRT is taken for nothing else, and nothing
+// else for a PRT.
+func TestSec_T39_PRTIsNoOtherToken(t *testing.T) {
+	s := newSite(t, nil)
+	tenant := idp.TenantID(s.made.TenantID)
+	user := must(s.Directory.UserByName(t.Context(), s.DB, tenant, s.made.Users[1].UserName))
+	value, refresh := s.standing(t, user, "hello", "k", 1)
+	if _, err := s.Tokens.Refresh(t.Context(), value, broker(tenant), token.Presenter{}); why(err) != "refresh_unreadable" {
+		t.Errorf("as a refresh token: %v", err)
+	}
+	if _, err := s.Tokens.VerifyAccess(t.Context(), tenant, value); why(err) != "token_malformed" {
+		t.Errorf("as an access token: %v", err)
+	}
+	if _, err := s.Sessions.Find(t.Context(), tenant, value); why(err) != "session_unknown" {
+		t.Errorf("as a session: %v", err)
+	}
+	for _, purpose := range []string{nonce.ServerNonce, "prt", "code", "flow"} {
+		if _, err := s.Box.Open(t.Context(), tenant, purpose, value); why(err) != "unreadable" {
+			t.Errorf("as a sealed value for %s: %v", purpose, err)
+		}
+	}
+	access, _, err := s.Tokens.Access(t.Context(), token.Subject{Tenant: tenant, User: user, Client: broker(tenant), Audience: "urn:x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := must(s.Box.Seal(t.Context(), tenant, "prt", time.Minute, make([]byte, 40)))
+	for name, other := range map[string]string{
+		"a refresh token": refresh, "an access token": access, "a sealed value": sealed, "a sealed value with our prefix": "1." + sealed,
+		"a refresh token with our prefix": "1." + refresh,
+	} {
+		if _, err := s.PRTs.Find(t.Context(), tenant, other); why(err) != "prt_unreadable" {
+			t.Errorf("%s as a PRT: %v", name, err)
+		}
+	}
+	must(s.PRTs.Find(t.Context(), tenant, value))
 }
