@@ -21,6 +21,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
@@ -159,6 +160,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
+	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
@@ -203,6 +205,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Metadata.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
+	h.jobs.Add(oidc.Jobs(h.DB)...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	for _, m := range h.rooms.all() {

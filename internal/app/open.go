@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
@@ -34,7 +35,7 @@ func Sources() []fs.FS {
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations,
 		directory.Migrations, client.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
-		session.Migrations, token.Migrations, signin.Migrations, report.Migrations,
+		session.Migrations, token.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations,
 	}
 }

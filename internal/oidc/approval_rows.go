@@ -104,7 +104,7 @@ func endApproval(ctx context.Context, tx *sqldb.Tx, sess session.Session, id, st
 
 // RemoveUser forgets what a person who is deleted was asked; it fits
 // directory.OnRemoveUser.
-func (s *Server) RemoveUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+func RemoveUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
 	if _, err := tx.Exec(ctx, `delete from device_approval where tenant_id = $1 and user_id = $2`, t, u); err != nil {
 		return fmt.Errorf("delete approvals of %s: %w", u, err)
 	}
