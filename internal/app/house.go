@@ -22,6 +22,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
@@ -50,13 +51,16 @@ type House struct {
 	Corridor  *signin.Corridor
 	Report    *report.Report
 
-	cfg   Config
-	base  string
-	bus   *bus.Bus
-	jobs  *job.Runner
-	epoch *epoch
-	high  *highWater
-	vault *vault
+	cfg  Config
+	base string
+	// tlsBase is the address where client certificates are asked for; empty:
+	// there is none. It is set before the doors are made.
+	tlsBase string
+	bus     *bus.Bus
+	jobs    *job.Runner
+	epoch   *epoch
+	high    *highWater
+	vault   *vault
 }
 
 // Open opens the data folder and wires the house. base is the address that
@@ -170,6 +174,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
+	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
@@ -229,6 +234,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
+	h.jobs.Add(oidc.Jobs(h.DB)...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	for _, m := range h.rooms.all() {
