@@ -18,9 +18,11 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -35,8 +37,8 @@ func Sources() []fs.FS {
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations,
 		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
-		session.Migrations, token.Migrations, signin.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations,
+		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, report.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations,
 	}
 }
 

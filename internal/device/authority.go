@@ -70,7 +70,7 @@ func (r *Registry) signer(ctx context.Context, t idp.TenantID) (*x509.Certificat
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse the device authority of %s: %w", t, err)
 	}
-	seal, err := r.cfg.Keys.Sealing(ctx, t, purposeCA)
+	seal, err := r.cfg.Keys(ctx, t, purposeCA)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,7 +95,7 @@ func authorityAAD(t idp.TenantID, cert *x509.Certificate) []byte {
 }
 
 func (r *Registry) makeAuthority(ctx context.Context, t idp.TenantID) error {
-	seal, err := r.cfg.Keys.Sealing(ctx, t, purposeCA)
+	seal, err := r.cfg.Keys(ctx, t, purposeCA)
 	if err != nil {
 		return err
 	}

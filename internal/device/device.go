@@ -11,7 +11,7 @@ import (
 
 	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -80,8 +80,9 @@ const Topic = "device"
 
 // Config is what a Registry needs.
 type Config struct {
-	DB   *sqldb.DB
-	Keys *keyring.Ring
+	DB *sqldb.DB
+	// Keys gives the sealing key of a tenant and purpose (keyring.Ring.Sealing).
+	Keys func(context.Context, idp.TenantID, string) (*secret.Key, error)
 	Now  func() time.Time
 	Bus  Bus // nil: nothing is cached
 }

@@ -74,7 +74,7 @@ func (w *world) ring() *keyring.Ring {
 
 // again is another node, or the same one started anew.
 func (w *world) again() *device.Registry {
-	return device.New(device.Config{DB: w.db, Keys: w.ring(), Now: w.Now, Bus: w.bus})
+	return device.New(device.Config{DB: w.db, Keys: w.ring().Sealing, Now: w.Now, Bus: w.bus})
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {

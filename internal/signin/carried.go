@@ -83,7 +83,7 @@ func (c *Corridor) Carried(ctx context.Context, r CarriedRequest) (policy.Decisi
 		}
 	}
 	return decision, c.commit(ctx, deed{
-		burn: r.Nonces, failed: failed, undone: r.Undone, event: event,
+		burn: set(r.Nonces), failed: failed, undone: r.Undone, event: event,
 		effect: func(ctx context.Context, tx *sqldb.Tx) error { return c.settleCarried(ctx, tx, r, event) },
 	})
 }
@@ -149,7 +149,7 @@ type Standing struct {
 
 // burn spends the nonces of a standing that a session takes.
 func (s *Standing) burn(ctx context.Context, tx *sqldb.Tx) error {
-	for _, n := range s.Nonces {
+	for _, n := range set(s.Nonces) {
 		if err := nonce.Burn(ctx, tx, n); err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ func (c *Corridor) enter(ctx context.Context, t try, b Brought) (Step, error) {
 	})
 	event.Rule = t.decision.Rule
 	err := c.commit(ctx, deed{
-		burn: b.Nonces, event: event,
+		burn: set(b.Nonces), event: event,
 		effect: func(ctx context.Context, tx *sqldb.Tx) (err error) {
 			step, err = c.settleEntry(ctx, tx, t, b, event)
 			return err
