@@ -85,6 +85,9 @@ func (r *Registry) Remove(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id 
 	if err != nil {
 		return fmt.Errorf("remove device %s: %w", id, err)
 	}
+	if _, err := tx.Exec(ctx, `delete from device_key where tenant_id = $1 and device_id = $2`, t, id); err != nil {
+		return fmt.Errorf("remove keys of device %s: %w", id, err)
+	}
 	if err := unhold(ctx, tx, t, owner); err != nil {
 		return err
 	}

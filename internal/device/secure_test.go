@@ -1,6 +1,7 @@
 package device_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ import (
 func TestSec_DEV03_KeyOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		first := candidate(t, rsaKey(t).Public())
-		d, _ := w.mustAdd(first)
+		w.mustAdd(first)
 		for name, change := range map[string]func(*device.Candidate){
 			"device key again":              func(c *device.Candidate) { c.Key = first.Key },
 			"device key of another tenant":  func(c *device.Candidate) { c.Key, c.Tenant = first.Key, other },
@@ -51,24 +53,62 @@ func TestSec_DEV03_KeyOnce(t *testing.T) {
 		if _, _, err := w.add(c); err != nil {
 			t.Errorf("one of two places: %v", err)
 		}
-		// What a room keeps on a device is in the same book.
-		claim := func(key crypto.PublicKey) error {
-			return w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Claim(ctx, tx, tenant, d.ID, key, "hello") })
-		}
-		if err := claim(first.Transport); reason(err) != "conflict key_registered" {
-			t.Errorf("transport key as user key: %v", err)
-		}
-		user := rsaKey(t).Public()
-		if err := claim(user); err != nil {
+	})
+}
+
+// The keys of devices and those that rooms keep elsewhere exclude each other,
+// also when both are registered at once.
+func TestSec_DEV03_KeyElsewhere(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		if _, err := w.db.Exec(t.Context(), `create table elsewhere (spki bytea not null primary key)`); err != nil {
 			t.Fatal(err)
 		}
-		c = candidate(t, user)
-		if _, _, err := w.add(c); reason(err) != "conflict key_registered" {
-			t.Errorf("user key as device key: %v", err)
+		w.AlsoTaken(func(ctx context.Context, q sqldb.Querier, spki []byte) (bool, error) {
+			var n int64
+			err := q.QueryRow(ctx, `select count(*) from elsewhere where spki = $1`, spki).Scan(&n)
+			return n > 0, err
+		})
+		register := func(key crypto.PublicKey) error {
+			spki, err := x509.MarshalPKIXPublicKey(key)
+			if err != nil {
+				return err
+			}
+			return w.write(func(ctx context.Context, tx *sqldb.Tx) error {
+				if taken, err := w.KeyTaken(ctx, tx, spki); err != nil || taken {
+					return cmp.Or(err, error(idp.Conflictf("key_registered", "taken")))
+				}
+				_, err := tx.Exec(ctx, `insert into elsewhere (spki) values ($1)`, spki)
+				return err
+			})
 		}
-		err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Release(ctx, tx, tenant, user, "hello") })
-		if _, _, again := w.add(c); err != nil || again != nil {
-			t.Errorf("after it was released: %v, %v", err, again)
+		c := candidate(t, rsaKey(t).Public())
+		w.mustAdd(c)
+		for _, key := range []crypto.PublicKey{c.Key, c.Transport} {
+			if err := register(key); reason(err) != "conflict key_registered" {
+				t.Errorf("key of a device elsewhere: %v", err)
+			}
+		}
+		user := ecKey(t).Public()
+		if err := register(user); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.add(candidate(t, user)); reason(err) != "conflict key_registered" {
+			t.Errorf("key from elsewhere as device key: %v", err)
+		}
+		for range 20 {
+			c := candidate(t, ecKey(t).Public())
+			d, _, err := w.Prepare(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			var one, two error
+			wg.Go(func() { one = w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Add(ctx, tx, d, c) }) })
+			wg.Go(func() { two = register(c.Key) })
+			wg.Wait()
+			if (one == nil) == (two == nil) {
+				t.Fatalf("as device key: %v; elsewhere: %v", one, two)
+			}
 		}
 	})
 }
