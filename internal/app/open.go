@@ -38,6 +38,7 @@ func Sources() []fs.FS {
 		audit.Migrations, bus.Migrations, job.Migrations,
 		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, report.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations,
 	}
 }
 

@@ -134,7 +134,6 @@ func Digest(key crypto.PublicKey) ([]byte, error) {
 const (
 	roleDevice    = "device"
 	roleTransport = "transport"
-	roleElse      = "else" // only while a transaction of another registration is under way
 )
 
 // Add writes a prepared device. Conflict: a key of it is registered already,
@@ -147,59 +146,49 @@ func (r *Registry) Add(ctx context.Context, tx *sqldb.Tx, d Device, c Candidate)
 	if err := insert(ctx, tx, d); err != nil {
 		return err
 	}
-	if err := r.claim(ctx, tx, d, d.Key, roleDevice); err != nil {
+	if err := r.Claim(ctx, tx, d.Tenant, d.ID, d.Key, roleDevice); err != nil {
 		return err
 	}
 	if d.Transport != nil && !Same(d.Key, d.Transport) {
-		if err := r.claim(ctx, tx, d, d.Transport, roleTransport); err != nil {
+		if err := r.Claim(ctx, tx, d.Tenant, d.ID, d.Transport, roleTransport); err != nil {
 			return err
 		}
 	}
 	return r.changed(ctx, tx, d.Tenant, d.ID)
 }
 
-// claim enters a key of a device into the book of keys, and looks then whether
-// anybody else has it (security.md DEV03).
-func (r *Registry) claim(ctx context.Context, tx *sqldb.Tx, d Device, key crypto.PublicKey, role string) error {
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return fmt.Errorf("encode %s key: %w", role, err)
-	}
-	fresh, err := enter(ctx, tx, ref{d.Tenant, d.ID}, spki, role)
+// Claim enters one more key that a device keeps: no key is registered twice,
+// for whatever it is used and in whatever tenant (security.md DEV03). Conflict
+// "key_registered" when it is. role is a stable word for what the key is for; a
+// room that keeps keys on devices uses its own, and gives them up by Release.
+func (r *Registry) Claim(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, key crypto.PublicKey, role string) error {
+	digest, err := Digest(key)
 	if err != nil {
 		return err
 	}
-	for _, taken := range r.taken {
-		if !fresh {
-			break
-		}
-		other, err := taken(ctx, tx, spki)
-		if err != nil {
-			return err
-		}
-		fresh = !other
+	n, err := tx.Exec(ctx, `
+		insert into device_key (digest, tenant_id, device_id, role) values ($1, $2, $3, $4)
+		on conflict (digest) do nothing`, digest, t, id, role)
+	if err != nil {
+		return fmt.Errorf("claim %s key of device %s: %w", role, id, err)
 	}
-	if !fresh {
-		return idp.Conflictf("key_registered", "%s key of a device in %s is registered already", role, d.Tenant).
+	if n == 0 {
+		return idp.Conflictf("key_registered", "%s key of a device in %s is registered already", role, t).
 			Say("This key is registered already. Make a new one.")
 	}
 	return nil
 }
 
-// KeyTaken says whether a public key (SubjectPublicKeyInfo, DER) is one of a
-// device, in whatever tenant. It is for who is about to register the key as
-// something else, in that transaction: until it ends nobody can join with the
-// key, so that of two who register one key at once the second sees the first.
-func (r *Registry) KeyTaken(ctx context.Context, tx *sqldb.Tx, spki []byte) (bool, error) {
-	fresh, err := enter(ctx, tx, ref{}, spki, roleElse)
-	if err != nil || !fresh {
-		return true, err
+// Release gives up a key that was claimed for a role; it does nothing when
+// there is none such.
+func (r *Registry) Release(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, key crypto.PublicKey, role string) error {
+	digest, err := Digest(key)
+	if err != nil {
+		return err
 	}
-	return false, strike(ctx, tx, spki, roleElse)
-}
-
-// AlsoTaken has fn asked about each key of a device that joins: whether it
-// serves something else. It is called by app while wiring.
-func (r *Registry) AlsoTaken(fn func(ctx context.Context, q sqldb.Querier, spki []byte) (bool, error)) {
-	r.taken = append(r.taken, fn)
+	_, err = tx.Exec(ctx, `delete from device_key where digest = $1 and tenant_id = $2 and role = $3`, digest, t, role)
+	if err != nil {
+		return fmt.Errorf("release %s key: %w", role, err)
+	}
+	return nil
 }

@@ -99,7 +99,6 @@ type Registry struct {
 	authorities sync.Map                  // idp.TenantID → *x509.Certificate
 	removed     []Hook
 	disabled    []Hook
-	taken       []func(context.Context, sqldb.Querier, []byte) (bool, error)
 }
 
 // ref names a device.

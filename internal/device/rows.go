@@ -3,7 +3,6 @@ package device
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -48,28 +47,6 @@ func locate(ctx context.Context, q sqldb.Querier, digest []byte) (ref, error) {
 		return ref{}, fmt.Errorf("locate device key: %w", err)
 	}
 	return at, nil
-}
-
-// enter writes a key into the book of keys; fresh is false when it is there
-// already.
-func enter(ctx context.Context, tx *sqldb.Tx, of ref, spki []byte, role string) (fresh bool, err error) {
-	sum := sha256.Sum256(spki)
-	n, err := tx.Exec(ctx, `
-		insert into device_key (digest, tenant_id, device_id, role) values ($1, $2, $3, $4)
-		on conflict (digest) do nothing`, sum[:], of.tenant, of.id, role)
-	if err != nil {
-		return false, fmt.Errorf("enter %s key: %w", role, err)
-	}
-	return n > 0, nil
-}
-
-// strike takes a key out of the book again.
-func strike(ctx context.Context, tx *sqldb.Tx, spki []byte, role string) error {
-	sum := sha256.Sum256(spki)
-	if _, err := tx.Exec(ctx, `delete from device_key where digest = $1 and role = $2`, sum[:], role); err != nil {
-		return fmt.Errorf("strike %s key: %w", role, err)
-	}
-	return nil
 }
 
 // hold counts one more device of a person, unless that is too many.

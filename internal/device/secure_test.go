@@ -1,7 +1,6 @@
 package device_test
 
 import (
-	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -56,60 +55,59 @@ func TestSec_DEV03_KeyOnce(t *testing.T) {
 	})
 }
 
-// The keys of devices and those that rooms keep elsewhere exclude each other,
-// also when both are registered at once.
+// The keys of devices and those that rooms keep on them exclude each other, also
+// when both are registered at once, and after the device is gone.
 func TestSec_DEV03_KeyElsewhere(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		if _, err := w.db.Exec(t.Context(), `create table elsewhere (spki bytea not null primary key)`); err != nil {
-			t.Fatal(err)
-		}
-		w.AlsoTaken(func(ctx context.Context, q sqldb.Querier, spki []byte) (bool, error) {
-			var n int64
-			err := q.QueryRow(ctx, `select count(*) from elsewhere where spki = $1`, spki).Scan(&n)
-			return n > 0, err
-		})
-		register := func(key crypto.PublicKey) error {
-			spki, err := x509.MarshalPKIXPublicKey(key)
-			if err != nil {
-				return err
-			}
-			return w.write(func(ctx context.Context, tx *sqldb.Tx) error {
-				if taken, err := w.KeyTaken(ctx, tx, spki); err != nil || taken {
-					return cmp.Or(err, error(idp.Conflictf("key_registered", "taken")))
-				}
-				_, err := tx.Exec(ctx, `insert into elsewhere (spki) values ($1)`, spki)
-				return err
-			})
-		}
 		c := candidate(t, rsaKey(t).Public())
-		w.mustAdd(c)
+		d, _ := w.mustAdd(c)
+		claim := func(key crypto.PublicKey) error {
+			return w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Claim(ctx, tx, tenant, d.ID, key, "hello") })
+		}
 		for _, key := range []crypto.PublicKey{c.Key, c.Transport} {
-			if err := register(key); reason(err) != "conflict key_registered" {
-				t.Errorf("key of a device elsewhere: %v", err)
+			if err := claim(key); reason(err) != "conflict key_registered" {
+				t.Errorf("key of a device as user key: %v", err)
 			}
 		}
 		user := ecKey(t).Public()
-		if err := register(user); err != nil {
+		if err := claim(user); err != nil {
 			t.Fatal(err)
-		}
-		if _, _, err := w.add(candidate(t, user)); reason(err) != "conflict key_registered" {
-			t.Errorf("key from elsewhere as device key: %v", err)
 		}
 		for range 20 {
 			c := candidate(t, ecKey(t).Public())
-			d, _, err := w.Prepare(t.Context(), c)
+			made, _, err := w.Prepare(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var wg sync.WaitGroup
 			var one, two error
-			wg.Go(func() { one = w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Add(ctx, tx, d, c) }) })
-			wg.Go(func() { two = register(c.Key) })
+			wg.Go(func() {
+				one = w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Add(ctx, tx, made, c) })
+			})
+			wg.Go(func() { two = claim(c.Key) })
 			wg.Wait()
 			if (one == nil) == (two == nil) {
-				t.Fatalf("as device key: %v; elsewhere: %v", one, two)
+				t.Fatalf("as device key: %v; as user key: %v", one, two)
 			}
 		}
+		if err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Remove(ctx, tx, tenant, d.ID) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.add(candidate(t, user)); reason(err) != "conflict key_registered" {
+			t.Errorf("user key as device key: %v", err)
+		}
+		release := func(in idp.TenantID, role string) {
+			if err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Release(ctx, tx, in, user, role) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release(other, "hello")
+		release(tenant, "else")
+		if _, _, err := w.add(candidate(t, user)); reason(err) != "conflict key_registered" {
+			t.Errorf("after another tenant, or another role, gave it up: %v", err)
+		}
+		release(tenant, "hello")
+		w.mustAdd(candidate(t, user))
 	})
 }
 
