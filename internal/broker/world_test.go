@@ -500,11 +500,9 @@ func (a answer) refused(t testing.TB, what, word string, code int, sub string) {
 		return
 	}
 	out := a.json(t)
-	got := fmt.Sprint(out["error"], out["error_codes"], out["suberror"])
-	want := fmt.Sprint(word, []int{code}, nil)
-	if sub != "" {
-		want = fmt.Sprint(word, []int{code}, sub)
-	}
+	said, _ := out["suberror"].(string)
+	got := fmt.Sprintf("%v %.0f %s", out["error"], out["error_codes"], said)
+	want := fmt.Sprintf("%s [%d] %s", word, code, sub)
 	if got != want {
 		t.Errorf("%s: %s (%v), want %s", what, got, out["error_description"], want)
 	}
