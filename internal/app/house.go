@@ -11,9 +11,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
@@ -23,6 +26,7 @@ import (
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -38,14 +42,17 @@ type House struct {
 	Audit     *audit.Log
 	Directory *directory.Directory
 	Clients   *client.Registry
+	Devices   *device.Registry
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
 	Box       *nonce.Box
 	Sessions  *session.Store
 	Tokens    *token.Service
+	PRTs      *prt.Service
 	Corridor  *signin.Corridor
 	Report    *report.Report
+	Hygiene   *hygiene.Keeper
 
 	cfg  Config
 	base string
@@ -93,6 +100,7 @@ func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus, Devices: h.deviceRules})
+	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
@@ -107,10 +115,21 @@ func (h *House) wire() error {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Session.Idle, p.Session.Absolute, err
 		},
+		Stands: func(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) (bool, error) {
+			err := h.stands(ctx, q, t, id, d)
+			return err == nil, unlessExpired(err)
+		},
 	})
 	h.Tokens = token.New(token.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now,
-		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now,
+		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now, Stands: h.stands,
+	})
+	h.PRTs = prt.New(prt.Config{
+		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
+		Lives: func(ctx context.Context, t idp.TenantID) (idle, absolute time.Duration, err error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.Devices.Idle, p.Devices.Absolute, err
+		},
 	})
 	var err error
 	if h.rooms, err = h.openRooms(); err != nil {
@@ -119,7 +138,7 @@ func (h *House) wire() error {
 	h.Corridor, err = signin.New(signin.Config{
 		DB: h.DB, Box: h.Box, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Audit: h.Audit, Now: now, Methods: h.rooms.all(),
-		RevokeStanding: h.Tokens.RevokeStanding,
+		RevokeStanding: h.revokeStanding,
 	})
 	if err != nil {
 		return err
@@ -127,9 +146,23 @@ func (h *House) wire() error {
 	h.Report = report.New(report.Config{
 		DB: h.DB, Sources: h.Corridor, Policy: h.Policies.Get, Tenants: h.Directory.Tenants, Now: now,
 	})
+	h.Hygiene = h.openHygiene()
 	h.follow()
 	h.addJobs()
 	return nil
+}
+
+// stands says whether a device and its PRT still carry what came by them.
+func (h *House) stands(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) error {
+	return broker.Stands(ctx, q, h.Devices, h.PRTs, t, id, d)
+}
+
+// unlessExpired passes over the one error that is an answer.
+func unlessExpired(err error) error {
+	if errors.Is(err, idp.Expired) {
+		return nil
+	}
+	return err
 }
 
 // deviceRules are the rules that built-in applications depend on.
@@ -158,13 +191,19 @@ func (h *House) follow() {
 		return h.SignOut(ctx, tx, t, u)
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
+	h.Directory.OnRemoveUser(h.PRTs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
+	h.Devices.OnRemove(h.Corridor.CheckDevice)
+	h.Devices.OnDisable(h.Corridor.CheckDevice)
+	h.Devices.OnRemove(h.PRTs.RevokeDevice)
+	h.Devices.OnDisable(h.PRTs.RevokeDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
@@ -182,17 +221,31 @@ func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, 
 	if err != nil || pass == "" {
 		return err
 	}
-	_, err = h.Sessions.EndStanding(ctx, tx, t, u, accesspass.ID, pass, "")
-	return err
+	if _, err = h.Sessions.EndStanding(ctx, tx, t, u, accesspass.ID, pass, ""); err != nil {
+		return err
+	}
+	return h.revokeStanding(ctx, tx, t, u, accesspass.ID, pass)
 }
 
-// SignOut ends everything a user has open: sessions and refresh tokens.
+// revokeStanding ends the tokens of both kinds that stand on a credential which
+// is going away.
+func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
+	if err := h.Tokens.RevokeStanding(ctx, tx, t, u, m, c); err != nil {
+		return err
+	}
+	return h.PRTs.RevokeStanding(ctx, tx, t, u, m, c)
+}
+
+// SignOut ends everything a user has open: sessions, refresh tokens and PRTs.
 func (h *House) SignOut(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
 	if _, err := h.Sessions.EndAll(ctx, tx, t, u, ""); err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	if err := h.Tokens.RevokeUser(ctx, tx, t, u); err != nil {
 		return fmt.Errorf("revoke refresh tokens: %w", err)
+	}
+	if err := h.PRTs.RevokeUser(ctx, tx, t, u); err != nil {
+		return fmt.Errorf("revoke PRTs: %w", err)
 	}
 	return nil
 }
@@ -206,6 +259,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(oidc.Jobs(h.DB)...)
+	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	for _, m := range h.rooms.all() {
