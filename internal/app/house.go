@@ -12,11 +12,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/drs"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
@@ -52,6 +54,7 @@ type House struct {
 	PRTs      *prt.Service
 	Corridor  *signin.Corridor
 	Report    *report.Report
+	Hygiene   *hygiene.Keeper
 
 	cfg  Config
 	base string
@@ -119,10 +122,14 @@ func (h *House) wire() error {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Session.Idle, p.Session.Absolute, err
 		},
+		Stands: func(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) (bool, error) {
+			err := h.stands(ctx, q, t, id, d)
+			return err == nil, unlessExpired(err)
+		},
 	})
 	h.Tokens = token.New(token.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now,
-		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now,
+		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now, Stands: h.stands,
 	})
 	h.PRTs = prt.New(prt.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
@@ -146,9 +153,23 @@ func (h *House) wire() error {
 	h.Report = report.New(report.Config{
 		DB: h.DB, Sources: h.Corridor, Policy: h.Policies.Get, Tenants: h.Directory.Tenants, Now: now,
 	})
+	h.Hygiene = h.openHygiene()
 	h.follow()
 	h.addJobs()
 	return nil
+}
+
+// stands says whether a device and its PRT still carry what came by them.
+func (h *House) stands(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) error {
+	return broker.Stands(ctx, q, h.Devices, h.PRTs, t, id, d)
+}
+
+// unlessExpired passes over the one error that is an answer.
+func unlessExpired(err error) error {
+	if errors.Is(err, idp.Expired) {
+		return nil
+	}
+	return err
 }
 
 // deviceRules are the rules that built-in applications depend on.
@@ -186,6 +207,8 @@ func (h *House) follow() {
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
+	h.Devices.OnRemove(h.Corridor.CheckDevice)
+	h.Devices.OnDisable(h.Corridor.CheckDevice)
 	h.Devices.OnRemove(h.PRTs.RevokeDevice)
 	h.Devices.OnDisable(h.PRTs.RevokeDevice)
 	for _, m := range h.rooms.all() {
@@ -244,6 +267,8 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(oidc.Jobs(h.DB)...)
+	h.jobs.Add(oidc.Jobs(h.DB)...)
+	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	h.jobs.Add(drs.Jobs(h.DB, h.Devices, h.Audit)...)
