@@ -7,6 +7,7 @@ import (
 	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/console"
+	"github.com/signetid/signet/internal/drs"
 	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -88,6 +89,11 @@ func (h *House) mount(mux *http.ServeMux) error {
 		return err
 	}
 	openID.Mount(mux)
+	drs.New(drs.Config{
+		BaseURL: h.base, TLSBaseURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Devices: h.Devices, Policies: h.Policies,
+		Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now, Roots: h.roots,
+		Limits: drs.Limits{Nonces: h.cfg.Limits.Nonces, Asks: h.cfg.Limits.Begins},
+	}).Mount(mux)
 	pages.Mount(mux)
 	desk.Mount(mux)
 	for _, m := range h.rooms.all() {
