@@ -84,7 +84,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	w.dir = directory.New(directory.Config{DB: db, Now: clock})
 	w.clients = client.New(client.Config{DB: db, Now: clock})
 	known := func() map[string]string { return models }
-	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known})
+	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known, Groups: w.dir.GroupsOf})
 	ring := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock})
 	w.tokens = token.New(token.Config{DB: db, Keys: ring, Audit: w.audit, Now: clock, Epoch: epoch, User: w.dir.User,
 		Issuer: func(id idp.TenantID) string { return base + "/" + string(id) + "/v2.0" }})
