@@ -13,8 +13,7 @@ import (
 const joinPolicy = "/policies/deviceRegistrationPolicy"
 
 // joinOperations are about the policy of who may join devices. Graph documents
-// PUT, which says all of it; its published clients send PATCH, which says what
-// is to change.
+// PUT, which says all of it; PATCH says what is to change, as everywhere here.
 func joinOperations() []operation {
 	look := read("Policy.Read.DeviceConfiguration", "Policy.Read.All", "Policy.ReadWrite.DeviceConfiguration")
 	change := write(admins, "Policy.ReadWrite.DeviceConfiguration")
