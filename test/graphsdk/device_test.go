@@ -8,8 +8,6 @@ import (
 	"github.com/microsoftgraph/msgraph-sdk-go/devices"
 	"github.com/microsoftgraph/msgraph-sdk-go/models"
 	"github.com/microsoftgraph/msgraph-sdk-go/users"
-
-	"github.com/signetid/signet/test/machine"
 )
 
 // What an administrator does with machines and the keys on them, through
@@ -18,7 +16,7 @@ func TestDevices(t *testing.T) {
 	d, c := office(t, "Device.ReadWrite.All", "User.Read.All", "UserAuthenticationMethod.ReadWrite.All", "Policy.Read.All", "AuditLog.Read.All")
 	ctx := t.Context()
 	ben := d.Users[1]
-	ws, laptop := machine.Join(t, d, ben, "ws-17"), machine.Join(t, d, ben, "Laptop")
+	ws, laptop := d.Join(t, ben, "ws-17"), d.Join(t, ben, "Laptop")
 
 	all, err := c.Devices().Get(ctx, nil)
 	if err != nil || len(all.GetValue()) != 2 || all.GetValue()[0].GetIsCompliant() != nil || *all.GetValue()[0].GetTrustType() != "AzureAd" || len(all.GetValue()[0].GetAlternativeSecurityIds()) != 1 {
