@@ -128,6 +128,7 @@ func TestCreateRefuses(t *testing.T) {
 		"client credentials": func(c *client.Client) { c.Grants, c.RedirectURIs = []string{client.GrantCredentials}, nil },
 		"pairwise":           func(c *client.Client) { c.Subject = client.SubjectPairwise },
 		"fragment":           func(c *client.Client) { c.ResponseModes = []string{client.ModeFragment} },
+		"device code":        func(c *client.Client) { c.Grants, c.RedirectURIs = []string{"device_code", client.GrantRefresh}, nil },
 		"RS256":              func(c *client.Client) { c.Alg = "RS256" },
 		"API scopes":         func(c *client.Client) { c.Scopes = []string{"https://api.example/read", "write"} },
 	} {
@@ -561,6 +562,14 @@ func TestTenantWalk(t *testing.T) {
 				scopes, err := r.Consent(ctx, db, "t1", "ada", theirs.ID)
 				if err == nil && len(scopes) == 0 {
 					err = idp.NotFound // no consent is no error
+				}
+				return err
+			}},
+			"BuiltIn": {read: func(ctx context.Context) error {
+				// What is built in belongs to the tenant that asks.
+				all, err := withDevices(db, map[idp.TenantID]client.Devices{"t2": {On: true}}).BuiltIn(ctx, "t1")
+				if err == nil && len(all) == 0 {
+					err = idp.NotFound
 				}
 				return err
 			}},

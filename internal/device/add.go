@@ -159,9 +159,8 @@ func (r *Registry) Add(ctx context.Context, tx *sqldb.Tx, d Device, c Candidate)
 
 // Claim enters one more key that a device keeps: no key is registered twice,
 // for whatever it is used and in whatever tenant (security.md DEV03). Conflict
-// "key_registered" when it is. role is a stable word for what the key is for;
-// a room that keeps keys on devices uses its own. What was claimed goes with
-// the device, or by Release.
+// "key_registered" when it is. role is a stable word for what the key is for; a
+// room that keeps keys on devices uses its own, and gives them up by Release.
 func (r *Registry) Claim(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, key crypto.PublicKey, role string) error {
 	digest, err := Digest(key)
 	if err != nil {

@@ -74,7 +74,7 @@ func (r *Registry) SetAttested(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return r.changed(ctx, tx, t, id)
 }
 
-// Remove deletes a device with its keys, and runs what hangs on OnRemove.
+// Remove deletes a device with its two keys, and runs what hangs on OnRemove.
 // NotFound when there is no such device.
 func (r *Registry) Remove(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) error {
 	var owner idp.UserID
@@ -84,6 +84,11 @@ func (r *Registry) Remove(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id 
 	}
 	if err != nil {
 		return fmt.Errorf("remove device %s: %w", id, err)
+	}
+	// Keys that rooms claimed stay claimed until the rooms give them up.
+	_, err = tx.Exec(ctx, `delete from device_key where tenant_id = $1 and device_id = $2 and role in ($3, $4)`, t, id, roleDevice, roleTransport)
+	if err != nil {
+		return fmt.Errorf("remove keys of device %s: %w", id, err)
 	}
 	if err := unhold(ctx, tx, t, owner); err != nil {
 		return err

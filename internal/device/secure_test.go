@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ import (
 func TestSec_DEV03_KeyOnce(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		first := candidate(t, rsaKey(t).Public())
-		d, _ := w.mustAdd(first)
+		w.mustAdd(first)
 		for name, change := range map[string]func(*device.Candidate){
 			"device key again":              func(c *device.Candidate) { c.Key = first.Key },
 			"device key of another tenant":  func(c *device.Candidate) { c.Key, c.Tenant = first.Key, other },
@@ -51,25 +52,62 @@ func TestSec_DEV03_KeyOnce(t *testing.T) {
 		if _, _, err := w.add(c); err != nil {
 			t.Errorf("one of two places: %v", err)
 		}
-		// What a room keeps on a device is in the same book.
+	})
+}
+
+// The keys of devices and those that rooms keep on them exclude each other, also
+// when both are registered at once, and after the device is gone.
+func TestSec_DEV03_KeyElsewhere(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		c := candidate(t, rsaKey(t).Public())
+		d, _ := w.mustAdd(c)
 		claim := func(key crypto.PublicKey) error {
 			return w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Claim(ctx, tx, tenant, d.ID, key, "hello") })
 		}
-		if err := claim(first.Transport); reason(err) != "conflict key_registered" {
-			t.Errorf("transport key as user key: %v", err)
+		for _, key := range []crypto.PublicKey{c.Key, c.Transport} {
+			if err := claim(key); reason(err) != "conflict key_registered" {
+				t.Errorf("key of a device as user key: %v", err)
+			}
 		}
-		user := rsaKey(t).Public()
+		user := ecKey(t).Public()
 		if err := claim(user); err != nil {
 			t.Fatal(err)
 		}
-		c = candidate(t, user)
-		if _, _, err := w.add(c); reason(err) != "conflict key_registered" {
+		for range 20 {
+			c := candidate(t, ecKey(t).Public())
+			made, _, err := w.Prepare(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			var one, two error
+			wg.Go(func() {
+				one = w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Add(ctx, tx, made, c) })
+			})
+			wg.Go(func() { two = claim(c.Key) })
+			wg.Wait()
+			if (one == nil) == (two == nil) {
+				t.Fatalf("as device key: %v; as user key: %v", one, two)
+			}
+		}
+		if err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Remove(ctx, tx, tenant, d.ID) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := w.add(candidate(t, user)); reason(err) != "conflict key_registered" {
 			t.Errorf("user key as device key: %v", err)
 		}
-		err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Release(ctx, tx, tenant, user, "hello") })
-		if _, _, again := w.add(c); err != nil || again != nil {
-			t.Errorf("after it was released: %v, %v", err, again)
+		release := func(in idp.TenantID, role string) {
+			if err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.Release(ctx, tx, in, user, role) }); err != nil {
+				t.Fatal(err)
+			}
 		}
+		release(other, "hello")
+		release(tenant, "else")
+		if _, _, err := w.add(candidate(t, user)); reason(err) != "conflict key_registered" {
+			t.Errorf("after another tenant, or another role, gave it up: %v", err)
+		}
+		release(tenant, "hello")
+		w.mustAdd(candidate(t, user))
 	})
 }
 

@@ -41,7 +41,7 @@ import (
 // sources are the migrations of every room behind the door.
 var sources = []fs.FS{
 	audit.Migrations, bus.Migrations, directory.Migrations, client.Migrations, policy.Migrations,
-	keyring.Migrations, nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations,
+	keyring.Migrations, nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations, oidc.Migrations,
 }
 
 // door is the whole provider over a real database, with a stub in the place of
@@ -50,11 +50,13 @@ type door struct {
 	t         testing.TB
 	db        *sqldb.DB
 	url       string
+	tlsURL    string
 	mux       *http.ServeMux
 	handler   http.Handler
 	now       atomic.Int64 // nanoseconds beyond the real clock
 	restored  atomic.Int64 // Unix time of the last restore
 	withdrawn atomic.Bool  // the model of all keys
+	stands    error        // what devices and their PRTs say
 	tenant    idp.Tenant
 	ada, bob  idp.User
 	directory *directory.Directory
@@ -101,7 +103,7 @@ func (d *door) wire() {
 
 	d.audit = audit.New(d.clock)
 	d.directory = directory.New(directory.Config{DB: d.db, Now: d.clock, Bus: notices})
-	d.clients = client.New(client.Config{DB: d.db, Now: d.clock, Bus: notices})
+	d.clients = client.New(client.Config{DB: d.db, Now: d.clock, Bus: notices, Devices: d.deviceRules})
 	d.policies = policy.New(policy.Config{DB: d.db, Now: d.clock, Bus: notices, Status: func(string) idp.ModelStatus {
 		if d.withdrawn.Load() {
 			return idp.ModelRefuse
@@ -116,7 +118,8 @@ func (d *door) wire() {
 			return p.Session.Idle, p.Session.Absolute, err
 		}})
 	d.tokens = token.New(token.Config{DB: d.db, Keys: d.keys, Audit: d.audit, Now: d.clock, Epoch: epoch,
-		Issuer: func(id idp.TenantID) string { return d.url + "/" + string(id) + "/v2.0" }, User: d.directory.User})
+		Issuer: func(id idp.TenantID) string { return d.url + "/" + string(id) + "/v2.0" }, User: d.directory.User,
+		Stands: func(context.Context, sqldb.Querier, idp.TenantID, idp.SessionID, idp.DeviceID) error { return d.stands }})
 	var err error
 	d.corridor, err = signin.New(signin.Config{DB: d.db, Box: d.box, Directory: d.directory, Clients: d.clients,
 		Policies: d.policies, Sessions: d.sessions, Audit: d.audit, Now: d.clock, Methods: []method.Method{stub{}}})
@@ -124,7 +127,7 @@ func (d *door) wire() {
 		t.Fatal(err)
 	}
 	d.server = oidc.New(oidc.Config{
-		BaseURL: d.url, DB: d.db, Directory: d.directory, Clients: d.clients, Policies: d.policies, Sessions: d.sessions,
+		BaseURL: d.url, TLSURL: d.tlsURL, DB: d.db, Directory: d.directory, Clients: d.clients, Policies: d.policies, Sessions: d.sessions,
 		Tokens: d.tokens, Keys: d.keys, Corridor: d.corridor, Box: d.box, Audit: d.audit, Now: d.clock, Epoch: d.restored.Load,
 		SignIn: d.page, ErrorPage: errorPage, LogoutPage: logoutPage, SignedOut: "/signed-out",
 	})
@@ -135,6 +138,49 @@ func (d *door) wire() {
 	}, d.act))
 	d.mux.HandleFunc("GET /signed-out", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "signed out") })
 	d.handler = web.Chain(d.mux, web.Identify(nil), web.Headers(false))
+}
+
+// deviceRules are what app tells the registry of the tenant's policy.
+func (d *door) deviceRules(ctx context.Context, t idp.TenantID) (client.Devices, error) {
+	p, err := d.policies.Get(ctx, t)
+	return client.Devices{
+		On: p.Devices.On, BrokerWithoutPKCE: p.Devices.On && p.Devices.Compat.BrokerWithoutPKCE,
+		NativeClientRedirect: p.Devices.On && p.Devices.Compat.NativeClientRedirect,
+	}, err
+}
+
+// devices switches devices on in the tenant; change edits the rules further.
+func (d *door) devices(change func(*policy.DeviceRules)) {
+	d.t.Helper()
+	p, err := d.policies.Get(d.t.Context(), d.tenant.ID)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	p.Devices.On = true
+	if change != nil {
+		change(&p.Devices)
+	}
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.policies.Put(ctx, tx, d.tenant.ID, p)
+	})
+}
+
+// bind binds a grant to a device, as the door of devices does.
+func (d *door) bind(t testing.TB, family idp.FamilyID) {
+	t.Helper()
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.tokens.Bind(ctx, tx, d.tenant.ID, family, "prt", "device", d.clock().Add(time.Hour))
+	})
+}
+
+// builtIn is the built-in application as a test's app.
+func (d *door) builtIn(id idp.ClientID) app {
+	d.t.Helper()
+	c, err := d.clients.Get(d.t.Context(), d.tenant.ID, id)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return app{Client: c}
 }
 
 // shown is what the stub of the portal says of a step.

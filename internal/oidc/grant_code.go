@@ -51,22 +51,11 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 	if _, err := s.cfg.Policies.Get(ctx, x.tenant.ID); err != nil {
 		return tokenReply{}, err
 	}
-	granted, err := s.burnCode(ctx, x, redeemed{token.CodeID(sealed.ID), body.Recorded}, subject, verdict)
+	granted, err := s.burnCode(ctx, x, redeemed{token.CodeID(sealed.ID), body.Recorded, "token.code"}, subject, verdict)
 	if err != nil {
 		return tokenReply{}, err
 	}
-	refresh := ""
-	if onPass(granted) {
-		// What a pass opened ends with the pass (security.md POL04); a refresh
-		// token would outlive it by far.
-		granted.Scopes = slices.DeleteFunc(slices.Clone(granted.Scopes), func(s string) bool { return s == offlineAccess })
-	}
-	if slices.Contains(granted.Scopes, offlineAccess) {
-		if refresh, err = s.cfg.Tokens.FirstRefresh(ctx, granted.Tenant, granted.Family); err != nil {
-			return tokenReply{}, err
-		}
-	}
-	return s.reply(ctx, granted, refresh)
+	return s.issue(ctx, x, granted)
 }
 
 // lateCode refuses a code whose minute is over. Was it redeemed in time, then
@@ -104,6 +93,7 @@ func onPass(sub token.Subject) bool {
 type redeemed struct {
 	id       token.CodeID
 	recorded bool // the sign-in that it stands for is in the audit already
+	activity string
 }
 
 func unreadableCode(err error) error {
@@ -127,11 +117,11 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 			"redirect_uri is not the one of the authorization request.", "redirect differs")
 	}
 	// RFC 7636, Section 4.6.
-	if err := checkVerifier(x.params.get("code_verifier"), body.Challenge); err != nil {
+	if err := x.checkProofKey(body); err != nil {
 		return token.Subject{}, err
 	}
 	// RFC 8707, Section 2.2: the audience may be repeated, not widened.
-	if res := x.params.get("resource"); res != "" && res != body.Audience {
+	if res := x.params.get("resource"); !sameResource(res, body.Audience, x.client) {
 		return token.Subject{}, otherResource(res)
 	}
 	// The person may have been switched off since; a code of theirs dies with
@@ -144,8 +134,19 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 		Tenant: x.tenant.ID, User: user, Session: body.Session, Client: x.client,
 		Scopes: body.Scopes, Audience: body.Audience, AuthTime: time.UnixMilli(body.AuthTime),
 		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info, Basis: body.Basis, Asked: body.Asked,
+		Device: body.Device, PRT: body.PRT, Capabilities: body.Caps,
 	}
 	return s.presently(ctx, x.tenant, sub)
+}
+
+// checkProofKey demands the verifier of every code. One that was given without
+// a challenge is good only while its client still may do so, and never with a
+// verifier (security.md OAU02).
+func (x exchange) checkProofKey(body codeBody) error {
+	if verifier := x.params.get("code_verifier"); body.Challenge != "" || verifier != "" || needsChallenge(x.client, body.Device != "") {
+		return checkVerifier(verifier, body.Challenge)
+	}
+	return nil
 }
 
 func otherResource(res string) error {
@@ -175,7 +176,7 @@ func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subje
 	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		out, answer = subject, verdict
 		event := audit.Event{
-			Tenant: x.tenant.ID, Category: "token", Activity: "token.code", Outcome: "success",
+			Tenant: x.tenant.ID, Category: "token", Activity: spent.activity, Outcome: "success",
 			Actor: "client:" + string(x.client.ID), Client: x.client.ID, User: subject.User.ID, UserName: subject.User.Name,
 			Session: subject.Session, IP: x.ip, Agent: x.agent, Trace: x.trace,
 		}
@@ -188,7 +189,7 @@ func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subje
 			err = s.cfg.Tokens.VoidCode(ctx, tx, x.tenant.ID, x.client.ID, spent.id)
 		}
 		if errors.Is(err, idp.Expired) {
-			answer, event.Activity = spentCode(err), "token.code_replay"
+			answer, event.Activity = spentCode(err), spent.activity+"_replay"
 			_, err = s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, spent.id)
 		}
 		if err != nil {
@@ -241,7 +242,7 @@ func spentCode(err error) error {
 // reply mints the tokens of a grant. A refresh token goes out only with
 // offline_access (OpenID Connect Core 1.0, Section 11), an ID token only with
 // openid.
-func (s *Server) reply(ctx context.Context, sub token.Subject, refresh string) (tokenReply, error) {
+func (s *Server) reply(ctx context.Context, x exchange, sub token.Subject, refresh string) (tokenReply, error) {
 	access, lives, err := s.cfg.Tokens.Access(ctx, sub)
 	if err != nil {
 		return tokenReply{}, err
@@ -257,5 +258,6 @@ func (s *Server) reply(ctx context.Context, sub token.Subject, refresh string) (
 			return tokenReply{}, err
 		}
 	}
-	return out, nil
+	out.extras, err = s.extras(x, sub, out)
+	return out, err
 }

@@ -27,6 +27,7 @@ type request struct {
 	EssentialACR bool     // claims says that nothing less will do
 	Claims       claimsRequest
 	Subject      string // the sub that claims or a hint names; only this person will do
+	FreshMFA     bool   // amr_values=ngcmfa
 }
 
 func (q request) prompts(word string) bool { return slices.Contains(q.Prompt, word) }
@@ -90,13 +91,20 @@ func (q *request) parseResponseType(p params, c client.Client, _ string) error {
 	return nil
 }
 
-func (q *request) parseChallenge(p params, _ client.Client, _ string) error {
+func (q *request) parseChallenge(p params, c client.Client, _ string) error {
 	q.Challenge = p.get("code_challenge")
+	if q.Challenge == "" && !p.has("code_challenge_method") && c.BuiltIn {
+		return nil // good only as needsChallenge says (decisions 4.1, OAU02)
+	}
 	return checkChallenge(q.Challenge, p.get("code_challenge_method"))
 }
 
 func (q *request) parseScope(p params, c client.Client, issuer string) error {
-	granted, err := askScopes(p.get("scope"), p.get("resource"), c, issuer)
+	judge := askScopes
+	if c.BuiltIn {
+		judge = askBuiltIn
+	}
+	granted, err := judge(p.get("scope"), p.get("resource"), c, issuer)
 	q.Scopes, q.Resource = granted.Scopes, granted.Audience
 	return err
 }
@@ -155,6 +163,7 @@ func (q *request) parseClaims(p params, _ client.Client, _ string) error {
 		}
 		q.Claims = asked
 	}
+	q.FreshMFA = slices.Contains(words(p.get("amr_values")), freshMFA)
 	if acr, ok := q.Claims.IDToken["acr"]; ok && len(acr.Values) > 0 {
 		q.ACR, q.EssentialACR = acr.Values, acr.Essential
 	}

@@ -27,6 +27,8 @@ type tokenReply struct {
 	Scope        string `json:"scope,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
+
+	extras *builtInExtras // for built-in applications alone
 }
 
 // exchange is a token request whose client is proven.
@@ -42,16 +44,24 @@ type exchange struct {
 
 // grants are the grant types of the token endpoint, each in a file of its own.
 var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, error){
-	"authorization_code": (*Server).redeemCode,
-	"refresh_token":      (*Server).refresh,
-	"client_credentials": (*Server).clientCredentials,
+	"authorization_code":   (*Server).redeemCode,
+	"refresh_token":        (*Server).refresh,
+	"client_credentials":   (*Server).clientCredentials,
+	client.GrantDeviceCode: (*Server).deviceGrant,
 }
 
 // token is the token endpoint.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
-	v, err := web.Form(w, r)
-	if err == nil && v.Get("grant_type") == serverChallenge {
+	v, typed, err := web.BareForm(w, r)
+	switch {
+	case err == nil && v.Get("grant_type") == serverChallenge:
 		return s.serverNonce(w, r)
+	case err == nil && s.cfg.Devices != nil && v.Get("grant_type") == jwtBearer && v.Has("request"):
+		return s.message(w, r, v)
+	case err == nil && !typed:
+		// Only devices may leave it out: it is what keeps a page of another
+		// site from posting here without asking first.
+		_, err = web.Form(w, r)
 	}
 	x, err := s.exchange(r, params(v), err)
 	defer func() { err = s.failed(r.Context(), x, err) }()
@@ -71,7 +81,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
 	out.TokenType, out.ExtExpiresIn = "Bearer", out.ExpiresIn
 	// RFC 6749, Section 5.1 asks for both headers; JSON sets no-store.
 	w.Header().Set("Pragma", "no-cache")
-	return web.JSON(w, http.StatusOK, out)
+	return web.JSON(w, http.StatusOK, answerFor(r, out))
 }
 
 // exchange judges a request of the token endpoint, whose form may have been
@@ -169,12 +179,20 @@ type errorBody struct {
 	Timestamp     string `json:"timestamp"`
 	TraceID       string `json:"trace_id"`
 	CorrelationID string `json:"correlation_id"`
+	Suberror      string `json:"suberror,omitempty"`
+	Claims        string `json:"claims,omitempty"`
 }
 
 // api adapts the handlers that applications call: this is where their errors
 // are phrased and logged.
 func (s *Server) api(h web.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Clients that ask for it get their own id of the request back [I].
+		if r.Header.Get("Return-Client-Request-Id") == "true" {
+			if id := correlation(r, ""); id != "" {
+				w.Header().Set("Client-Request-Id", id)
+			}
+		}
 		err := h(w, r)
 		if err == nil {
 			return
@@ -210,10 +228,14 @@ func (s *Server) phrase(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) body(w http.ResponseWriter, r *http.Request, status int, err error) {
 	trace := web.Trace(r.Context())
 	w.Header().Set("Pragma", "no-cache")
-	web.JSON(w, status, errorBody{
+	body := errorBody{
 		Error: word(err, false), Description: description(err, trace), Codes: []int{code(err)},
 		Timestamp: s.cfg.Now().UTC().Format("2006-01-02 15:04:05Z"), TraceID: trace, CorrelationID: correlation(r, trace),
-	})
+	}
+	if f, ok := asFault(err); ok {
+		body.Suberror, body.Claims = f.Sub, f.Claims
+	}
+	web.JSON(w, status, body)
 }
 
 // wrongMethod answers 405 and says what would do (RFC 9110, Section 15.5.6).

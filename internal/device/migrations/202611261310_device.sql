@@ -31,8 +31,7 @@ create table device_key (
     digest    bytea  not null primary key,
     tenant_id text   not null,
     device_id text   not null,
-    role      text   not null,
-    foreign key (tenant_id, device_id) references device (tenant_id, id) on delete cascade
+    role      text   not null
 );
 create index device_key_device on device_key (tenant_id, device_id);
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/hello/hellotest"
@@ -217,6 +218,65 @@ func TestSec_T50_NothingHalfDone(t *testing.T) {
 		w.register(t, w.Ada, w.join("Second"), hellotest.EC()) // no place was lost
 		if all := w.list(t, w.Ada); len(all) != 2 || all[0].Method != hello.ID {
 			t.Errorf("held %+v", all)
+		}
+	})
+}
+
+// TestSec_POL07_DeviceOfTheLastAdministrator: a device that keeps the only way
+// in of all administrators is neither switched off nor removed, also when two go
+// at once.
+func TestSec_POL07_DeviceOfTheLastAdministrator(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			for _, u := range []idp.User{w.Ada, w.Bob} {
+				if err := w.Directory.SetRole(ctx, tx, u.Tenant, u.ID, directory.Administrator); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		remove := func(d idp.DeviceID) error {
+			return w.write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				if err := w.room.OnDeviceRemoved(ctx, tx, w.Tenant.ID, d); err != nil {
+					return err
+				}
+				return w.Corridor.CheckDevice(ctx, tx, w.Tenant.ID, d)
+			})
+		}
+		if err := remove(w.join("Nobody's")); err != nil {
+			t.Errorf("a device without keys: %v", err)
+		}
+		for range 10 {
+			adas, bobs := w.join("Ada's"), w.join("Bob's")
+			w.register(t, w.Ada, adas, hellotest.EC())
+			w.register(t, w.Bob, bobs, hellotest.EC())
+			errs := race(2, func(i int) func() error { return func() error { return remove([]idp.DeviceID{adas, bobs}[i]) } })
+			usable := 0
+			for _, u := range []idp.User{w.Ada, w.Bob} {
+				for _, c := range w.list(t, u) {
+					if c.Usable() {
+						usable++
+					}
+				}
+			}
+			// Those of the rounds before count, too.
+			if usable == 0 {
+				t.Fatalf("no way in is left: %v", errs)
+			}
+			for _, u := range []idp.User{w.Ada, w.Bob} {
+				w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.RemoveUser(ctx, tx, w.Tenant.ID, u.ID) })
+			}
+		}
+		only := w.join("Only")
+		w.register(t, w.Ada, only, hellotest.EC())
+		if err := remove(only); reason(err) != "locks_out_administrators" {
+			t.Errorf("the last one: %v", err)
+		}
+		if all := w.list(t, w.Ada); len(all) != 1 || !all[0].Usable() {
+			t.Errorf("held %+v", all)
+		}
+		if got, err := w.Corridor.Stranded(t.Context(), w.Tenant.ID, w.list(t, w.Ada)); err != nil || len(got) != 1 || got[0] != w.Ada.ID {
+			t.Errorf("stranded: %v, %v", got, err)
 		}
 	})
 }
