@@ -16,6 +16,7 @@ var allowed = map[string]string{
 	"github.com/go-jose/go-jose/v4":           "JWS, JWE and JWK",
 	"github.com/go-webauthn/webauthn":         "WebAuthn parsing, COSE keys, attestation statements",
 	"github.com/google/go-cmp":                "readable differences in tests",
+	"github.com/google/go-tpm":                "commands and structures of TPM 2.0: not ours to write",
 	"github.com/google/uuid":                  "UUIDv4 and v7",
 	"github.com/jackc/pgx/v5":                 "PostgreSQL",
 	"github.com/knadh/koanf/parsers/yaml":     "the configuration file",

@@ -1,0 +1,37 @@
+package agent
+
+import (
+	"context"
+	"os/exec"
+)
+
+// What tests of this package may see of its inside.
+type (
+	Key      = key
+	Vault    = vault
+	Software = software
+)
+
+const (
+	ForDevice    = forDevice
+	ForTransport = forTransport
+	ForUser      = forUser
+)
+
+var (
+	OpenTPM     = openTPM
+	PINAuth     = pinAuth
+	PINError    = pinError
+	RSA1        = rsa1
+	HelloKeyID  = helloKeyID
+	NewSigner   = newSigner
+	ErrWrongPIN = errWrongAuth
+	ErrLocked   = errLocked
+	ErrForeign  = errForeign
+)
+
+// WithChild gives a TPM its way to unwrap session keys.
+func WithChild(t *tpm, child func(context.Context) *exec.Cmd) Vault { t.child = child; return t }
+
+// AtStep has fn called at each step that cannot be undone.
+func (a *Agent) AtStep(fn func(string)) { a.store.step = fn }
