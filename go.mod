@@ -30,6 +30,11 @@ require (
 )
 
 require (
+	github.com/google/go-attestation v0.6.1
+	github.com/google/go-tpm v0.9.8
+)
+
+require (
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -39,7 +39,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		},
 		Unknown:       h.Passkeys.Unknown,
 		RevokeSession: h.Tokens.RevokeSession,
-		RevokeUser:    h.Tokens.RevokeUser,
+		RevokeUser:    h.SignOut,
 		RevokeGrant:   h.Tokens.RevokeGrant,
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
@@ -22,6 +23,7 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -37,12 +39,14 @@ type House struct {
 	Audit     *audit.Log
 	Directory *directory.Directory
 	Clients   *client.Registry
+	Devices   *device.Registry
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
 	Box       *nonce.Box
 	Sessions  *session.Store
 	Tokens    *token.Service
+	PRTs      *prt.Service
 	Corridor  *signin.Corridor
 	Report    *report.Report
 
@@ -88,7 +92,8 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 func (h *House) wire() error {
 	now := h.cfg.Now
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
-	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus})
+	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus, Devices: h.deviceRules})
+	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
@@ -108,6 +113,13 @@ func (h *House) wire() error {
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now,
 		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now,
 	})
+	h.PRTs = prt.New(prt.Config{
+		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
+		Lives: func(ctx context.Context, t idp.TenantID) (idle, absolute time.Duration, err error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.Devices.Idle, p.Devices.Absolute, err
+		},
+	})
 	var err error
 	if h.rooms, err = h.openRooms(); err != nil {
 		return err
@@ -115,7 +127,7 @@ func (h *House) wire() error {
 	h.Corridor, err = signin.New(signin.Config{
 		DB: h.DB, Box: h.Box, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Audit: h.Audit, Now: now, Methods: h.rooms.all(),
-		RevokeStanding: h.Tokens.RevokeStanding,
+		RevokeStanding: h.revokeStanding,
 	})
 	if err != nil {
 		return err
@@ -126,6 +138,16 @@ func (h *House) wire() error {
 	h.follow()
 	h.addJobs()
 	return nil
+}
+
+// deviceRules are the rules that built-in applications depend on.
+func (h *House) deviceRules(ctx context.Context, t idp.TenantID) (client.Devices, error) {
+	p, err := h.Policies.Get(ctx, t)
+	d := p.Devices
+	if !d.On {
+		return client.Devices{}, err
+	}
+	return client.Devices{On: true, NativeClientRedirect: d.Compat.NativeClientRedirect, BrokerWithoutPKCE: d.Compat.BrokerWithoutPKCE}, err
 }
 
 // PassKeys makes the keys that a tenant's first access pass needs. A key is
@@ -144,7 +166,9 @@ func (h *House) follow() {
 		return h.SignOut(ctx, tx, t, u)
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
+	h.Directory.OnRemoveUser(h.PRTs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
+	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
@@ -167,17 +191,31 @@ func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, 
 	if err != nil || pass == "" {
 		return err
 	}
-	_, err = h.Sessions.EndStanding(ctx, tx, t, u, accesspass.ID, pass, "")
-	return err
+	if _, err = h.Sessions.EndStanding(ctx, tx, t, u, accesspass.ID, pass, ""); err != nil {
+		return err
+	}
+	return h.revokeStanding(ctx, tx, t, u, accesspass.ID, pass)
 }
 
-// SignOut ends everything a user has open: sessions and refresh tokens.
+// revokeStanding ends the tokens of both kinds that stand on a credential which
+// is going away.
+func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
+	if err := h.Tokens.RevokeStanding(ctx, tx, t, u, m, c); err != nil {
+		return err
+	}
+	return h.PRTs.RevokeStanding(ctx, tx, t, u, m, c)
+}
+
+// SignOut ends everything a user has open: sessions, refresh tokens and PRTs.
 func (h *House) SignOut(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
 	if _, err := h.Sessions.EndAll(ctx, tx, t, u, ""); err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	if err := h.Tokens.RevokeUser(ctx, tx, t, u); err != nil {
 		return fmt.Errorf("revoke refresh tokens: %w", err)
+	}
+	if err := h.PRTs.RevokeUser(ctx, tx, t, u); err != nil {
+		return fmt.Errorf("revoke PRTs: %w", err)
 	}
 	return nil
 }
@@ -190,6 +228,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Metadata.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
+	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	for _, m := range h.rooms.all() {

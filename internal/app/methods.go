@@ -2,13 +2,16 @@ package app
 
 import (
 	"context"
+	"crypto"
 	"net/url"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
@@ -21,10 +24,11 @@ import (
 type rooms struct {
 	Passkeys *passkey.Room
 	Passes   *accesspass.Method
+	Hello    *hello.Room
 }
 
 // all lists the rooms in the order in which pages offer them.
-func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Passes} }
+func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Hello, r.Passes} }
 
 // Purposes of sealing keys that rooms are given. A name is for ever: it is
 // part of what the key is sealed with.
@@ -91,5 +95,51 @@ func (h *House) openRooms() (rooms, error) {
 		},
 		User: h.userByName,
 	})
-	return rooms{Passkeys: keys, Passes: passes}, nil
+	keeper, err := h.openHello()
+	return rooms{Passkeys: keys, Passes: passes, Hello: keeper}, err
+}
+
+// roleHello is what the register of devices says of a key that one keeps for a
+// person.
+const roleHello = "hello"
+
+// openHello opens the room of the keys that devices keep for people.
+func (h *House) openHello() (*hello.Room, error) {
+	room, err := hello.New(hello.Config{
+		DB: h.DB, Now: h.cfg.Now, UserByName: h.userByName, Issuer: h.Issuer,
+		Rules: func(ctx context.Context, t idp.TenantID) (policy.HelloRules, error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.Hello, err
+		},
+		Device: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
+			d, err := h.device(ctx, tx, t, id)
+			return hello.Machine{Name: d.Name, Enabled: d.Enabled, Attested: d.Assurance == device.Attested}, err
+		},
+		Claim: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID, key crypto.PublicKey) error {
+			return h.Devices.Claim(ctx, tx, t, d, key, roleHello)
+		},
+		Release: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, key crypto.PublicKey) error {
+			return h.Devices.Release(ctx, tx, t, key, roleHello)
+		},
+		Replaced: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
+			if _, err := h.Sessions.EndStanding(ctx, tx, t, u, hello.ID, id, ""); err != nil {
+				return err
+			}
+			return h.revokeStanding(ctx, tx, t, u, hello.ID, id)
+		},
+		Audit: h.Audit.Write,
+	})
+	if err == nil {
+		h.Devices.OnRemove(room.OnDeviceRemoved)
+	}
+	return room, err
+}
+
+// device is a device as it is in tx, or as this node knows it when there is
+// none.
+func (h *House) device(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (device.Device, error) {
+	if tx == nil {
+		return h.Devices.Get(ctx, t, id)
+	}
+	return h.Devices.Load(ctx, tx, t, id)
 }

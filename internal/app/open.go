@@ -11,15 +11,18 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -33,9 +36,9 @@ func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations,
-		directory.Migrations, client.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
-		session.Migrations, token.Migrations, signin.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations,
+		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
+		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, report.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations,
 	}
 }
 

@@ -40,7 +40,10 @@ func check(c Client) (Client, error) {
 	if name == "" || utf8.RuneCountInString(name) > maxName {
 		return c, bad("name", "must have 1 to 120 characters")
 	}
-	c.Name = name
+	if reservedName(name) {
+		return c, bad("name", "is too much like that of an application that is built in")
+	}
+	c.Name, c.BuiltIn, c.WithoutPKCE = name, false, false
 	for _, step := range []func(Client) error{checkWords, checkAuth, checkURIs, checkKeys, checkScopes} {
 		if err := step(c); err != nil {
 			return c, err
@@ -94,7 +97,7 @@ func checkWords(c Client) error {
 		}
 	}
 	for i, g := range c.Grants {
-		if err := oneOf("grants", g, GrantCode, GrantRefresh, GrantCredentials); err != nil {
+		if err := oneOf("grants", g, GrantCode, GrantRefresh, GrantCredentials, GrantDeviceCode); err != nil {
 			return err
 		}
 		if slices.Contains(c.Grants[:i], g) {
@@ -122,8 +125,8 @@ func checkAuth(c Client) error {
 	case c.Kind == Native && c.Secretive():
 		// A secret in an app that people install is none (RFC 8252, Section 8.5).
 		return bad("auth", "of a native application must be none or private_key_jwt")
-	case c.Allows(GrantRefresh) && !c.Allows(GrantCode):
-		return bad("grants", "refresh_token needs authorization_code")
+	case c.Allows(GrantRefresh) && !c.Allows(GrantCode) && !c.Allows(GrantDeviceCode):
+		return bad("grants", "refresh_token needs authorization_code or device_code")
 	}
 	return nil
 }

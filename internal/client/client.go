@@ -68,6 +68,12 @@ type Client struct {
 	ACR            string // the least strength, whatever a request asks; empty: none
 	Enabled        bool
 	Created        time.Time
+	// BuiltIn marks an application of the device protocols that no table has:
+	// see Registry.BuiltIn. Its tokens never carry a role.
+	BuiltIn bool
+	// WithoutPKCE lets a built-in application redeem codes that no proof key
+	// protects (compat.brokerWithoutPkce).
+	WithoutPKCE bool
 }
 
 // Secretive says whether the client authenticates by a secret.

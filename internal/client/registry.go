@@ -33,13 +33,17 @@ type Config struct {
 	DB  *sqldb.DB
 	Now func() time.Time
 	Bus Bus // nil: nothing is cached
+	// Devices gives the tenant's rules about devices. Nil: no tenant has
+	// devices on, and there are no built-in applications.
+	Devices func(context.Context, idp.TenantID) (Devices, error)
 }
 
 // Registry keeps the applications of all tenants.
 type Registry struct {
-	cfg     Config
-	cache   *cache.Cache[ref, Client]
-	removed []func(context.Context, *sqldb.Tx, idp.TenantID, idp.ClientID) error
+	cfg      Config
+	cache    *cache.Cache[ref, Client]
+	builtIns builtIns
+	removed  []func(context.Context, *sqldb.Tx, idp.TenantID, idp.ClientID) error
 }
 
 type ref struct {
@@ -49,7 +53,7 @@ type ref struct {
 
 // New makes a registry.
 func New(cfg Config) *Registry {
-	r := &Registry{cfg: cfg}
+	r := &Registry{cfg: cfg, builtIns: newBuiltIns()}
 	size := 0
 	if cfg.Bus != nil {
 		size = 10_000
@@ -84,6 +88,8 @@ func (r *Registry) Create(ctx context.Context, tx *sqldb.Tx, c Client) (Client, 
 		c.ID = idp.ClientID(secret.NewUUID4())
 	} else if !plausible(c.ID) {
 		return Client{}, "", bad("id", "must be up to 64 letters, digits, dots, hyphens and underscores")
+	} else if IsBuiltIn(c.ID) {
+		return Client{}, "", bad("id", "is that of an application that is built in")
 	}
 	c.Created, c.SecretDigests, c.Sector = r.now(), nil, sectorOf(c)
 	if err := insert(ctx, tx, c); err != nil {
@@ -100,11 +106,14 @@ func (r *Registry) Create(ctx context.Context, tx *sqldb.Tx, c Client) (Client, 
 	return c, shown, nil
 }
 
-// Get finds an application of the tenant, or is NotFound. It answers from a
-// cache; Load does not.
+// Get finds an application of the tenant, or is NotFound; those that are built
+// in too, which Load does not. It answers from a cache; Load does not.
 func (r *Registry) Get(ctx context.Context, t idp.TenantID, id idp.ClientID) (Client, error) {
 	if !plausible(id) {
 		return Client{}, nothing(id)
+	}
+	if IsBuiltIn(id) {
+		return r.builtIn(ctx, t, id)
 	}
 	return r.cache.Get(ctx, ref{t, id})
 }
@@ -118,9 +127,9 @@ func plausible(id idp.ClientID) bool {
 }
 
 // Locate says which tenant an application belongs to, and nothing else of it
-// (decisions 3.6).
+// (decisions 3.6). One that is built in belongs to none: it is NotFound.
 func (r *Registry) Locate(ctx context.Context, id idp.ClientID) (idp.TenantID, error) {
-	if !plausible(id) {
+	if !plausible(id) || IsBuiltIn(id) {
 		return "", nothing(id)
 	}
 	var t idp.TenantID

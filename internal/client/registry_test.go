@@ -564,6 +564,14 @@ func TestTenantWalk(t *testing.T) {
 				}
 				return err
 			}},
+			"BuiltIn": {read: func(ctx context.Context) error {
+				// What is built in belongs to the tenant that asks.
+				all, err := withDevices(db, map[idp.TenantID]client.Devices{"t2": {On: true}}).BuiltIn(ctx, "t1")
+				if err == nil && len(all) == 0 {
+					err = idp.NotFound
+				}
+				return err
+			}},
 			"Consents": {read: func(ctx context.Context) error {
 				all, err := r.Consents(ctx, db, "t1", "ada")
 				if err == nil && len(all) == 0 {

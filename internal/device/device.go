@@ -3,13 +3,22 @@ package device
 import (
 	"context"
 	"crypto"
-	"errors"
+	"embed"
+	"fmt"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
+
+// Migrations holds the tables of this package.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
 
 // JoinType says how a machine belongs to the organisation, in Graph's words
 // (trustType).
@@ -30,7 +39,8 @@ const (
 	Unproven   Assurance = "unproven"   // possession of the transport key is not proven either
 )
 
-// Device is a registered machine.
+// Device is a registered machine. One that came from the Registry is shared:
+// callers do not change what it points to.
 type Device struct {
 	ID        idp.DeviceID
 	Tenant    idp.TenantID
@@ -42,6 +52,9 @@ type Device struct {
 	Assurance Assurance
 	Software  bool // its agent says that the keys are files
 	Enabled   bool
+	// Pending is until when the device has to be attested; until it is, it
+	// is not enabled, and what is not in time is removed. Zero: it need not.
+	Pending time.Time
 	// Key verifies what the device signs (RSA or P-256); Transport is what
 	// session keys are wrapped to, nil when the device has none.
 	Key       crypto.PublicKey
@@ -67,103 +80,102 @@ const Topic = "device"
 
 // Config is what a Registry needs.
 type Config struct {
-	DB   *sqldb.DB
-	Keys *keyring.Ring
+	DB *sqldb.DB
+	// Keys gives the sealing key of a tenant and purpose (keyring.Ring.Sealing).
+	Keys func(context.Context, idp.TenantID, string) (*secret.Key, error)
 	Now  func() time.Time
 	Bus  Bus // nil: nothing is cached
 }
 
-// Registry keeps the devices of all tenants and certifies them.
-type Registry struct{ cfg Config }
+// How many devices, and keys of devices, a node remembers.
+const remembered = 20_000
+
+// Registry keeps the devices of all tenants and certifies them. It is safe for
+// concurrent use once the hooks are in place.
+type Registry struct {
+	cfg         Config
+	devices     *cache.Cache[ref, Device]
+	places      *cache.Cache[string, ref] // digest of a device key → whose it is
+	authorities sync.Map                  // idp.TenantID → *x509.Certificate
+	removed     []Hook
+	disabled    []Hook
+}
+
+// ref names a device.
+type ref struct {
+	tenant idp.TenantID
+	id     idp.DeviceID
+}
 
 // New makes a registry.
-func New(cfg Config) *Registry { return &Registry{cfg: cfg} }
-
-var errNotYet = errors.New("device: not yet")
-
-// Candidate is what joins.
-type Candidate struct {
-	Tenant    idp.TenantID
-	Name, OS  string
-	OSVersion string
-	Join      JoinType
-	Owner     idp.UserID
-	Assurance Assurance
-	Software  bool
-	Key       crypto.PublicKey
-	Transport crypto.PublicKey // may be nil
-	Quota     int              // devices that the owner may have, this one with them
-	// Shared lets Key and Transport be one key (compat.sharedDeviceKey).
-	Shared bool
+func New(cfg Config) *Registry {
+	r := &Registry{cfg: cfg}
+	size := 0
+	if cfg.Bus != nil {
+		size = remembered
+	}
+	r.devices = cache.New(size, func(ctx context.Context, k ref) (Device, error) { return r.Load(ctx, cfg.DB, k.tenant, k.id) })
+	r.places = cache.New(size, func(ctx context.Context, digest string) (ref, error) { return locate(ctx, cfg.DB, []byte(digest)) })
+	if cfg.Bus != nil {
+		cfg.Bus.Subscribe(Topic, r.forget)
+	}
+	return r
 }
 
-// Prepare chooses the device's id and makes its certificate (DER), without
-// writing anything. It may have to make the tenant's authority, so it must not
-// be called in a transaction.
-func (r *Registry) Prepare(ctx context.Context, c Candidate) (Device, []byte, error) {
-	return Device{}, nil, errNotYet
-}
-
-// Add writes a prepared device. Conflict: a key of it is registered already,
-// here or in any tenant ("key_registered"); Denied "device_quota": the owner
-// has too many. Both hold under races.
-func (r *Registry) Add(ctx context.Context, tx *sqldb.Tx, d Device, c Candidate) error {
-	return errNotYet
+// forget drops what a notice is about. A place whose device is gone is found
+// out when it is used: ids of devices are never given twice.
+func (r *Registry) forget(key string) {
+	t, id, ok := strings.Cut(key, "/")
+	if !ok {
+		r.devices.DropAll()
+		return
+	}
+	r.devices.Drop(ref{idp.TenantID(t), idp.DeviceID(id)})
 }
 
 // Get finds a device of the tenant by its id, or is NotFound. It answers from a
 // cache that every node invalidates on change.
 func (r *Registry) Get(ctx context.Context, t idp.TenantID, id idp.DeviceID) (Device, error) {
-	return Device{}, errNotYet
+	if !plausible(id) {
+		return Device{}, nothing(id)
+	}
+	return r.devices.Get(ctx, ref{t, id})
 }
 
-// Load is Get, read from q: for a transaction that must know.
-func (r *Registry) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.DeviceID) (Device, error) {
-	return Device{}, errNotYet
+// plausible says whether id could be one of ours, so that what strangers send
+// is not asked for.
+func plausible(id idp.DeviceID) bool {
+	return len(id) == 36 && strings.Trim(string(id), "0123456789abcdef-") == ""
 }
-
-// Identify finds the device whose certificate this is (DER, the leaf alone): it
-// must be of the authority of its tenant, within its time, and its key that of
-// the device's row. A disabled device is found too: the caller asks Enabled.
-// Whatever is wrong is Unproven: "device_certificate" (not ours, or broken),
-// "device_unknown" (not registered any more). The tenant comes out of the row.
-func (r *Registry) Identify(ctx context.Context, leaf []byte) (Device, error) {
-	return Device{}, errNotYet
-}
-
-// Owned lists the devices of a person, newest first.
-func (r *Registry) Owned(ctx context.Context, t idp.TenantID, u idp.UserID) ([]Device, error) {
-	return nil, errNotYet
-}
-
-// SetEnabled switches a device on or off, and runs what hangs on OnDisable when
-// it is switched off. NotFound when there is no such device.
-func (r *Registry) SetEnabled(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, on bool) error {
-	return errNotYet
-}
-
-// Rename gives a device another display name.
-func (r *Registry) Rename(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, name string) error {
-	return errNotYet
-}
-
-// Remove deletes a device, and runs what hangs on OnRemove.
-func (r *Registry) Remove(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) error {
-	return errNotYet
-}
-
-// RemoveUser deletes the devices of a person who is deleted.
-func (r *Registry) RemoveUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
-	return errNotYet
-}
-
-// Seen notes that a device was used; it writes at most once an hour.
-func (r *Registry) Seen(ctx context.Context, d Device) error { return errNotYet }
 
 // Hook is run in the transaction of a removal or of switching off.
 type Hook func(context.Context, *sqldb.Tx, idp.TenantID, idp.DeviceID) error
 
-// OnRemove adds what must go with a device; OnDisable what must end with it.
-// They are called before the house serves.
-func (r *Registry) OnRemove(Hook)  {}
-func (r *Registry) OnDisable(Hook) {}
+// OnRemove adds what must go with a device; OnDisable what must end with it
+// when it is switched off. They are called by app while wiring.
+func (r *Registry) OnRemove(h Hook) { r.removed = append(r.removed, h) }
+
+// OnDisable is described at OnRemove.
+func (r *Registry) OnDisable(h Hook) { r.disabled = append(r.disabled, h) }
+
+func (r *Registry) changed(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) error {
+	if r.cfg.Bus == nil {
+		return nil
+	}
+	return r.cfg.Bus.Publish(ctx, tx, Topic, string(t)+"/"+string(id))
+}
+
+func (r *Registry) now() time.Time { return r.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+func nothing(id idp.DeviceID) error {
+	return idp.NotFoundf("device_unknown", "device %.40q", string(id)).Say("There is no such device.")
+}
+
+func run(ctx context.Context, tx *sqldb.Tx, hooks []Hook, t idp.TenantID, id idp.DeviceID) error {
+	for _, h := range hooks {
+		if err := h(ctx, tx, t, id); err != nil {
+			return fmt.Errorf("what hangs on device %s: %w", id, err)
+		}
+	}
+	return nil
+}

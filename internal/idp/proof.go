@@ -16,6 +16,10 @@ const (
 	HardwareBound     Property = "hardware-bound"
 	Possession        Property = "possession"
 	MultiFactor       Property = "multi-factor"
+	// Remote marks a proof that was approved in another place than where it is
+	// used: by a device code (RFC 8628). No room claims it; whoever passes such
+	// a proof on adds it.
+	Remote Property = "remote"
 )
 
 // Mode is a method mode as Graph's authenticationMethodModes spells it:

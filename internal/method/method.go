@@ -114,6 +114,7 @@ type Credential struct {
 	Expires    time.Time // zero: never
 	Disabled   bool
 	Orphaned   bool // its device is gone
+	Weak       bool // its key can be factored (ROCA)
 	// Bootstrap credentials (an access pass) never count as a way in that
 	// may be the last one.
 	Bootstrap bool
@@ -140,6 +141,15 @@ type Manager interface {
 	Count(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) (int, error)
 	// Walk calls fn for every credential of the tenant, in no order.
 	Walk(context.Context, idp.TenantID, func(Credential) error) error
+}
+
+// Restorer is for methods that keep what was removed for thirty days. Restore
+// writes in the caller's transaction and is NotFound for what is not there, or
+// not any more; Removed calls fn for all that could be restored, with when it
+// was removed, those of one user together.
+type Restorer interface {
+	Removed(ctx context.Context, t idp.TenantID, fn func(c Credential, removed time.Time) error) error
+	Restore(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.CredentialID) (Credential, error)
 }
 
 // Waiter is for methods whose answer comes by another road. Ready reads only:

@@ -101,7 +101,7 @@ func (d *door) wire() {
 
 	d.audit = audit.New(d.clock)
 	d.directory = directory.New(directory.Config{DB: d.db, Now: d.clock, Bus: notices})
-	d.clients = client.New(client.Config{DB: d.db, Now: d.clock, Bus: notices})
+	d.clients = client.New(client.Config{DB: d.db, Now: d.clock, Bus: notices, Devices: d.deviceRules})
 	d.policies = policy.New(policy.Config{DB: d.db, Now: d.clock, Bus: notices, Status: func(string) idp.ModelStatus {
 		if d.withdrawn.Load() {
 			return idp.ModelRefuse
@@ -135,6 +135,41 @@ func (d *door) wire() {
 	}, d.act))
 	d.mux.HandleFunc("GET /signed-out", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "signed out") })
 	d.handler = web.Chain(d.mux, web.Identify(nil), web.Headers(false))
+}
+
+// deviceRules are what app tells the registry of the tenant's policy.
+func (d *door) deviceRules(ctx context.Context, t idp.TenantID) (client.Devices, error) {
+	p, err := d.policies.Get(ctx, t)
+	return client.Devices{
+		On: p.Devices.On, BrokerWithoutPKCE: p.Devices.On && p.Devices.Compat.BrokerWithoutPKCE,
+		NativeClientRedirect: p.Devices.On && p.Devices.Compat.NativeClientRedirect,
+	}, err
+}
+
+// devices switches devices on in the tenant; change edits the rules further.
+func (d *door) devices(change func(*policy.DeviceRules)) {
+	d.t.Helper()
+	p, err := d.policies.Get(d.t.Context(), d.tenant.ID)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	p.Devices.On = true
+	if change != nil {
+		change(&p.Devices)
+	}
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.policies.Put(ctx, tx, d.tenant.ID, p)
+	})
+}
+
+// builtIn is the built-in application as a test's app.
+func (d *door) builtIn(id idp.ClientID) app {
+	d.t.Helper()
+	c, err := d.clients.Get(d.t.Context(), d.tenant.ID, id)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return app{Client: c}
 }
 
 // shown is what the stub of the portal says of a step.

@@ -66,7 +66,7 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 			return tokenReply{}, err
 		}
 	}
-	return s.reply(ctx, granted, refresh)
+	return s.reply(ctx, x, granted, refresh)
 }
 
 // lateCode refuses a code whose minute is over. Was it redeemed in time, then
@@ -127,11 +127,11 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 			"redirect_uri is not the one of the authorization request.", "redirect differs")
 	}
 	// RFC 7636, Section 4.6.
-	if err := checkVerifier(x.params.get("code_verifier"), body.Challenge); err != nil {
+	if err := x.checkProofKey(body); err != nil {
 		return token.Subject{}, err
 	}
 	// RFC 8707, Section 2.2: the audience may be repeated, not widened.
-	if res := x.params.get("resource"); res != "" && res != body.Audience {
+	if res := x.params.get("resource"); !sameResource(res, body.Audience, x.client) {
 		return token.Subject{}, otherResource(res)
 	}
 	// The person may have been switched off since; a code of theirs dies with
@@ -146,6 +146,16 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info, Basis: body.Basis, Asked: body.Asked,
 	}
 	return s.presently(ctx, x.tenant, sub)
+}
+
+// checkProofKey demands the verifier of every code. One that was given without
+// a challenge is good only while its client still may do so, and never with a
+// verifier (security.md OAU02).
+func (x exchange) checkProofKey(body codeBody) error {
+	if verifier := x.params.get("code_verifier"); body.Challenge != "" || verifier != "" || !x.client.WithoutPKCE {
+		return checkVerifier(verifier, body.Challenge)
+	}
+	return nil
 }
 
 func otherResource(res string) error {
@@ -241,7 +251,7 @@ func spentCode(err error) error {
 // reply mints the tokens of a grant. A refresh token goes out only with
 // offline_access (OpenID Connect Core 1.0, Section 11), an ID token only with
 // openid.
-func (s *Server) reply(ctx context.Context, sub token.Subject, refresh string) (tokenReply, error) {
+func (s *Server) reply(ctx context.Context, x exchange, sub token.Subject, refresh string) (tokenReply, error) {
 	access, lives, err := s.cfg.Tokens.Access(ctx, sub)
 	if err != nil {
 		return tokenReply{}, err
@@ -257,5 +267,6 @@ func (s *Server) reply(ctx context.Context, sub token.Subject, refresh string) (
 			return tokenReply{}, err
 		}
 	}
-	return out, nil
+	out.extras, err = s.extras(x, sub, out)
+	return out, err
 }

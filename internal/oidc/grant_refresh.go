@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,27 +25,42 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 	}
 	// Judged before the rotation: a request that asks for too much must not
 	// cost its client the grant.
-	var scopes []string
+	var is token.Subject
 	got, err := s.cfg.Tokens.Refresh(ctx, presented, x.client, token.Presenter{IP: x.ip, Agent: x.agent, Trace: x.trace}, func(sub token.Subject) (err error) {
-		if res := x.params.get("resource"); res != "" && res != sub.Audience {
-			return otherResource(res)
-		}
-		if sub, err = s.presently(ctx, x.tenant, sub); err != nil {
-			return err
-		}
-		scopes, err = narrow(sub.Scopes, x.params.get("scope"))
+		is, err = s.narrowed(ctx, x, sub)
 		return err
 	})
 	if err != nil {
 		return tokenReply{}, err
 	}
-	sub := got.Subject
-	sub.Scopes = scopes
-	out, err := s.reply(ctx, sub, got.Refresh)
+	out, err := s.reply(ctx, x, is, got.Refresh)
 	// The successor goes out even when the narrowed scope leaves
 	// offline_access out: the grant itself still has it.
 	out.RefreshToken = got.Refresh
 	return out, err
+}
+
+// narrowed is the grant as the request wants it, judged by what holds now. A
+// built-in application may have any of its resources by one refresh token
+// (device-protocol.md §1.4); others only what was granted, or less.
+func (s *Server) narrowed(ctx context.Context, x exchange, sub token.Subject) (token.Subject, error) {
+	if x.client.BuiltIn && namesResource(x.params) {
+		g, err := askBuiltIn(x.params.get("scope"), x.params.get("resource"), x.client, x.tenant.Issuer)
+		if err != nil {
+			return sub, err
+		}
+		sub.Scopes, sub.Audience = g.Scopes, g.Audience
+		return s.presently(ctx, x.tenant, sub)
+	}
+	if res := x.params.get("resource"); !sameResource(res, sub.Audience, x.client) {
+		return sub, otherResource(res)
+	}
+	sub, err := s.presently(ctx, x.tenant, sub)
+	if err != nil {
+		return sub, err
+	}
+	sub.Scopes, err = narrow(sub.Scopes, x.params.get("scope"))
+	return sub, err
 }
 
 func joined(scopes []string) string {

@@ -90,13 +90,20 @@ func (q *request) parseResponseType(p params, c client.Client, _ string) error {
 	return nil
 }
 
-func (q *request) parseChallenge(p params, _ client.Client, _ string) error {
+func (q *request) parseChallenge(p params, c client.Client, _ string) error {
 	q.Challenge = p.get("code_challenge")
+	if q.Challenge == "" && !p.has("code_challenge_method") && c.WithoutPKCE {
+		return nil // compat.brokerWithoutPkce (decisions 4.1, OAU02)
+	}
 	return checkChallenge(q.Challenge, p.get("code_challenge_method"))
 }
 
 func (q *request) parseScope(p params, c client.Client, issuer string) error {
-	granted, err := askScopes(p.get("scope"), p.get("resource"), c, issuer)
+	judge := askScopes
+	if c.BuiltIn {
+		judge = askBuiltIn
+	}
+	granted, err := judge(p.get("scope"), p.get("resource"), c, issuer)
 	q.Scopes, q.Resource = granted.Scopes, granted.Audience
 	return err
 }

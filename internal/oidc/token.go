@@ -27,6 +27,8 @@ type tokenReply struct {
 	Scope        string `json:"scope,omitempty"`
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
+
+	extras *builtInExtras // for built-in applications alone
 }
 
 // exchange is a token request whose client is proven.
@@ -71,7 +73,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
 	out.TokenType, out.ExtExpiresIn = "Bearer", out.ExpiresIn
 	// RFC 6749, Section 5.1 asks for both headers; JSON sets no-store.
 	w.Header().Set("Pragma", "no-cache")
-	return web.JSON(w, http.StatusOK, out)
+	return web.JSON(w, http.StatusOK, answerFor(r, out))
 }
 
 // exchange judges a request of the token endpoint, whose form may have been

@@ -2,18 +2,42 @@ package prt
 
 import (
 	"context"
+	"embed"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Migrations holds the table of PRTs.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// Overlap is how long the generation before the current one stays good: the
+// answer to a renewal may have been lost (decisions 3.3).
+const Overlap = 10 * time.Minute
+
+// AADSTS numbers of this package (device-protocol.md §3.2) [K].
+const (
+	codeUnreadable = 70000
+	codeRevoked    = 50173
+	codeOver       = 700082
+	codeMAC        = 140001
+	codeKDF        = 5000611
 )
 
 // Protocol is which dialect a PRT was asked for in (device-protocol.md §7).
 type Protocol string
 
+// The dialects.
 const (
 	Classic Protocol = "classic" // windows_api_version
 	V3      Protocol = "3.0"     // prt_protocol_version 3.0
@@ -30,16 +54,22 @@ type PRT struct {
 	// (security.md DEV09).
 	Proofs []idp.Proof
 	// ProofTime is when the user last made a verified gesture, MFATime is
-	// carried and renewed as Entra does (decisions 2.5).
+	// carried and renewed as Entra does (decisions 2.5). Zero: Prepare takes
+	// them from Proofs.
 	ProofTime, MFATime time.Time
-	Protocol           Protocol
-	KDF                int // the version that its uses are bound to: 2, or 0 while none is
-	Generation         int64
-	Issued, Renewed    time.Time
-	LastUsed           time.Time
-	Expires            time.Time // sliding
-	Ends               time.Time // absolute
-	Agent, IP          string
+	// Direct says that the request for the PRT itself held the proof, of a
+	// Hello key, a passkey or a certificate, and not a refresh token that
+	// carries one. Only then a renewal moves MFATime (entra-behaviours.md §6.5).
+	Direct     bool
+	Protocol   Protocol
+	KDF        int // the version that its uses are bound to: 2, or 0 while none is
+	Generation int64
+	Issued     time.Time
+	Renewed    time.Time // when the current generation began
+	LastUsed   time.Time
+	Expires    time.Time // sliding
+	Ends       time.Time // absolute
+	Agent, IP  string    // of who asked for it
 }
 
 // Config is what a Service needs.
@@ -48,9 +78,15 @@ type Config struct {
 	Keys  *keyring.Ring
 	Audit *audit.Log
 	Now   func() time.Time
+	// Epoch is part of every value; raising it voids all that were made before
+	// (decisions 1.7).
 	Epoch func() int64
-	// Lives gives the tenant's sliding and absolute limits.
+	// Lives gives the tenant's sliding and absolute limits. They count for
+	// PRTs that exist already, too.
 	Lives func(context.Context, idp.TenantID) (idle, absolute time.Duration, err error)
+	// OnEnd is called in the transaction that ends a PRT, once for each, to
+	// end what stands on it. It may be nil.
+	OnEnd func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.SessionID) error
 }
 
 // Service issues and judges PRTs. It is safe for concurrent use.
@@ -59,83 +95,197 @@ type Service struct{ cfg Config }
 // New makes a Service.
 func New(cfg Config) *Service { return &Service{cfg: cfg} }
 
-var errNotYet = errors.New("prt: not yet")
-
 // Issued is a PRT ready to be written: its value and session key exist nowhere
-// else. SessionKey is nil for V4.
+// else. SessionKey has 32 bytes, and is nil for V4.
 type Issued struct {
 	PRT        PRT
 	Value      string
 	SessionKey []byte
 }
 
-// Prepare makes a PRT that stands on p.Proofs; id, times and ends are filled
-// in. It writes nothing, and may have to make the tenant's key, so it must not be
-// called in a transaction.
-func (s *Service) Prepare(ctx context.Context, p PRT) (Issued, error) { return Issued{}, errNotYet }
-
-// Add writes a prepared PRT.
-func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, i Issued) error { return errNotYet }
-
 // Opened is a presented PRT that is one of ours and stands: row read, not
 // revoked, in time, of a generation that is still good. That whoever sent it
-// holds its session key is not said yet: see Derive.
+// holds its session key is not said yet: Prove says it.
 type Opened struct {
 	PRT        PRT
-	SessionKey []byte
+	SessionKey []byte // 32 bytes; nil for V4
 	// Presented is the generation of what was presented: the current one, or
-	// the one before it within its overlap.
+	// the one before it within its Overlap.
 	Presented int64
+
+	key *secret.Key // that successors are sealed with
+}
+
+// Secrets never print: not by a fmt verb, not in a log, not in JSON.
+
+// Format names the PRT.
+func (i Issued) Format(f fmt.State, _ rune) { name(f, i.PRT.ID) }
+
+// LogValue names the PRT.
+func (i Issued) LogValue() slog.Value { return slog.StringValue("prt " + string(i.PRT.ID)) }
+
+// MarshalJSON refuses: the door writes value and key where they belong.
+func (i Issued) MarshalJSON() ([]byte, error) { return nil, errSecret }
+
+// Format names the PRT.
+func (o Opened) Format(f fmt.State, _ rune) { name(f, o.PRT.ID) }
+
+// LogValue names the PRT.
+func (o Opened) LogValue() slog.Value { return slog.StringValue("prt " + string(o.PRT.ID)) }
+
+// MarshalJSON refuses.
+func (o Opened) MarshalJSON() ([]byte, error) { return nil, errSecret }
+
+var errSecret = errors.New("a PRT is never written as JSON")
+
+func name(f fmt.State, id idp.SessionID) { fmt.Fprintf(f, "prt %s", string(id)) }
+
+// Prepare makes a PRT of p's tenant, user, device, proofs, protocol, KDF, agent
+// and address; id, times and ends are filled in. A given Ends can only shorten
+// what the tenant allows. It writes nothing but may have to make the tenant's key,
+// so it must not be called in a transaction.
+func (s *Service) Prepare(ctx context.Context, p PRT) (Issued, error) {
+	idle, absolute, err := s.cfg.Lives(ctx, p.Tenant)
+	if err != nil {
+		return Issued{}, fmt.Errorf("lives of PRTs: %w", err)
+	}
+	key, err := s.key(ctx, p.Tenant)
+	if err != nil {
+		return Issued{}, err
+	}
+	now := s.cfg.Now()
+	p.ID, p.Generation = idp.SessionID(secret.NewUUID7(now)), 1
+	p.Issued, p.Renewed, p.LastUsed = now, now, now
+	if p.Ends.IsZero() || p.Ends.After(now.Add(absolute)) {
+		p.Ends = now.Add(absolute)
+	}
+	p.Expires = earlier(now.Add(idle), p.Ends)
+	p.stand()
+	i := Issued{PRT: p}
+	if p.Protocol != V4 {
+		i.SessionKey = secret.Bytes(sessionKeySize)
+	}
+	i.Value, err = s.seal(key, p, i.SessionKey)
+	return i, err
+}
+
+// stand takes the two times from the proofs, where they are not given.
+func (p *PRT) stand() {
+	given, mfa := !p.ProofTime.IsZero(), !p.MFATime.IsZero()
+	for _, proof := range p.Proofs {
+		if !given && proof.Time.After(p.ProofTime) {
+			p.ProofTime = proof.Time
+		}
+		if !mfa && proof.Has(idp.MultiFactor) && proof.Time.After(p.MFATime) {
+			p.MFATime = proof.Time
+		}
+	}
+}
+
+// Add writes a prepared PRT.
+func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, i Issued) error {
+	return insert(ctx, tx, i.PRT, s.cfg.Epoch())
 }
 
 // Find opens a presented value for the tenant: one read. Every refusal is
 // Expired, with the reason and AADSTS number of device-protocol.md §3.2:
 // "prt_unreadable" 70000, "prt_revoked" 50173, "prt_over" 700082, "prt_reuse"
-// 50173 (an older generation: it revokes the PRT, with an event, but only once
-// Reused is called by somebody who has checked the proof of possession).
+// 50173. Beside every refusal but the first the Opened comes back too, so that
+// the caller can tell the owner of the session key from somebody who found a
+// value: a generation that is too old revokes nothing until Reused is called by
+// who has checked Prove.
 func (s *Service) Find(ctx context.Context, t idp.TenantID, value string) (Opened, error) {
-	return Opened{}, errNotYet
+	idle, absolute, err := s.cfg.Lives(ctx, t)
+	if err != nil {
+		return Opened{}, fmt.Errorf("lives of PRTs: %w", err)
+	}
+	b, key, err := s.open(ctx, t, value)
+	if err != nil {
+		return Opened{}, err
+	}
+	r, err := load(ctx, s.cfg.DB, t, b.id, "")
+	o := Opened{PRT: r.PRT, SessionKey: b.sessionKey, Presented: b.generation, key: key}
+	switch {
+	case errors.Is(err, idp.NotFound): // its user was removed, or it is long over
+		o.PRT = PRT{ID: b.id, Tenant: t}
+		return o, revoked(b.id)
+	case err != nil:
+		return Opened{}, err
+	case r.ended || r.epoch != s.cfg.Epoch():
+		return o, revoked(b.id)
+	case !r.inTime(s.cfg.Now(), idle, absolute):
+		return o, idp.Expiredf("prt_over", "prt %s", b.id).Coded(codeOver)
+	case s.stale(r.PRT, b.generation):
+		return o, reused(r.PRT, b.generation)
+	}
+	return o, nil
 }
 
-// Tenant reads out of a value whose it says it is, unverified: only a way to
-// the key.
-func Tenant(value string) (idp.TenantID, bool) { return "", false }
-
-// Renew gives the successor of the current generation, by one conditional
-// statement; one presented from the overlap gets the current value again and
-// advances nothing (decisions 4.8). MFATime and the sliding end move on, the
-// session key and ProofTime never do.
-func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, o Opened) (PRT, string, error) {
-	return PRT{}, "", errNotYet
+func revoked(id idp.SessionID) error {
+	return idp.Expiredf("prt_revoked", "prt %s", id).Coded(codeRevoked)
 }
 
-// PinKDF binds a PRT to key derivation version 2 on its first use of it.
-func (s *Service) PinKDF(ctx context.Context, tx *sqldb.Tx, p PRT) error { return errNotYet }
-
-// Revoke ends one PRT, RevokeUser, RevokeDevice and RevokeStanding all of a
-// person, of a device, or that stand on a credential.
-func (s *Service) Revoke(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.SessionID) error {
-	return errNotYet
-}
-func (s *Service) RevokeUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
-	return errNotYet
-}
-func (s *Service) RevokeDevice(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID) error {
-	return errNotYet
-}
-func (s *Service) RevokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
-	return errNotYet
+func reused(p PRT, generation int64) error {
+	return idp.Expiredf("prt_reuse", "generation %d of prt %s, current is %d", generation, p.ID, p.Generation).Coded(codeRevoked)
 }
 
-// OfUser and OfDevice list the PRTs that stand, newest first.
-func (s *Service) OfUser(ctx context.Context, t idp.TenantID, u idp.UserID) ([]PRT, error) {
-	return nil, errNotYet
+// stale says whether this generation is one too many: neither the current one,
+// nor the one before it within Overlap.
+func (s *Service) stale(p PRT, generation int64) bool {
+	switch p.Generation {
+	case generation:
+		return false
+	case generation + 1:
+		return !s.cfg.Now().Before(p.Renewed.Add(Overlap))
+	}
+	return true
 }
-func (s *Service) OfDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) ([]PRT, error) {
-	return nil, errNotYet
+
+// inTime says whether a PRT is inside its ends, and inside the limits as they
+// are now, so that a tightened policy reaches PRTs that exist.
+func (p PRT) inTime(now time.Time, idle, absolute time.Duration) bool {
+	return now.Before(p.Expires) && now.Before(p.Ends) &&
+		now.Before(p.Renewed.Add(idle)) && now.Before(p.Issued.Add(absolute))
+}
+
+// Prove checks that m was made by the holder of the session key, for this
+// payload (device-protocol.md §8.4; security.md DEV06). What does not verify is
+// Unproven, "wrong_signature", 140001. A good proof by derivation version 1 of a
+// PRT that is bound to version 2 is Unproven, "kdf_downgrade", 5000611; whether
+// version 1 is good enough for one that is not bound is policy's (m.KDF).
+func (o Opened) Prove(m jose.Loose) error {
+	if len(o.SessionKey) != sessionKeySize || m.Alg != "HS256" {
+		return idp.Unprovenf("wrong_signature", "prt %s has no session key, or %s is no proof of it", o.PRT.ID, m.Alg).Coded(codeMAC)
+	}
+	version := max(m.KDF, 1)
+	if err := m.VerifyMAC(Derive(o.SessionKey, version, m.Ctx, m.Payload)); err != nil {
+		return idp.Unprovenf("wrong_signature", "prt %s: %w", o.PRT.ID, err).Coded(codeMAC)
+	}
+	if o.PRT.KDF == 2 && version != 2 {
+		return idp.Unprovenf("kdf_downgrade", "prt %s is bound to version 2", o.PRT.ID).Coded(codeKDF)
+	}
+	return nil
+}
+
+// AnswerKey is the key for an answer with this context (device-protocol.md
+// §8.2: always version 1); a jose.KeyFor.
+func (o Opened) AnswerKey(ctx []byte) ([]byte, error) {
+	if len(o.SessionKey) != sessionKeySize {
+		return nil, fmt.Errorf("prt %s has no session key", o.PRT.ID)
+	}
+	return Derive(o.SessionKey, 1, ctx, nil), nil
 }
 
 // Derive gives the key for one message: SP 800-108 counter mode with
 // HMAC-SHA-256, label "AzureAD-SecureConversation". version is 1 or 2; version
 // 2 hashes the payload into the context (device-protocol.md §8.2).
-func Derive(sessionKey []byte, version int, ctx, payload []byte) []byte { return nil }
+func Derive(sessionKey []byte, version int, ctx, payload []byte) []byte {
+	return jose.Derive(sessionKey, version, ctx, payload)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -13,7 +13,7 @@ import (
 )
 
 const columns = `tenant_id, id, user_id, digest, proofs, proof_time, mfa_time, opened, seen,
-	expires, restricted, agent, ip, browser, epoch, ended`
+	expires, restricted, agent, ip, browser, epoch, ended, stands_on, device_id`
 
 func insert(ctx context.Context, tx *sqldb.Tx, s Session) error {
 	proofs, err := json.Marshal(s.Proofs)
@@ -22,9 +22,9 @@ func insert(ctx context.Context, tx *sqldb.Tx, s Session) error {
 	}
 	_, err = tx.Exec(ctx, `
 		insert into session (`+columns+`)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0)`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $17)`,
 		s.Tenant, s.ID, s.User, s.digest, string(proofs), ms(s.ProofTime), ms(s.MFATime), ms(s.Opened), ms(s.LastSeen),
-		ms(s.Expires), s.Restricted, s.Agent, s.IP, notNil(s.Browser), s.epoch)
+		ms(s.Expires), s.Restricted, s.Agent, s.IP, notNil(s.Browser), s.epoch, s.PRT, s.Device)
 	return err
 }
 
@@ -62,10 +62,12 @@ func loadLife(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, id idp.
 	if tx, ok := q.(*sqldb.Tx); ok {
 		share = tx.ForShare()
 	}
-	var proofTime, seen, expires, ended int64
-	err := q.QueryRow(ctx, `select proof_time, seen, expires, epoch, ended from session where tenant_id = $1 and id = $2`+share, tenant, id).
-		Scan(&proofTime, &seen, &expires, &s.epoch, &ended)
-	s.ProofTime, s.LastSeen, s.Expires, s.ended = at(proofTime), at(seen), at(expires), ended != 0
+	var proofTime, opened, seen, expires, ended int64
+	err := q.QueryRow(ctx, `
+		select proof_time, opened, seen, expires, epoch, ended, stands_on, device_id from session
+		where tenant_id = $1 and id = $2`+share, tenant, id).
+		Scan(&proofTime, &opened, &seen, &expires, &s.epoch, &ended, &s.PRT, &s.Device)
+	s.ProofTime, s.Opened, s.LastSeen, s.Expires, s.ended = at(proofTime), at(opened), at(seen), at(expires), ended != 0
 	return s, err
 }
 
@@ -167,7 +169,7 @@ func scan(row scanner) (Session, error) {
 	var proofs string
 	var proofTime, mfaTime, opened, seen, expires, ended int64
 	err := row.Scan(&s.Tenant, &s.ID, &s.User, &s.digest, &proofs, &proofTime, &mfaTime, &opened, &seen,
-		&expires, &s.Restricted, &s.Agent, &s.IP, &s.Browser, &s.epoch, &ended)
+		&expires, &s.Restricted, &s.Agent, &s.IP, &s.Browser, &s.epoch, &ended, &s.PRT, &s.Device)
 	if err != nil {
 		return Session{}, err
 	}

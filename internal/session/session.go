@@ -40,8 +40,14 @@ type Session struct {
 	// Restricted sessions were opened by an access pass and may do one
 	// thing: register a method (decisions 2.8).
 	Restricted bool
-	Agent, IP  string
-	Browser    []byte // digest of the browser cookie; may be empty
+	// PRT is the primary refresh token that the session stands on and ends
+	// with, and Device the machine that brought it; empty: none. The absolute
+	// limit of such a session counts from its opening, since what it stands on
+	// is older by nature (security.md SES02).
+	PRT       idp.SessionID
+	Device    idp.DeviceID
+	Agent, IP string
+	Browser   []byte // digest of the browser cookie; may be empty
 
 	digest []byte // of the bearer secret, as read: Renew is conditional on it
 	bearer string // as presented by the browser; empty when found by id
@@ -69,6 +75,10 @@ type Config struct {
 	// Limits gives the tenant's idle and absolute limits. The absolute one
 	// counts from the last gesture: signing in again starts it anew.
 	Limits func(context.Context, idp.TenantID) (idle, absolute time.Duration, err error)
+	// Stands says whether what a session came by still stands: its primary
+	// refresh token, when it has one, and its device. Nil: nothing of the kind
+	// does, and such a session is dead.
+	Stands func(ctx context.Context, q sqldb.Querier, t idp.TenantID, prt idp.SessionID, device idp.DeviceID) (bool, error)
 	// Secure gives the cookies the __Host- prefix and the Secure attribute.
 	Secure bool
 	// Epoch is the restore epoch (decisions 1.7): sessions of another one
@@ -81,6 +91,7 @@ type Store struct {
 	db     *sqldb.DB
 	now    func() time.Time
 	limits func(context.Context, idp.TenantID) (time.Duration, time.Duration, error)
+	stands func(context.Context, sqldb.Querier, idp.TenantID, idp.SessionID, idp.DeviceID) (bool, error)
 	secure bool
 	epoch  func() int64
 }
@@ -90,7 +101,7 @@ func New(c Config) *Store {
 	if c.Epoch == nil {
 		c.Epoch = func() int64 { return 0 }
 	}
-	return &Store{db: c.DB, now: c.Now, limits: c.Limits, secure: c.Secure, epoch: c.Epoch}
+	return &Store{db: c.DB, now: c.Now, limits: c.Limits, stands: c.Stands, secure: c.Secure, epoch: c.Epoch}
 }
 
 // maxProofs bounds what a session remembers; the oldest go first.
@@ -126,7 +137,9 @@ func (st *Store) Renew(ctx context.Context, tx *sqldb.Tx, s Session, proofs []id
 	}
 	now, old := st.now(), s.digest
 	s.LastSeen = now
-	s.Expires = time.Time{}
+	if s.PRT == "" {
+		s.Expires = time.Time{} // what stands on a token ends when it did before
+	}
 	s.Proofs = merge(s.Proofs, proofs)
 	s.stand(now, absolute)
 	s.bearer, s.digest = newBearer(s.ID)
@@ -174,9 +187,13 @@ func merge(old, add []idp.Proof) []idp.Proof {
 // alive says whether s may be used: not ended, of this epoch, and inside both
 // limits as they are now, so that a tightened policy reaches open sessions.
 func (s Session) alive(now time.Time, idle, absolute time.Duration, epoch int64) bool {
+	from := s.ProofTime
+	if s.PRT != "" {
+		from = s.Opened
+	}
 	return !s.ended && s.epoch == epoch &&
 		now.Before(s.Expires) &&
-		now.Before(s.ProofTime.Add(absolute)) &&
+		now.Before(from.Add(absolute)) &&
 		now.Before(s.LastSeen.Add(idle))
 }
 
@@ -205,7 +222,7 @@ func (st *Store) ByID(ctx context.Context, q sqldb.Querier, tenant idp.TenantID,
 	if err != nil {
 		return Session{}, fmt.Errorf("find session %s: %w", id, err)
 	}
-	ok, err := st.live(ctx, s)
+	ok, err := st.live(ctx, q, s)
 	if err != nil {
 		return Session{}, err
 	}
@@ -225,15 +242,33 @@ func (st *Store) Alive(ctx context.Context, q sqldb.Querier, tenant idp.TenantID
 	if err != nil {
 		return false, fmt.Errorf("find session %s: %w", id, err)
 	}
-	return st.live(ctx, s)
+	return st.live(ctx, q, s)
 }
 
-func (st *Store) live(ctx context.Context, s Session) (bool, error) {
+func (st *Store) live(ctx context.Context, q sqldb.Querier, s Session) (bool, error) {
 	idle, absolute, err := st.limits(ctx, s.Tenant)
 	if err != nil {
 		return false, fmt.Errorf("session limits: %w", err)
 	}
-	return s.alive(st.now(), idle, absolute, st.epoch()), nil
+	if !s.alive(st.now(), idle, absolute, st.epoch()) {
+		return false, nil
+	}
+	return st.standing(ctx, q, s)
+}
+
+// standing asks for what s came by, when it came by something.
+func (st *Store) standing(ctx context.Context, q sqldb.Querier, s Session) (bool, error) {
+	if s.PRT == "" && s.Device == "" {
+		return true, nil
+	}
+	if st.stands == nil {
+		return false, nil
+	}
+	ok, err := st.stands(ctx, q, s.Tenant, s.PRT, s.Device)
+	if err != nil {
+		return false, fmt.Errorf("what session %s stands on: %w", s.ID, err)
+	}
+	return ok, nil
 }
 
 // touchEvery is how old LastSeen may get before a use writes it: one write a
@@ -296,7 +331,20 @@ func (st *Store) List(ctx context.Context, tenant idp.TenantID, user idp.UserID)
 		return nil, fmt.Errorf("session limits: %w", err)
 	}
 	now, epoch := st.now(), st.epoch()
-	return slices.DeleteFunc(all, func(s Session) bool { return !s.alive(now, idle, absolute, epoch) }), nil
+	var out []Session
+	for _, s := range all {
+		if !s.alive(now, idle, absolute, epoch) {
+			continue
+		}
+		ok, err := st.standing(ctx, st.db, s)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 // Known says whether the user has had another full session in this browser,

@@ -8,7 +8,8 @@
 // nothing for pages and speaks no outside protocol: doors do.
 //
 // Doors call Start, Resume, Next, Begin and Answer for pages, Once for
-// protocols whose whole answer is one message, and the account page calls
+// protocols whose whole answer is one message, Carried and Bring for what
+// devices carry from sign-ins made before, and the account page calls
 // BeginRegister, FinishRegister, Rename and Remove. Consent and Later take a
 // person's answer to what a finished sign-in still asks. signin/signintest is the
 // battery that every room runs through the real corridor.

@@ -38,9 +38,11 @@ type Flow struct {
 	Expires time.Time `json:"expires"` // set by Start
 	// Proofs and User are what was proven so far in this flow without
 	// finishing it.
-	Proofs    []idp.Proof `json:"proofs,omitempty"`
-	User      idp.UserID  `json:"user,omitempty"`
-	Consented bool        `json:"consented,omitempty"`
+	Proofs []idp.Proof `json:"proofs,omitempty"`
+	User   idp.UserID  `json:"user,omitempty"`
+	// Standing is what the flow was entered with; set by Bring.
+	Standing  *Standing `json:"standing,omitempty"`
+	Consented bool      `json:"consented,omitempty"`
 	// Asked says that the sign-in of this flow is done, and that the person
 	// is to be asked to register a method before the door takes over: see
 	// Nudge. Recorded says that the audit has it already.

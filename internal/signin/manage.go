@@ -104,13 +104,13 @@ func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID
 func (c *Corridor) dead(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID) (n int, err error) {
 	all, err := c.Credentials(ctx, s.Tenant, s.User)
 	for _, one := range all {
-		refused := !one.Bootstrap && !one.Disabled && !one.Orphaned && !one.Refusal.Allowed()
-		if refused && one.ID == cred && one.Method == m {
+		if !refusedWay(one) {
+			continue
+		}
+		if one.ID == cred && one.Method == m {
 			return -1, err
 		}
-		if refused {
-			n++
-		}
+		n++
 	}
 	return n, err
 }
@@ -178,13 +178,8 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 				return err
 			}
 		}
-		if _, err := c.sessions.EndStanding(ctx, tx, tenant, user, m, cred, except); err != nil {
-			return fmt.Errorf("end sessions on %s: %w", cred, err)
-		}
-		if c.revoke != nil {
-			if err := c.revoke(ctx, tx, tenant, user, m, cred); err != nil {
-				return fmt.Errorf("revoke tokens on %s: %w", cred, err)
-			}
+		if err := c.endOn(ctx, tx, tenant, user, m, cred, except); err != nil {
+			return err
 		}
 		return c.succeed(ctx, tx, event)
 	}})

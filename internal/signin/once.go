@@ -1,8 +1,10 @@
 package signin
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -21,7 +23,7 @@ type OnceRequest struct {
 	Tenant  idp.TenantID
 	Method  idp.MethodID
 	Nonce   []byte         // as the message carries it: what the room's KeepFrom gets
-	Nonces  []nonce.Sealed // all nonces of the request, opened by the door; burnt as one set
+	Nonces  []nonce.Sealed // all nonces of the request, opened by the door; burnt as one set, one that is there twice once
 	Payload []byte
 	User    idp.User     // verified by the door; may be zero
 	Device  idp.DeviceID // its signature verified by the door; may be empty
@@ -29,6 +31,9 @@ type OnceRequest struct {
 	MaxAge  *int64
 	Client  idp.ClientID
 	Peer    Peer
+	// Ready makes what Settle is going to write, once the proof is good and
+	// before the transaction begins; it may be nil. Its refusal burns.
+	Ready func(context.Context, idp.Proof) error
 	// Settle writes what takes the place of a session. It may run twice.
 	Settle func(context.Context, *sqldb.Tx, idp.Proof) error
 }
@@ -37,15 +42,23 @@ type OnceRequest struct {
 //
 // A message that does not verify burns its nonces only when the door has
 // verified a device (decisions 1.3): anyone can fetch nonces, and none may
-// fill the store. From a good proof on, every outcome burns all of them.
+// fill the store. From a good proof, or a good signature of a device, on every
+// outcome burns all of them.
 // Errors are those of Answer; policy's refusal is idp.Denied, and comes with
 // the Decision.
 func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.Decision, error) {
 	t := try{flow: Flow{Tenant: r.Tenant, Client: r.Client, ACR: r.ACR, MaxAge: r.MaxAge, Started: c.now()}, peer: r.Peer}
 	event := c.event(t.flow, r.Peer)
 	event.Method = r.Method
-	if err := c.takeOnce(ctx, &t, r); err != nil {
-		return idp.Proof{}, policy.Decision{}, c.failed(ctx, event, err)
+	err := c.takeOnce(ctx, &t, r)
+	if err == nil {
+		err = fresh(r.Tenant, r.Nonces, t.answer.Now)
+	}
+	if err != nil {
+		if r.Device == "" || !refusal(err) || fresh(r.Tenant, r.Nonces, c.now()) != nil {
+			return idp.Proof{}, policy.Decision{}, c.failed(ctx, event, err)
+		}
+		return idp.Proof{}, policy.Decision{}, c.commit(ctx, deed{burn: r.Nonces, failed: err, event: event, anonymous: true})
 	}
 	if err := c.verify(ctx, &t, nil); err != nil {
 		return idp.Proof{}, policy.Decision{}, err
@@ -54,11 +67,18 @@ func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.D
 	if t.failed == nil && t.step != Done {
 		t.failed = refusedBy(t.decision)
 	}
+	if t.failed == nil && r.Ready != nil {
+		if err := r.Ready(ctx, t.verdict.Proof); err != nil && !refusal(err) {
+			return idp.Proof{}, t.decision, err
+		} else if err != nil {
+			t.failed = err
+		}
+	}
 	if t.failed != nil && r.Device == "" && !t.proved {
 		return idp.Proof{}, t.decision, c.failed(ctx, event, t.failed)
 	}
-	err := c.commit(ctx, deed{
-		burn:      r.Nonces,
+	err = c.commit(ctx, deed{
+		burn:      set(r.Nonces),
 		failed:    t.failed,
 		count:     t.count,
 		effect:    func(ctx context.Context, tx *sqldb.Tx) error { return c.settleOnce(ctx, tx, t, r, event) },
@@ -78,9 +98,6 @@ func (c *Corridor) takeOnce(ctx context.Context, t *try, r OnceRequest) (err err
 		return err
 	}
 	now := c.now()
-	if err := fresh(r.Tenant, r.Nonces, now); err != nil {
-		return err
-	}
 	if len(r.Payload) > maxAnswer {
 		return idp.Unprovenf("answer_size", "answer of %d bytes", len(r.Payload)).Coded(codeUnproven).Say(sayUnproven)
 	}
@@ -143,6 +160,21 @@ func refusedBy(d policy.Decision) error {
 	return idp.Deniedf(d.Reason, "rule %s: %s", d.Rule, d.Outcome).Coded(d.Code)
 }
 
+// set leaves out of nonces what is there twice: one message may carry the same
+// one in two places (device-protocol.md §0, fact 5).
+func set(nonces []nonce.Sealed) []nonce.Sealed {
+	var out []nonce.Sealed
+	for _, n := range nonces {
+		same := func(m nonce.Sealed) bool {
+			return m.Tenant == n.Tenant && m.Purpose == n.Purpose && bytes.Equal(m.ID, n.ID)
+		}
+		if !slices.ContainsFunc(out, same) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // RegisterOnceRequest is a registration in one message. Who may do so is the
 // door's to find out: it hands over the person, verified, when they last made
 // a gesture, and how old that may be.
@@ -150,6 +182,10 @@ type RegisterOnceRequest struct {
 	OnceRequest
 	ProofTime time.Time
 	Within    time.Duration
+	// ByToken says that the message comes with a token, which the door has
+	// verified, and not on a nonce: there are no Nonces, nothing is burnt, and
+	// ProofTime alone is the freshness (decisions 4.8).
+	ByToken bool
 }
 
 // RegisterOnce is FinishRegister for one message: verify, burn, settle.
@@ -157,7 +193,15 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 	t := try{flow: Flow{Tenant: r.Tenant, User: r.User.ID, Client: r.Client}, peer: r.Peer}
 	event := c.event(t.flow, r.Peer)
 	event.Category, event.Method, event.Activity = audit.Change, r.Method, string(r.Method)+".register"
-	if err := c.takeOnce(ctx, &t, r.OnceRequest); err != nil {
+	err := c.takeOnce(ctx, &t, r.OnceRequest)
+	switch {
+	case err != nil:
+	case !r.ByToken:
+		err = fresh(r.Tenant, r.Nonces, t.answer.Now)
+	case len(r.Nonces) > 0 || r.Nonce != nil:
+		err = fmt.Errorf("registration by a token on %d nonces", len(r.Nonces))
+	}
+	if err != nil {
 		return method.Credential{}, c.failed(ctx, event, err)
 	}
 	if age := c.now().Sub(r.ProofTime); !r.User.Known() || age > r.Within {
@@ -174,10 +218,13 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 	}
 	event.Credential = reg.Credential.ID
 	err = c.commit(ctx, deed{
-		burn:   r.Nonces,
+		burn:   set(r.Nonces),
 		failed: err,
 		event:  event,
-		effect: func(ctx context.Context, tx *sqldb.Tx) error { return c.settleRegisterOnce(ctx, tx, r, reg, event) },
+		// With nothing to burn a refusal costs its sender nothing, and could
+		// be had without end.
+		anonymous: r.ByToken,
+		effect:    func(ctx context.Context, tx *sqldb.Tx) error { return c.settleRegisterOnce(ctx, tx, r, reg, event) },
 	})
 	if err != nil {
 		return method.Credential{}, err

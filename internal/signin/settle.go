@@ -29,7 +29,7 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 	done := t.step == Done || t.step == Nudge && len(t.scopes) == 0
 	t.flow.Asked, t.flow.Recorded = t.step == Nudge, done
 	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes, Nudge: t.nudge, Recorded: t.step == Done}
-	if err := c.openSession(ctx, tx, t, &step); err != nil {
+	if err := c.openSession(ctx, tx, t, []idp.Proof{t.verdict.Proof}, &step); err != nil {
 		return Step{}, over(err)
 	}
 	if err := c.moveOn(ctx, tx, t, &step); err != nil {
@@ -54,21 +54,29 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 // no text in it is kept as escapes.
 const maxAgent = 256
 
-// openSession opens, renews or leaves alone the session. A step-up adds to the
-// session that the same person has here; whoever came in by a pass leaves that
-// session behind when the full one opens. Whoever must register something
-// first leaves a full one behind, too, or could go on without.
-func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *Step) (err error) {
+// openSession opens, renews or leaves alone the session, with the proofs that
+// are new. A step-up adds to the session that the same person has here; whoever
+// came in by a pass leaves that session behind when the full one opens. Whoever
+// must register something first leaves a full one behind, too, or could go on
+// without. A session that is to stand on a PRT, or to belong to a device, is
+// never one that did not.
+func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, add []idp.Proof, step *Step) (err error) {
 	if t.step != Done && t.step != Consent && t.step != Register && t.step != Nudge {
 		return nil
 	}
 	s := session.Session{
 		Tenant: t.flow.Tenant, User: t.user.ID, Restricted: t.step == Register, Expires: t.verdict.Until,
 		Agent: audit.Clean(t.peer.Agent, maxAgent), IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
-		Proofs: append(standing(t.flow, nil), t.verdict.Proof),
+		Proofs: append(standing(t.flow, nil), add...),
 	}
 	if !s.Restricted {
 		s.Proofs = lasting(s.Proofs)
+	}
+	if on := t.flow.Standing; on.fits(t.user.ID) {
+		s.PRT, s.Device = on.PRT, on.Device
+		if !on.Ends.IsZero() && (s.Expires.IsZero() || on.Ends.Before(s.Expires)) {
+			s.Expires = on.Ends
+		}
 	}
 	cur := t.current
 	if cur != nil {
@@ -76,14 +84,15 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, step *S
 	}
 	// What ends with a pass is a session of its own, or the pass would cut
 	// short, or live on in, the one that was there before or comes after.
-	if cur != nil && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() && !slices.ContainsFunc(cur.Proofs, bootstrap) {
+	same := cur != nil && (s.Device == "" || cur.PRT == s.PRT && cur.Device == s.Device)
+	if same && !cur.Restricted && !s.Restricted && t.verdict.Until.IsZero() && !slices.ContainsFunc(cur.Proofs, bootstrap) {
 		renewed := *cur
 		renewed.Agent, renewed.IP, renewed.Browser = s.Agent, s.IP, s.Browser
 		step.Session, step.Bearer, err = c.sessions.Renew(ctx, tx, renewed, s.Proofs)
 		return err
 	}
 	if cur != nil {
-		if (!s.Restricted || lasts(t.verdict.Proof)) && t.verdict.Until.IsZero() {
+		if (!s.Restricted || lasts(add[len(add)-1])) && t.verdict.Until.IsZero() {
 			s.Proofs = lasting(slices.Concat(cur.Proofs, s.Proofs))
 		}
 		if err := c.sessions.End(ctx, tx, cur.Tenant, cur.ID); err != nil && !errors.Is(err, idp.NotFound) {

@@ -43,6 +43,8 @@ type family struct {
 	rotated    time.Time
 	expires    time.Time
 	revoked    bool
+	prt        idp.SessionID
+	device     idp.DeviceID
 }
 
 // grant is what the tokens of a family state besides whose they are, as it is
@@ -57,6 +59,7 @@ type grant struct {
 	Nonce    string   `json:"nonce,omitempty"`
 	Basis    []Basis  `json:"basis,omitempty"`
 	Asked    []string `json:"asked,omitempty"`
+	Code     string   `json:"code,omitempty"`
 }
 
 // OpenFamily burns a code and writes its grant, by one statement: the row of
@@ -67,12 +70,25 @@ type grant struct {
 func (s *Service) OpenFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, code CodeID) (idp.FamilyID, error) {
 	granted, err := json.Marshal(grant{
 		Scopes: sub.Scopes, Audience: sub.Audience, Info: sub.Info, ACR: sub.ACR, AMR: sub.AMR,
-		AuthTime: sub.AuthTime.UnixMilli(), Nonce: sub.Nonce, Basis: sub.Basis, Asked: sub.Asked,
+		AuthTime: sub.AuthTime.UnixMilli(), Nonce: sub.Nonce, Basis: sub.Basis, Asked: sub.Asked, Code: sub.Code,
 	})
 	if err != nil {
 		return "", err
 	}
 	return s.openFamily(ctx, tx, sub, code, string(granted), 0)
+}
+
+// lives is until when the refresh token of a new grant is good, at most.
+func (s *Service) lives(sub Subject) time.Time {
+	now := s.cfg.Now()
+	until := now.Add(FamilyLives)
+	if sub.Shared() && !sub.Bound() {
+		until = now.Add(UnboundLives)
+	}
+	if !sub.Until.IsZero() && sub.Until.Before(until) {
+		until = sub.Until
+	}
+	return until
 }
 
 // VoidCode burns a code that was presented wrongly: its grant is over before
@@ -87,11 +103,11 @@ func (s *Service) openFamily(ctx context.Context, tx *sqldb.Tx, sub Subject, cod
 	now, id := s.cfg.Now(), code.family()
 	n, err := tx.Exec(ctx, `
 		insert into refresh_family (id, tenant_id, user_id, session_id, client_id, granted,
-			generation, rotated_at, expires_at, revoked_at)
-		values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)
+			generation, rotated_at, expires_at, revoked_at, stands_on, device_id)
+		values ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9, $10, $11)
 		on conflict (id) do nothing`,
 		id, sub.Tenant, sub.User.ID, sub.Session, sub.Client.ID, granted,
-		now.UnixMilli(), now.Add(FamilyLives).UnixMilli(), revoked)
+		now.UnixMilli(), s.lives(sub).UnixMilli(), revoked, sub.PRT, sub.Device)
 	if err != nil {
 		return "", fmt.Errorf("open family: %w", err)
 	}
@@ -184,14 +200,14 @@ func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented str
 	return c, nil
 }
 
-const familyColumns = `id, tenant_id, user_id, session_id, client_id, granted, generation, rotated_at, expires_at, revoked_at`
+const familyColumns = `id, tenant_id, user_id, session_id, client_id, granted, generation, rotated_at, expires_at, revoked_at, stands_on, device_id`
 
 func readFamily(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.FamilyID) (family, error) {
 	var f family
 	var granted []byte
 	var rotated, expires, revoked int64
 	err := q.QueryRow(ctx, `select `+familyColumns+` from refresh_family where tenant_id = $1 and id = $2`, t, id).
-		Scan(&f.id, &f.tenant, &f.user, &f.session, &f.client, &granted, &f.generation, &rotated, &expires, &revoked)
+		Scan(&f.id, &f.tenant, &f.user, &f.session, &f.client, &granted, &f.generation, &rotated, &expires, &revoked, &f.prt, &f.device)
 	if err != nil {
 		return f, fmt.Errorf("read family %s: %w", id, err)
 	}
@@ -211,7 +227,9 @@ type Refreshed struct {
 
 // Refresh rotates a refresh token (decisions 1.6). Of many uses of one token
 // within Overlap all get the same successor; a later one, or one of an older
-// generation, revokes the family with an event. Every refusal is Expired.
+// generation, revokes the family with an event. Every refusal is Expired. That
+// of a built-in application stays the same however often it comes, and is good
+// for as long as what it is bound to (decisions 4.3).
 //
 // admit, when given, sees the grant before anything is rotated; its error is
 // returned as it is and leaves the token as good as it was. Whoever refuses a
@@ -242,7 +260,7 @@ func (s *Service) Refresh(ctx context.Context, presented string, c client.Client
 			return Refreshed{}, err
 		}
 	}
-	if f.generation == p.generation {
+	if f.generation == p.generation && !sub.Shared() {
 		if f, err = s.advance(ctx, f); err != nil {
 			return Refreshed{}, err
 		}
@@ -270,7 +288,7 @@ func (f family) subject(c client.Client, user idp.User) Subject {
 	return Subject{
 		Tenant: f.tenant, User: user, Session: f.session, Family: f.id, Client: c, Scopes: f.grant.Scopes, Audience: f.grant.Audience,
 		Info: f.grant.Info, AuthTime: time.UnixMilli(f.grant.AuthTime), ACR: f.grant.ACR, AMR: f.grant.AMR, Nonce: f.grant.Nonce,
-		Basis: f.grant.Basis, Asked: f.grant.Asked,
+		Basis: f.grant.Basis, Asked: f.grant.Asked, Device: f.device, PRT: f.prt, Code: f.grant.Code, Until: f.expires,
 	}
 }
 
@@ -291,7 +309,7 @@ func (s *Service) usable(ctx context.Context, c client.Client, id idp.FamilyID) 
 	case !s.cfg.Now().Before(f.expires):
 		return f, idp.Expiredf("refresh_over", "family %s", id).Coded(codeOver)
 	}
-	return f, nil
+	return f, s.cameBy(ctx, s.cfg.DB, f)
 }
 
 // advance moves the family on by one generation. When another was faster it

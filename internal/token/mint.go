@@ -37,8 +37,63 @@ type accessClaims struct {
 	ACR      string       `json:"acr,omitempty"`
 	AMR      []string     `json:"amr,omitempty"`
 	AuthTime int64        `json:"auth_time,omitempty"`
-	Version  string       `json:"ver"`
+	Device   idp.DeviceID `json:"deviceid,omitempty"`
+	Caps     []string     `json:"xms_cc,omitempty"`
+	brokerNames
+	Version string `json:"ver"`
 }
+
+// brokerNames are what clients of the device protocols read in a token besides
+// (device-protocol.md §0 fact 15, §3.1).
+type brokerNames struct {
+	App        idp.ClientID `json:"appid,omitempty"`
+	UPN        string       `json:"upn,omitempty"`
+	UniqueName string       `json:"unique_name,omitempty"`
+}
+
+func namesFor(sub Subject) brokerNames {
+	if !sub.Client.BuiltIn {
+		return brokerNames{}
+	}
+	return brokerNames{App: sub.Client.ID, UPN: sub.User.Name, UniqueName: sub.User.Name}
+}
+
+// deviceOf is the machine as the application sees it: its id would join what
+// pairwise subjects keep apart (security.md T66).
+func deviceOf(sub Subject) idp.DeviceID {
+	if sub.Client.Subject == client.SubjectPairwise {
+		return ""
+	}
+	return sub.Device
+}
+
+// registrationAMR are the words that the registration service looks for: that
+// several factors were shown at all, and that they were shown just now
+// (device-protocol.md §6). They come of the proofs alone.
+func (s *Service) registrationAMR(sub Subject) []string {
+	out := slices.Clone(sub.AMR)
+	add := func(word string) {
+		if !slices.Contains(out, word) {
+			out = append(out, word)
+		}
+	}
+	now := s.cfg.Now()
+	for _, b := range sub.Basis {
+		if !slices.Contains(b.Properties, idp.MultiFactor) {
+			continue
+		}
+		add("mfa")
+		remote := sub.Code == ByDeviceCode || slices.Contains(b.Properties, idp.Remote)
+		if now.Sub(time.UnixMilli(b.Time)) <= FreshLives && (!remote || sub.CodeToHello) {
+			add("ngcmfa")
+		}
+	}
+	return out
+}
+
+// FreshLives is how long a multi-factor gesture counts as one made just now,
+// which registering a user key needs (device-protocol.md §6).
+const FreshLives = 10 * time.Minute
 
 // public are sub and sid as the application sees them.
 func (s *Service) public(ctx context.Context, sub Subject) (subject, session string, err error) {
@@ -62,7 +117,11 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 		Expires: now.Add(AccessLives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
 		Client: sub.Client.ID, Azp: sub.Client.ID, Scope: scope, Scp: scope, Tenant: sub.Tenant,
 		Session: session, Family: sub.Family,
-		ACR: sub.ACR, AMR: sub.AMR, AuthTime: sub.AuthTime.Unix(), Version: "2.0",
+		ACR: sub.ACR, AMR: sub.AMR, AuthTime: sub.AuthTime.Unix(), Device: deviceOf(sub), Caps: sub.Capabilities,
+		brokerNames: namesFor(sub), Version: "2.0",
+	}
+	if sub.Audience == RegistrationAudience {
+		c.AMR = s.registrationAMR(sub)
 	}
 	if sub.Client.Subject != client.SubjectPairwise {
 		c.Object = sub.User.ID // the object id would undo a pairwise subject
@@ -120,7 +179,9 @@ type idClaims struct {
 	Name     string       `json:"name,omitempty"`
 	UserName string       `json:"preferred_username,omitempty"`
 	Email    string       `json:"email,omitempty"`
-	Version  string       `json:"ver"`
+	Device   idp.DeviceID `json:"deviceid,omitempty"`
+	brokerNames
+	Version string `json:"ver"`
 }
 
 // ID mints the ID token that goes with an access token.
@@ -133,7 +194,8 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 	c := idClaims{
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Client.ID,
 		Expires: now.Add(IDLives).Unix(), Issued: now.Unix(), From: now.Unix(), AuthTime: sub.AuthTime.Unix(),
-		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant, Version: "2.0",
+		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant,
+		Device: deviceOf(sub), brokerNames: namesFor(sub), Version: "2.0",
 	}
 	if access != "" {
 		// Section 3.1.3.6: the left half of the hash that the algorithm uses;
@@ -144,7 +206,7 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 	if sub.Client.Subject != client.SubjectPairwise {
 		c.Object = sub.User.ID
 	}
-	if slices.Contains(sub.Scopes, "profile") {
+	if slices.Contains(sub.Scopes, "profile") || sub.Client.BuiltIn {
 		c.Name, c.UserName = sub.User.DisplayName, sub.User.Name
 	}
 	if slices.Contains(sub.Scopes, "email") {

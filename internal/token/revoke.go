@@ -25,11 +25,12 @@ func (s *Service) RevokeByCode(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return n > 0, err
 }
 
-// RevokeSession ends all families that stand on a session of the person.
+// RevokeSession ends all families that stand on a session of the person, or on
+// a primary refresh token of that id.
 func (s *Service) RevokeSession(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.SessionID) error {
 	_, err := tx.Exec(ctx, `
 		update refresh_family set revoked_at = $4
-		where tenant_id = $1 and user_id = $2 and session_id = $3 and revoked_at = 0`,
+		where tenant_id = $1 and user_id = $2 and (session_id = $3 or stands_on = $3) and revoked_at = 0`,
 		t, u, id, s.cfg.Now().UnixMilli())
 	return err
 }

@@ -33,7 +33,18 @@ const (
 	Overlap = 10 * time.Second
 	// Skew is the clock difference that verifiers accept.
 	Skew = time.Minute
+	// UnboundLives is how long the refresh token of a built-in application is
+	// good before it is bound to a primary refresh token (decisions 4.3).
+	UnboundLives = time.Hour
 )
+
+// RegistrationAudience is the service that registers devices and their keys
+// (device-protocol.md §1.4).
+const RegistrationAudience = "urn:ms-drs:enterpriseregistration.windows.net"
+
+// ByDeviceCode is Subject.Code of what somebody approved in another place than
+// where it is used (RFC 8628).
+const ByDeviceCode = "device_code"
 
 // Types of the two classes of signed token.
 const (
@@ -53,6 +64,10 @@ type Config struct {
 	User func(context.Context, sqldb.Querier, idp.TenantID, idp.UserID) (idp.User, error)
 	// Epoch voids refresh tokens of before a restore.
 	Epoch func() int64
+	// Stands says whether what a grant came by still stands: the primary
+	// refresh token, when it has one, and the device. Its error is Expired,
+	// with the number that the client is to hear. Nil: nothing of the kind does.
+	Stands func(ctx context.Context, q sqldb.Querier, t idp.TenantID, prt idp.SessionID, device idp.DeviceID) error
 }
 
 // Service mints and judges tokens. It is safe for concurrent use.
@@ -86,7 +101,30 @@ type Subject struct {
 	Nonce    string
 	Basis    []Basis  // the proofs of the sign-in
 	Asked    []string // the strengths that the request asked for
+
+	// Device is the machine that the grant is bound to, and PRT the primary
+	// refresh token that it stands on and ends with; empty: none.
+	Device idp.DeviceID
+	PRT    idp.SessionID
+	// Until bounds the refresh token of a new grant; the zero time: FamilyLives.
+	Until time.Time
+	// Code says how the grant was asked for when that was not a code at an
+	// address: ByDeviceCode.
+	Code string
+	// CodeToHello says that a grant by device code may still count as a fresh
+	// gesture (compat.deviceCodeToHello). It is not kept: policy is asked anew.
+	CodeToHello bool
+	// Capabilities are what the client says it understands, echoed as xms_cc
+	// (decisions 3.4). They are not kept.
+	Capabilities []string
 }
+
+// Shared says whether the grant's refresh token may be presented many times:
+// that of a built-in application, whose parts share one (decisions 4.3).
+func (s Subject) Shared() bool { return s.Client.BuiltIn }
+
+// Bound says whether the grant belongs to a device already.
+func (s Subject) Bound() bool { return s.PRT != "" }
 
 // sign signs claims of one class with the tenant's active key for alg.
 func (s *Service) sign(ctx context.Context, t idp.TenantID, alg, typ string, claims any) (string, error) {

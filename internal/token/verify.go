@@ -36,6 +36,8 @@ type Claims struct {
 	AuthTime time.Time
 	Issued   time.Time
 	Expires  time.Time
+	Device   idp.DeviceID // the machine that the grant is bound to; empty: none
+	Code     string       // how the grant was asked for: Subject.Code
 }
 
 // VerifyAccess verifies an access token of the tenant and that what it stands
@@ -60,7 +62,7 @@ func (s *Service) VerifyAccess(ctx context.Context, t idp.TenantID, jwt string) 
 	out := Claims{
 		ID: c.ID, Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Tenant: t, Client: c.Client,
 		Session: idp.SessionID(c.Session), Family: c.Family, Scopes: strings.Fields(c.Scope), Roles: c.Roles,
-		ACR: c.ACR, AMR: c.AMR,
+		ACR: c.ACR, AMR: c.AMR, Device: c.Device,
 		Issued: time.Unix(c.Issued, 0), Expires: time.Unix(c.Expires, 0),
 	}
 	if c.AuthTime > 0 {
@@ -86,8 +88,11 @@ func (s *Service) stands(ctx context.Context, c *Claims) error {
 	if errors.Is(err, idp.NotFound) || (err == nil && f.revoked) {
 		return idp.Expiredf("token_revoked", "family %s", c.Family)
 	}
-	c.User, c.Session, c.Info = f.user, f.session, f.grant.Info
-	return err
+	if err != nil {
+		return err
+	}
+	c.User, c.Session, c.Info, c.Code = f.user, f.session, f.grant.Info, f.grant.Code
+	return s.cameBy(ctx, s.cfg.DB, f)
 }
 
 // revokedMark is the entry of the spent set that says an access token was

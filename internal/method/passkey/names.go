@@ -3,8 +3,8 @@ package passkey
 import (
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/signetid/signet/internal/method"
 )
 
 // maxName is how long a name of a passkey, and each name of a person in the
@@ -42,24 +42,5 @@ func contains(all []string, name string) bool {
 	return false
 }
 
-// cleanName makes of what somebody typed a name that can stand in any list: no
-// control, format or bidirectional characters (they can make one name read as
-// another), white space in single spaces, at most 64 bytes.
-func cleanName(s string) string {
-	s = strings.ToValidUTF8(s, "")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.In(r, unicode.C, unicode.Zl, unicode.Zp), unicode.Is(unicode.Bidi_Control, r):
-			return -1
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	for len(s) > maxName {
-		_, last := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-last]
-	}
-	return strings.TrimSpace(s)
-}
+// cleanName makes of what somebody typed a name that can stand in any list.
+func cleanName(s string) string { return method.CleanName(s, maxName) }

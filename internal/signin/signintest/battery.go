@@ -45,6 +45,9 @@ type Held struct {
 	// Once makes the one message that holds everything, for rooms with that
 	// side. Nil: the battery for pages is run.
 	Once func(t testing.TB, nonce []byte) []byte
+	// Device is what the door says has sent that message, for rooms whose keys
+	// belong to one; empty: the message comes without a device.
+	Device idp.DeviceID
 	// OnceWrong is the same by a wrong key.
 	OnceWrong func(t testing.TB, nonce []byte) []byte
 }

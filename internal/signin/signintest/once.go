@@ -28,13 +28,13 @@ func (h *House) Nonce(t testing.TB, scope idp.TenantID) (string, nonce.Sealed) {
 	return value, sealed
 }
 
-// message is one for Once, by a nonce of the scope.
-func (b *bench) message(t testing.TB, scope idp.TenantID, make func(testing.TB, []byte) []byte) signin.OnceRequest {
+// message is one for Once of what somebody holds, by a nonce of the scope.
+func (b *bench) message(t testing.TB, scope idp.TenantID, held Held) signin.OnceRequest {
 	t.Helper()
 	value, sealed := b.Nonce(t, scope)
 	return signin.OnceRequest{
 		Tenant: b.Tenant.ID, Method: b.Method.ID(), Nonce: []byte(value), Nonces: []nonce.Sealed{sealed},
-		Payload: make(t, []byte(value)), Peer: b.peer,
+		Payload: held.Once(t, []byte(value)), Device: held.Device, Peer: b.peer,
 	}
 }
 
@@ -49,7 +49,7 @@ func once(t *testing.T, b *bench) {
 		t.Log("this method has no one-message side")
 		return
 	}
-	r := b.message(t, b.Tenant.ID, held.Once)
+	r := b.message(t, b.Tenant.ID, held)
 	_, second := b.Nonce(t, "common")
 	r.Nonces = append(r.Nonces, second)
 	settled := 0
@@ -66,7 +66,7 @@ func once(t *testing.T, b *bench) {
 	}
 	wantKind(t, "second use", b.once(t, r), idp.Expired)
 	// Each nonce of the set is burnt, not only the one that was signed.
-	again := b.message(t, b.Tenant.ID, held.Once)
+	again := b.message(t, b.Tenant.ID, held)
 	again.Nonces = append(again.Nonces, second)
 	wantKind(t, "one of the set in another message", b.once(t, again), idp.Expired)
 	if settled != 1 {
@@ -76,14 +76,14 @@ func once(t *testing.T, b *bench) {
 		t.Errorf("%d nonces burnt, want 2", n)
 	}
 	// A nonce that is good in any tenant is good here.
-	if err := b.once(t, b.message(t, "common", held.Once)); err != nil {
+	if err := b.once(t, b.message(t, "common", held)); err != nil {
 		t.Errorf("common nonce: %v", err)
 	}
-	wantKind(t, "nonce of another tenant", b.once(t, b.message(t, b.Other.ID, held.Once)), idp.Expired)
-	r = b.message(t, b.Tenant.ID, held.Once)
+	wantKind(t, "nonce of another tenant", b.once(t, b.message(t, b.Other.ID, held)), idp.Expired)
+	r = b.message(t, b.Tenant.ID, held)
 	b.Advance(5 * time.Minute)
 	wantKind(t, "late", b.once(t, r), idp.Expired)
-	r = b.message(t, b.Tenant.ID, held.Once)
+	r = b.message(t, b.Tenant.ID, held)
 	r.Nonces = nil
 	wantKind(t, "without a nonce", b.once(t, r), idp.Expired)
 }
@@ -94,25 +94,27 @@ func onceWrong(t *testing.T, b *bench) {
 		return
 	}
 	// Nobody proven: nothing is written, or strangers could fill the store.
-	r := b.message(t, b.Tenant.ID, held.Once)
+	r := b.message(t, b.Tenant.ID, held)
 	bad := r
-	bad.Payload = held.OnceWrong(t, r.Nonce)
+	bad.Payload, bad.Device = held.OnceWrong(t, r.Nonce), ""
 	wantKind(t, "wrong key", b.once(t, bad), idp.Unproven)
 	if n := b.Count(t, "spent", b.Tenant.ID); n != 0 {
 		t.Errorf("%d nonces burnt by nobody, want none", n)
 	}
 	// A device that the door has verified: the failure burns.
-	bad.Device = "30000000-0000-4000-8000-000000000001"
+	if bad.Device = held.Device; bad.Device == "" {
+		bad.Device = "30000000-0000-4000-8000-000000000001"
+	}
 	wantKind(t, "wrong key from a device", b.once(t, bad), idp.Unproven)
 	wantKind(t, "right key afterwards", b.once(t, r), idp.Expired)
 	// The door verified Bob; the proof is Ada's.
-	r = b.message(t, b.Tenant.ID, held.Once)
+	r = b.message(t, b.Tenant.ID, held)
 	r.User = b.Bob
 	if err := b.once(t, r); !errors.Is(err, idp.Denied) && !errors.Is(err, idp.Unproven) {
 		t.Errorf("proof of somebody else: %v, want denied or unproven", err)
 	}
 	// Policy asks for more than there is.
-	r = b.message(t, b.Tenant.ID, held.Once)
+	r = b.message(t, b.Tenant.ID, held)
 	r.ACR = []string{"no-such-strength"}
 	wantDenied := b.once(t, r)
 	if !errors.Is(wantDenied, idp.Denied) {
@@ -121,7 +123,7 @@ func onceWrong(t *testing.T, b *bench) {
 	r.ACR = nil
 	wantKind(t, "after a refusal by policy", b.once(t, r), idp.Expired)
 	// What settles in the place of a session refuses: nothing stays but the burn.
-	r = b.message(t, b.Tenant.ID, held.Once)
+	r = b.message(t, b.Tenant.ID, held)
 	r.Settle = func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) error {
 		if err := b.Directory.SetEnabled(ctx, tx, b.Tenant.ID, b.Bob.ID, false); err != nil {
 			return err
@@ -140,7 +142,7 @@ func onceWrong(t *testing.T, b *bench) {
 		t.Error("a success is on record")
 	}
 	b.Enable(t, b.Ada, false)
-	if err := b.once(t, b.message(t, b.Tenant.ID, held.Once)); !errors.Is(err, idp.Denied) {
+	if err := b.once(t, b.message(t, b.Tenant.ID, held)); !errors.Is(err, idp.Denied) {
 		t.Errorf("disabled user: %v, want denied", err)
 	}
 }
@@ -150,7 +152,7 @@ func onceParallel(t *testing.T, b *bench) {
 	if held.Once == nil {
 		return
 	}
-	r := b.message(t, b.Tenant.ID, held.Once)
+	r := b.message(t, b.Tenant.ID, held)
 	var done atomic.Int64
 	if err := oneAnswered(t, race(func(int) error {
 		err := b.once(t, r)
