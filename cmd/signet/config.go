@@ -38,7 +38,8 @@ func addSettings(fs *pflag.FlagSet, c *app.Config) {
 
 func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
-	fs.StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "address for certificate sign-in and device registration; nothing listens there in this version")
+	fs.StringVar(&c.ListenTLS, "listen-tls", listenTLS, "address for device registration, over TLS and with client certificates asked for; off: none")
+	fs.StringVar(&c.TLSBaseURL, "tls-base-url", c.TLSBaseURL, "address of listen-tls as devices reach it (default: the host of base-url, the port of listen-tls)")
 	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")
@@ -182,6 +183,17 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// listenTLS is where the TLS listener is when nobody says (product.md §4).
+const listenTLS = "127.0.0.1:8443"
+
+// settleTLS leaves the TLS listener out where nobody asked for it and there is
+// no certificate that it could show.
+func settleTLS(fs *pflag.FlagSet, c *app.Config) {
+	if !fs.Changed("listen-tls") && !c.CanListenTLS() {
+		c.ListenTLS = "off"
+	}
 }
 
 // configured reads file, environment and flags into c and judges the result.

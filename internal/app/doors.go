@@ -47,7 +47,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		return err
 	}
 	openID = oidc.New(oidc.Config{
-		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
+		BaseURL: h.base, TLSURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
 		Audit: h.Audit, Now: h.cfg.Now, Epoch: h.epoch.Now,
 		Limits: oidc.Limits{

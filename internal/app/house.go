@@ -50,13 +50,16 @@ type House struct {
 	Corridor  *signin.Corridor
 	Report    *report.Report
 
-	cfg   Config
-	base  string
-	bus   *bus.Bus
-	jobs  *job.Runner
-	epoch *epoch
-	high  *highWater
-	vault *vault
+	cfg  Config
+	base string
+	// tlsBase is the address where client certificates are asked for; empty:
+	// there is none. It is set before the doors are made.
+	tlsBase string
+	bus     *bus.Bus
+	jobs    *job.Runner
+	epoch   *epoch
+	high    *highWater
+	vault   *vault
 }
 
 // Open opens the data folder and wires the house. base is the address that

@@ -23,9 +23,11 @@ type Maker struct {
 	Audit     *audit.Log
 	Now       func() time.Time
 
-	BaseURL string                    // of the pages
-	AppURL  string                    // of the demo app
-	Issuer  func(idp.TenantID) string // the address of the tenant's OpenID provider
+	BaseURL string // of the pages
+	AppURL  string // of the demo app
+	// TLSBaseURL and CAFile are told to people and scripts, no more.
+	TLSBaseURL, CAFile string
+	Issuer             func(idp.TenantID) string // the address of the tenant's OpenID provider
 	// Keys makes the tenant's keys that passes need: a key is made in a
 	// transaction of its own, so not in the one that issues a pass.
 	Keys func(context.Context, idp.TenantID) error
@@ -70,6 +72,7 @@ func (m Maker) settle(ctx context.Context) (made Made, err error) {
 		made = Made{Facts: Facts{ // anew each time: this may run twice
 			BaseURL: m.BaseURL, AccountURL: m.BaseURL + "/account", AppURL: m.AppURL,
 			TenantID: string(t.ID), TenantDomain: t.Domain, TenantName: t.Name, Issuer: m.Issuer(t.ID),
+			TLSBaseURL: m.TLSBaseURL, CAFile: m.CAFile,
 		}}
 		c, secret, err := m.app(ctx, tx, t.ID)
 		if err != nil {

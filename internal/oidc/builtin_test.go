@@ -31,7 +31,7 @@ func TestV1(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"token_type": "Bearer", "resource": drs, "expires_in": "3600", "ext_expires_in": "3600",
-		"refresh_token_expires_in": "7776000", "foci": "1",
+		"refresh_token_expires_in": "3600", "foci": "1",
 	} {
 		if out[name] != want {
 			t.Errorf("%s is %v (%T), want the text %q", name, out[name], out[name], want)

@@ -49,7 +49,7 @@ func TestDiscoveryGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := strings.NewReplacer(d.url, "https://id.example", string(d.tenant.ID), "{tenant}").Replace(string(pretty)) + "\n"
+		text := strings.NewReplacer(d.url, "https://id.example", strings.TrimPrefix(d.url, "http://"), "id.example", string(d.tenant.ID), "{tenant}").Replace(string(pretty)) + "\n"
 		if *update {
 			if err := os.WriteFile(c.file, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
@@ -253,6 +253,8 @@ func (x truth) check() {
 		"request_parameter_supported":                              func() { x.refused("request_parameter_supported", "request") },
 		"request_uri_parameter_supported":                          func() { x.refused("request_uri_parameter_supported", "request_uri") },
 		"authorization_response_iss_parameter_supported":           func() { x.same("authorization_response_iss_parameter_supported", true) },
+		"cloud_instance_name":                                      func() { x.same("cloud_instance_name", strings.TrimPrefix(x.url, "http://")) },
+		"msgraph_host":                                             func() { x.same("msgraph_host", strings.TrimPrefix(x.url, "http://")) },
 	}
 	for name := range x.doc {
 		check, ok := checks[name]

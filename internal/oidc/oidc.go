@@ -24,6 +24,7 @@ import (
 // limits.
 type Config struct {
 	BaseURL   string // https://id.example, without a slash at the end
+	TLSURL    string // of the listener that asks for client certificates; empty: there is none
 	DB        *sqldb.DB
 	Directory *directory.Directory
 	Clients   *client.Registry
@@ -70,7 +71,7 @@ type Server struct {
 
 // New makes the door.
 func New(cfg Config) *Server {
-	cfg.BaseURL = strings.TrimSuffix(cfg.BaseURL, "/")
+	cfg.BaseURL, cfg.TLSURL = strings.TrimSuffix(cfg.BaseURL, "/"), strings.TrimSuffix(cfg.TLSURL, "/")
 	if cfg.Epoch == nil {
 		cfg.Epoch = func() int64 { return 0 }
 	}
@@ -124,6 +125,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	for _, v := range []string{"/{t}/discovery/v2.0", "/{t}/discovery"} {
 		public(v+"/keys", "GET", s.api(s.keys))
 	}
+	s.mountSmall(func(path string, h web.HandlerFunc) { api(path, "GET", s.api(h)) })
 	mux.HandleFunc("GET "+formPostPath, serveFormPostScript)
 }
 
