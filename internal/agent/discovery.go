@@ -21,6 +21,7 @@ type endpoints struct {
 	Key         string `json:"key"`
 	Nonce       string `json:"nonce"`
 	Attestation string `json:"attestation,omitempty"`
+	Leave       string `json:"leave,omitempty"` // asks for client certificates
 }
 
 // registrationResource is what tokens for the device registration service are
@@ -74,6 +75,9 @@ func (r *remote) services(ctx context.Context, server, tenant string, e *endpoin
 		Attestation struct {
 			Endpoint string `json:"AttestationEndpoint"`
 		} `json:"AttestationService"`
+		Leave struct {
+			Endpoint string `json:"LeaveEndpoint"`
+		} `json:"DeviceLeaveService"`
 		Tenant struct {
 			ID     string `json:"TenantId"`
 			Domain string `json:"TenantName"`
@@ -86,8 +90,11 @@ func (r *remote) services(ctx context.Context, server, tenant string, e *endpoin
 		return err
 	}
 	e.Join, e.Key, e.Nonce, e.Attestation = found.Join.Endpoint, found.Key.Endpoint, found.Nonce.Endpoint, found.Attestation.Endpoint
+	if e.Leave = found.Leave.Endpoint; e.Leave == "" {
+		e.Leave = e.Join // other makers' servers have one address for both
+	}
 	e.Tenant, e.Domain, e.Name = found.Tenant.ID, found.Tenant.Domain, found.Tenant.Name
-	return e.check(e.Join, e.Key, e.Nonce)
+	return e.check(e.Join, e.Key, e.Nonce, e.Leave)
 }
 
 // check refuses addresses that would send secrets in the clear.
@@ -101,7 +108,7 @@ func (e *endpoints) check(all ...string) error {
 	return nil
 }
 
-// device is the address of one registered device.
+// device is the address at which one registered device leaves.
 func (e *endpoints) device(id string) string {
-	return strings.TrimRight(e.Join, "/") + "/" + url.PathEscape(id)
+	return strings.TrimRight(e.Leave, "/") + "/" + url.PathEscape(id)
 }

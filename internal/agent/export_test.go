@@ -22,7 +22,6 @@ var (
 	OpenTPM     = openTPM
 	PINAuth     = pinAuth
 	PINError    = pinError
-	RSA1        = rsa1
 	HelloKeyID  = helloKeyID
 	NewSigner   = newSigner
 	ErrWrongPIN = errWrongAuth

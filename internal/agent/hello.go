@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/secret"
 )
 
@@ -127,7 +128,7 @@ func (w *work) enrol(ctx context.Context, p *person, token, pin string) error {
 	if err := w.save("user key made"); err != nil {
 		return err
 	}
-	err = w.remote.post(ctx, withVersion(w.st.Endpoints.Key, "1.0"), token, map[string]string{"kngc": base64.StdEncoding.EncodeToString(rsa1(pub))}, nil)
+	err = w.remote.post(ctx, withVersion(w.st.Endpoints.Key, "1.0"), token, map[string]string{"kngc": base64.StdEncoding.EncodeToString(jose.RSA1(pub))}, nil)
 	if err != nil {
 		if r := refusal(err); r != nil && r.Status < 500 {
 			p.Enrolling = nil

@@ -259,7 +259,7 @@ func (w *work) joinRequest(ctx context.Context, o JoinOptions, j *joining, resul
 	if err != nil {
 		return ask, key{}, err
 	}
-	ask.TransportKey = rsa1(transport)
+	ask.TransportKey = jose.RSA1(transport)
 	ask.TargetDomain, ask.DeviceType, ask.OSVersion, ask.DeviceDisplayName = w.st.Endpoints.Domain, "Linux", o.OS, o.Name
 	ask.JoinType = o.Type.wire()
 	ask.Attributes = map[string]string{"ReuseDevice": "true", "ReturnClientSid": "true", "SharedDevice": "false", "SoftwareKeys": fmt.Sprint(w.st.Place == InSoftware)}

@@ -6,10 +6,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/signetid/signet/internal/jose"
 )
 
 // Place says where the private keys of a machine are.
@@ -92,23 +93,9 @@ func (s signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte
 	return s.vault.Sign(s.key, s.auth, digest)
 }
 
-// rsa1 writes a public key as a BCRYPT RSA1 blob (device-protocol.md §5.4).
-func rsa1(pub *rsa.PublicKey) []byte {
-	exponent := binary.BigEndian.AppendUint32(nil, uint32(pub.E))
-	for exponent[0] == 0 {
-		exponent = exponent[1:]
-	}
-	modulus := pub.N.Bytes()
-	b := []byte("RSA1")
-	for _, n := range []int{pub.N.BitLen(), len(exponent), len(modulus), 0, 0} {
-		b = binary.LittleEndian.AppendUint32(b, uint32(n))
-	}
-	return append(append(b, exponent...), modulus...)
-}
-
 // helloKeyID is what a user key is called in assertions (device-protocol.md
 // §7.2): standard base64 of the SHA-256 of its RSA1 blob.
 func helloKeyID(pub *rsa.PublicKey) string {
-	sum := sha256.Sum256(rsa1(pub))
+	sum := sha256.Sum256(jose.RSA1(pub))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }

@@ -63,7 +63,7 @@ func sessionMessage(v vault, session key, payload any) (string, error) {
 		return "", err
 	}
 	context := secret.Bytes(contextSize)
-	derived, err := v.MAC(session, jose.DerivationInput(jose.PayloadContext(context, text)))
+	derived, err := v.MAC(session, jose.KDFInput(kdfVersion, context, text))
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func sessionMessage(v vault, session key, payload any) (string, error) {
 // derived for their context alone.
 func openAnswer(v vault, session key, sealed []byte, into any) error {
 	plain, err := jose.OpenDirect(string(sealed), func(context []byte) ([]byte, error) {
-		return v.MAC(session, jose.DerivationInput(context))
+		return v.MAC(session, jose.KDFInput(1, context, nil))
 	})
 	if err != nil {
 		return fmt.Errorf("open the server's answer: %w", err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -13,9 +12,6 @@ import (
 
 	"github.com/signetid/signet/internal/jose"
 )
-
-// sessionKeySize is that of all session keys (device-protocol.md §8.1).
-const sessionKeySize = 32
 
 // unwrapper makes of a session_key_jwe a key that the TPM holds.
 type unwrapper func(ctx context.Context, transport key, jwe string) (key, error)
@@ -97,12 +93,14 @@ func (e errand) run() (key, error) {
 
 // openSessionKey opens a session_key_jwe with whatever has the transport key.
 func openSessionKey(jwe string, decrypt func([]byte) ([]byte, error)) ([]byte, error) {
-	secret, err := jose.ContentKey(jwe, decrypt)
-	if err != nil {
-		return nil, err
+	var failed error // what a TPM says is worth telling: nobody else hears it
+	secret, err := jose.OpenSessionKey(jwe, func(wrapped []byte) ([]byte, error) {
+		var secret []byte
+		secret, failed = decrypt(wrapped)
+		return secret, failed
+	})
+	if failed != nil {
+		return nil, failed
 	}
-	if len(secret) != sessionKeySize {
-		return nil, errors.New("the session key has another length than 32 bytes")
-	}
-	return secret, nil
+	return secret, err
 }

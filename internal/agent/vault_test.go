@@ -245,14 +245,9 @@ func TestSec_DEV_BlobsOfAnotherTPM(t *testing.T) {
 	}
 }
 
-func TestRSA1(t *testing.T) {
-	modulus := new(big.Int).SetBytes(bytes.Repeat([]byte{0xc3}, 256))
-	pub := &rsa.PublicKey{N: modulus, E: 65537}
-	blob := agent.RSA1(pub)
-	if len(blob) != 283 || hex.EncodeToString(blob[:27]) != "525341310008000003000000000100000000000000000000010001" {
-		t.Errorf("%d bytes, %x", len(blob), blob[:27])
-	}
-	if id := agent.HelloKeyID(pub); id != "HNhKnXiBij9GHhMy8oafiGjJI0QKZ55yyZGtDkAPq/8=" {
+func TestHelloKeyID(t *testing.T) {
+	pub := &rsa.PublicKey{N: new(big.Int).SetBytes(bytes.Repeat([]byte{0xc3}, 256)), E: 65537}
+	if id := agent.HelloKeyID(pub); id != "HNhKnXiBij9GHhMy8oafiGjJI0QKZ55yyZGtDkAPq/8=" { // device-protocol.md §8.2
 		t.Errorf("kid %s", id)
 	}
 }

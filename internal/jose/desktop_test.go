@@ -1,77 +1,101 @@
 package jose_test
 
 import (
-	"bytes"
 	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/signetid/signet/internal/jose"
 )
 
-// The known answers of device-protocol.md §8.2.
-func vector() (key, context, payload []byte) {
-	for i := range 32 {
-		key = append(key, byte(i))
+// What a device signs is read by the server's readers, payload and header as
+// they were given.
+func TestDeviceMessages(t *testing.T) {
+	payload := []byte(`{"request_nonce":"n-1",  "scope":"openid aza"}`)
+	device, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for i := range 24 {
-		context = append(context, byte(0x40+i))
-	}
-	return key, context, []byte(`{"scope":"openid aza","request_nonce":"n-1"}`)
-}
-
-func derive(key, context []byte) []byte {
-	m := hmac.New(sha256.New, key)
-	m.Write(jose.DerivationInput(context))
-	return m.Sum(nil)
-}
-
-func TestDerivationOfSessionKeys(t *testing.T) {
-	key, context, payload := vector()
-	if got := hex.EncodeToString(derive(key, context)); got != "261704508fac96248f7d3be91a017495fc867b984effbbd36059d69719da6375" {
-		t.Errorf("version 1 derives %s", got)
-	}
-	if got := hex.EncodeToString(derive(key, jose.PayloadContext(context, payload))); got != "54eede2e62bbf21ec05453c32db699256340663ad930c28e916c2ba33d0baf63" {
-		t.Errorf("version 2 derives %s", got)
-	}
-}
-
-const sealedAnswer = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiY3R4IjoiUUVGQ1EwUkZSa2RJU1VwTFRFMU9UMUJSVWxOVVZWWlgiLCJraWQiOiJzZXNzaW9uIn0..oKGio6SlpqeoqaqrrK2urw.sEz4ms9Ub4wq5kC_aNCJVWtHAL2eO3ZvCQU_jU4pvKg.AAAAAAAAAAAAAAAAAAAAAA"
-const gcmAnswer = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwiY3R4IjoiUUVGQ1EwUkZSa2RJU1VwTFRFMU9UMUJSVWxOVVZWWlgiLCJraWQiOiJzZXNzaW9uIn0..oKGio6Slpqeoqaqr.qDwD2IznnxlUMf_BDzFHAsyoT06WXbI.JOwdCD_UKvPlKRGP_s-WEw"
-
-func TestOpenDirect(t *testing.T) {
-	key, context, _ := vector()
-	open := func(compact string) ([]byte, error) {
-		return jose.OpenDirect(compact, func(got []byte) ([]byte, error) {
-			if !bytes.Equal(got, context) {
-				t.Errorf("context %x", got)
-			}
-			return derive(key, got), nil
-		})
-	}
-	if plain, err := open(gcmAnswer); err != nil || string(plain) != `{"token_type":"Bearer"}` {
-		t.Errorf("%q, %v", plain, err)
-	}
-	for name, compact := range map[string]string{
-		"CBC":         sealedAnswer,
-		"flipped bit": gcmAnswer[:len(gcmAnswer)-1] + "g",
-		"no parts":    "x",
+	session := make([]byte, 32)
+	rand.Read(session)
+	for name, sign := range map[string]func() (string, error){
+		"RS256": func() (string, error) {
+			return jose.SignRS256(device, map[string]any{"x5c": []string{"MIIC"}, "kdf_ver": 2}, payload)
+		},
+		"HS256": func() (string, error) {
+			return jose.SignHS256(session, map[string]any{"ctx": "QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZX", "kdf_ver": 2}, payload)
+		},
 	} {
-		if plain, err := open(compact); err == nil {
-			t.Errorf("%s opened as %q", name, plain)
+		compact, err := sign()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := strings.Split(compact, ".")
+		body, err := base64.RawURLEncoding.DecodeString(parts[1])
+		if err != nil || string(body) != string(payload) {
+			t.Errorf("%s: payload %q, %v", name, body, err)
+		}
+		raw, err := base64.RawURLEncoding.DecodeString(parts[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var header map[string]any
+		if err := json.Unmarshal(raw, &header); err != nil {
+			t.Fatal(err)
+		}
+		if header["alg"] != name || header["typ"] != "JWT" || header["kdf_ver"] != 2.0 {
+			t.Errorf("%s: header %s", name, raw)
+		}
+		m, err := jose.ParseLoose(compact, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "RS256" {
+			err = m.VerifyKey(&device.PublicKey)
+		} else {
+			err = m.VerifyMAC(session)
+			h := hmac.New(sha256.New, session)
+			h.Write([]byte(parts[0] + "." + parts[1]))
+			if parts[2] != base64.RawURLEncoding.EncodeToString(h.Sum(nil)) {
+				t.Error("HS256 is not the HMAC of the message")
+			}
+		}
+		if err != nil {
+			t.Errorf("%s does not verify: %v", name, err)
 		}
 	}
 }
 
-func FuzzOpenDirect(f *testing.F) {
-	f.Add(gcmAnswer)
-	f.Add(sealedAnswer)
+func TestTypeOfDeviceMessages(t *testing.T) {
+	device, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compact, err := jose.SignRS256(device, map[string]any{"typ": "signet-attestation+jwt"}, []byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(compact, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(head)
+	if err != nil || !strings.Contains(string(raw), `"typ":"signet-attestation+jwt"`) {
+		t.Errorf("header %s, %v", raw, err)
+	}
+}
+
+func FuzzUnverified(f *testing.F) {
+	f.Add("eyJhbGciOiJFUzI1NiJ9.eyJvaWQiOiJ4In0.c2ln")
+	f.Add("..")
 	f.Fuzz(func(t *testing.T, compact string) {
-		key, _, _ := vector()
-		if plain, err := jose.OpenDirect(compact, func(c []byte) ([]byte, error) { return derive(key, c), nil }); err == nil && len(plain) > len(compact) {
-			t.Errorf("opened %d bytes out of %d", len(plain), len(compact))
+		var claims struct {
+			OID string `json:"oid"`
 		}
-		_, _ = jose.ContentKey(compact, func([]byte) ([]byte, error) { return key, nil })
+		if jose.Unverified(compact, &claims) == nil && strings.Count(compact, ".") != 2 {
+			t.Errorf("read %q", compact)
+		}
 	})
 }
