@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/signetid/signet/internal/broker"
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/console"
 	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
@@ -46,6 +48,13 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err != nil {
 		return err
 	}
+	devices := broker.New(broker.Config{
+		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices,
+		PRTs: h.PRTs, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+		Entitle: func(ctx context.Context, t idp.TenantID, app idp.ClientID, scope, resource, redirect string) (client.Client, []string, string, error) {
+			return openID.Entitle(ctx, t, app, scope, resource, redirect)
+		},
+	})
 	openID = oidc.New(oidc.Config{
 		BaseURL: h.base, TLSURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
@@ -53,7 +62,8 @@ func (h *House) mount(mux *http.ServeMux) error {
 		Limits: oidc.Limits{
 			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
 		},
-		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
+		Devices: &oidc.Devices{Message: devices.Message, Brought: devices.Brought, TenantOf: devices.TenantOf},
+		SignIn:  pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
 			return pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",
 	})

@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
@@ -49,6 +51,7 @@ type House struct {
 	PRTs      *prt.Service
 	Corridor  *signin.Corridor
 	Report    *report.Report
+	Hygiene   *hygiene.Keeper
 
 	cfg  Config
 	base string
@@ -111,10 +114,14 @@ func (h *House) wire() error {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Session.Idle, p.Session.Absolute, err
 		},
+		Stands: func(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) (bool, error) {
+			err := h.stands(ctx, q, t, id, d)
+			return err == nil, unlessExpired(err)
+		},
 	})
 	h.Tokens = token.New(token.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now,
-		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now,
+		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now, Stands: h.stands,
 	})
 	h.PRTs = prt.New(prt.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
@@ -138,9 +145,23 @@ func (h *House) wire() error {
 	h.Report = report.New(report.Config{
 		DB: h.DB, Sources: h.Corridor, Policy: h.Policies.Get, Tenants: h.Directory.Tenants, Now: now,
 	})
+	h.Hygiene = h.openHygiene()
 	h.follow()
 	h.addJobs()
 	return nil
+}
+
+// stands says whether a device and its PRT still carry what came by them.
+func (h *House) stands(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) error {
+	return broker.Stands(ctx, q, h.Devices, h.PRTs, t, id, d)
+}
+
+// unlessExpired passes over the one error that is an answer.
+func unlessExpired(err error) error {
+	if errors.Is(err, idp.Expired) {
+		return nil
+	}
+	return err
 }
 
 // deviceRules are the rules that built-in applications depend on.
@@ -177,6 +198,10 @@ func (h *House) follow() {
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
+	h.Devices.OnRemove(h.Corridor.CheckDevice)
+	h.Devices.OnDisable(h.Corridor.CheckDevice)
+	h.Devices.OnRemove(h.PRTs.RevokeDevice)
+	h.Devices.OnDisable(h.PRTs.RevokeDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
