@@ -125,7 +125,8 @@ func newRoot() *cobra.Command {
 
 Try it:      signet demo
 Run it:      signet serve --base-url https://id.example.com
-Look after:  signet admin --help`,
+Look after:  signet admin --help
+Be a device: signet device --help`,
 		Example:       "  signet demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -136,7 +137,7 @@ Look after:  signet admin --help`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newDemo(), newAdmin(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newAdmin(), newDevice(), newVersion())
 	return root
 }
 

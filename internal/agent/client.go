@@ -88,6 +88,7 @@ type Refusal struct {
 	Reason   string
 	Text     string
 	Trace    string
+	Path     string // what was asked
 }
 
 func (r *Refusal) Error() string {
@@ -97,13 +98,14 @@ func (r *Refusal) Error() string {
 			word = w
 		}
 	}
-	return fmt.Sprintf("the server answered %d %s: %s", r.Status, word, r.Text)
+	return fmt.Sprintf("%s: the server answered %d %s: %s", r.Path, r.Status, word, r.Text)
 }
 
 // reply is an answer as it came.
 type reply struct {
 	status int
 	body   []byte
+	path   string // of what was asked
 }
 
 // call sends a request once and reads the answer. Whether it may be sent again
@@ -129,7 +131,7 @@ func (r *remote) call(ctx context.Context, c *http.Client, method, address strin
 	if len(text) > maxReply {
 		return reply{}, fmt.Errorf("%s answered more than %d bytes", req.URL.Host, maxReply)
 	}
-	return reply{res.StatusCode, text}, nil
+	return reply{res.StatusCode, text, req.URL.Path}, nil
 }
 
 // unreachable says that no answer came, and what to look at.
@@ -240,7 +242,7 @@ func refused(p reply) error {
 		Subcode     string          `json:"subcode"`
 	}
 	_ = json.Unmarshal(p.body, &said) // a proxy's page says nothing
-	r := &Refusal{Status: p.status, Suberror: said.Suberror, Text: said.Description, Reason: said.Reason, Trace: said.Trace}
+	r := &Refusal{Status: p.status, Suberror: said.Suberror, Text: said.Description, Reason: said.Reason, Trace: said.Trace, Path: p.path}
 	_ = json.Unmarshal(said.Error, &r.OAuth) // key registration has an object there
 	if said.Message != "" {
 		r.Text, r.Trace = said.Message, said.TraceID

@@ -27,7 +27,7 @@ func openTPM(t *testing.T, path string) agent.Vault {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { v.Close() })
-	return agent.WithChild(v, child)
+	return agent.WithChild(v, agenttest.Child)
 }
 
 // places runs a test in a TPM and with software keys: both keep the promises of

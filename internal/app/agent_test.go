@@ -1,0 +1,257 @@
+package app_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/internal/agent"
+	"github.com/signetid/signet/internal/agent/agenttest"
+	"github.com/signetid/signet/internal/app"
+	"github.com/signetid/signet/internal/demo"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+)
+
+func TestMain(m *testing.M) {
+	agenttest.Main()
+	os.Exit(m.Run())
+}
+
+// desk is a desktop with a TPM, and a person with a browser in front of it.
+type desk struct {
+	*agent.Agent
+	site   *site
+	who    demo.PersonFact
+	web    *browser
+	folder string
+	tpm    string
+	now    time.Time
+}
+
+// devicesOn lets the tenant of a site have devices.
+func devicesOn(t *testing.T, s *site) {
+	t.Helper()
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	for name, value := range map[string]string{"devices.on": "true", "method.hello": "true"} {
+		if _, err := do(t.Context(), "policy.set", map[string]string{"name": name, "value": value}, nil); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+// newDesk gives a person a machine, and a passkey in a browser on it.
+func newDesk(t *testing.T, s *site) *desk {
+	t.Helper()
+	d := &desk{site: s, who: s.made.Users[1], web: newBrowser(t, s.BaseURL()), folder: filepath.Join(t.TempDir(), "device"), tpm: agenttest.TPM(t)}
+	d.web.firstDay(s, d.who)
+	var err error
+	d.Agent, err = agent.New(agent.Config{
+		Folder: d.folder, TPM: d.tpm, Now: time.Now, Child: agenttest.Child,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// inBrowser is the person's browser, which the agent opens.
+func (d *desk) inBrowser() agent.SignIn {
+	return agent.Browser{Open: func(address string) error {
+		p := d.web.get(address)
+		if strings.Contains(p.text, `id="signin"`) {
+			p = d.web.usePasskey(p)
+		}
+		if !strings.Contains(p.text, "close this page") {
+			d.web.t.Logf("the sign-in led to %d %s:\n%s", p.status, p.url, p.text)
+			return errors.New("the browser did not come back")
+		}
+		return nil
+	}}
+}
+
+const deskPIN = "424289"
+
+func (d *desk) join(t *testing.T) agent.JoinResult {
+	t.Helper()
+	got, err := d.Join(t.Context(), agent.JoinOptions{
+		Server: d.site.BaseURL(), CA: must(os.ReadFile(d.site.LocalCA())), Name: "ws-17", OS: "Debian 12", Type: agent.Joined, SignIn: d.inBrowser(),
+	})
+	if err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	return got
+}
+
+// TestDesktop is the whole road of a desktop on both databases: it joins,
+// makes a key behind a PIN, signs in with it, has tokens, opens the app in a
+// browser, is switched off by an administrator, and leaves.
+func TestDesktop(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { desktop(t, nil) })
+	t.Run("postgres", func(t *testing.T) {
+		if address := sqldbtest.NewPostgres(t); address != "" {
+			desktop(t, func(c *app.Config) { c.Database = address })
+		}
+	})
+}
+
+func desktop(t *testing.T, change func(*app.Config)) {
+	s := newSite(t, func(c *app.Config) {
+		withTLS(c)
+		if change != nil {
+			change(c)
+		}
+	})
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	ctx := t.Context()
+
+	joined := d.join(t)
+	t.Logf("joined: %+v", joined)
+	if joined.Place != agent.InTPM || joined.TenantID != s.made.TenantID || joined.User != d.who.UserName || !joined.SignedIn || len(joined.Notes) > 0 {
+		t.Fatalf("joined: %+v", joined)
+	}
+	registered := must(s.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if string(registered.Assurance) != string(joined.Assurance) || registered.Software || registered.Name != "ws-17" {
+		t.Errorf("registered as %+v", registered)
+	}
+	enrolled, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: d.inBrowser()})
+	if err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	t.Logf("enrolled: %+v", enrolled)
+	if _, err := d.SignIn(ctx, "", "424288"); idp.AsError(err).Reason != "pin_wrong" {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	signed, err := d.SignIn(ctx, "", deskPIN)
+	if err != nil {
+		t.Fatalf("sign in: %v", err)
+	}
+	if signed.Method != "hello" || signed.User != d.who.UserName || time.Until(signed.Expires) < 13*24*time.Hour {
+		t.Errorf("signed in: %+v", signed)
+	}
+	got, err := d.Token(ctx, agent.TokenOptions{Resource: "urn:ms-drs:enterpriseregistration.windows.net"})
+	if err != nil {
+		t.Fatalf("token: %v", err)
+	}
+	claims := claimsOf(t, got.AccessToken)
+	if claims["deviceid"] != joined.DeviceID || claims["aud"] != "urn:ms-drs:enterpriseregistration.windows.net" || claims["tid"] != s.made.TenantID {
+		t.Errorf("claims %v", claims)
+	}
+	renewed, err := d.Renew(ctx, "")
+	if err != nil {
+		t.Fatalf("renew: %v", err)
+	}
+	if renewed.Expires.Before(signed.Expires) {
+		t.Errorf("renewed: %+v", renewed)
+	}
+	d.opensApp(t)
+	d.keepsNoSecret(t)
+	d.switchedOff(t, joined)
+}
+
+// claimsOf reads a token, as its resource would after checking it.
+func claimsOf(t *testing.T, compact string) map[string]any {
+	t.Helper()
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		t.Fatalf("token %q", compact)
+	}
+	claims := map[string]any{}
+	if err := json.Unmarshal(must(base64.RawURLEncoding.DecodeString(parts[1])), &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+// opensApp has a browser that was never here sign in to the demo app by the
+// header alone.
+func (d *desk) opensApp(t *testing.T) {
+	t.Helper()
+	fresh := newBrowser(t, d.site.BaseURL())
+	// Where the app sends a browser.
+	fresh.http.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), d.site.BaseURL()) {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, d.site.made.AppURL+"/login", nil))
+	res := must(fresh.http.Do(r))
+	res.Body.Close()
+	address := must(res.Location()).String()
+
+	if _, err := d.BrowserHeader(t.Context(), "", "https://elsewhere.example/authorize"); idp.AsError(err).Reason != "foreign_address" {
+		t.Errorf("a header for somebody else's address: %v", err)
+	}
+	header, err := d.BrowserHeader(t.Context(), "", address)
+	if err != nil {
+		t.Fatalf("browser-header: %v", err)
+	}
+	fresh.http.CheckRedirect = nil
+	r = must(http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil))
+	r.Header.Set(header.Name, header.Value)
+	if p := fresh.do(r); p.url.String() != d.site.made.AppURL+"/" || !strings.Contains(p.text, `data-action="logout"`) {
+		t.Errorf("the header led to %d %s:\n%s", p.status, p.url, p.text)
+	}
+}
+
+// keepsNoSecret looks for what must not be in the state.
+func (d *desk) keepsNoSecret(t *testing.T) {
+	t.Helper()
+	text := must(os.ReadFile(filepath.Join(d.folder, "state.json")))
+	for _, word := range []string{deskPIN, "PRIVATE KEY", "session_key_jwe", "access_token", "refresh_token"} {
+		if strings.Contains(string(text), word) {
+			t.Errorf("the state has %q", word)
+		}
+	}
+	if info := must(os.Stat(filepath.Join(d.folder, "state.json"))); info.Mode().Perm() != 0o600 {
+		t.Errorf("the state is %s", info.Mode())
+	}
+}
+
+// switchedOff: an administrator disables the device, which is over at once,
+// and stays over for this PRT; then it leaves.
+func (d *desk) switchedOff(t *testing.T, joined agent.JoinResult) {
+	t.Helper()
+	ctx := t.Context()
+	do := must(app.Administer(ctx, app.Config{Data: d.site.data})).Do
+	if _, err := do(ctx, "device.disable", map[string]string{"device": joined.DeviceID}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.Token(ctx, agent.TokenOptions{Resource: "urn:ms-drs:enterpriseregistration.windows.net"})
+	if !agent.Is(err, 135011) {
+		t.Errorf("a token on a disabled device: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", deskPIN); err == nil || !strings.Contains(idp.AsError(err).Public, "administrator") {
+		t.Errorf("a sign-in on a disabled device: %v", err)
+	}
+	if s := must(d.Status(ctx)); s.Last == nil || s.Last.Doing != "sign-in" {
+		t.Errorf("status: %+v", s)
+	}
+	if _, err := do(ctx, "device.enable", map[string]string{"device": joined.DeviceID}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Renew(ctx, ""); !errors.Is(err, idp.Expired) {
+		t.Errorf("the old PRT, after the device is on again: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", deskPIN); err != nil {
+		t.Errorf("a sign-in after the device is on again: %v", err)
+	}
+	left, err := d.Leave(ctx, false)
+	if err != nil || !left.Server {
+		t.Fatalf("leave: %+v, %v", left, err)
+	}
+	if _, err := d.site.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)); !errors.Is(err, idp.NotFound) {
+		t.Errorf("after leaving: %v", err)
+	}
+	if s := must(d.Status(ctx)); s.Joined || len(s.People) > 0 {
+		t.Errorf("status after leaving: %+v", s)
+	}
+}
