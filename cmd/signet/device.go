@@ -63,7 +63,7 @@ of no use without the TPM.`,
 // Nobody types it.
 func unwrapCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "unwrap-session-key", Hidden: true, Args: noArgs,
+		Use: "unwrap-session-key", Short: "Hand a session key to the TPM", Example: "  signet device unwrap-session-key", Hidden: true, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return agent.UnwrapSessionKey(cmd.InOrStdin(), cmd.OutOrStdout())
 		},

@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -43,13 +44,15 @@ func CheckPIN(pin string) error {
 // pinAuth makes of a PIN what the TPM compares. Each key has a salt, so that
 // one PIN for two keys is two values. The same characters are the same PIN
 // however a keyboard composes them.
+//
+// It is 192 bits as text, 32 bytes, the most that a key of ours takes. Text,
+// because zeros at the end are dropped (Part 1, 19.6.4.3), and go-tpm v0.9.8
+// drops all from the first zero on, wherever it is.
 func pinAuth(salt []byte, pin string) []byte {
 	m := hmac.New(sha256.New, salt)
 	m.Write([]byte("signet user key PIN\x00"))
 	m.Write([]byte(norm.NFKC.String(pin)))
-	sum := m.Sum(nil)
-	sum[len(sum)-1] |= 1 // a TPM drops zeros at the end (Part 1, 19.6.4.3)
-	return sum
+	return base64.RawURLEncoding.AppendEncode(nil, m.Sum(nil)[:24])
 }
 
 // pinError phrases a refused PIN, with what is left of tries.

@@ -264,6 +264,11 @@ func TestPINRules(t *testing.T) {
 	if !bytes.Equal(agent.PINAuth(nil, "e\u0301toile"), agent.PINAuth(nil, "\u00e9toile")) {
 		t.Error("the same characters, composed otherwise, are another PIN")
 	}
+	for n := range 2000 {
+		if auth := agent.PINAuth([]byte{byte(n), byte(n >> 8)}, "424289"); len(auth) != 32 || bytes.IndexByte(auth, 0) >= 0 {
+			t.Fatalf("auth %x", auth)
+		}
+	}
 	if bytes.Equal(agent.PINAuth([]byte("a"), "424289"), agent.PINAuth([]byte("b"), "424289")) {
 		t.Error("the salt makes no difference")
 	}
