@@ -21,6 +21,9 @@ type Config struct {
 	// Child makes the process that ends up in UnwrapSessionKey: this program,
 	// with the arguments that lead there.
 	Child func(context.Context) *exec.Cmd
+	// Step is told each thing that is about to be written or was done, by a
+	// name; nil: nobody. Tests end the process there.
+	Step func(string)
 }
 
 // Agent is a device. Its methods may be called one after another for as long
@@ -37,6 +40,9 @@ func New(cfg Config) (*Agent, error) {
 	s, err := openStore(cfg.Folder)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Step != nil {
+		s.step = cfg.Step
 	}
 	return &Agent{cfg: cfg, store: s}, nil
 }

@@ -31,6 +31,3 @@ var (
 
 // WithChild gives a TPM its way to unwrap session keys.
 func WithChild(t *tpm, child func(context.Context) *exec.Cmd) Vault { t.child = child; return t }
-
-// AtStep has fn called at each step that cannot be undone.
-func (a *Agent) AtStep(fn func(string)) { a.store.step = fn }

@@ -169,9 +169,7 @@ const (
 // store keeps the state in a folder of its own.
 type store struct {
 	folder string
-	// step is told before and after each thing that cannot be undone: tests
-	// end the process there.
-	step func(string)
+	step   func(string)
 }
 
 const (

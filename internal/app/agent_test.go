@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,18 +63,18 @@ func newDesk(t *testing.T, s *site) *desk {
 }
 
 // inBrowser is the person's browser, which the agent opens.
-func (d *desk) inBrowser() agent.SignIn {
-	return agent.Browser{Open: func(address string) error {
-		p := d.web.get(address)
-		if strings.Contains(p.text, `id="signin"`) {
-			p = d.web.usePasskey(p)
-		}
-		if !strings.Contains(p.text, "close this page") {
-			d.web.t.Logf("the sign-in led to %d %s:\n%s", p.status, p.url, p.text)
-			return errors.New("the browser did not come back")
-		}
-		return nil
-	}}
+func (d *desk) inBrowser() agent.SignIn { return agent.Browser{Open: d.visit} }
+
+// visit signs in where the agent asks to, and goes where that leads.
+func (d *desk) visit(address string) error {
+	p := d.web.get(address)
+	if strings.Contains(p.text, `id="signin"`) {
+		p = d.web.usePasskey(p)
+	}
+	if !strings.Contains(p.text, "close this page") {
+		return fmt.Errorf("the sign-in led to %d %s:\n%s", p.status, p.url, p.text)
+	}
+	return nil
 }
 
 const deskPIN = "424289"

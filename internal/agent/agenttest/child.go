@@ -13,8 +13,11 @@ import (
 const childMark = "SIGNET_TEST_UNWRAP"
 
 // Main is called first thing by TestMain: it ends the program when it was
-// started by Child.
+// started by Child, or by Op.Crash.
 func Main() {
+	if text := os.Getenv(crashMark); text != "" {
+		crash(text)
+	}
 	if os.Getenv(childMark) == "" {
 		return
 	}
@@ -28,6 +31,6 @@ func Main() {
 // Child is an agent's Child: this test program once more.
 func Child(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), childMark+"=1")
+	cmd.Env = append(os.Environ(), childMark+"=1", crashMark+"=")
 	return cmd
 }
