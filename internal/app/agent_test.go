@@ -256,3 +256,30 @@ func (d *desk) switchedOff(t *testing.T, joined agent.JoinResult) {
 		t.Errorf("status after leaving: %+v", s)
 	}
 }
+
+// TestDesktopByPass: somebody who has nothing but an access pass joins a
+// machine without a browser, and makes their key with it.
+func TestDesktopByPass(t *testing.T) {
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	d := &desk{site: s, who: s.made.Users[1], web: newBrowser(t, s.BaseURL()), folder: filepath.Join(t.TempDir(), "device"), tpm: agenttest.TPM(t)}
+	d.Agent = must(agent.New(agent.Config{Folder: d.folder, TPM: d.tpm, Now: time.Now, Child: agenttest.Child}))
+	options := agent.JoinOptions{Server: s.BaseURL(), CA: must(os.ReadFile(s.LocalCA())), Name: "ws-18", OS: "Debian 12", Type: agent.Joined}
+
+	options.SignIn = agent.AccessPass{User: d.who.UserName, Pass: d.who.AccessPass[:len(d.who.AccessPass)-1] + "?"}
+	if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != "pass_refused" {
+		t.Errorf("a wrong pass: %v", err)
+	}
+	options.SignIn = agent.AccessPass{User: d.who.UserName, Pass: d.who.AccessPass}
+	joined, err := d.Join(t.Context(), options)
+	if err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	t.Logf("%+v", joined)
+	if _, err := d.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN}); err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	if _, err := d.SignIn(t.Context(), "", deskPIN); err != nil {
+		t.Errorf("sign in: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/console"
+	"github.com/signetid/signet/internal/drs"
 	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -75,6 +76,10 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err != nil {
 		return err
 	}
+	drs.New(drs.Config{
+		BaseURL: h.base, TLSBaseURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Devices: h.Devices, Policies: h.Policies,
+		Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+	}).Mount(mux)
 	openID.Mount(mux)
 	pages.Mount(mux)
 	desk.Mount(mux)
