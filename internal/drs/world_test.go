@@ -55,6 +55,17 @@ type world struct {
 	handler http.Handler
 	roots   *x509.CertPool
 	gone    []idp.DeviceID
+	sealing func() // what happens when the registry asks for a key
+}
+
+// seal gives the registry its keys.
+func (w *world) seal(h *signintest.House) func(context.Context, idp.TenantID, string) (*secret.Key, error) {
+	return func(ctx context.Context, t idp.TenantID, purpose string) (*secret.Key, error) {
+		if w.sealing != nil {
+			w.sealing()
+		}
+		return h.Key(ctx, t, purpose)
+	}
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
@@ -65,7 +76,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 	w := &world{t: t, roots: x509.NewCertPool()}
 	w.House = signintest.New(t, db, func(h *signintest.House) []method.Method {
 		keys := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: h.Now})
-		w.devices = device.New(device.Config{DB: db, Keys: h.Key, Now: h.Now})
+		w.devices = device.New(device.Config{DB: db, Keys: w.seal(h), Now: h.Now})
 		w.tokens = token.New(token.Config{
 			DB: db, Keys: keys, Audit: h.Audit, Now: h.Now, Issuer: issuer, User: h.Directory.User, Epoch: func() int64 { return 1 },
 			Stands: func(ctx context.Context, q sqldb.Querier, t idp.TenantID, _ idp.SessionID, id idp.DeviceID) error {
@@ -358,4 +369,9 @@ func ago(d time.Duration) func(*token.Subject) {
 			s.Basis[n].Time -= d.Milliseconds()
 		}
 	}
+}
+
+// newWorldOn is a world on SQLite, for what is the same on either database.
+func newWorldOn(t *testing.T) *world {
+	return newWorld(t, sqldbtest.Open(t, sources()))
 }

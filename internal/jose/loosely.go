@@ -210,6 +210,8 @@ func Unbase64(s string) ([]byte, error) {
 	return out, nil
 }
 
-func has(s string, a, b byte) bool { return strings.IndexByte(s, a) >= 0 || strings.IndexByte(s, b) >= 0 }
+func has(s string, a, b byte) bool {
+	return strings.IndexByte(s, a) >= 0 || strings.IndexByte(s, b) >= 0
+}
 
 var standard = strings.NewReplacer("-", "+", "_", "/")

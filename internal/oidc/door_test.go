@@ -41,7 +41,7 @@ import (
 // sources are the migrations of every room behind the door.
 var sources = []fs.FS{
 	audit.Migrations, bus.Migrations, directory.Migrations, client.Migrations, policy.Migrations,
-	keyring.Migrations, nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations,
+	keyring.Migrations, nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations, oidc.Migrations,
 }
 
 // door is the whole provider over a real database, with a stub in the place of

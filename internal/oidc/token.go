@@ -44,9 +44,10 @@ type exchange struct {
 
 // grants are the grant types of the token endpoint, each in a file of its own.
 var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, error){
-	"authorization_code": (*Server).redeemCode,
-	"refresh_token":      (*Server).refresh,
-	"client_credentials": (*Server).clientCredentials,
+	"authorization_code":   (*Server).redeemCode,
+	"refresh_token":        (*Server).refresh,
+	"client_credentials":   (*Server).clientCredentials,
+	client.GrantDeviceCode: (*Server).deviceGrant,
 }
 
 // token is the token endpoint.

@@ -66,26 +66,54 @@ func New(t testing.TB) *TPM {
 		t.Fatal(err)
 	}
 	tpm := &TPM{t: t, conn: conn}
-	tpm.parent, _ = tpm.primary(tpm2.TPMRHOwner, tpm2.ECCSRKTemplate)
-	tpm.ek, tpm.EK = tpm.primary(tpm2.TPMRHEndorsement, tpm2.RSAEKTemplate)
+	tpm.parent, _ = tpm.primary(tpm2.TPMRHOwner, tpm2.ECCSRKTemplate, 0x81000001)
+	tpm.ek, tpm.EK = tpm.primary(tpm2.TPMRHEndorsement, tpm2.RSAEKTemplate, 0x81010001)
 	return tpm
 }
 
-func (m *TPM) primary(under tpm2.TPMHandle, template tpm2.TPMTPublic) (tpm2.NamedHandle, []byte) {
+// primary makes a primary key and keeps it at a place: a TPM has room for three
+// that it does not keep.
+func (m *TPM) primary(under tpm2.TPMHandle, template tpm2.TPMTPublic, at tpm2.TPMHandle) (tpm2.NamedHandle, []byte) {
 	m.t.Helper()
 	made, err := tpm2.CreatePrimary{PrimaryHandle: under, InPublic: tpm2.New2B(template)}.Execute(m.conn)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name}, made.OutPublic.Bytes()
+	_, err = tpm2.EvictControl{
+		Auth: tpm2.TPMRHOwner, ObjectHandle: &tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name}, PersistentHandle: at,
+	}.Execute(m.conn)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.flush(made.ObjectHandle)
+	return tpm2.NamedHandle{Handle: at, Name: made.Name}, made.OutPublic.Bytes()
 }
 
-// Key is a key in a TPM. It signs, when it may.
+func (m *TPM) flush(h tpm2.TPMHandle) {
+	if _, err := (tpm2.FlushContext{FlushHandle: h}).Execute(m.conn); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// Key is a key in a TPM, loaded for each use. It signs, when it may.
 type Key struct {
 	tpm     *TPM
-	handle  tpm2.NamedHandle
 	Area    []byte // TPMT_PUBLIC
 	created *tpm2.CreateResponse
+}
+
+// loaded lets fn use the key.
+func (k *Key) loaded(fn func(tpm2.AuthHandle) error) error {
+	m := k.tpm
+	got, err := tpm2.Load{
+		ParentHandle: tpm2.AuthHandle{Handle: m.parent.Handle, Name: m.parent.Name, Auth: tpm2.PasswordAuth(nil)},
+		InPrivate:    k.created.OutPrivate, InPublic: k.created.OutPublic,
+	}.Execute(m.conn)
+	if err != nil {
+		return err
+	}
+	defer m.flush(got.ObjectHandle)
+	return fn(tpm2.AuthHandle{Handle: got.ObjectHandle, Name: got.Name, Auth: tpm2.PasswordAuth(nil)})
 }
 
 // Attributes say what a key is for; change what a test wants otherwise.
@@ -114,21 +142,7 @@ func (m *TPM) Make(a tpm2.TPMAObject) *Key {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	loaded, err := tpm2.Load{
-		ParentHandle: tpm2.AuthHandle{Handle: m.parent.Handle, Name: m.parent.Name, Auth: tpm2.PasswordAuth(nil)},
-		InPrivate:    made.OutPrivate, InPublic: made.OutPublic,
-	}.Execute(m.conn)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return &Key{m, tpm2.NamedHandle{Handle: loaded.ObjectHandle, Name: loaded.Name}, made.OutPublic.Bytes(), made}
-}
-
-// Drop unloads a key: a TPM holds few at a time.
-func (k *Key) Drop() {
-	if _, err := (tpm2.FlushContext{FlushHandle: k.handle.Handle}).Execute(k.tpm.conn); err != nil {
-		k.tpm.t.Error(err)
-	}
+	return &Key{m, made.OutPublic.Bytes(), made}
 }
 
 // Public is the public key.
@@ -149,24 +163,22 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	if opts.HashFunc() != crypto.SHA256 {
 		return nil, fmt.Errorf("hash %s", opts.HashFunc())
 	}
-	made, err := tpm2.Sign{
-		KeyHandle:  k.auth(),
-		Digest:     tpm2.TPM2BDigest{Buffer: digest},
-		InScheme:   rsassa(),
-		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
-	}.Execute(k.tpm.conn)
-	if err != nil {
-		return nil, err
-	}
-	sig, err := made.Signature.Signature.RSASSA()
-	if err != nil {
-		return nil, err
-	}
-	return sig.Sig.Buffer, nil
-}
-
-func (k *Key) auth() tpm2.AuthHandle {
-	return tpm2.AuthHandle{Handle: k.handle.Handle, Name: k.handle.Name, Auth: tpm2.PasswordAuth(nil)}
+	var sig []byte
+	err := k.loaded(func(h tpm2.AuthHandle) error {
+		made, err := tpm2.Sign{
+			KeyHandle: h, Digest: tpm2.TPM2BDigest{Buffer: digest}, InScheme: rsassa(),
+			Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck},
+		}.Execute(k.tpm.conn)
+		if err != nil {
+			return err
+		}
+		value, err := made.Signature.Signature.RSASSA()
+		if err == nil {
+			sig = value.Sig.Buffer
+		}
+		return err
+	})
+	return sig, err
 }
 
 func rsassa() tpm2.TPMTSigScheme {
@@ -177,18 +189,25 @@ func rsassa() tpm2.TPMTSigScheme {
 // Statement is something that a TPM said, signed.
 type Statement struct{ Attest, Signature []byte }
 
-// Created has a key say how another one was made (TPM2_CertifyCreation), which
-// may be itself; the second value is its TPMS_CREATION_DATA.
-func (k *Key) Created(about *Key) (Statement, []byte) {
+// Created has a key say how it was made (TPM2_CertifyCreation); the second value
+// is its TPMS_CREATION_DATA.
+func (k *Key) Created() (Statement, []byte) {
 	k.tpm.t.Helper()
-	said, err := tpm2.CertifyCreation{
-		SignHandle: k.auth(), ObjectHandle: &about.handle, CreationHash: about.created.CreationHash,
-		InScheme: rsassa(), CreationTicket: about.created.CreationTicket,
-	}.Execute(k.tpm.conn)
+	var out Statement
+	err := k.loaded(func(h tpm2.AuthHandle) error {
+		said, err := tpm2.CertifyCreation{
+			SignHandle: h, ObjectHandle: &tpm2.NamedHandle{Handle: h.Handle, Name: h.Name}, CreationHash: k.created.CreationHash,
+			InScheme: rsassa(), CreationTicket: k.created.CreationTicket,
+		}.Execute(k.tpm.conn)
+		if err == nil {
+			out = Statement{said.CertifyInfo.Bytes(), tpm2.Marshal(said.Signature)}
+		}
+		return err
+	})
 	if err != nil {
 		k.tpm.t.Fatal(err)
 	}
-	return Statement{said.CertifyInfo.Bytes(), tpm2.Marshal(said.Signature)}, about.created.CreationData.Bytes()
+	return out, k.created.CreationData.Bytes()
 }
 
 // Certify has an attestation key say what another key is, for somebody who gave
@@ -196,18 +215,27 @@ func (k *Key) Created(about *Key) (Statement, []byte) {
 func (k *Key) Certify(about *Key, nonce string) Statement {
 	k.tpm.t.Helper()
 	data := sha256.Sum256([]byte(nonce))
-	said, err := tpm2.Certify{
-		ObjectHandle: about.auth(), SignHandle: k.auth(), QualifyingData: tpm2.TPM2BData{Buffer: data[:]}, InScheme: rsassa(),
-	}.Execute(k.tpm.conn)
+	var out Statement
+	err := k.loaded(func(signs tpm2.AuthHandle) error {
+		return about.loaded(func(h tpm2.AuthHandle) error {
+			said, err := tpm2.Certify{
+				ObjectHandle: h, SignHandle: signs, QualifyingData: tpm2.TPM2BData{Buffer: data[:]}, InScheme: rsassa(),
+			}.Execute(k.tpm.conn)
+			if err == nil {
+				out = Statement{said.CertifyInfo.Bytes(), tpm2.Marshal(said.Signature)}
+			}
+			return err
+		})
+	})
 	if err != nil {
 		k.tpm.t.Fatal(err)
 	}
-	return Statement{said.CertifyInfo.Bytes(), tpm2.Marshal(said.Signature)}
+	return out
 }
 
 // Activate opens a challenge that was made for this attestation key and the
 // endorsement key of its TPM: TPM2B_ID_OBJECT and TPM2B_ENCRYPTED_SECRET.
-func (k *Key) Activate(credential, secret []byte) ([]byte, error) {
+func (k *Key) Activate(credential, secret []byte) (plain []byte, err error) {
 	id, err := tpm2.Unmarshal[tpm2.TPM2BIDObject](credential)
 	if err != nil {
 		return nil, err
@@ -216,17 +244,20 @@ func (k *Key) Activate(credential, secret []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := tpm2.ActivateCredential{
-		ActivateHandle: k.auth(),
-		KeyHandle: tpm2.AuthHandle{
-			Handle: k.tpm.ek.Handle, Name: k.tpm.ek.Name, Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, tpm2.PolicyCallback(endorsement)),
-		},
-		CredentialBlob: *id, Secret: *wrapped,
-	}.Execute(k.tpm.conn)
-	if err != nil {
-		return nil, err
-	}
-	return got.CertInfo.Buffer, nil
+	err = k.loaded(func(h tpm2.AuthHandle) error {
+		got, err := tpm2.ActivateCredential{
+			ActivateHandle: h,
+			KeyHandle: tpm2.AuthHandle{
+				Handle: k.tpm.ek.Handle, Name: k.tpm.ek.Name, Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, tpm2.PolicyCallback(endorsement)),
+			},
+			CredentialBlob: *id, Secret: *wrapped,
+		}.Execute(k.tpm.conn)
+		if err == nil {
+			plain = got.CertInfo.Buffer
+		}
+		return err
+	})
+	return plain, err
 }
 
 // endorsement is the policy of the endorsement key's template.
