@@ -11,7 +11,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -249,4 +251,23 @@ func claimsOf(t testing.TB, jwt any) object {
 		t.Fatal(err)
 	}
 	return out
+}
+
+func text(n int64) string { return strconv.FormatInt(n, 10) }
+
+// nonceName is a word that no other has.
+func nonceName() string { return secret.NewUUID4()[:8] }
+
+// rawMAC signs with a key as it is.
+func rawMAC(key []byte, header, payload string) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(header + "." + payload))
+	return header + "." + payload + "." + b64.EncodeToString(mac.Sum(nil))
+}
+
+// request is a form on its way.
+func request(path string, v url.Values) *http.Request {
+	r := httptest.NewRequest("POST", base+path, strings.NewReader(v.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
 }

@@ -132,7 +132,7 @@ func (s *Server) judge(ctx context.Context, q request, o prt.Opened, found, proo
 		return p, err
 	}
 	p.user = user
-	p.refusal = first(usable(d), found, voided(d, o.PRT), proof, p.derivation(d, compat), person(user), q.inTime(s.cfg.Now()))
+	p.refusal = first(usable(d), found, voided(d, o.PRT), p.derivation(d, compat), proof, person(user), q.inTime(s.cfg.Now()))
 	return p, nil
 }
 

@@ -194,7 +194,8 @@ func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, base string)
 		Limits: oidc.Limits{FailuresPerClient: 1 << 20, FailuresPerSource: 1 << 20, Nonces: 1 << 20}})
 	mux := http.NewServeMux()
 	n.openID.Mount(mux)
-	n.handler = web.Chain(mux, web.Identify(nil), web.Headers(true))
+	n.handler = web.Chain(mux, web.Identify(nil), web.Headers(true),
+		web.Spelling("/{t}/oauth2/token", "/{t}/oauth2/v2.0/token", "/{t}/oauth2/authorize", "/{t}/oauth2/v2.0/authorize"))
 	return n
 }
 
@@ -500,11 +501,9 @@ func (a answer) refused(t testing.TB, what, word string, code int, sub string) {
 		return
 	}
 	out := a.json(t)
-	got := fmt.Sprint(out["error"], out["error_codes"], out["suberror"])
-	want := fmt.Sprint(word, []int{code}, nil)
-	if sub != "" {
-		want = fmt.Sprint(word, []int{code}, sub)
-	}
+	said, _ := out["suberror"].(string)
+	got := fmt.Sprintf("%v %.0f %s", out["error"], out["error_codes"], said)
+	want := fmt.Sprintf("%s [%d] %s", word, code, sub)
 	if got != want {
 		t.Errorf("%s: %s (%v), want %s", what, got, out["error_description"], want)
 	}
@@ -549,3 +548,27 @@ func (n *node) nonceAt(t testing.TB, scope string) string {
 }
 
 func (w *world) nonce() string { w.t.Helper(); return w.nonceAt(w.t, string(w.tenant.ID)) }
+
+// answer goes on with a sign-in page by a passkey, as the portal does, and says
+// to which device the session belongs.
+func (w *world) answer(handle, browser string, key *passkeytest.Authenticator) (string, error) {
+	ctx := context.Background()
+	peer := signin.Peer{IP: "192.0.2.1", Browser: browser}
+	f, err := w.corridor.Resume(ctx, w.tenant.ID, handle, peer)
+	if err != nil {
+		return "", err
+	}
+	begun, err := w.corridor.Begin(ctx, f, policy.Passkey, "")
+	if err != nil {
+		return "", err
+	}
+	payload, err := key.Get(optionsOf(w.t, begun.Show))
+	if err != nil {
+		return "", err
+	}
+	step, err := w.corridor.Answer(ctx, f, policy.Passkey, begun.Ceremony, payload, nil, peer)
+	if err == nil && step.Kind != signin.Done {
+		err = fmt.Errorf("step %s", step.Kind)
+	}
+	return string(step.Session.Device), err
+}
