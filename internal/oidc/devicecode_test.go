@@ -347,7 +347,9 @@ func TestSec_OAU12_OtherPerson(t *testing.T) {
 	if _, err := d.allow(mine, id); err != nil {
 		t.Fatal(err)
 	}
-	d.write(func(ctx context.Context, tx *sqldb.Tx) error { return d.directory.SetEnabled(ctx, tx, d.tenant.ID, d.ada.ID, false) })
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.directory.SetEnabled(ctx, tx, d.tenant.ID, d.ada.ID, false)
+	})
 	d.advance(6 * time.Second)
 	status, out := tv.poll(d, asked["device_code"])
 	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50057)
