@@ -77,7 +77,7 @@ func (t *tally) tell(w io.Writer) {
 	for _, line := range t.many {
 		fmt.Fprintln(w, "warning: "+line)
 	}
-	fmt.Fprintf(w, "%d people looked at, %d hold %d keys: %d orphaned, %d weak (ROCA)\n", t.people, t.holders, t.keys, t.orphaned, t.roca)
+	fmt.Fprintf(w, "people looked at: %d, with keys: %d; keys: %d, orphaned: %d, weak (ROCA): %d\n", t.people, t.holders, t.keys, t.orphaned, t.roca)
 }
 
 // parts asks for all parts of a list by one door.
@@ -362,17 +362,17 @@ func (a *administrator) clean(cmd *cobra.Command, op string, in fields, done str
 	}
 	switch {
 	case len(r.Bad) > 0:
-		return fmt.Errorf("nothing was %s: mend the %d bad rows and run it again", done, len(r.Bad))
+		return fmt.Errorf("nothing was %s: mend the bad rows (%d) and run it again", done, len(r.Bad))
 	case r.Tried:
-		fmt.Fprintf(w, "%d keys would be %s, %d refused; nothing was changed, --apply does it\n", len(r.Keys), done, len(r.Refused))
+		fmt.Fprintf(w, "would be %s: %d, refused: %d; nothing was changed, --apply does it\n", done, len(r.Keys), len(r.Refused))
 	default:
-		fmt.Fprintf(w, "%d keys %s, %d refused\n", len(r.Keys), done, len(r.Refused))
+		fmt.Fprintf(w, "%s: %d, refused: %d\n", done, len(r.Keys), len(r.Refused))
 	}
 	if r.More {
 		fmt.Fprintln(w, "there are more such keys: run it again")
 	}
 	if !r.Tried && len(r.Refused) > 0 {
-		return fmt.Errorf("%d of %d keys were refused, as said above; the others are %s", len(r.Refused), len(r.Keys)+len(r.Refused), done)
+		return fmt.Errorf("refused: %d of %d, as said above; the others are %s", len(r.Refused), len(r.Keys)+len(r.Refused), done)
 	}
 	return nil
 }
