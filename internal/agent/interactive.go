@@ -240,11 +240,15 @@ func (a AccessPass) obtain(ctx context.Context, r *remote, e endpoints, _ string
 	if err != nil {
 		return grant{}, err
 	}
-	if !strings.HasPrefix(at.String(), redirect+"?") {
+	switch {
+	case strings.HasPrefix(at.String(), redirect+"?"):
+	case findForm(page, "access_pass") != nil:
 		return grant{}, idp.Unprovenf("pass_refused", "at %s", at.Redacted()).
 			Say("the access pass was not accepted: check the user name and the pass, or ask for another one")
+	default:
+		return grant{}, idp.Deniedf("pass_not_enough", "at %s", at.Redacted()).
+			Say("the server wants more of " + a.User + " than an access pass: sign in with a browser instead")
 	}
-	_ = page
 	return ask.redeem(ctx, r, e, at.Query())
 }
 

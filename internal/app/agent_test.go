@@ -257,29 +257,99 @@ func (d *desk) switchedOff(t *testing.T, joined agent.JoinResult) {
 	}
 }
 
-// TestDesktopByPass: somebody who has nothing but an access pass joins a
-// machine without a browser, and makes their key with it.
+// TestDesktopByPass: a machine without a browser signs in with an access pass.
+// What it says when the pass is wrong, when passes open nothing, and when one
+// is not strong enough to join, is what the person has to hear; a join by
+// browser afterwards begins where this one ended.
 func TestDesktopByPass(t *testing.T) {
 	s := newSite(t, withTLS)
 	devicesOn(t, s)
-	d := &desk{site: s, who: s.made.Users[1], web: newBrowser(t, s.BaseURL()), folder: filepath.Join(t.TempDir(), "device"), tpm: agenttest.TPM(t)}
-	d.Agent = must(agent.New(agent.Config{Folder: d.folder, TPM: d.tpm, Now: time.Now, Child: agenttest.Child}))
+	d := newDesk(t, s)
 	options := agent.JoinOptions{Server: s.BaseURL(), CA: must(os.ReadFile(s.LocalCA())), Name: "ws-18", OS: "Debian 12", Type: agent.Joined}
-
-	options.SignIn = agent.AccessPass{User: d.who.UserName, Pass: d.who.AccessPass[:len(d.who.AccessPass)-1] + "?"}
-	if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != "pass_refused" {
-		t.Errorf("a wrong pass: %v", err)
+	by := func(who demo.PersonFact, pass, reason string) {
+		t.Helper()
+		options.SignIn = agent.AccessPass{User: who.UserName, Pass: pass}
+		if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != reason {
+			t.Errorf("%v, want %s", err, reason)
+		}
+		if s := must(d.Status(t.Context())); s.Joined || s.Last == nil || s.Last.Reason != reason {
+			t.Errorf("status %+v", s)
+		}
 	}
-	options.SignIn = agent.AccessPass{User: d.who.UserName, Pass: d.who.AccessPass}
-	joined, err := d.Join(t.Context(), options)
+	two, three := s.made.Users[2], s.made.Users[3]
+	by(two, two.AccessPass[:len(two.AccessPass)-1]+"?", "pass_refused")
+	by(two, two.AccessPass, "pass_not_enough")
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	if _, err := do(t.Context(), "policy.set", map[string]string{"name": "accessPass.appSignIn", "value": "true"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	by(three, three.AccessPass, "mfa_missing")
+	d.join(t)
+}
+
+// TestSoftwareDesktop: a machine without a TPM, which everybody is told.
+func TestSoftwareDesktop(t *testing.T) {
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	ctx := t.Context()
+	joined, err := d.Join(ctx, agent.JoinOptions{
+		Server: s.BaseURL(), Tenant: s.made.TenantDomain, CA: must(os.ReadFile(s.LocalCA())), Name: "trial", OS: "Debian 12",
+		Type: agent.Registered, Software: true, SignIn: d.inBrowser(),
+	})
 	if err != nil {
 		t.Fatalf("join: %v", err)
 	}
-	t.Logf("%+v", joined)
-	if _, err := d.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN}); err != nil {
+	registered := must(s.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if joined.Place != agent.InSoftware || !registered.Software || registered.Assurance != "unproven" || registered.Join != "Workplace" {
+		t.Errorf("joined %+v, registered %+v", joined, registered)
+	}
+	if _, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: d.inBrowser()}); err != nil {
 		t.Fatalf("enrol: %v", err)
 	}
-	if _, err := d.SignIn(t.Context(), "", deskPIN); err != nil {
-		t.Errorf("sign in: %v", err)
+	if _, err := d.SignIn(ctx, "", "424288"); idp.AsError(err).Reason != "pin_wrong" {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", deskPIN); err != nil {
+		t.Fatalf("sign in: %v", err)
+	}
+	if _, err := d.Renew(ctx, ""); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	if left, err := d.Leave(ctx, false); err != nil || !left.Server {
+		t.Errorf("leave: %+v, %v", left, err)
+	}
+}
+
+// TestClearedTPM: a TPM that was cleared has no keys of this device any more,
+// which is said, and leaves a way out.
+func TestClearedTPM(t *testing.T) {
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	ctx := t.Context()
+	joined := d.join(t)
+	agenttest.Clear(t, d.tpm)
+	if status := must(d.Status(ctx)); !status.Joined || status.KeysReady || !strings.Contains(status.KeysProblem, "cleared") {
+		t.Errorf("status %+v", status)
+	}
+	for what, do := range map[string]func() error{
+		"renew": func() error { _, err := d.Renew(ctx, ""); return err },
+		"enrol": func() error {
+			_, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: d.inBrowser()})
+			return err
+		},
+		"leave":   func() error { _, err := d.Leave(ctx, false); return err },
+		"browser": func() error { _, err := d.BrowserHeader(ctx, "", s.BaseURL()+"/x"); return err },
+	} {
+		if err := do(); idp.AsError(err).Reason != "tpm_other" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := d.Leave(ctx, true); err != nil {
+		t.Fatalf("leave --force: %v", err)
+	}
+	if again := d.join(t); again.DeviceID == joined.DeviceID {
+		t.Error("the new keys have the old device")
 	}
 }

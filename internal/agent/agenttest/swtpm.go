@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
 )
 
 // TPM starts an emulated TPM with a seed of its own and gives the path of its
@@ -58,4 +61,19 @@ func TPMIn(t testing.TB, state string) string {
 	}
 	t.Fatal("swtpm did not open its socket within 5 s")
 	return ""
+}
+
+// Clear clears a TPM, as its owner can in the firmware: everything that it made
+// is worth nothing afterwards.
+func Clear(t testing.TB, path string) {
+	t.Helper()
+	conn, err := linuxudstpm.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}.Execute(conn)
+	if err != nil {
+		t.Fatalf("clear the TPM: %v", err)
+	}
 }
