@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -155,7 +156,9 @@ type Remote struct {
 	Scopes    []string
 	IP, Agent string // of the machine, as it came
 	Asked     time.Time
-	Registers bool          // it may become a device of the organisation
+	// Registers says that it may become a device of the organisation: by the
+	// refresh token of a built-in application it can, whatever it asks first.
+	Registers bool
 	Waiting   time.Duration // since the code was typed
 }
 
@@ -183,7 +186,7 @@ func (s *Server) Remote(ctx context.Context, sess session.Session, id string) (R
 		return out, nil
 	}
 	out.Client, out.Scopes, out.IP, out.Agent = c, ask.Scopes, ask.IP, ask.Agent
-	out.Asked, out.Registers = time.UnixMilli(ask.Asked).UTC(), ask.Audience == client.DeviceRegistration
+	out.Asked, out.Registers = time.UnixMilli(ask.Asked).UTC(), c.BuiltIn && slices.Contains(c.Scopes, client.DefaultScope(client.DeviceRegistration))
 	return out, nil
 }
 

@@ -187,6 +187,12 @@ type errorBody struct {
 // are phrased and logged.
 func (s *Server) api(h web.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Clients that ask for it get their own id of the request back [I].
+		if r.Header.Get("Return-Client-Request-Id") == "true" {
+			if id := correlation(r, ""); id != "" {
+				w.Header().Set("Client-Request-Id", id)
+			}
+		}
 		err := h(w, r)
 		if err == nil {
 			return

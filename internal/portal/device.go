@@ -170,7 +170,7 @@ func (p *Portal) showAsking(w http.ResponseWriter, r *http.Request, v *visit, id
 // met fills in who asks. here says that it asks from where this browser is; of
 // any other place a person should think twice (security.md T15).
 func (v *deviceView) met(pg *page.Page, a Asking, here bool) {
-	v.Machine, v.MachineIcon = page.AgentName(pg, a.Agent), page.AgentIcon(a.Agent)
+	v.Machine, v.MachineIcon = template.HTML(template.HTMLEscapeString(page.SystemName(pg, a.Agent))), page.AgentIcon(a.Agent)
 	v.Raw, v.IP, v.Since = page.Clip(a.Agent, 80), a.IP, page.When(a.Since, "start")
 	if !here {
 		v.Caught = pg.T("device.ask.elsewhere", "ip", a.IP)

@@ -73,7 +73,7 @@ func TestDevicePage(t *testing.T) {
 		t.Error("the page looks for ever")
 	}
 	w.machine.Asking = Asking{State: AskingMet, App: "Television", IP: "203.0.113.9", Agent: "himmelblau/1.0 <b>", Since: w.clock(), Scopes: []string{"openid"}}
-	met := b.get(where).want(t, 200, "Let Television in?", "203.0.113.9", "himmelblau/1.0 &lt;b&gt;", "in another network than you", "Know that it is you")
+	met := b.get(where).want(t, 200, "Let Television in?", "203.0.113.9", "himmelblau/1.0", "in another network than you", "Know that it is you")
 	if strings.Contains(met.body, "Become a device of") {
 		t.Error("it says more than the machine gets")
 	}
