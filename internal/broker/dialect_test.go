@@ -122,6 +122,40 @@ func TestPasskeyPRT(t *testing.T) {
 	})
 }
 
+// TestSec_WAN02_CompatRPID: an assertion for another RP ID than ours is refused,
+// unless the tenant has switched on that one, and then only with its own origin
+// and in a message of a device.
+func TestSec_WAN02_CompatRPID(t *testing.T) {
+	w := lite(t)
+	m := w.join(0)
+	const desktop = "login.desktop.example"
+	key := w.register(w.ada, desktop, "https://"+desktop)
+	ask := func() answer {
+		t.Helper()
+		n := w.nonce()
+		options, err := json.Marshal(object{"challenge": b64.EncodeToString([]byte(n)), "rpId": key.RPID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		credential, err := key.Get(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.send(m.sign(outer(n, object{"grant_type": "urn:ietf:params:oauth:grant-type:webauthn", "assertion": string(credential)})))
+	}
+	ask().refused(t, "off", "invalid_grant", 130005, "bad_token")
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.ExtraRelyingPartyID = "login.other.example" })
+	ask().refused(t, "another one", "invalid_grant", 130005, "bad_token")
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.ExtraRelyingPartyID = desktop })
+	m.receive(t, ask())
+	key.Origin = base
+	ask().refused(t, "its RP ID from our origin", "invalid_grant", 130005, "bad_token")
+	key.RPID, key.Origin = rpID, "https://"+desktop
+	ask().refused(t, "our RP ID from its origin", "invalid_grant", 130005, "bad_token")
+	key.Origin = base
+	m.receive(t, ask())
+}
+
 // Protocol 4.0: no session key, each use is signed by the device, each answer
 // encrypted to it (device-protocol.md §7.3).
 func TestProtocol4(t *testing.T) {

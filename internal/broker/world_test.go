@@ -239,6 +239,10 @@ func (n *node) rooms(t testing.TB, issuer func(idp.TenantID) string) {
 		},
 		UserByName: byName, Fold: directory.Fold, Models: metadata.New(metadata.Config{Now: n.clock.now}),
 		Audit: n.audit.Write,
+		ExtraRPID: func(ctx context.Context, id idp.TenantID) (string, error) {
+			p, err := n.policies.Get(ctx, id)
+			return p.Devices.Compat.ExtraRelyingPartyID, err
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
