@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -223,4 +224,84 @@ func keysAndDevices(t *testing.T, on func(args ...string) []string) {
 			t.Errorf("%d times %q on record, want %d: %v", activities[what], what, n, activities)
 		}
 	}
+}
+
+// TestSec_T50_CleanKilled: a clean that is killed has removed all of its keys
+// or none, and can be run again.
+func TestSec_T50_CleanKilled(t *testing.T) {
+	t.Parallel()
+	data := dataFolder(t)
+	on := func(args ...string) []string { return append(append([]string{"admin"}, args...), "--data", data) }
+	enrolled(t, data)
+	n := orphans(t, data, 20, 10)
+	file := filepath.Join(t.TempDir(), "orphans.csv")
+	if err := os.WriteFile(file, []byte(signet(t, on("key", "export", "--orphaned")...).out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cut := 0
+	for wait := 20 * time.Millisecond; wait < 2*time.Second; wait += 8 * time.Millisecond {
+		ctx, cancel := context.WithCancel(t.Context())
+		cmd := command(ctx, on("key", "clean", "--csv", file, "--apply")...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		kill := time.AfterFunc(wait, cancel) // which is SIGKILL
+		err := cmd.Wait()
+		kill.Stop()
+		cancel()
+		switch left := len(must[[]object](t, on("key", "orphans")...)); {
+		case left == n && err != nil:
+			cut++
+		case left == 0:
+			if r := signet(t, on("key", "restore", "--csv", file, "--apply")...); r.code != 0 {
+				t.Fatalf("restore: %+v", r)
+			}
+			if err == nil {
+				t.Logf("killed %d times before it was done", cut)
+				return
+			}
+		default:
+			t.Fatalf("%d of %d keys are left, exit %v", left, n, err)
+		}
+	}
+	t.Error("it was never done")
+}
+
+// orphans gives so many new people so many orphaned keys each, and says how
+// many that is.
+func orphans(t *testing.T, data string, people, each int) int {
+	t.Helper()
+	cfg := app.Default()
+	cfg.Data = data
+	h, err := app.Open(t.Context(), cfg, "http://localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	all, err := h.Directory.Tenants(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range people {
+		var u idp.User
+		if err := h.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
+			u, err = h.Directory.CreateUser(ctx, tx, idp.User{Tenant: all[0].ID, Name: fmt.Sprintf("person%d@one.example", p), Enabled: true})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for range each {
+			d := join(t, h, u, "old")
+			if _, err := h.Corridor.RegisterOnce(t.Context(), signin.RegisterOnceRequest{
+				OnceRequest: signin.OnceRequest{Tenant: u.Tenant, Method: hello.ID, Payload: hellotest.EC().Public(), User: u, Device: d.ID},
+				ProofTime:   time.Now(), Within: time.Minute, ByToken: true,
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := h.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return h.Devices.Remove(ctx, tx, u.Tenant, d.ID) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return people * each
 }
