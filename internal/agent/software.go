@@ -3,8 +3,6 @@ package agent
 import (
 	"context"
 	"crypto"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/rand"
@@ -53,39 +51,38 @@ func (software) Make(u use, auth []byte) (key, error) {
 	return key{Public: public, Private: sealed}, err
 }
 
-func softCipher(auth, salt []byte) (cipher.AEAD, error) {
-	k, err := pbkdf2.Key(sha256.New, string(auth), salt, softRounds, 32)
+// softKey is the key that a PIN makes.
+func softKey(auth, salt []byte) (*secret.Key, error) {
+	k, err := pbkdf2.Key(sha256.New, string(auth), salt, softRounds, secret.KeySize)
 	if err != nil {
 		return nil, fmt.Errorf("stretch the PIN: %w", err)
 	}
-	block, err := aes.NewCipher(k)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
+	return secret.NewKey(k)
 }
 
-// softSeal writes a salt of 16 bytes, a nonce of 12 and the sealed key.
+// softSalt is the length of the salt that is written before a sealed key.
+const softSalt = 16
+
 func softSeal(auth, private, public []byte) ([]byte, error) {
-	head := secret.Bytes(16 + 12)
-	aead, err := softCipher(auth, head[:16])
+	salt := secret.Bytes(softSalt)
+	k, err := softKey(auth, salt)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(head, head[16:], private, public), nil
+	return append(salt, k.Seal(private, public)...), nil
 }
 
-func (software) open(k key, auth []byte) (*rsa.PrivateKey, error) {
-	private := k.Private
+func (software) open(sealed key, auth []byte) (*rsa.PrivateKey, error) {
+	private := sealed.Private
 	if auth != nil {
-		if len(private) < 28 {
+		if len(private) < softSalt {
 			return nil, fmt.Errorf("a software key is damaged")
 		}
-		aead, err := softCipher(auth, private[:16])
+		k, err := softKey(auth, private[:softSalt])
 		if err != nil {
 			return nil, err
 		}
-		if private, err = aead.Open(nil, private[16:28], private[28:], k.Public); err != nil {
+		if private, err = k.Open(private[softSalt:], sealed.Public); err != nil {
 			return nil, errWrongAuth
 		}
 	}
