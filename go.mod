@@ -8,8 +8,9 @@ require (
 	github.com/fxamacker/cbor/v2 v2.9.6 // CBOR: payloads of sealed values
 	github.com/go-jose/go-jose/v4 v4.1.8 // JWS, JWK: not ours to write
 	github.com/go-webauthn/webauthn v0.18.2 // WebAuthn; only method/passkey imports it
+	github.com/google/go-attestation v0.6.1 // what TPMs say of keys, verified; credential activation
 	github.com/google/go-cmp v0.7.0 // readable differences in tests
-	github.com/google/go-tpm v0.9.8 // the TPM that keeps a desktop's keys
+	github.com/google/go-tpm v0.9.8 // TPM 2.0 structures
 	github.com/google/uuid v1.6.0 // UUIDv4 and v7
 	github.com/jackc/pgx/v5 v5.12.0 // PostgreSQL
 	github.com/knadh/koanf/parsers/yaml v1.1.1 // configuration file
@@ -27,11 +28,6 @@ require (
 	golang.org/x/text v0.43.0 // languages and case folding
 	modernc.org/sqlite v1.60.1 // SQLite without cgo; v1.61.1 does not tidy
 	pgregory.net/rapid v1.3.0 // property tests
-)
-
-require (
-	github.com/google/go-attestation v0.6.1
-	github.com/google/go-tpm v0.9.8
 )
 
 require (

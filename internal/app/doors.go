@@ -88,11 +88,12 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err != nil {
 		return err
 	}
+	openID.Mount(mux)
 	drs.New(drs.Config{
 		BaseURL: h.base, TLSBaseURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Devices: h.Devices, Policies: h.Policies,
-		Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+		Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now, Roots: h.roots,
+		Limits: drs.Limits{Nonces: h.cfg.Limits.Nonces, Asks: h.cfg.Limits.Begins},
 	}).Mount(mux)
-	openID.Mount(mux)
 	pages.Mount(mux)
 	desk.Mount(mux)
 	for _, m := range h.rooms.all() {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -300,7 +300,7 @@ func checkStatement(raw []byte, kind tpm2.TPMST, data []byte) error {
 	if s.Type != kind {
 		return fmt.Errorf("statement of kind %#x", s.Type)
 	}
-	if data != nil && subtle.ConstantTimeCompare(s.ExtraData.Buffer, data) != 1 {
+	if data != nil && !secret.Equal(s.ExtraData.Buffer, data) {
 		return errors.New("it was made for another nonce")
 	}
 	return nil

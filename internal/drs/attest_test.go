@@ -469,7 +469,7 @@ func TestSec_DEV11_Required(t *testing.T) {
 		}
 		m.keys()
 		late, _ := join()
-		sweep := w.server.Jobs()[0].Run
+		sweep := drs.Jobs(w.DB, w.devices, w.Audit)[0].Run
 		if err := sweep(t.Context(), w.Now().Add(10*time.Minute-time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
@@ -538,4 +538,27 @@ func TestReadRoots(t *testing.T) {
 			t.Errorf("%s is taken", path)
 		}
 	}
+}
+
+// sampled is what an emulated TPM said once, in its parts: the same for every
+// process that fuzzes.
+type sampled struct {
+	Nonce                                                            string
+	Key                                                              []byte // SubjectPublicKeyInfo
+	AK, Creation, Attest, Signature, Area, Certify, CertifySignature []byte
+}
+
+func tpmSample(t testing.TB) (s sampled, key crypto.PublicKey) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/attestation.json")
+	if err == nil {
+		err = json.Unmarshal(raw, &s)
+	}
+	if err == nil {
+		key, err = x509.ParsePKIXPublicKey(s.Key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, key
 }

@@ -72,7 +72,8 @@ func New(cfg Config) *Server {
 	}
 }
 
-// The addresses, as patterns of the mux.
+// The addresses, as patterns of the mux. Published clients spell them in many
+// ways: app brings them into this one (web.Spelling).
 const (
 	pathDiscover = "/{t}/Discover"
 	pathNonce    = "/EnrollmentServer/nonce/{t}/"
@@ -81,12 +82,6 @@ const (
 	pathKey      = "/EnrollmentServer/key/"
 	pathAttest   = "/EnrollmentServer/attestation"
 )
-
-// Addresses are those of this door, for web.Spelling: published clients spell
-// them in many ways.
-func Addresses() []string {
-	return []string{pathDiscover, pathNonce, pathDevices, pathDevice, pathKey, pathAttest}
-}
 
 // Mount adds the door's addresses. All of them answer on every listener; only
 // the one that asks for client certificates ever sees any.

@@ -28,3 +28,8 @@ func VerifyAttestation(raw []byte, key, transport crypto.PublicKey) error {
 	_, err := verify(a, key, transport)
 	return err
 }
+
+// Addresses are those of this door, for web.Spelling.
+func Addresses() []string {
+	return []string{pathDiscover, pathNonce, pathDevices, pathDevice, pathKey, pathAttest}
+}

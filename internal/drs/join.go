@@ -2,14 +2,11 @@ package drs
 
 import (
 	"context"
-	"crypto/sha1"
 	"encoding/asn1"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -138,8 +135,7 @@ func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a access, d device.De
 
 func answer(a access, d device.Device, der []byte, shown shown, challenge *challenged) *joinReply {
 	out := &joinReply{MembershipChanges: []membership{}}
-	sum := sha1.Sum(der) //nolint:gosec // a name that clients expect; nothing rests on it
-	out.Certificate.Thumbprint = strings.ToUpper(hex.EncodeToString(sum[:]))
+	out.Certificate.Thumbprint = d.Thumbprint
 	out.Certificate.RawBody = base64.StdEncoding.EncodeToString(der)
 	out.User.Upn = a.person.Name
 	if d.Join == device.Joined {

@@ -73,33 +73,32 @@ func (s *Server) connected(r *http.Request) (device.Device, error) {
 const sweepBatch = 100
 
 // Jobs removes devices that had to be attested and were not.
-func (s *Server) Jobs() []job.Job {
-	return []job.Job{{Name: "drs.overdue", Every: time.Minute, Run: s.sweep}}
+func Jobs(db *sqldb.DB, devices *device.Registry, log *audit.Log) []job.Job {
+	return []job.Job{{Name: "drs.overdue", Every: time.Minute, Run: func(ctx context.Context, now time.Time) error {
+		late, err := devices.Overdue(ctx, now, sweepBatch)
+		for _, d := range late {
+			if err == nil {
+				err = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return expire(ctx, tx, devices, log, d, now) })
+			}
+		}
+		return err
+	}}}
 }
 
-func (s *Server) sweep(ctx context.Context, now time.Time) error {
-	late, err := s.cfg.Devices.Overdue(ctx, now, sweepBatch)
+// expire removes a device, if it is as late now as it was when it was found.
+func expire(ctx context.Context, tx *sqldb.Tx, devices *device.Registry, log *audit.Log, d device.Device, now time.Time) error {
+	fresh, err := devices.Load(ctx, tx, d.Tenant, d.ID)
+	if errors.Is(err, idp.NotFound) || err == nil && (fresh.Pending.IsZero() || fresh.Pending.After(now)) {
+		return nil // removed meanwhile, or attested
+	}
 	if err != nil {
 		return err
 	}
-	for _, d := range late {
-		err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-			// As it is now: one that was attested meanwhile stays.
-			fresh, err := s.cfg.Devices.Load(ctx, tx, d.Tenant, d.ID)
-			if err != nil || fresh.Pending.IsZero() || fresh.Pending.After(now) {
-				return err
-			}
-			if err := s.cfg.Devices.Remove(ctx, tx, d.Tenant, d.ID); err != nil {
-				return err
-			}
-			return s.cfg.Audit.Write(ctx, tx, audit.Event{
-				Tenant: d.Tenant, Category: audit.System, Activity: "device.remove", Outcome: audit.Success, Reason: "not_attested", User: d.Owner,
-				Detail: map[string]string{"device": string(d.ID), "name": d.Name},
-			})
-		})
-		if err != nil && !errors.Is(err, idp.NotFound) {
-			return err
-		}
+	if err := devices.Remove(ctx, tx, d.Tenant, d.ID); err != nil {
+		return err
 	}
-	return nil
+	return log.Write(ctx, tx, audit.Event{
+		Tenant: d.Tenant, Category: audit.System, Activity: "device.remove", Outcome: audit.Success, Reason: "not_attested", User: d.Owner,
+		Detail: map[string]string{"device": string(d.ID), "name": d.Name},
+	})
 }
