@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"crypto"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/agent/agenttest"
 	"github.com/signetid/signet/internal/app"
 	"github.com/signetid/signet/internal/demo"
+	"github.com/signetid/signet/internal/drs/tpmtest"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
@@ -351,5 +354,32 @@ func TestClearedTPM(t *testing.T) {
 	}
 	if again := d.join(t); again.DeviceID == joined.DeviceID {
 		t.Error("the new keys have the old device")
+	}
+}
+
+// TestAttestedDesktop: a TPM whose maker the server knows shows that the keys
+// are in it; an organisation that insists on that admits no other.
+func TestAttestedDesktop(t *testing.T) {
+	maker := tpmtest.NewMaker(t, time.Now())
+	roots := filepath.Join(t.TempDir(), "makers.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: maker.Root.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, func(c *app.Config) { withTLS(c); c.TPMRoots = roots })
+	devicesOn(t, s)
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	if _, err := do(t.Context(), "policy.set", map[string]string{"name": "devices.attestation", "value": "required"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, s)
+	options := agent.JoinOptions{Server: s.BaseURL(), CA: must(os.ReadFile(s.LocalCA())), Name: "ws-17", OS: "Debian 12", Type: agent.Joined, SignIn: d.inBrowser()}
+	if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != "attestation_required" {
+		t.Errorf("a TPM without a maker: %v", err)
+	}
+	agenttest.Endorse(t, d.tpm, func(ek crypto.PublicKey) []byte { return maker.EndorseKey(ek, nil) })
+	joined := d.join(t)
+	registered := must(s.Devices.Get(t.Context(), idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if joined.Assurance != agent.Attested || registered.Assurance != "attested" || !registered.Enabled || !joined.SignedIn {
+		t.Errorf("joined %+v, registered %+v", joined, registered)
 	}
 }

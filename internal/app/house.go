@@ -17,8 +17,8 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
-	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/drs"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
@@ -265,8 +265,8 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Metadata.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
-	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(oidc.Jobs(h.DB)...)
+	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	h.jobs.Add(drs.Jobs(h.DB, h.Devices, h.Audit)...)

@@ -64,8 +64,9 @@ type deviceReply struct {
 
 // deviceCode is the device authorization endpoint.
 func (s *Server) deviceCode(w http.ResponseWriter, r *http.Request) error {
-	bareForm(r)
-	v, err := web.Form(w, r)
+	// A body without a type is a form here (device-protocol.md §0.3): nothing
+	// is believed but what stands in it, so another site's page gains nothing.
+	v, _, err := web.BareForm(w, r)
 	x := exchange{ip: web.ClientIP(r)}
 	if err == nil {
 		x, err = s.authenticated(r, params(v))
@@ -126,15 +127,6 @@ func clipAgent(agent string) string {
 		return agent[:longest]
 	}
 	return agent
-}
-
-// bareForm takes a body without a type for a form: that is how published
-// clients send theirs (device-protocol.md §0.3). These addresses believe no
-// cookie, so a page of strangers gains nothing by it.
-func bareForm(r *http.Request) {
-	if _, told := r.Header["Content-Type"]; !told {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
 }
 
 // mayAskCode says whether this application may be let in from another machine

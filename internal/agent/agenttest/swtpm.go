@@ -4,6 +4,7 @@ package agenttest
 
 import (
 	"bytes"
+	"crypto"
 	"net"
 	"os"
 	"os/exec"
@@ -75,5 +76,52 @@ func Clear(t testing.TB, path string) {
 	_, err = tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}.Execute(conn)
 	if err != nil {
 		t.Fatalf("clear the TPM: %v", err)
+	}
+}
+
+// Endorse puts the certificate of its maker into a TPM: of the endorsement key
+// that certify is given.
+func Endorse(t testing.TB, path string, certify func(ek crypto.PublicKey) []byte) {
+	t.Helper()
+	conn, err := linuxudstpm.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	made, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(tpm2.RSAEKTemplate)}.Execute(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tpm2.FlushContext{FlushHandle: made.ObjectHandle}.Execute(conn)
+	area, err := made.OutPublic.Contents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ek, err := tpm2.Pub(*area)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := certify(ek)
+	const index = tpm2.TPMHandle(0x01C00002) // TCG EK Credential Profile 2.5, 2.2.1.4
+	public := tpm2.New2B(tpm2.TPMSNVPublic{
+		NVIndex: index, NameAlg: tpm2.TPMAlgSHA256, DataSize: uint16(len(der)),
+		Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, AuthRead: true, NoDA: true, NT: tpm2.TPMNTOrdinary},
+	})
+	owner := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
+	if _, err := (tpm2.NVDefineSpace{AuthHandle: owner, PublicInfo: public}).Execute(conn); err != nil {
+		t.Fatalf("make room for the certificate: %v", err)
+	}
+	for at := 0; at < len(der); at += 512 {
+		read, err := tpm2.NVReadPublic{NVIndex: index}.Execute(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = tpm2.NVWrite{
+			AuthHandle: owner, NVIndex: tpm2.NamedHandle{Handle: index, Name: read.NVName},
+			Data: tpm2.TPM2BMaxNVBuffer{Buffer: der[at:min(at+512, len(der))]}, Offset: uint16(at),
+		}.Execute(conn)
+		if err != nil {
+			t.Fatalf("write the certificate: %v", err)
+		}
 	}
 }
