@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -382,4 +384,73 @@ func TestAttestedDesktop(t *testing.T) {
 	if joined.Assurance != agent.Attested || registered.Assurance != "attested" || !registered.Enabled || !joined.SignedIn {
 		t.Errorf("joined %+v, registered %+v", joined, registered)
 	}
+}
+
+// TestDesktopByDeviceCode: a machine without a browser is let in on another
+// device, where the organisation allows what follows from that.
+func TestDesktopByDeviceCode(t *testing.T) {
+	t.Parallel() // it waits most of the time, as codes make machines wait
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	set := func(name string) {
+		t.Helper()
+		if _, err := do(t.Context(), "policy.set", map[string]string{"name": name, "value": "true"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("devices.deviceCode")
+	d := newDesk(t, s)
+	var answered sync.WaitGroup
+	by := agent.DeviceCode{Show: func(address, code string) {
+		answered.Go(func() { d.allows(address, code) })
+	}}
+	options := agent.JoinOptions{
+		Server: s.BaseURL(), Tenant: s.made.TenantID, CA: must(os.ReadFile(s.LocalCA())), Name: "ws-19", OS: "Debian 12", Type: agent.Joined, SignIn: by,
+	}
+	if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != "device_code_refused" {
+		t.Errorf("where codes join nothing: %v", err)
+	}
+	set("devices.compat.deviceCodeToPrt")
+	set("devices.compat.deviceCodeToHello")
+	joined, err := d.Join(t.Context(), options)
+	if err != nil || !joined.SignedIn {
+		t.Fatalf("join: %+v, %v", joined, err)
+	}
+	if _, err := d.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN, SignIn: by}); err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	if _, err := d.SignIn(t.Context(), "", deskPIN); err != nil {
+		t.Errorf("sign in: %v", err)
+	}
+	answered.Wait()
+}
+
+// allows types a code where the person is signed in, and lets the machine in
+// once it has asked.
+func (d *desk) allows(address, code string) {
+	t := d.web.t
+	p := d.web.get(address)
+	if strings.Contains(p.text, `id="signin"`) {
+		p = d.web.usePasskey(p)
+	}
+	session := p.field(t, `name="session" value="([^"]*)"`)
+	p = d.web.post(p, "/device", url.Values{"session": {session}, "user_code": {code}})
+	if strings.Contains(p.text, `id="signin"`) {
+		p = d.web.usePasskey(p)
+	}
+	for range 100 {
+		if strings.Contains(p.text, `data-action="consent-allow"`) {
+			p = d.web.post(p, "/device/answer", url.Values{
+				"session": {session}, "id": {p.field(t, `name="id" value="([^"]*)"`)}, "decision": {"allow"},
+			})
+			if strings.Contains(p.text, `id="signin"`) {
+				d.web.usePasskey(p)
+			}
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+		p = d.web.get(p.url.String())
+	}
+	t.Errorf("the machine did not ask: %d %s\n%s", p.status, p.url, p.text)
 }
