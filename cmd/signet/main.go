@@ -63,12 +63,24 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	for _, line := range complaints(err) {
 		fmt.Fprintln(errs, "signet: "+line)
 	}
+	if e := (*exitError)(nil); errors.As(err, &e) {
+		return e.code
+	}
 	// cobra has no type for a required flag that is missing.
 	if u := (*usageError)(nil); cmd.Annotations[planned] == "" && (errors.As(err, &u) || strings.HasPrefix(err.Error(), "required flag(s) ")) {
 		return exitUsage
 	}
 	return exitFailed
 }
+
+// exitError ends a command whose exit codes mean more than that it failed.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
 
 // usageError is a command line that makes no sense.
 type usageError struct{ err error }

@@ -109,6 +109,7 @@ type answer struct {
 	ExpiresIn    number `json:"expires_in"`
 	RefreshToken string `json:"refresh_token"`
 	RefreshIn    number `json:"refresh_token_expires_in"`
+	OfflineDays  number `json:"offline_unlock_days"` // an extension of ours: policy devices.offlineDays
 	SessionKey   string `json:"session_key_jwe"`
 	IDToken      string `json:"id_token"`
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -78,7 +79,7 @@ func (w *work) byKey(ctx context.Context, p *person, pin string) error {
 	}
 	got, err := w.askByKey(ctx, p, pin)
 	if err != nil {
-		return err
+		return w.turnedAway(p, err)
 	}
 	return w.keep(ctx, p, byHello, got)
 }
@@ -115,7 +116,7 @@ func (w *work) keep(ctx context.Context, p *person, method string, got answer) e
 		Value: got.RefreshToken, Session: session, Method: method,
 		Issued: w.now, Renewed: w.now, Expires: w.now.Add(time.Duration(got.RefreshIn) * time.Second),
 	}
-	p.Online = w.now
+	p.Online, p.OfflineDays = w.now, int(got.OfflineDays)
 	if i, err := who(got.IDToken); err == nil && i.ObjectID == p.ID && i.name() != "" {
 		p.UPN, p.Name = i.name(), i.Name
 	}
@@ -141,7 +142,7 @@ func (a *Agent) Renew(ctx context.Context, user string) (PRTResult, error) {
 		w.store.step("renewal answered")
 		p.PRT.Value, p.PRT.Renewed = got.RefreshToken, w.now
 		p.PRT.Expires = w.now.Add(time.Duration(got.RefreshIn) * time.Second)
-		p.Online = w.now
+		p.Online, p.OfflineDays = w.now, int(got.OfflineDays)
 		result = p.result()
 		return w.save("renewed")
 	})
@@ -172,7 +173,23 @@ func (w *work) use(ctx context.Context, p *person, client, scope string) (answer
 	got, err := w.remote.usePRT(ctx, w.vault, w.st.Endpoints, p.PRT, client, scope, w.now)
 	if r := refusal(err); r != nil && r.overForPRT() {
 		p.PRT = nil
-		return got, errors.Join(err, w.save("PRT over"))
+		return got, errors.Join(w.turnedAway(p, err), w.save("PRT over"))
 	}
-	return got, foreign(err)
+	return got, foreign(w.turnedAway(p, err))
+}
+
+// turnedAway remembers that the server refused somebody, so that they do not
+// come in without it either: a device that was disabled, an account that ended.
+// A server that is away, or wants more for one app, has said no such thing.
+func (w *work) turnedAway(p *person, err error) error {
+	r := refusal(err)
+	if r == nil || r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Code == codeNonce {
+		return err
+	}
+	switch r.Code {
+	case codeDeviceDisabled, codeDeviceUnknown, codeUserDisabled, codeUserUnknown, codeRevoked, codeKeyUnknown, codeKeyWrong, codeKeyDisabled, codeKeyHomeless:
+		p.Online = time.Time{}
+		return errors.Join(err, w.save("turned away"))
+	}
+	return err
 }

@@ -77,8 +77,11 @@ type person struct {
 	Enrolling *hello `json:"enrolling,omitempty"`
 	Hello     *hello `json:"hello,omitempty"`
 	PRT       *prt   `json:"prt,omitempty"`
-	// Online is when the server last accepted this person's key.
+	// Online is when the server last let this person in; zero when its last
+	// word was a refusal.
 	Online time.Time `json:"online,omitzero"`
+	// OfflineDays is for how long after that Unlock does without it.
+	OfflineDays int `json:"offlineDays,omitempty"`
 }
 
 // hello is a user key.
