@@ -37,6 +37,9 @@ func (d *desktop) keyCommand(use, short, long, example string, do func(*agent.Ag
 			if err != nil {
 				return err
 			}
+			if err := a.MayEnrol(); err != nil {
+				return err
+			}
 			in := newLines(cmd)
 			pin, err := in.newPIN(stdin)
 			if err != nil {
@@ -70,8 +73,12 @@ func (d *desktop) changePINCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			who, err := a.Keyholder(d.user)
+			if err != nil {
+				return err
+			}
 			in := newLines(cmd)
-			old, err := in.pin(stdin, "Old PIN: ")
+			old, err := in.pin(stdin, "Old PIN of "+printable(who)+": ")
 			if err != nil {
 				return err
 			}
@@ -103,7 +110,11 @@ can use.`,
 			if err != nil {
 				return err
 			}
-			pin, err := newLines(cmd).pin(stdin, "PIN: ")
+			who, err := a.Keyholder(d.user)
+			if err != nil {
+				return err
+			}
+			pin, err := newLines(cmd).pin(stdin, "PIN of "+printable(who)+": ")
 			if err != nil {
 				return err
 			}

@@ -127,6 +127,35 @@ func (p person) status(now time.Time) PersonStatus {
 	return s
 }
 
+// Keyholder gives the user principal name of whoever would be asked for a PIN:
+// so that nobody is asked for one that there is no use for.
+func (a *Agent) Keyholder(user string) (string, error) {
+	st, err := a.store.load()
+	if err != nil {
+		return "", err
+	}
+	if st.Device == nil {
+		return "", errNotJoined()
+	}
+	p, err := st.person(user)
+	if err != nil {
+		return "", err
+	}
+	if p.Hello == nil && p.Enrolling == nil {
+		return "", errNoHello(p)
+	}
+	return p.UPN, nil
+}
+
+// MayEnrol says whether this machine has joined, so that keys can be made.
+func (a *Agent) MayEnrol() error {
+	st, err := a.store.load()
+	if err == nil && st.Device == nil {
+		err = errNotJoined()
+	}
+	return err
+}
+
 // Is says whether err is a refusal with that AADSTS number: for callers that
 // do something about it.
 func Is(err error, code int) bool {

@@ -25,6 +25,7 @@ type Demo struct {
 	Tenant string `json:"tenant_id"`
 	Issuer string `json:"issuer"`
 	Users  []User `json:"users"`
+	CAFile string `json:"ca_file"` // of the authority of its TLS listener
 	Data   string `json:"-"`
 	Binary string `json:"-"`
 }
