@@ -108,9 +108,10 @@ func (b *Broker) serve(ctx context.Context, c net.Conn) {
 			}
 			return
 		}
-		answer := b.answer(ctx, uid, line)
-		if answer.Error != nil {
-			b.Log.Info("refused", "uid", uid, "reason", answer.Error.Reason, "code", answer.Error.Code)
+		answer, err := b.answer(ctx, uid, line)
+		if err != nil {
+			b.Log.Info("refused", "uid", uid, "reason", idp.AsError(err).Reason, "cause", err)
+			answer = failed(err)
 		}
 		if err := out.Encode(answer); err != nil {
 			return
@@ -119,36 +120,27 @@ func (b *Broker) serve(ctx context.Context, c net.Conn) {
 }
 
 // answer does what one line asks, as the person that the account is.
-func (b *Broker) answer(ctx context.Context, uid uint32, line []byte) Response {
+func (b *Broker) answer(ctx context.Context, uid uint32, line []byte) (Response, error) {
 	var r Request
 	if err := json.Unmarshal(line, &r); err != nil {
-		return failed(idp.Invalidf("malformed", "%w", err).Say("the request is no JSON"))
+		return Response{}, idp.Invalidf("malformed", "%w", err).Say("the request is no JSON")
 	}
 	user, err := b.Who(uid)
 	if err != nil {
-		return failed(err)
+		return Response{}, err
 	}
 	switch r.Do {
 	case "token":
 		got, err := b.Device.Token(ctx, agent.TokenOptions{User: user, Resource: r.Resource, Scope: r.Scope, Client: r.Client})
-		if err != nil {
-			return failed(err)
-		}
-		return Response{Token: &got}
+		return Response{Token: &got}, err
 	case "header":
 		got, err := b.Device.BrowserHeader(ctx, user, r.URL)
-		if err != nil {
-			return failed(err)
-		}
-		return Response{Header: &got}
+		return Response{Header: &got}, err
 	case "status":
 		got, err := b.standing(ctx, user)
-		if err != nil {
-			return failed(err)
-		}
-		return Response{Status: &got}
+		return Response{Status: &got}, err
 	}
-	return failed(idp.Invalidf("unknown_request", "do %.40q", r.Do).Say("the broker knows token, header and status"))
+	return Response{}, idp.Invalidf("unknown_request", "do %.40q", r.Do).Say("the broker knows token, header and status")
 }
 
 func (b *Broker) standing(ctx context.Context, user string) (Standing, error) {
