@@ -96,14 +96,12 @@ func TestWriteExtension(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m struct {
-		Hosts     []string                     `json:"host_permissions"`
-		Resources []struct{ Matches []string } `json:"web_accessible_resources"`
-		Perms     []string                     `json:"permissions"`
+		Hosts []string `json:"host_permissions"`
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Hosts) != 1 || m.Hosts[0] != "https://id.corp.example/*" || len(m.Resources) != 1 || m.Resources[0].Matches[0] != "https://id.corp.example/*" {
+	if len(m.Hosts) != 1 || m.Hosts[0] != "https://id.corp.example/*" {
 		t.Errorf("%s", text)
 	}
 	err = fs.WalkDir(browser.Files, ".", func(name string, d fs.DirEntry, err error) error {
