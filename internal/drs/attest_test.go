@@ -319,9 +319,6 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 		"transport key for device key": func(a map[string]any) { a["DeviceKey"] = a["TransportKey"] },
 		"restricted device key":        set("DeviceKey", pair(restricted.Area, ofRestricted)),
 		"transport that only signs":    set("TransportKey", pair(signs.Area, ofSigning)),
-		"attestation key that signs anything": func(a map[string]any) {
-			a["AkPublic"], a["AkCreationData"], a["AkAttest"], a["AkSignature"] = b64(free.Area), b64(freeData), b64(freeMade.Attest), b64(freeMade.Signature)
-		},
 		"signature of no kind":      set("AkSignature", b64([]byte{0, 0x10})),
 		"signature of another kind": set("DeviceKey.Signature", b64([]byte{0, 0x18, 0, 0x0b, 0, 1, 1, 0, 1, 1})),
 		"huge":                      set("AkCreationData", b64(make([]byte, 5<<10))),
@@ -337,8 +334,20 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 		change(a)
 		w.refused(name, w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
 	}
-	// A transport key that joins but is not the one that is certified (T07).
+	// A transport key that joins, and is certified, and cannot decrypt.
 	body := maps.Clone(good)
+	a := maps.Clone(good["Attestation"].(map[string]any))
+	a["TransportKey"] = pair(signs.Area, ofSigning)
+	body["Attestation"], body["TransportKey"] = a, blob(signs.Public().(*rsa.PublicKey))
+	w.refused("transport key that only signs", w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
+	// All of it by a key that signs whatever it is given.
+	lax := *m
+	lax.ak, lax.creation, lax.creationData = free, freeMade, freeData
+	body = maps.Clone(good)
+	body["Attestation"] = lax.attestation(nonce)
+	w.refused("attestation key that signs anything", w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
+	// A transport key that joins but is not the one that is certified (T07).
+	body = maps.Clone(good)
 	body["TransportKey"] = blob(&rsaKeys()[3].PublicKey)
 	w.refused("swapped transport key", w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
 	// A device key that joins but is not the one that is certified.
