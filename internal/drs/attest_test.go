@@ -244,7 +244,8 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 	w.open()
 	m := newMachine(t, maker).keys()
 	stranger := newMachine(t, maker).keys()
-	nonce := w.nonce(w.Tenant.ID)
+	good := w.attested(m, w.Tenant.ID)
+	nonce, _ := good["Attestation"].(map[string]any)["Nonce"].(string)
 	theirs := stranger.attestation(nonce)
 	stale := m.attestation("another nonce")
 
@@ -255,7 +256,6 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 	signs := m.tpm.Make(tpmtest.Attributes(true, false, false)) // as transport key: cannot decrypt
 	ofSigning := m.ak.Certify(signs, nonce)
 
-	good := w.attested(m, w.Tenant.ID)
 	token := w.token(w.Ada, nil)
 	set := func(path string, v any) func(map[string]any) {
 		return func(a map[string]any) {
@@ -319,14 +319,14 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 		"transport key for device key": func(a map[string]any) { a["DeviceKey"] = a["TransportKey"] },
 		"restricted device key":        set("DeviceKey", pair(restricted.Area, ofRestricted)),
 		"transport that only signs":    set("TransportKey", pair(signs.Area, ofSigning)),
-		"signature of no kind":      set("AkSignature", b64([]byte{0, 0x10})),
-		"signature of another kind": set("DeviceKey.Signature", b64([]byte{0, 0x18, 0, 0x0b, 0, 1, 1, 0, 1, 1})),
-		"huge":                      set("AkCreationData", b64(make([]byte, 5<<10))),
-		"certificate, no DER":       set("EkCertificate", "AAAA"),
-		"EkPublic of another":       set("EkPublic", b64(stranger.tpm.EK)),
-		"EkPublic, no structure":    set("EkPublic", "AAAA"),
-		"intermediate, no DER":      set("EkIntermediates", []string{"AAAA"}),
-		"many intermediates":        set("EkIntermediates", []string{b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw)}),
+		"signature of no kind":         set("AkSignature", b64([]byte{0, 0x10})),
+		"signature of another kind":    set("DeviceKey.Signature", b64([]byte{0, 0x18, 0, 0x0b, 0, 1, 1, 0, 1, 1})),
+		"huge":                         set("AkCreationData", b64(make([]byte, 5<<10))),
+		"certificate, no DER":          set("EkCertificate", "AAAA"),
+		"EkPublic of another":          set("EkPublic", b64(stranger.tpm.EK)),
+		"EkPublic, no structure":       set("EkPublic", "AAAA"),
+		"intermediate, no DER":         set("EkIntermediates", []string{"AAAA"}),
+		"many intermediates":           set("EkIntermediates", []string{b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw)}),
 	} {
 		body := maps.Clone(good)
 		a := maps.Clone(good["Attestation"].(map[string]any))
