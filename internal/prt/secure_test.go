@@ -127,17 +127,21 @@ func TestSec_DEV05_FindRefuses(t *testing.T) {
 
 // message is a request under a derived key, as a client makes it. version 0
 // says nothing of it.
-func message(t *testing.T, sessionKey []byte, version string, derive int, ctx []byte, payload string) jose.Loose {
+func message(t testing.TB, sessionKey []byte, version string, derive int, ctx []byte, payload string) jose.Loose {
 	t.Helper()
-	b64 := base64.RawURLEncoding.EncodeToString
-	input := b64([]byte(`{"alg":"HS256","ctx":"`+base64.StdEncoding.EncodeToString(ctx)+`"`+version+`}`)) + "." + b64([]byte(payload))
-	h := hmac.New(sha256.New, prt.Derive(sessionKey, derive, ctx, []byte(payload)))
-	h.Write([]byte(input))
-	m, err := jose.ParseLoose(input+"."+b64(h.Sum(nil)), "HS256")
+	m, err := jose.ParseLoose(compact(sessionKey, version, derive, ctx, payload), "HS256")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func compact(sessionKey []byte, version string, derive int, ctx []byte, payload string) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	input := b64([]byte(`{"alg":"HS256","ctx":"`+base64.StdEncoding.EncodeToString(ctx)+`"`+version+`}`)) + "." + b64([]byte(payload))
+	h := hmac.New(sha256.New, prt.Derive(sessionKey, derive, ctx, []byte(payload)))
+	h.Write([]byte(input))
+	return input + "." + b64(h.Sum(nil))
 }
 
 const (
