@@ -92,7 +92,7 @@ func runDemo(ctx context.Context, cfg app.Config, listenApp string, out io.Write
 		return err
 	}
 	made, err := demo.Maker{
-		DB: s.DB, Directory: s.Directory, Clients: s.Clients, Passes: s.Passes, Audit: s.Audit, Now: cfg.Now,
+		DB: s.DB, Directory: s.Directory, Clients: s.Clients, Passes: s.Passes, Policies: s.Policies, Audit: s.Audit, Now: cfg.Now,
 		BaseURL: s.BaseURL(), AppURL: "http://" + door.Addr().String(), Issuer: s.Issuer, Keys: s.PassKeys, TLSBaseURL: s.TLSBaseURL(), CAFile: s.LocalCA(),
 	}.Make(ctx)
 	if err == nil {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/signetid/signet/internal/drs"
 )
 
 // Config is everything an operator may set. The zero value of a field that
@@ -38,6 +41,7 @@ type Config struct {
 	RelatedOrigins []string      // other origins that may use this server's passkeys
 	Metadata       Metadata      // where what is known of key models comes from
 	Limits         Limits        // how often one source may try
+	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
 
 	// AcceptRollback starts a database that lacks what this node saw written,
 	// and voids everything that was handed out (decisions 1.7).
@@ -303,4 +307,16 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls-cert %s and tls-key %s cannot be used: %w; give a PEM certificate and the key that belongs to it", c.TLSCert, c.TLSKey, err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, CipherSuites: suites}, nil
+}
+
+// tpmRoots loads the certificates of TPM makers; nil when none are given.
+func (c Config) tpmRoots() (*x509.CertPool, error) {
+	if c.TPMRoots == "" {
+		return nil, nil
+	}
+	roots, err := drs.ReadRoots(c.TPMRoots)
+	if err != nil {
+		return nil, fmt.Errorf("tpm-roots %s cannot be used: %w; give the makers' certificates, as a PEM file or a folder of such files", c.TPMRoots, err)
+	}
+	return roots, nil
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/drs"
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
@@ -24,6 +26,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
@@ -58,6 +61,7 @@ type House struct {
 	// tlsBase is the address where client certificates are asked for; empty:
 	// there is none. It is set before the doors are made.
 	tlsBase string
+	roots   *x509.CertPool // of TPM makers
 	bus     *bus.Bus
 	jobs    *job.Runner
 	epoch   *epoch
@@ -69,6 +73,10 @@ type House struct {
 // people use.
 func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	cfg = cfg.quiet()
+	roots, err := cfg.tpmRoots()
+	if err != nil {
+		return nil, err
+	}
 	v, err := openVault(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -78,7 +86,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 			v.close()
 		}
 	}()
-	h := &House{cfg: cfg, base: base, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h := &House{cfg: cfg, base: base, roots: roots, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
 	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
@@ -194,6 +202,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
+	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
@@ -257,8 +266,12 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
+	h.jobs.Add(oidc.Jobs(h.DB)...)
+	h.jobs.Add(oidc.Jobs(h.DB)...)
+	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
+	h.jobs.Add(drs.Jobs(h.DB, h.Devices, h.Audit)...)
 	for _, m := range h.rooms.all() {
 		if w, ok := m.(method.Worker); ok {
 			h.jobs.Add(w.Jobs()...)

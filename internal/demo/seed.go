@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -20,6 +21,7 @@ type Maker struct {
 	Directory *directory.Directory
 	Clients   *client.Registry
 	Passes    *accesspass.Method
+	Policies  *policy.Store
 	Audit     *audit.Log
 	Now       func() time.Time
 
@@ -105,7 +107,27 @@ func (m Maker) tenant(ctx context.Context, tx *sqldb.Tx) (idp.Tenant, error) {
 	if err != nil {
 		return t, err
 	}
-	return t, m.note(ctx, tx, t.ID, "tenant.create", nil)
+	if err := m.note(ctx, tx, t.ID, "tenant.create", nil); err != nil {
+		return t, err
+	}
+	return t, m.open(ctx, tx, t.ID)
+}
+
+// open switches on, in a tenant that was just made, what is off until an
+// administrator wants it: devices, their keys, and codes typed elsewhere. It is
+// a place to try things; nothing of it comes back once it was switched off.
+func (m Maker) open(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
+	p, err := m.Policies.Load(ctx, tx, t)
+	if err != nil {
+		return err
+	}
+	p = p.Clone()
+	p.Devices.On, p.Devices.DeviceCode = true, true
+	p.Switch(policy.Hello, true)
+	if err := m.Policies.Put(ctx, tx, t, p); err != nil {
+		return err
+	}
+	return m.note(ctx, tx, t, "policy.set", nil)
 }
 
 // app registers the demo app, or moves it to where it is this time and gives

@@ -70,6 +70,7 @@ type Server struct {
 	perClient *web.Limiter
 	perSource *web.Limiter
 	nonces    *web.Limiter
+	polls     *web.Limiter // by device code
 }
 
 // New makes the door.
@@ -92,6 +93,8 @@ func New(cfg Config) *Server {
 		perClient: web.NewLimiter(cfg.Limits.FailuresPerClient, time.Minute, 10_000, cfg.Now),
 		perSource: web.NewLimiter(cfg.Limits.FailuresPerSource, time.Minute, 10_000, cfg.Now),
 		nonces:    web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
+		// Every four seconds, and once more: the network is not a clock.
+		polls: web.NewLimiter(2, 2*(pollEvery-time.Second), 50_000, cfg.Now),
 	}
 }
 
@@ -118,6 +121,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 		mux.Handle("GET "+v+"/logout", page(s.logout))
 		mux.Handle("POST "+v+"/logout", page(roundByGet(s.logout)))
 		public(v+"/token", "POST", s.api(s.token))
+		api(v+"/devicecode", "POST", s.api(s.deviceCode))
 	}
 	api("/{t}/oauth2/v2.0/introspect", "POST", s.api(s.introspect))
 	api("/{t}/oauth2/v2.0/revoke", "POST", s.api(s.revoke))

@@ -16,7 +16,7 @@ import (
 
 // ask is what a flow of the account pages comes back to.
 type ask struct {
-	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried"
+	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried", "device"
 	Method     idp.MethodID     `json:"method,omitempty"`
 	Credential idp.CredentialID `json:"credential,omitempty"`
 }
@@ -25,6 +25,8 @@ type ask struct {
 func (a ask) address(s idp.SessionID) string {
 	q := url.Values{"session": {string(s)}}
 	switch a.Then {
+	case "device":
+		return devicePath + "?" + q.Encode()
 	case "register":
 		return "/account/register?" + q.Encode()
 	case "remove":

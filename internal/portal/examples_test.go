@@ -101,6 +101,24 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), BackText: pg.T("register.not_now"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
 		Back: "/account", Full: pg.T("register.limit", "n", 20, "org", x("Nordhafen Werft"))})
+	device := func(key string, title template.HTML, v deviceView) {
+		if v.Lead == "" {
+			v.Lead = pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example"))
+		}
+		v.Session, v.ID = idp.SessionID(x("s1")), x("id")
+		add(key, "device", title, v)
+	}
+	device("device", pg.T("device.title"), deviceView{})
+	device("device-bad", pg.T("device.title"), deviceView{Typed: x("BCD-FGH"), Bad: pg.T("device.problem.code")})
+	device("device-wait", pg.T("device.wait.title"), deviceView{State: AskingNobody, Look: x("/device?id=1"), Late: true})
+	device("device-nobody", pg.T("device.wait.title"), deviceView{State: AskingNobody})
+	far, near := deviceView{State: AskingMet}, deviceView{State: AskingMet}
+	far.met(pg, Asking{Agent: x("himmelblau/1.0 (Linux)"), IP: x("203.0.113.9"), Since: noon, Registers: true, Scopes: []string{"openid", "profile", "offline_access", "urn:x/user_impersonation"}}, false)
+	near.met(pg, Asking{Agent: x(firefox), IP: x("192.0.2.10"), Since: noon, Scopes: []string{"openid", x("api://drawings/read")}}, true)
+	device("device-far", pg.T("device.ask.title", "app", x("Linux desktop sign-in")), far)
+	device("device-near", pg.T("device.ask.title", "app", x("Television")), near)
+	device("device-done", pg.T("device.done.title"), deviceView{State: AskingAllowed, Lead: pg.T("device.done.lead", "app", x("Television"))})
+	device("device-denied", pg.T("device.denied.title"), deviceView{State: AskingDenied, Lead: pg.T("device.denied.lead")})
 	add("home", "home", pg.T("home.title"), nil)
 	add("out", "out", pg.T("out.title"), nil)
 	add("logout", "logout", pg.T("logout.title"), struct {

@@ -19,6 +19,7 @@ var views = map[string]page.View{
 	"pick":     {Frame: "door", Styles: []string{"door.css"}, Short: true, Alone: true},
 	"org":      {Frame: "door", Styles: []string{"door.css"}, Short: true, Alone: true, Apart: true},
 	"consent":  {Frame: "door", Styles: []string{"door.css"}, Scripts: []string{"page.js"}, Alone: true},
+	"device":   {Frame: "door", Styles: []string{"door.css"}, Scripts: []string{"device.js"}, Alone: true, Apart: true},
 	"nudge":    {Frame: "door", Styles: []string{"door.css"}, Alone: true},
 	"register": {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Scripts: []string{"register.js"}, Wide: true, Alone: true, Apart: true},
 	"rename":   {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Wide: true, Alone: true, Apart: true},

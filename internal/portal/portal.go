@@ -50,7 +50,10 @@ type Config struct {
 	// RevokeGrant takes back the tokens that a person's consent gave to an
 	// application, in the transaction that takes back the consent.
 	RevokeGrant func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.ClientID) error
-	Limits      Limits
+	// Remote is about sign-ins on other machines; without it there is no page
+	// for their codes.
+	Remote Remote
+	Limits Limits
 }
 
 // Holding is a number of passkeys and the rules about it (product.md §6).
@@ -130,6 +133,9 @@ func (p *Portal) routes() []route {
 		{"POST /account/sessions/end", p.endSession},
 		{"POST /account/sign-out", p.signOut},
 		{"POST /account/sign-out-everywhere", p.signOutEverywhere},
+		{"GET /device", p.devicePage},
+		{"POST /device", p.deviceClaim},
+		{"POST /device/answer", p.deviceAnswer},
 		{"GET /signed-out", p.signedOut},
 		{"POST /appearance", p.pages.Appearance},
 		{"GET /.well-known/change-password", p.changePassword},

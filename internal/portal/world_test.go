@@ -59,6 +59,7 @@ type world struct {
 	ended   []signin.Step // what the door "app" was handed
 	taken   []string      // "user client" of RevokeGrant
 	noTake  error         // what RevokeGrant says
+	machine machine       // of the pages for codes of other machines
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
@@ -122,7 +123,7 @@ func newWorld(t *testing.T) *world {
 			w.ended = append(w.ended, s)
 			return web.NoContent(rw)
 		}},
-		Holding: w.held,
+		Holding: w.held, Remote: w.machine.remote(),
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown,
 		RevokeGrant: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, c idp.ClientID) error {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
 )
 
@@ -16,14 +15,18 @@ func AsksForCertificate(next http.Handler) http.Handler {
 	})
 }
 
-// ClientCertificates gives the chain that the client showed, leaf first: none
+// ClientCertificates gives the chain that the client showed, each
+// certificate in DER, leaf first: none
 // when it showed none. asked says whether the request came by the listener that
 // asks; on any other there is never one. The handshake has proven that the
 // sender holds the leaf's key, and nothing else: who issued it, for what and
 // until when is for the caller to judge.
-func ClientCertificates(r *http.Request) (chain []*x509.Certificate, asked bool) {
+func ClientCertificates(r *http.Request) (chain [][]byte, asked bool) {
 	if asked, _ = r.Context().Value(certificateKey{}).(bool); !asked || r.TLS == nil {
 		return nil, asked
 	}
-	return r.TLS.PeerCertificates, true
+	for _, c := range r.TLS.PeerCertificates {
+		chain = append(chain, c.Raw)
+	}
+	return chain, true
 }
