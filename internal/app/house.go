@@ -267,8 +267,6 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(oidc.Jobs(h.DB)...)
-	h.jobs.Add(oidc.Jobs(h.DB)...)
-	h.jobs.Add(h.PRTs.Jobs()...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
 	h.jobs.Add(drs.Jobs(h.DB, h.Devices, h.Audit)...)
