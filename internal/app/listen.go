@@ -10,8 +10,6 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
-
-	"github.com/signetid/signet/internal/web"
 )
 
 // noListener is what listen-tls says to have none.
@@ -143,7 +141,7 @@ func (s *Server) LocalCA() string { return s.caFile }
 
 // tlsServer serves h where client certificates are asked for.
 func (s *Server) tlsServer(ctx context.Context, h http.Handler) *http.Server {
-	server := s.httpServer(ctx, web.AsksForCertificate(h))
+	server := s.httpServer(ctx, h)
 	server.SetKeepAlivesEnabled(false)
 	return server
 }

@@ -150,8 +150,25 @@ func TestBrowserSignIn(t *testing.T) {
 		if err != nil || len(list) != 1 || list[0].Device != m.ID || list[0].PRT == "" {
 			t.Errorf("sessions %+v, %v", list, err)
 		}
-		// It ends with the PRT, and so does what came of it.
 		refresh := out["refresh_token"].(string)
+		redeem := func(claims string) answer {
+			return w.post(w.at("/oauth2/v2.0/token"), url.Values{
+				"grant_type": {"refresh_token"}, "client_id": {string(app.ID)}, "refresh_token": {refresh}, "claims": {claims}})
+		}
+		// A challenge of a resource that wants newer proofs leaves the token as
+		// it was (decisions 3.4).
+		challenge := `{"access_token":{"nbf":{"essential":true,"value":"` + text(w.clock.now().Add(time.Minute).Unix()) + `"}}}`
+		a = redeem(challenge)
+		a.refused(t, "newer than the proof", "interaction_required", 50133, "basic_action")
+		if a.json(t)["claims"] != challenge {
+			t.Errorf("claims %v", a.json(t)["claims"])
+		}
+		ok := redeem(`{"access_token":{"nbf":{"essential":true,"value":1},"xms_cc":{"values":["CP1"]}}}`).json(t)
+		if cc := fmt.Sprint(claimsOf(t, ok["access_token"])["xms_cc"]); cc != "[CP1]" {
+			t.Errorf("xms_cc %s in %v", cc, ok)
+		}
+		refresh = ok["refresh_token"].(string)
+		// It ends with the PRT, and so does what came of it.
 		w.write(func(ctx context.Context, tx *sqldb.Tx) error {
 			return w.prts.RevokeUser(ctx, tx, w.tenant.ID, w.ada.ID)
 		})
