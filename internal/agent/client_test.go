@@ -65,7 +65,7 @@ func FuzzRefused(f *testing.F) {
 
 // A server that would have secrets sent in the clear, or that registers no
 // devices, is refused before anything is sent.
-func TestSec_DEV10_Discovery(t *testing.T) {
+func TestDiscoveryRefuses(t *testing.T) {
 	capable, join := "kdf_ver2", ""
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
