@@ -233,7 +233,7 @@ func (s *Server) unburnt(ctx context.Context, x exchange, activity string, t idp
 	}
 	e := idp.AsError(err)
 	told := s.cfg.Audit.Failure(ctx, s.cfg.DB, audit.Event{
-		Tenant: t, Category: audit.SignIn, Activity: activity, Outcome: audit.Failure, User: u, Actor: "device:" + string(d),
+		Tenant: t, Category: audit.Token, Activity: activity, Outcome: audit.Failure, User: u, Actor: "device:" + string(d),
 		Reason: e.Reason, Code: number(e), IP: x.peer.IP, Agent: x.peer.Agent, Trace: x.peer.Trace,
 		Detail: map[string]string{signin.DetailDevice: string(d)},
 	})

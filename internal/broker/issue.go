@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
@@ -205,8 +206,11 @@ func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, chall
 			made, err = s.prepare(ctx, q, blank)
 			return err
 		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) error {
-			return s.cfg.PRTs.Add(ctx, tx, made.Issued)
+		Settle: func(ctx context.Context, tx *sqldb.Tx, p idp.Proof) error {
+			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil {
+				return err
+			}
+			return s.cfg.Audit.Write(ctx, tx, q.record(p, made.PRT))
 		},
 	})
 	if err != nil {
@@ -239,6 +243,7 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 			made, err = s.prepare(ctx, q, blank)
 			return err
 		},
+		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
 		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
 			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil || sub.Bound() {
 				return err
@@ -251,6 +256,15 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 	}
 	s.seen(ctx, q.device)
 	return s.deliver(ctx, q, made)
+}
+
+// record is that of a PRT which a gesture gave; the corridor records the gesture.
+func (q request) record(p idp.Proof, made prt.PRT) audit.Event {
+	return audit.Event{
+		Tenant: p.Tenant, Category: audit.Token, Activity: activityIssue, Outcome: audit.Success,
+		Actor: string(p.User), User: p.User, Client: q.client.ID, Session: made.ID, Method: p.Method, Credential: p.Credential,
+		IP: q.peer.IP, Agent: q.peer.Agent, Trace: q.peer.Trace, Detail: map[string]string{signin.DetailDevice: string(q.device.ID)},
+	}
 }
 
 // carrying is the grant behind the refresh token of the message.
