@@ -443,8 +443,18 @@ func TestSec_DEV08_Ends(t *testing.T) {
 		w.advance(13 * 24 * time.Hour)
 		h = held{h.open(t, w.renew(h))["refresh_token"].(string), h.key, m}
 	}
+	// Nor does a refresh token that came of it lead to one that lives longer.
+	out := h.open(t, w.use(h, nil))
+	later := m.receive(t, w.send(m.sign(byRefresh(w.nonce(), out["refresh_token"].(string)))))
+	if _, err := w.db.Exec(t.Context(), `update refresh_family set expires_at = expires_at + 10000000000 where tenant_id = $1`, w.tenant.ID); err != nil {
+		t.Fatal(err)
+	}
 	w.advance(13 * 24 * time.Hour)
 	w.renew(h).refused(t, "after 91 days", "invalid_grant", 700082, "token_expired")
+	w.renew(later).refused(t, "what came of it", "invalid_grant", 700082, "token_expired")
+	if a := w.send(m.sign(byRefresh(w.nonce(), out["refresh_token"].(string)))); a.status != http.StatusBadRequest {
+		t.Errorf("a refresh token outlives its PRT: %d %s", a.status, a.body)
+	}
 }
 
 // TestSec_T11_WeakPRT: claims of assurance come from how a PRT was obtained and
