@@ -191,6 +191,36 @@ func TestSec_NET02_TLSHost(t *testing.T) {
 	}
 }
 
+// TestSec_DEV_ForeignCertificate: who shows a certificate of strangers hears so
+// from the door, in its own words, and is not cut off; the same without any,
+// and where none is asked for.
+func TestSec_DEV_ForeignCertificate(t *testing.T) {
+	s := newSite(t, withTLS)
+	strange := trusting(t, s)
+	strange.Certificates = []tls.Certificate{selfMade(t)}
+	for name, c := range map[string]struct {
+		base string
+		conf *tls.Config
+	}{
+		"a stranger's": {s.TLSBaseURL(), strange}, "none": {s.TLSBaseURL(), trusting(t, s)}, "not asked": {s.BaseURL(), nil},
+	} {
+		req, err := http.NewRequest("DELETE", c.base+"/enrollmentserver/DEVICE/8f0c1f0e-54c5-4a52-8c1c-6f3c3cf1a111/?api-version=1.0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: c.conf}}).Do(req)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized || !json.Valid(body) {
+			t.Errorf("%s: %d %s", name, res.StatusCode, body)
+		}
+	}
+}
+
 // The local authority is for localhost, whatever its key signs, and belongs to
 // its owner.
 func TestSec_LocalCA(t *testing.T) {

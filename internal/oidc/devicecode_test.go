@@ -374,6 +374,20 @@ func TestSec_OAU12_FreshForDevices(t *testing.T) {
 	if step, err := d.allow(d.sessionOf(d.ada), id); err != nil || step.Kind != signin.Done {
 		t.Errorf("a new one: %v, %v", step.Kind, err)
 	}
+	// However fresh: what was approved elsewhere is not a gesture made at the
+	// machine (device-protocol.md §15). One made there is.
+	d.advance(6 * time.Second)
+	status, out := broker.poll(d, asked["device_code"])
+	if amr := fmt.Sprint(payload(t, str(out, "access_token"))["amr"]); status != http.StatusOK || strings.Contains(amr, "ngcmfa") || !strings.Contains(amr, "mfa") {
+		t.Errorf("by a code: %d, amr %s", status, amr)
+	}
+	status, out = broker.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {str(out, "refresh_token")}, "scope": {drs + "/.default"}})
+	if amr := fmt.Sprint(payload(t, str(out, "access_token"))["amr"]); status != http.StatusOK || strings.Contains(amr, "ngcmfa") {
+		t.Errorf("by its refresh token: %d, amr %s", status, amr)
+	}
+	if amr := fmt.Sprint(payload(t, str(broker.tokens(d, drs+"/.default"), "access_token"))["amr"]); !strings.Contains(amr, "ngcmfa") {
+		t.Errorf("by an address on the machine: amr %s", amr)
+	}
 }
 
 // TestSec_T15_BruteForce: somebody who guesses gets ten tries in fifteen
