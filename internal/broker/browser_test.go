@@ -444,6 +444,11 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
 		t.Errorf("nobody brought anything: %d %v", a.status, a.header)
 	}
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.BrokerWithoutPKCE = true })
+	if a = w.authorize(bare(broker)); a.header.Get("X-Page") != "step-up" {
+		t.Errorf("where the tenant lets the broker do without: %d %v", a.status, a.header)
+	}
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.BrokerWithoutPKCE = false })
 	// The road to a Hello key of published clients (device-protocol.md §6):
 	// PRT, code with fresh factors, token of the registration service.
 	a = w.authorizeAt(w.node, "/common/oauth2/authorize", bare(broker, "scope", "", "resource", "urn:ms-drs:enterpriseregistration.windows.net", "amr_values", "ngcmfa"),
