@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signetid/signet/internal/agent"
+	"github.com/signetid/signet/internal/securitykey"
 )
 
 func (d *desktop) enrolCommand() *cobra.Command {
@@ -97,18 +99,35 @@ func (d *desktop) changePINCommand() *cobra.Command {
 }
 
 func (d *desktop) signInCommand() *cobra.Command {
-	var stdin bool
+	var stdin, securityKey bool
 	cmd := &cobra.Command{
-		Use: "sign-in", Short: "Sign in on this device with your PIN",
+		Use: "sign-in [--security-key [DEVICE]]", Short: "Sign in on this device with your PIN, or a security key",
 		Long: `Sign in on this device: the PIN opens your key in the TPM, the key signs, and
 the server answers with a primary refresh token whose session key only this TPM
-can use.`,
-		Example: "  signet device sign-in\n  signet device sign-in --user ada@example.com --pin-stdin",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+can use.
+
+With --security-key a passkey on the security key that is plugged in signs, which
+you registered with the server before: nothing of yours has to be on this device.
+It takes the tools of libfido2, which Debian has as fido2-tools; they ask for the
+key's own PIN, twice the first time. DEVICE says which key, as fido2-token -L
+lists it.`,
+		Example: `  signet device sign-in
+  signet device sign-in --user ada@example.com --pin-stdin
+  signet device sign-in --security-key
+  signet device sign-in --security-key /dev/hidraw5`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if securityKey && len(args) == 1 {
+				return nil
+			}
+			return noArgs(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := d.open()
 			if err != nil {
 				return err
+			}
+			if securityKey {
+				return d.bySecurityKey(cmd, a, args, stdin)
 			}
 			who, err := a.Keyholder(d.user)
 			if err != nil {
@@ -126,7 +145,39 @@ can use.`,
 		},
 	}
 	pinFlag(cmd, &stdin, "read the PIN as a line of standard input")
+	cmd.Flags().BoolVar(&securityKey, "security-key", false, "sign in with a passkey on a security key, and its PIN")
 	return cmd
+}
+
+// bySecurityKey signs in with the key that is plugged in, or the one at args[0].
+func (d *desktop) bySecurityKey(cmd *cobra.Command, a *agent.Agent, args []string, stdin bool) error {
+	if err := a.MayEnrol(); err != nil { // before a key is looked for
+		return err
+	}
+	key, err := securitykey.Find(cmd.Context(), strings.Join(args, ""))
+	if err != nil {
+		return err
+	}
+	in := newLines(cmd)
+	o := agent.PasskeyOptions{User: d.user, Key: key, Terminal: securitykey.Terminal{
+		In: cmd.InOrStdin(), Say: func(s string) { fmt.Fprintln(cmd.ErrOrStderr(), s) },
+	}}
+	if stdin {
+		if o.Terminal.PIN, err = in.next("the PIN of the key"); err != nil {
+			return err
+		}
+		if err := checkKeyPIN(o.Terminal.PIN); err != nil {
+			return err
+		}
+	} else if in.terminal() {
+		o.Choose = in.choose
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "With %s (%s).\n", printable(key.Name), printable(key.Path))
+	got, err := a.SignInByPasskey(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	return d.print(cmd, got, prtFields...)
 }
 
 var prtFields = []string{"userPrincipalName=signed in", "method=by", "issued", "updated", "expires"}

@@ -77,11 +77,21 @@ type person struct {
 	Enrolling *hello `json:"enrolling,omitempty"`
 	Hello     *hello `json:"hello,omitempty"`
 	PRT       *prt   `json:"prt,omitempty"`
+	// Passkey is the one on a security key that signed them in last.
+	Passkey *passkey `json:"passkey,omitempty"`
 	// Online is when the server last let this person in; zero when its last
 	// word was a refusal.
 	Online time.Time `json:"online,omitzero"`
 	// OfflineDays is for how long after that Unlock does without it.
 	OfflineDays int `json:"offlineDays,omitempty"`
+	// Unlocked is when Unlock last let them in: time has passed at least so far.
+	Unlocked time.Time `json:"unlocked,omitzero"`
+}
+
+// passkey names a passkey on a security key; there is no secret in it.
+type passkey struct {
+	ID   []byte `json:"id"`
+	User []byte `json:"userHandle"`
 }
 
 // hello is a user key.
@@ -95,7 +105,7 @@ type hello struct {
 type prt struct {
 	Value   string    `json:"value"`
 	Session key       `json:"sessionKey"`
-	Method  string    `json:"method"` // "hello" or "sign-in"
+	Method  string    `json:"method"` // "hello", "passkey" or "sign-in"
 	Issued  time.Time `json:"issued"`
 	Renewed time.Time `json:"renewed"`
 	Expires time.Time `json:"expires"`
