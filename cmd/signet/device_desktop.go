@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +55,10 @@ A request is a line of JSON, and so is the answer:
 			if err != nil {
 				return err
 			}
-			l, err := listenBroker(socket)
+			if socket == "" {
+				socket = brokerSocket()
+			}
+			l, err := desk.Listen(socket, os.Geteuid() == 0)
 			if err != nil {
 				return err
 			}
@@ -66,7 +68,7 @@ A request is a line of JSON, and so is the answer:
 			return b.Run(cmd.Context(), l)
 		},
 	}
-	cmd.Flags().StringVar(&socket, "socket", brokerSocket(), "where to listen")
+	cmd.Flags().StringVar(&socket, "socket", "", "where to listen (default: "+machineSocket+" for root, else $XDG_RUNTIME_DIR/signet/broker.sock)")
 	cmd.Flags().StringVar(&accounts, "accounts", desk.DefaultAccounts, "which person each local account is; for root")
 	markFiles(cmd, "socket", "accounts")
 	return cmd
@@ -84,40 +86,6 @@ func (d *desktop) who(accounts string) func(uint32) (string, error) {
 		}
 		return d.user, nil
 	}
-}
-
-// listenBroker takes the socket. One that a dead broker left is replaced, one
-// that answers is not.
-func listenBroker(socket string) (net.Listener, error) {
-	mode := os.FileMode(0o700)
-	if os.Geteuid() == 0 {
-		mode = 0o755 // others must reach it; whom it serves it knows itself
-	}
-	if err := os.MkdirAll(filepath.Dir(socket), mode); err != nil {
-		return nil, fmt.Errorf("make the folder of the socket: %w; name another with --socket", err)
-	}
-	if c, err := net.Dial("unix", socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("a broker listens on %s already: stop it first, or choose another with --socket", socket)
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		if err := os.Remove(socket); err != nil {
-			return nil, fmt.Errorf("replace the socket of a broker that is gone: %w", err)
-		}
-	}
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; name another with --socket", socket, err)
-	}
-	if os.Geteuid() == 0 {
-		mode = 0o666
-	} else {
-		mode = 0o600
-	}
-	if err := os.Chmod(socket, mode); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
 }
 
 func (d *desktop) browserHostCommand() *cobra.Command {
@@ -144,24 +112,55 @@ the device itself. signet device browser-extension tells browsers about it.`,
 
 // header asks the broker, or where there is none the device.
 func (d *desktop) header(ctx context.Context, socket, address string) (agent.HeaderResult, error) {
-	sockets := []string{socket}
-	if socket == "" {
-		sockets = []string{brokerSocket(), machineSocket}
+	got, err := askBroker(ctx, socket, desk.Request{Do: "header", URL: address})
+	if err == nil && got.Header != nil {
+		return *got.Header, nil
 	}
-	for _, one := range sockets {
-		got, err := desk.Ask(ctx, one, desk.Request{Do: "header", URL: address})
-		if err == nil && got.Header != nil {
-			return *got.Header, nil
-		}
-		if err != nil && !errors.Is(err, idp.Unavailable) {
-			return agent.HeaderResult{}, err
-		}
+	if err != nil && !errors.Is(err, idp.Unavailable) {
+		return agent.HeaderResult{}, err
 	}
 	a, err := d.open()
 	if err != nil {
 		return agent.HeaderResult{}, err
 	}
 	return a.BrowserHeader(ctx, d.user, address)
+}
+
+// askBroker asks the broker at a socket; without one that of this account, else
+// that of the machine.
+func askBroker(ctx context.Context, socket string, r desk.Request) (desk.Response, error) {
+	sockets := []string{socket}
+	if socket == "" {
+		sockets = []string{brokerSocket(), machineSocket}
+	}
+	var got desk.Response
+	var err error
+	for _, one := range slices.Compact(sockets) {
+		if got, err = desk.Ask(ctx, one, r); !errors.Is(err, idp.Unavailable) {
+			return got, err
+		}
+	}
+	return got, err
+}
+
+// viaBroker are the flags of commands that a broker can answer as well.
+type viaBroker struct {
+	on     bool
+	socket string
+}
+
+func (v *viaBroker) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&v.on, "broker", false, "ask the broker that runs, as an account without a device of its own does")
+	cmd.Flags().StringVar(&v.socket, "socket", "", "the broker's socket (default: that of this account, else that of the machine)")
+	markFiles(cmd, "socket")
+}
+
+// ask sends r when the flags say so. The broker knows itself who asks.
+func (v *viaBroker) ask(cmd *cobra.Command, d *desktop, r desk.Request) (desk.Response, error) {
+	if d.user != "" {
+		return desk.Response{}, usagef("--user is not for --broker: it answers for the person that this account is")
+	}
+	return askBroker(cmd.Context(), v.socket, r)
 }
 
 func (d *desktop) browserExtensionCommand() *cobra.Command {
@@ -262,6 +261,7 @@ func place(file string, text []byte, mode os.FileMode) error {
 
 func (d *desktop) pamCommand() *cobra.Command {
 	var accounts string
+	var seats []string
 	var distant bool
 	cmd := &cobra.Command{
 		Use: "pam", Short: "Let people in at this machine by their PIN; for pam_exec",
@@ -270,15 +270,17 @@ their key in the TPM, and the server takes its signature. Without the server the
 key alone lets them in, for as many days as the organisation allows.
 
 Only at the machine itself: over a network strangers could make the TPM stop
-answering. An account is a person by a line of /etc/signet/accounts, which must
-be root's; uid 0 never is one.
+answering. Consoles, login managers, screen lockers, sudo, su and polkit are
+known; --service adds one. An account is a person by a line of
+/etc/signet/accounts, which must be root's, and so must its folder; uid 0 never
+is one.
 
 In /etc/pam.d, before the line that asks for a password:
   auth sufficient pam_exec.so quiet expose_authtok /usr/bin/signet device pam
 
 It ends with 0 to let in; 1 refused, 2 not run by pam_exec, 10 wrong PIN, 11 the
-TPM is locked, 12 nobody's account, 13 over a network, 14 no key here, 15 no
-server and not allowed without.`,
+TPM is locked, 12 nobody's account, 13 over a network or by a service that is
+not known, 14 no key here, 15 no server and not allowed without.`,
 		Example: "  auth sufficient pam_exec.so quiet expose_authtok /usr/bin/signet device pam",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -291,7 +293,7 @@ server and not allowed without.`,
 			if err != nil {
 				return &exitError{desk.ExitRefused, err}
 			}
-			gate := desk.Gate{Device: a, Accounts: desk.Accounts{File: accounts, Lookup: user.Lookup}, Distant: distant}
+			gate := desk.Gate{Device: a, Accounts: desk.Accounts{File: accounts, Lookup: user.Lookup}, Seats: seats, Distant: distant}
 			offline, code, err := gate.Admit(cmd.Context(), door, pin)
 			if err != nil {
 				return &exitError{code, err}
@@ -303,6 +305,7 @@ server and not allowed without.`,
 		},
 	}
 	cmd.Flags().StringVar(&accounts, "accounts", desk.DefaultAccounts, "which person each local account is")
+	cmd.Flags().StringSliceVar(&seats, "service", nil, "a service of PAM that is only ever used at the machine itself, beside the known ones")
 	cmd.Flags().BoolVar(&distant, "allow-remote", false, "let people in over a network, too: strangers can then lock the TPM")
 	markFiles(cmd, "accounts")
 	return cmd

@@ -68,7 +68,7 @@ func (w *work) mayOffline(p *person) (time.Time, error) {
 		seen = p.Unlocked
 	}
 	switch {
-	case w.st.Place != InTPM:
+	case w.st.Place == InSoftware:
 		return until, idp.Deniedf("offline_software", "keys in %s", w.st.Place).Say("the server does not answer, and keys that are files let nobody in without it")
 	case p.PRT == nil || p.Online.IsZero():
 		return until, idp.Deniedf("offline_refused", "%s has no PRT", p.UPN).Say("the server does not answer, and has refused the last sign-in of " + p.UPN)

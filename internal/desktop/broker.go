@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/signetid/signet/internal/agent"
@@ -48,8 +49,15 @@ const (
 	waitMost  = time.Hour
 )
 
-// mostConns bounds how many programs are served at a time.
-const mostConns = 64
+// How many programs are served at a time, and how many of one account: one
+// must not keep the others waiting.
+const (
+	mostConns    = 64
+	mostConnsOne = 16
+)
+
+// acceptPause is waited when the machine has no file left for a connection.
+const acceptPause = 100 * time.Millisecond
 
 // Run serves l and renews until ctx ends. It closes l.
 func (b *Broker) Run(ctx context.Context, l net.Listener) error {
@@ -60,39 +68,71 @@ func (b *Broker) Run(ctx context.Context, l net.Listener) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { b.keepFresh(ctx) })
-	places := make(chan struct{}, mostConns)
+	var here guests
 	for {
 		c, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				c.Close()
 			}
+			return nil
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ECONNABORTED):
+			b.Log.Warn("take a connection", "cause", err)
+			sleep(ctx, acceptPause)
+			continue
+		case err != nil:
 			cancel()
 			return err
 		}
-		select {
-		case places <- struct{}{}:
-		default: // one program must not keep the others waiting
+		uid, err := peerOf(c)
+		if err != nil || !here.enter(uid) {
+			b.Log.Warn("turned away", "uid", uid, "cause", err)
 			c.Close()
 			continue
 		}
 		all.Go(func() {
-			defer func() { <-places }()
-			b.serve(ctx, c)
+			defer here.leave(uid)
+			b.serve(ctx, c, uid)
 		})
 	}
 }
 
-// serve answers one connection, line by line.
-func (b *Broker) serve(ctx context.Context, c net.Conn) {
+// guests counts who is served.
+type guests struct {
+	mu  sync.Mutex
+	all int
+	of  map[uint32]int
+}
+
+func (g *guests) enter(uid uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all >= mostConns || g.of[uid] >= mostConnsOne {
+		return false
+	}
+	if g.of == nil {
+		g.of = make(map[uint32]int)
+	}
+	g.all++
+	g.of[uid]++
+	return true
+}
+
+func (g *guests) leave(uid uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all--
+	if g.of[uid]--; g.of[uid] == 0 {
+		delete(g.of, uid)
+	}
+}
+
+// serve answers one connection of an account, line by line.
+func (b *Broker) serve(ctx context.Context, c net.Conn, uid uint32) {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	uid, err := peerOf(c)
-	if err != nil {
-		b.Log.Warn("who is asking", "cause", err)
-		return
-	}
 	in, out := bufio.NewReaderSize(c, 4096), json.NewEncoder(c)
 	for {
 		if err := c.SetDeadline(time.Now().Add(askTime)); err != nil {
