@@ -163,61 +163,107 @@ func (v *viaBroker) ask(cmd *cobra.Command, d *desktop, r desk.Request) (desk.Re
 	return askBroker(cmd.Context(), v.socket, r)
 }
 
+// extension are the flags of browser-extension.
+type extension struct {
+	family, id      string
+	machine, remove bool
+}
+
 func (d *desktop) browserExtensionCommand() *cobra.Command {
-	var family string
-	var machine bool
+	var x extension
 	cmd := &cobra.Command{
-		Use: "browser-extension FOLDER", Short: "Write the browser extension, and tell browsers about this device",
+		Use: "browser-extension [FOLDER]", Short: "Write the browser extension, and tell browsers about this device",
 		Long: `Write the browser extension for the server that this device joined into a new
 folder, and the files by which browsers find its host: signet device
 browser-host. Load the folder as an extension (chrome://extensions, "Load
-unpacked"), or let your organisation's browser policy install it.
+unpacked"), or let your organisation's browser policy install it; without FOLDER
+only the files are written, for browsers that have it already.
 
-The extension acts on the server's address and on no other.`,
-		Example: "  signet device browser-extension ~/signet-extension\n  signet device browser-extension --browser firefox ~/signet-extension",
-		Args:    cobra.ExactArgs(1),
+The extension acts on the server's address and on no other. To be rid of it,
+remove it in the browser, then run this with --remove.`,
+		Example: `  signet device browser-extension ~/signet-extension
+  signet device browser-extension --browser firefox ~/signet-extension
+  signet device browser-extension --machine --extension-id abcdefghijklmnopabcdefghijklmnop
+  signet device browser-extension --remove`,
+		Args: atMost(1, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := d.open()
-			if err != nil {
-				return err
+			if x.remove {
+				if len(args) > 0 {
+					return usagef("--remove takes no FOLDER: remove that yourself, after the browser has let go of it")
+				}
+				files, err := x.uninstall()
+				if err != nil {
+					return err
+				}
+				return d.print(cmd, map[string]any{"removed": files}, "removed")
 			}
-			st, err := a.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if !st.Joined {
-				return idp.NotFoundf("not_joined", "no device").Say("this machine has not joined: signet device join --server https://id.example.com")
-			}
-			if err := desk.WriteExtension(args[0], st.Server); err != nil {
-				return err
-			}
-			files, err := installHost(desk.Family(family), machine, d.state)
-			if err != nil {
-				return err
-			}
-			return d.print(cmd, map[string]any{"extension": args[0], "server": st.Server, "hostFiles": files}, "extension", "server", "hostFiles=host files")
+			return d.writeExtension(cmd, x, args)
 		},
 	}
-	cmd.Flags().StringVar(&family, "browser", string(desk.Chromium), "chromium or firefox")
-	cmd.Flags().BoolVar(&machine, "machine", false, "tell the browsers of all accounts, as root")
+	cmd.Flags().StringVar(&x.family, "browser", string(desk.Chromium), "chromium or firefox")
+	cmd.Flags().StringVar(&x.id, "extension-id", "", "what the browser calls an extension that your organisation packed (default: the one written here)")
+	cmd.Flags().BoolVar(&x.machine, "machine", false, "tell the browsers of all accounts, as root")
+	cmd.Flags().BoolVar(&x.remove, "remove", false, "take back what tells browsers about this device")
 	return cmd
 }
 
-// installHost writes a starter next to the state, since browsers pass no
+func (d *desktop) writeExtension(cmd *cobra.Command, x extension, args []string) error {
+	result := map[string]any{}
+	fields := []string{"hostFiles=host files"}
+	if len(args) > 0 {
+		a, err := d.open()
+		if err != nil {
+			return err
+		}
+		st, err := a.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if !st.Joined {
+			return idp.NotFoundf("not_joined", "no device").Say("this machine has not joined: signet device join --server https://id.example.com")
+		}
+		if err := desk.WriteExtension(args[0], st.Server); err != nil {
+			return err
+		}
+		result["extension"], result["server"] = args[0], st.Server
+		fields = append([]string{"extension", "server"}, fields...)
+	}
+	files, err := x.install(d.state)
+	if err != nil {
+		return err
+	}
+	result["hostFiles"] = files
+	return d.print(cmd, result, fields...)
+}
+
+// places are the starter and the files that tell browsers of it.
+func (x extension) places() (starter string, files []string, err error) {
+	home := ""
+	starter = "/usr/lib/signet/browser-host"
+	if !x.machine {
+		if home, err = os.UserHomeDir(); err != nil {
+			return "", nil, fmt.Errorf("find the home folder: %w", err)
+		}
+		starter = filepath.Join(home, ".local", "lib", "signet", "browser-host")
+	}
+	for _, folder := range desk.HostFolders(desk.Family(x.family), home) {
+		files = append(files, filepath.Join(folder, desk.HostName+".json"))
+	}
+	return starter, files, nil
+}
+
+// install writes a starter next to the state, since browsers pass no
 // arguments of ours, and the files that name it.
-func installHost(family desk.Family, machine bool, state string) ([]string, error) {
+func (x extension) install(state string) ([]string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	home, starter := "", "/usr/lib/signet/browser-host"
-	if !machine {
-		if home, err = os.UserHomeDir(); err != nil {
-			return nil, fmt.Errorf("find the home folder: %w", err)
-		}
-		starter = filepath.Join(home, ".local", "lib", "signet", "browser-host")
+	starter, files, err := x.places()
+	if err != nil {
+		return nil, err
 	}
-	text, err := desk.HostFile(family, starter)
+	text, err := desk.HostFile(desk.Family(x.family), starter, x.id)
 	if err != nil {
 		return nil, err
 	}
@@ -228,15 +274,46 @@ func installHost(family desk.Family, machine bool, state string) ([]string, erro
 	if err := place(starter, []byte(script+"\n"), 0o755); err != nil {
 		return nil, err
 	}
-	var files []string
-	for _, folder := range desk.HostFolders(family, home) {
-		file := filepath.Join(folder, desk.HostName+".json")
+	for _, file := range files {
 		if err := place(file, append(text, '\n'), 0o644); err != nil {
 			return nil, err
 		}
-		files = append(files, file)
 	}
 	return files, nil
+}
+
+// uninstall removes what install wrote for one family of browsers. The starter
+// goes with the last of them.
+func (x extension) uninstall() ([]string, error) {
+	removed := []string{}
+	remove := func(file string) error {
+		err := os.Remove(file)
+		if err == nil {
+			removed = append(removed, file)
+		} else if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return err
+	}
+	starter, files, err := x.places()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		if err := remove(file); err != nil {
+			return nil, fmt.Errorf("remove what browsers know: %w", err)
+		}
+	}
+	for _, family := range []desk.Family{desk.Chromium, desk.Firefox} {
+		_, others, err := extension{family: string(family), machine: x.machine}.places()
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(others, func(file string) bool { _, err := os.Lstat(file); return err == nil }) {
+			return removed, nil
+		}
+	}
+	return removed, remove(starter)
 }
 
 // quoted is a word for the shell.

@@ -138,3 +138,58 @@ func TestDeviceStatusTable(t *testing.T) {
 		t.Error("a device's name moves the cursor")
 	}
 }
+
+// What tells browsers of this device is written for an account or taken back,
+// and an extension that was packed by somebody else is named by its own id.
+func TestDeviceBrowserExtension(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	state := filepath.Join(t.TempDir(), "device")
+	if r := onDevice(t, state, "browser-extension", filepath.Join(home, "x")); r.code != exitFailed || !strings.Contains(r.errs, "has not joined") {
+		t.Errorf("on a machine that has not joined: %+v", r)
+	}
+	own := strings.Repeat("abcd", 8)
+	chromium := filepath.Join(home, ".config/chromium/NativeMessagingHosts/org.signetid.device.json")
+	firefox := filepath.Join(home, ".mozilla/native-messaging-hosts/org.signetid.device.json")
+	starter := filepath.Join(home, ".local/lib/signet/browser-host")
+	for _, args := range [][]string{{"browser-extension", "--extension-id", own}, {"browser-extension", "--browser", "firefox"}} {
+		if r := onDevice(t, state, args...); r.code != exitDone {
+			t.Fatalf("%q: %+v", args, r)
+		}
+	}
+	text, err := os.ReadFile(chromium)
+	if err != nil || !strings.Contains(string(text), own) || !strings.Contains(string(text), starter) {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, step := range []struct {
+		args []string
+		left []string
+		gone []string
+	}{
+		{[]string{"browser-extension", "--remove"}, []string{firefox, starter}, []string{chromium}},
+		{[]string{"browser-extension", "--remove", "--browser", "firefox"}, nil, []string{firefox, starter}},
+		{[]string{"browser-extension", "--remove"}, nil, []string{chromium, firefox, starter}},
+	} {
+		if r := onDevice(t, state, step.args...); r.code != exitDone {
+			t.Errorf("%q: %+v", step.args, r)
+		}
+		for _, file := range step.left {
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%q: %v", step.args, err)
+			}
+		}
+		for _, file := range step.gone {
+			if _, err := os.Stat(file); !os.IsNotExist(err) {
+				t.Errorf("%q: %s is still there, %v", step.args, file, err)
+			}
+		}
+	}
+	for _, bad := range [][]string{{"--browser", "lynx"}, {"--extension-id", "*"}, {"--remove", "folder"}} {
+		if r := onDevice(t, state, append([]string{"browser-extension"}, bad...)...); r.code == exitDone {
+			t.Errorf("%q: %+v", bad, r)
+		}
+	}
+	if _, err := os.Stat(starter); !os.IsNotExist(err) {
+		t.Errorf("a refused command left %s", starter)
+	}
+}
