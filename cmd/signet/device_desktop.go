@@ -353,12 +353,12 @@ known; --service adds one. An account is a person by a line of
 is one.
 
 In /etc/pam.d, before the line that asks for a password:
-  auth sufficient pam_exec.so quiet expose_authtok /usr/bin/signet device pam
+  auth sufficient pam_exec.so quiet seteuid expose_authtok /usr/bin/signet device pam
 
 It ends with 0 to let in; 1 refused, 2 not run by pam_exec, 10 wrong PIN, 11 the
 TPM is locked, 12 nobody's account, 13 over a network or by a service that is
 not known, 14 no key here, 15 no server and not allowed without.`,
-		Example: "  auth sufficient pam_exec.so quiet expose_authtok /usr/bin/signet device pam",
+		Example: "  auth sufficient pam_exec.so quiet seteuid expose_authtok /usr/bin/signet device pam",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			door := desk.DoorOf(os.Getenv)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/agent"
+	"github.com/signetid/signet/internal/securitykey"
 )
 
 // onDevice runs a command on a state folder of the test's own.
@@ -34,6 +37,11 @@ func TestDeviceSaysWhatToDo(t *testing.T) {
 		{[]string{"join", "--server", "http://127.0.0.1:1"}, exitFailed, "127.0.0.1:1 does not answer"},
 		{[]string{"sign-in", "--pin-stdin"}, exitFailed, "has not joined: signet device join"},
 		{[]string{"sign-in", "extra"}, exitUsage, `takes no "extra"`},
+		{[]string{"sign-in", "--security-key"}, exitFailed, "has not joined: signet device join"},
+		{[]string{"sign-in", "--security-key", "/dev/hidraw5", "more"}, exitUsage, `takes no`},
+		{[]string{"token", "--broker", "--resource", "x", "--socket", filepath.Join(state, "none")}, exitFailed, "does not run: signet device broker"},
+		{[]string{"token", "--broker", "--resource", "x", "--user", "ada@example.com"}, exitUsage, "--user is not for --broker"},
+		{[]string{"browser-header", "--broker", "--url", "https://x/", "--socket", filepath.Join(state, "none")}, exitFailed, "does not run: signet device broker"},
 		{[]string{"hello"}, exitDone, ""},
 		{[]string{"hello", "enrol", "--pin-stdin"}, exitFailed, "has not joined"},
 		{[]string{"token"}, exitUsage, "one of --resource and --scope"},
@@ -191,5 +199,27 @@ func TestDeviceBrowserExtension(t *testing.T) {
 	}
 	if _, err := os.Stat(starter); !os.IsNotExist(err) {
 		t.Errorf("a refused command left %s", starter)
+	}
+}
+
+// Somebody with several passkeys on one key is asked which is meant, and the
+// names, which are a server's, move no cursor.
+func TestDeviceChoosesPasskey(t *testing.T) {
+	all := []securitykey.Passkey{{ID: []byte("first id"), Name: "Ada\x1b[2J"}, {ID: []byte("second id")}}
+	for typed, want := range map[string]int{"1\n": 0, " 2 \n": 1, "9\n": 8} {
+		var asked strings.Builder
+		l := &lines{in: bufio.NewReader(strings.NewReader(typed)), prompt: &asked}
+		if n, err := l.choose(all); err != nil || n != want {
+			t.Errorf("%q: %d, %v", typed, n, err)
+		}
+		if strings.Contains(asked.String(), "\x1b") || !strings.Contains(asked.String(), "without a name") {
+			t.Errorf("asked %q", asked.String())
+		}
+	}
+	for _, typed := range []string{"", "Ada\n"} {
+		l := &lines{in: bufio.NewReader(strings.NewReader(typed)), prompt: io.Discard}
+		if _, err := l.choose(all); err == nil {
+			t.Errorf("%q is a choice", typed)
+		}
 	}
 }
