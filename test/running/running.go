@@ -154,3 +154,26 @@ func (d *Demo) Admin(t *testing.T, into any, args ...string) {
 		}
 	}
 }
+
+// Machine is a device of somebody's.
+type Machine struct {
+	ID  string `json:"id"`
+	Key string `json:"key"` // the Hello key on it, of its owner
+}
+
+// Join gives a person of the demo a device with a Hello key on it.
+func (d *Demo) Join(t *testing.T, u User, name string) (m Machine) {
+	t.Helper()
+	cmd := exec.Command("go", "run", "./machine", "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name)
+	cmd.Dir = "../../test"
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("join %s: %v\n%s", name, err, stderr.String())
+	}
+	if err := json.Unmarshal(out, &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
