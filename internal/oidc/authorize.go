@@ -57,7 +57,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, err := s.tenant(ctx, r.PathValue("t"), s.byClient(ctx, p.get("client_id")))
+	t, err := s.tenant(ctx, r.PathValue("t"), s.byClientOrDevice(r, p.get("client_id")))
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,49 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return back.fail(w, r, err)
 	}
-	step, err := s.begin(w, r, t, c, q, back)
+	forgetCredentials(w, r)
+	b, stale, err := s.brought(r, t, c, q)
+	if err != nil {
+		return back.fail(w, r, err)
+	}
+	var step signin.Step
+	if !stale {
+		step, err = s.begin(w, r, t, c, q, back, b)
+		stale = spentNonce(err)
+	}
+	if stale {
+		sent, again := s.renonce(w, r, t, p)
+		if sent {
+			return nil
+		}
+		if again != nil {
+			return back.fail(w, r, again)
+		}
+		step, err = s.begin(w, r, t, c, q, back, signin.Brought{})
+	}
 	if err != nil {
 		return back.fail(w, r, err)
 	}
 	if step.Kind != signin.Done {
+		if step.Bearer != "" {
+			s.cfg.Sessions.Set(w, r, step.Bearer, step.Replaces)
+		}
 		return s.cfg.SignIn(w, r, step.Flow, step)
 	}
 	return s.finish(w, r, t, step)
+}
+
+// byClientOrDevice is the tenant hint of an authorization request: built-in
+// applications exist in every tenant, and the device's credential says in which.
+func (s *Server) byClientOrDevice(r *http.Request, id string) func() (idp.TenantID, error) {
+	return func() (idp.TenantID, error) {
+		if s.cfg.Devices != nil {
+			if t, ok := s.cfg.Devices.TenantOf(r); ok {
+				return t, nil
+			}
+		}
+		return s.byClient(r.Context(), id)()
+	}
 }
 
 // provenClient proves client_id and redirect_uri. Its errors stay here.
@@ -112,8 +147,11 @@ func unknownRedirect(c client.Client, uri string) error {
 
 // begin makes the flow and lets the corridor say what it still needs. With
 // prompt=none whatever it needs is an error: nothing is ever shown.
-func (s *Server) begin(w http.ResponseWriter, r *http.Request, t tenant, c client.Client, q request, back reply) (signin.Step, error) {
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, t tenant, c client.Client, q request, back reply, b signin.Brought) (signin.Step, error) {
 	ctx := r.Context()
+	if q.Challenge == "" && needsChallenge(c, b.Device != "") {
+		return signin.Step{}, missing("code_challenge")
+	}
 	if err := s.strengths(ctx, t, c, &q); err != nil {
 		return signin.Step{}, err
 	}
@@ -124,6 +162,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, t tenant, c clien
 	if err != nil {
 		return signin.Step{}, err
 	}
+	several = several && b.PRT == "" // the device says who is meant
 	if several && !q.prompts("none") && !q.prompts("select_account") {
 		q.Prompt = append(q.Prompt, "select_account")
 	}
@@ -132,7 +171,10 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, t tenant, c clien
 	if err != nil {
 		return signin.Step{}, err
 	}
-	step, err := s.cfg.Corridor.Next(ctx, flow, current, peer)
+	step, err := s.enter(ctx, flow, current, b, peer)
+	if step.Session.ID != "" {
+		current = &step.Session
+	}
 	switch {
 	case err != nil:
 		return step, err

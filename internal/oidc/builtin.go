@@ -87,6 +87,9 @@ func (s *Server) extras(x exchange, sub token.Subject, out tokenReply) (*builtIn
 	}
 	if out.RefreshToken != "" {
 		e.Refresh = token.FamilyLives
+		if sub.Shared() && !sub.Bound() {
+			e.Refresh = token.UnboundLives
+		}
 	}
 	if sub.User.Known() {
 		who, err := json.Marshal(struct {

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 )
 
@@ -31,7 +33,7 @@ func TestV1(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"token_type": "Bearer", "resource": drs, "expires_in": "3600", "ext_expires_in": "3600",
-		"refresh_token_expires_in": "7776000", "foci": "1",
+		"refresh_token_expires_in": "3600", "foci": "1",
 	} {
 		if out[name] != want {
 			t.Errorf("%s is %v (%T), want the text %q", name, out[name], out[name], want)
@@ -55,7 +57,15 @@ func TestV1(t *testing.T) {
 	if id["name"] == nil || id["oid"] != string(d.ada.ID) || id["tid"] != string(d.tenant.ID) || id["upn"] != d.ada.Name {
 		t.Errorf("id token %v", id)
 	}
-	// One refresh token for every resource of the table, by either family.
+	// Before a device has bound it, a refresh token is good for registration
+	// alone; then for every resource of the table, by either family of addresses.
+	status, refused := broker.call(d, "/oauth2/token", url.Values{
+		"grant_type": {"refresh_token"}, "refresh_token": {str(out, "refresh_token")}, "resource": {"https://graph.windows.net/"},
+	})
+	if status != http.StatusBadRequest || fmt.Sprint(refused["error_codes"]) != "[50097]" {
+		t.Errorf("another resource before a device: %d %v", status, refused)
+	}
+	d.bind(t, idp.FamilyID(str(access, "fid")))
 	status, out = broker.call(d, "/oauth2/token", url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {str(out, "refresh_token")}, "resource": {"https://graph.windows.net/"},
 	})

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/secret"
 )
@@ -27,6 +28,13 @@ func checkChallenge(challenge, method string) error {
 			"code_challenge must be the base64url SHA-256 digest of a code_verifier.", "code challenge of %d characters", len(challenge))
 	}
 	return nil
+}
+
+// needsChallenge says whether a code without a challenge is refused: always,
+// but for those of built-in applications that are bound to a device, or where
+// the tenant lets them do without (decisions 4.1; compat.brokerWithoutPkce).
+func needsChallenge(c client.Client, bound bool) bool {
+	return !c.WithoutPKCE && !(c.BuiltIn && bound)
 }
 
 // checkVerifier follows RFC 7636, Sections 4.1 and 4.6.

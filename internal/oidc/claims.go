@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/signetid/signet/internal/jose"
@@ -15,6 +16,14 @@ import (
 type claimsRequest struct {
 	UserInfo map[string]claimAsk `json:"userinfo,omitempty"`
 	IDToken  map[string]claimAsk `json:"id_token,omitempty"`
+	Access   accessAsk           `json:"access_token,omitzero"`
+}
+
+// accessAsk is what clients of Entra ask of an access token
+// (device-protocol.md §11, CAE).
+type accessAsk struct {
+	Capabilities []string `json:"cc,omitempty"`  // xms_cc
+	NotBefore    int64    `json:"nbf,omitempty"` // Unix seconds: the oldest proof that will do
 }
 
 // claimAsk is one requested claim. Values has value and values alike, those
@@ -41,6 +50,7 @@ func parseClaimsParameter(s string) (claimsRequest, error) {
 	var raw struct {
 		UserInfo map[string]json.RawMessage `json:"userinfo"`
 		IDToken  map[string]json.RawMessage `json:"id_token"`
+		Access   map[string]json.RawMessage `json:"access_token"`
 	}
 	if err := jose.Strict([]byte(s), &raw); err != nil {
 		return out, badRequest("claims", "claims must be a JSON object without repeated members.", "%w", err)
@@ -49,8 +59,45 @@ func parseClaimsParameter(s string) (claimsRequest, error) {
 	if out.UserInfo, err = parseAsks(raw.UserInfo); err != nil {
 		return out, err
 	}
-	out.IDToken, err = parseAsks(raw.IDToken)
+	if out.IDToken, err = parseAsks(raw.IDToken); err != nil {
+		return out, err
+	}
+	out.Access, err = parseAccessAsk(raw.Access)
 	return out, err
+}
+
+// maxCapabilities bounds what a token echoes.
+const maxCapabilities = 8
+
+func parseAccessAsk(raw map[string]json.RawMessage) (out accessAsk, err error) {
+	wrong := func(name string) error {
+		return badRequest("claims", "A member of claims is not as it should be.", "claim %s of access_token", name)
+	}
+	if body, ok := raw["xms_cc"]; ok {
+		ask, err := parseAsk(body)
+		if err != nil || len(ask.Values) > maxCapabilities {
+			return out, wrong("xms_cc")
+		}
+		for _, v := range ask.Values {
+			if !plain(v, 32) {
+				return out, wrong("xms_cc")
+			}
+		}
+		out.Capabilities = ask.Values
+	}
+	if body, ok := raw["nbf"]; ok {
+		var ask struct {
+			Value json.RawMessage `json:"value"`
+		}
+		if err := jose.Strict(body, &ask); err != nil {
+			return out, wrong("nbf")
+		}
+		// Resource servers write it as text, some as a number.
+		if out.NotBefore, err = strconv.ParseInt(strings.Trim(string(ask.Value), `"`), 10, 64); err != nil || out.NotBefore < 0 {
+			return out, wrong("nbf")
+		}
+	}
+	return out, nil
 }
 
 func parseAsks(raw map[string]json.RawMessage) (map[string]claimAsk, error) {

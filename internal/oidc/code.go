@@ -40,6 +40,9 @@ type codeBody struct {
 	Recorded  bool          `json:"e,omitempty"` // the corridor has recorded this sign-in
 	Basis     []token.Basis `json:"b,omitempty"`
 	Asked     []string      `json:"q,omitempty"`
+	Device    idp.DeviceID  `json:"d,omitempty"`
+	PRT       idp.SessionID `json:"o,omitempty"` // that the session stands on
+	Caps      []string      `json:"l,omitempty"` // capabilities of the client
 }
 
 // Resume goes on where a flow of this door left off: the corridor is done with
@@ -72,6 +75,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, t tenant, step s
 		return unknownRedirect(c, a.Redirect)
 	}
 	back := a.reply(t.Issuer)
+	back.Found = r.Method == http.MethodGet && carries(r)
 	if step.Kind == signin.Deny {
 		return back.fail(w, r, denied(step))
 	}
@@ -93,11 +97,15 @@ func (s *Server) mint(ctx context.Context, t tenant, c client.Client, step signi
 			return "", otherPerson(sub)
 		}
 	}
+	if a.Challenge == "" && needsChallenge(c, step.Session.Device != "") {
+		return "", missing("code_challenge")
+	}
 	body, err := nonce.Encode(codeBody{
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
 		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, a.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
 		Info: a.Claims.info(), Recorded: step.Recorded, Basis: token.BasisOf(step.Session.Proofs), Asked: a.ACR,
+		Device: step.Session.Device, PRT: step.Session.PRT, Caps: a.Claims.Access.Capabilities,
 	})
 	if err != nil {
 		return "", err

@@ -55,6 +55,7 @@ type door struct {
 	now       atomic.Int64 // nanoseconds beyond the real clock
 	restored  atomic.Int64 // Unix time of the last restore
 	withdrawn atomic.Bool  // the model of all keys
+	stands    error        // what devices and their PRTs say
 	tenant    idp.Tenant
 	ada, bob  idp.User
 	directory *directory.Directory
@@ -116,7 +117,8 @@ func (d *door) wire() {
 			return p.Session.Idle, p.Session.Absolute, err
 		}})
 	d.tokens = token.New(token.Config{DB: d.db, Keys: d.keys, Audit: d.audit, Now: d.clock, Epoch: epoch,
-		Issuer: func(id idp.TenantID) string { return d.url + "/" + string(id) + "/v2.0" }, User: d.directory.User})
+		Issuer: func(id idp.TenantID) string { return d.url + "/" + string(id) + "/v2.0" }, User: d.directory.User,
+		Stands: func(context.Context, sqldb.Querier, idp.TenantID, idp.SessionID, idp.DeviceID) error { return d.stands }})
 	var err error
 	d.corridor, err = signin.New(signin.Config{DB: d.db, Box: d.box, Directory: d.directory, Clients: d.clients,
 		Policies: d.policies, Sessions: d.sessions, Audit: d.audit, Now: d.clock, Methods: []method.Method{stub{}}})
@@ -159,6 +161,14 @@ func (d *door) devices(change func(*policy.DeviceRules)) {
 	}
 	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
 		return d.policies.Put(ctx, tx, d.tenant.ID, p)
+	})
+}
+
+// bind binds a grant to a device, as the door of devices does.
+func (d *door) bind(t testing.TB, family idp.FamilyID) {
+	t.Helper()
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.tokens.Bind(ctx, tx, d.tenant.ID, family, "prt", "device", d.clock().Add(time.Hour))
 	})
 }
 

@@ -11,9 +11,14 @@ import (
 // Fault is an error with the word that OAuth has for it. Errors of lower rooms
 // have no such word; word finds one by their Kind.
 type Fault struct {
-	Word  string // an error code of RFC 6749, OpenID Connect Core or their kin
-	Cause *idp.Error
+	Word   string // an error code of RFC 6749, OpenID Connect Core or their kin
+	Sub    string // suberror of a token response; may be empty
+	Claims string // claims of a token response: what would do; may be empty
+	Cause  *idp.Error
 }
+
+// OAuth is the error code, for the door beside this one.
+func (f *Fault) OAuth() string { return f.Word }
 
 func (f *Fault) Error() string { return f.Cause.Error() }
 

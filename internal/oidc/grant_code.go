@@ -144,6 +144,7 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 		Tenant: x.tenant.ID, User: user, Session: body.Session, Client: x.client,
 		Scopes: body.Scopes, Audience: body.Audience, AuthTime: time.UnixMilli(body.AuthTime),
 		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info, Basis: body.Basis, Asked: body.Asked,
+		Device: body.Device, PRT: body.PRT, Capabilities: body.Caps,
 	}
 	return s.presently(ctx, x.tenant, sub)
 }
@@ -152,7 +153,7 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 // a challenge is good only while its client still may do so, and never with a
 // verifier (security.md OAU02).
 func (x exchange) checkProofKey(body codeBody) error {
-	if verifier := x.params.get("code_verifier"); body.Challenge != "" || verifier != "" || !x.client.WithoutPKCE {
+	if verifier := x.params.get("code_verifier"); body.Challenge != "" || verifier != "" || needsChallenge(x.client, body.Device != "") {
 		return checkVerifier(verifier, body.Challenge)
 	}
 	return nil

@@ -26,9 +26,19 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 	// Judged before the rotation: a request that asks for too much must not
 	// cost its client the grant.
 	var is token.Subject
+	asked, err := x.claims()
+	if err != nil {
+		return tokenReply{}, err
+	}
 	got, err := s.cfg.Tokens.Refresh(ctx, presented, x.client, token.Presenter{IP: x.ip, Agent: x.agent, Trace: x.trace}, func(sub token.Subject) (err error) {
-		is, err = s.narrowed(ctx, x, sub)
-		return err
+		if is, err = s.narrowed(ctx, x, sub); err != nil {
+			return err
+		}
+		is.Capabilities = asked.Access.Capabilities
+		if err := notBefore(is, x.params.get("claims"), asked); err != nil {
+			return err
+		}
+		return unbound(is)
 	})
 	if err != nil {
 		return tokenReply{}, err
@@ -38,6 +48,16 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 	// offline_access out: the grant itself still has it.
 	out.RefreshToken = got.Refresh
 	return out, err
+}
+
+// claims are what a token request asks for by the parameter of that name: a
+// client that answers a challenge of a resource, or says what it understands
+// (decisions 3.4).
+func (x exchange) claims() (claimsRequest, error) {
+	if !x.params.has("claims") {
+		return claimsRequest{}, nil
+	}
+	return parseClaimsParameter(x.params.get("claims"))
 }
 
 // narrowed is the grant as the request wants it, judged by what holds now. A

@@ -39,6 +39,9 @@ type Config struct {
 	// there was none.
 	Epoch func() int64
 
+	// Devices is what registered devices come to; nil: there are none.
+	Devices *Devices
+
 	// SignIn shows the page for a flow that a person must go on with.
 	SignIn func(w http.ResponseWriter, r *http.Request, f signin.Flow, step signin.Step) error
 	// ErrorPage phrases an error that must not reach the application.

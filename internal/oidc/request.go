@@ -27,6 +27,7 @@ type request struct {
 	EssentialACR bool     // claims says that nothing less will do
 	Claims       claimsRequest
 	Subject      string // the sub that claims or a hint names; only this person will do
+	FreshMFA     bool   // amr_values=ngcmfa
 }
 
 func (q request) prompts(word string) bool { return slices.Contains(q.Prompt, word) }
@@ -92,8 +93,8 @@ func (q *request) parseResponseType(p params, c client.Client, _ string) error {
 
 func (q *request) parseChallenge(p params, c client.Client, _ string) error {
 	q.Challenge = p.get("code_challenge")
-	if q.Challenge == "" && !p.has("code_challenge_method") && c.WithoutPKCE {
-		return nil // compat.brokerWithoutPkce (decisions 4.1, OAU02)
+	if q.Challenge == "" && !p.has("code_challenge_method") && c.BuiltIn {
+		return nil // good only as needsChallenge says (decisions 4.1, OAU02)
 	}
 	return checkChallenge(q.Challenge, p.get("code_challenge_method"))
 }
@@ -162,6 +163,7 @@ func (q *request) parseClaims(p params, _ client.Client, _ string) error {
 		}
 		q.Claims = asked
 	}
+	q.FreshMFA = slices.Contains(words(p.get("amr_values")), freshMFA)
 	if acr, ok := q.Claims.IDToken["acr"]; ok && len(acr.Values) > 0 {
 		q.ACR, q.EssentialACR = acr.Values, acr.Essential
 	}

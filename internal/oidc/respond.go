@@ -2,7 +2,9 @@ package oidc
 
 import (
 	"cmp"
+	"html"
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -59,6 +61,9 @@ type reply struct {
 	Mode     responseMode
 	State    string
 	Issuer   string
+	// Found answers a GET by 302: clients of the device protocols look for
+	// that number (device-protocol.md §9.3).
+	Found bool
 }
 
 // fields are the parameters of a response. iss is in every one, errors
@@ -98,7 +103,24 @@ func (a reply) send(w http.ResponseWriter, r *http.Request, more url.Values) err
 	if a.Mode == modeFormPost {
 		return a.post(w, a.fields(more))
 	}
-	return web.SeeOther(w, r, a.address(more))
+	return a.redirect(w, r, a.address(more))
+}
+
+// redirect answers with the address in a header, and as a link in the body for
+// clients that look there alone (device-protocol.md §0 fact 6).
+func (a reply) redirect(w http.ResponseWriter, r *http.Request, to string) error {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if !a.Found {
+		if err := web.SeeOther(w, r, to); err != nil {
+			return err
+		}
+	} else {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusFound)
+	}
+	io.WriteString(w, `<a href="`+html.EscapeString(to)+`">Continue</a>`+"\n") // a peer that has gone away is nobody's error
+	return nil
 }
 
 // fail answers with an error.

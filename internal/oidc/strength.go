@@ -29,6 +29,7 @@ func (s *Server) strengths(ctx context.Context, t tenant, c client.Client, q *re
 		}
 	}
 	q.Demanded = demanded(p, c, q.ACR)
+	s.demandFresh(p, q)
 	return nil
 }
 

@@ -51,9 +51,16 @@ var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, erro
 
 // token is the token endpoint.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
-	v, err := web.Form(w, r)
-	if err == nil && v.Get("grant_type") == serverChallenge {
+	v, typed, err := web.BareForm(w, r)
+	switch {
+	case err == nil && v.Get("grant_type") == serverChallenge:
 		return s.serverNonce(w, r)
+	case err == nil && s.cfg.Devices != nil && v.Get("grant_type") == jwtBearer && v.Has("request"):
+		return s.message(w, r, v)
+	case err == nil && !typed:
+		// Only devices may leave it out: it is what keeps a page of another
+		// site from posting here without asking first.
+		_, err = web.Form(w, r)
 	}
 	x, err := s.exchange(r, params(v), err)
 	defer func() { err = s.failed(r.Context(), x, err) }()
@@ -171,6 +178,8 @@ type errorBody struct {
 	Timestamp     string `json:"timestamp"`
 	TraceID       string `json:"trace_id"`
 	CorrelationID string `json:"correlation_id"`
+	Suberror      string `json:"suberror,omitempty"`
+	Claims        string `json:"claims,omitempty"`
 }
 
 // api adapts the handlers that applications call: this is where their errors
@@ -212,10 +221,14 @@ func (s *Server) phrase(w http.ResponseWriter, r *http.Request, err error) {
 func (s *Server) body(w http.ResponseWriter, r *http.Request, status int, err error) {
 	trace := web.Trace(r.Context())
 	w.Header().Set("Pragma", "no-cache")
-	web.JSON(w, status, errorBody{
+	body := errorBody{
 		Error: word(err, false), Description: description(err, trace), Codes: []int{code(err)},
 		Timestamp: s.cfg.Now().UTC().Format("2006-01-02 15:04:05Z"), TraceID: trace, CorrelationID: correlation(r, trace),
-	})
+	}
+	if f, ok := asFault(err); ok {
+		body.Suberror, body.Claims = f.Sub, f.Claims
+	}
+	web.JSON(w, status, body)
 }
 
 // wrongMethod answers 405 and says what would do (RFC 9110, Section 15.5.6).

@@ -83,7 +83,7 @@ func (c *Corridor) Carried(ctx context.Context, r CarriedRequest) (policy.Decisi
 		}
 	}
 	return decision, c.commit(ctx, deed{
-		burn: r.Nonces, failed: failed, undone: r.Undone, event: event,
+		burn: set(r.Nonces), failed: failed, undone: r.Undone, event: event,
 		effect: func(ctx context.Context, tx *sqldb.Tx) error { return c.settleCarried(ctx, tx, r, event) },
 	})
 }
@@ -142,6 +142,29 @@ type Standing struct {
 	PRT    idp.SessionID `json:"p,omitempty"`
 	Device idp.DeviceID  `json:"d"`
 	Ends   time.Time     `json:"e,omitzero"` // of the PRT
+	// Nonces are those of the request, while nothing was granted for them: the
+	// session that takes the standing burns them.
+	Nonces []nonce.Sealed `json:"n,omitempty"`
+}
+
+// burn spends the nonces of a standing that a session takes.
+func (s *Standing) burn(ctx context.Context, tx *sqldb.Tx) error {
+	for _, n := range set(s.Nonces) {
+		if err := nonce.Burn(ctx, tx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// burnt is the flow after a session has taken what it was entered with.
+func (f Flow) burnt() Flow {
+	if f.Standing != nil {
+		on := *f.Standing
+		on.Nonces = nil
+		f.Standing = &on
+	}
+	return f
 }
 
 // fits says whether the standing may pass to a session of the person.
@@ -170,7 +193,9 @@ func (c *Corridor) Bring(ctx context.Context, f Flow, current *session.Session, 
 	if err := fresh(f.Tenant, b.Nonces, c.now()); err != nil {
 		return Step{}, err
 	}
-	f.Started, f.Standing = c.now(), &b.Standing
+	on := b.Standing
+	on.Nonces = b.Nonces
+	f.Started, f.Standing = c.now(), &on
 	if b.PRT == "" || f.HintUser != "" && f.HintUser != b.User {
 		return c.Next(ctx, f, current, peer)
 	}
@@ -192,9 +217,10 @@ func (c *Corridor) Bring(ctx context.Context, f Flow, current *session.Session, 
 	if t.scopes, err = c.newScopes(ctx, f, user); err != nil {
 		return Step{}, err
 	}
+	t.flow = f.burnt() // enter does
 	if len(t.scopes) > 0 {
 		t.step = Consent
-		if t.flow, err = c.started(ctx, f, peer); err != nil {
+		if t.flow, err = c.started(ctx, t.flow, peer); err != nil {
 			return Step{}, err
 		}
 	}
@@ -219,7 +245,7 @@ func (c *Corridor) enter(ctx context.Context, t try, b Brought) (Step, error) {
 	})
 	event.Rule = t.decision.Rule
 	err := c.commit(ctx, deed{
-		burn: b.Nonces, event: event,
+		burn: set(b.Nonces), event: event,
 		effect: func(ctx context.Context, tx *sqldb.Tx) (err error) {
 			step, err = c.settleEntry(ctx, tx, t, b, event)
 			return err

@@ -42,8 +42,8 @@ type OnceRequest struct {
 //
 // A message that does not verify burns its nonces only when the door has
 // verified a device (decisions 1.3): anyone can fetch nonces, and none may
-// fill the store. From a good proof, or a good signature of a device, on every
-// outcome burns all of them.
+// fill the store. From then on, or from a good proof on, every outcome burns all
+// of them.
 // Errors are those of Answer; policy's refusal is idp.Denied, and comes with
 // the Decision.
 func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.Decision, error) {
@@ -51,14 +51,15 @@ func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.D
 	event := c.event(t.flow, r.Peer)
 	event.Method = r.Method
 	err := c.takeOnce(ctx, &t, r)
+	usable := fresh(r.Tenant, r.Nonces, c.now())
 	if err == nil {
-		err = fresh(r.Tenant, r.Nonces, t.answer.Now)
+		err = usable
 	}
 	if err != nil {
-		if r.Device == "" || !refusal(err) || fresh(r.Tenant, r.Nonces, c.now()) != nil {
+		if r.Device == "" || usable != nil || !refusal(err) {
 			return idp.Proof{}, policy.Decision{}, c.failed(ctx, event, err)
 		}
-		return idp.Proof{}, policy.Decision{}, c.commit(ctx, deed{burn: r.Nonces, failed: err, event: event, anonymous: true})
+		return idp.Proof{}, policy.Decision{}, c.commit(ctx, deed{burn: set(r.Nonces), failed: err, event: event, anonymous: true})
 	}
 	if err := c.verify(ctx, &t, nil); err != nil {
 		return idp.Proof{}, policy.Decision{}, err
@@ -91,8 +92,8 @@ func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.D
 	return t.verdict.Proof, t.decision, nil
 }
 
-// takeOnce checks that the request can be answered at all. Nothing that fails
-// here burns.
+// takeOnce checks that the request can be answered at all. What fails here burns
+// only the nonces of a verified device.
 func (c *Corridor) takeOnce(ctx context.Context, t *try, r OnceRequest) (err error) {
 	if t.room, err = c.oneShot(ctx, r.Tenant, r.Method); err != nil {
 		return err

@@ -32,6 +32,10 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 	if err := c.openSession(ctx, tx, t, []idp.Proof{t.verdict.Proof}, &step); err != nil {
 		return Step{}, over(err)
 	}
+	if step.Session.ID != "" {
+		t.flow = t.flow.burnt()
+		step.Flow = t.flow
+	}
 	if err := c.moveOn(ctx, tx, t, &step); err != nil {
 		return Step{}, over(err)
 	}
@@ -73,6 +77,9 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, add []i
 		s.Proofs = lasting(s.Proofs)
 	}
 	if on := t.flow.Standing; on.fits(t.user.ID) {
+		if err := on.burn(ctx, tx); err != nil {
+			return err
+		}
 		s.PRT, s.Device = on.PRT, on.Device
 		if !on.Ends.IsZero() && (s.Expires.IsZero() || on.Ends.Before(s.Expires)) {
 			s.Expires = on.Ends

@@ -25,6 +25,24 @@ func Form(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	return v, Single(v)
 }
 
+// BareForm is Form for an address where a body may come without a content
+// type; typed says whether it had one (device-protocol.md §0 fact 3). Any other
+// type than that of a form is refused.
+func BareForm(w http.ResponseWriter, r *http.Request) (v url.Values, typed bool, err error) {
+	if r.Header.Get("Content-Type") != "" {
+		v, err = Form(w, r)
+		return v, true, err
+	}
+	body, err := read(w, r)
+	if err != nil {
+		return nil, false, err
+	}
+	if v, err = url.ParseQuery(string(body)); err != nil {
+		return nil, false, idp.Invalidf("malformed_form", "%w", err).Say("The form could not be read.")
+	}
+	return v, false, Single(v)
+}
+
 // Lists is Form for forms in which a name may have several values, such as
 // boxes that are ticked.
 func Lists(w http.ResponseWriter, r *http.Request) (url.Values, error) {
