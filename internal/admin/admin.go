@@ -12,7 +12,9 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/policy"
@@ -53,7 +55,19 @@ type Config struct {
 	// no server runs that has one.
 	Provision Provisioner
 	Origin    string
-	Now       func() time.Time
+	// Hygiene lists and clears keys, Devices keeps the register of machines.
+	Hygiene *hygiene.Keeper
+	Devices *device.Registry
+	// OnDevice says what stands on a device.
+	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
+	Now      func() time.Time
+}
+
+// Standing is what stands on a device, and goes or rests with it.
+type Standing struct {
+	Keys   int          // Hello keys that it keeps
+	Tokens int          // primary refresh tokens
+	Only   []idp.UserID // who has no other way in than a key of it
 }
 
 // Keys is the keyring as far as this door needs it.

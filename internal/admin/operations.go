@@ -45,6 +45,19 @@ var operations = map[string]operation{
 	"key.beginProvision":  within(beginKey),
 	"key.finishProvision": within(finishKey),
 
+	"key.list":    within(listUserKeys),
+	"key.export":  within(exportKeys),
+	"key.clean":   within(cleanKeys),
+	"key.removed": within(removedKeys),
+	"key.restore": within(restoreKeys),
+
+	"device.list":    within(listDevices),
+	"device.show":    within(showDevice),
+	"device.disable": within(disableDevice),
+	"device.enable":  within(enableDevice),
+	"device.rename":  within(renameDevice),
+	"device.remove":  within(removeDevice),
+
 	"tap.issue":          within(issuePass),
 	"token":              within(issueToken),
 	"session.revokeUser": within(revokeUser),

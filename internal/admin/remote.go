@@ -33,6 +33,7 @@ var remote = map[string]string{
 	"tenant.show": Reader, "user.list": Reader, "user.show": Reader, "user.consents": Reader, "group.list": Reader, "group.members": Reader,
 	"app.list": Reader, "app.show": Reader, "metadata.status": Reader, "metadata.search": Reader, "signing-key.list": Reader,
 	"policy.show": Reader, "policy.export": Reader, "policy.plan": Reader, "audit.list": Reader,
+	"key.list": Reader, "key.export": Reader, "key.removed": Reader, "device.list": Reader, "device.show": Reader,
 
 	"tap.issue": directory.Helpdesk, "session.revokeUser": directory.Helpdesk, "user.revokeConsent": directory.Helpdesk,
 
@@ -45,6 +46,9 @@ var remote = map[string]string{
 	"app.dropSecret": directory.Administrator, "signing-key.rotate": directory.Administrator,
 	"policy.set": directory.Administrator, "policy.apply": directory.Administrator,
 	"key.beginProvision": directory.Administrator, "key.finishProvision": directory.Administrator,
+	"key.clean": directory.Administrator, "key.restore": directory.Administrator,
+	"device.disable": directory.Administrator, "device.enable": directory.Administrator, "device.rename": directory.Administrator,
+	"device.remove": directory.Administrator,
 }
 
 // ranks orders the roles of tokens.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/admin"
@@ -100,7 +99,7 @@ func (a *Administrator) Do(ctx context.Context, op string, params any, progress 
 		// Where to fetch from is the server's configuration.
 		return nil, errors.New("metadata is fetched by a running server, and none runs on this data folder: start signet serve first, or load a file")
 	}
-	if a.offline && strings.HasPrefix(op, "key.") {
+	if a.offline && (op == "key.beginProvision" || op == "key.finishProvision") {
 		// A passkey belongs to the address of a page, which only a server's
 		// configuration knows.
 		return nil, errors.New("a passkey is made for the address of a running server, and none runs on this data folder: start signet serve first")
@@ -129,8 +128,23 @@ func (h *House) administration() *admin.Service {
 			return h.Corridor.CheckSave(ctx, t, old, next, "")
 		},
 		Provision: h.Corridor, Origin: h.base,
+		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice,
 		Now: h.cfg.Now,
 	})
+}
+
+// onDevice is what stands on a device, and goes or rests with it.
+func (h *House) onDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) (admin.Standing, error) {
+	keys, err := h.Hello.OnDevice(ctx, t, d)
+	if err != nil {
+		return admin.Standing{}, err
+	}
+	tokens, err := h.PRTs.OfDevice(ctx, t, d)
+	if err != nil {
+		return admin.Standing{}, err
+	}
+	only, err := h.Corridor.Stranded(ctx, t, keys)
+	return admin.Standing{Keys: len(keys), Tokens: len(tokens), Only: only}, err
 }
 
 func (h *House) issuePass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, ask admin.PassOptions) (admin.Pass, error) {

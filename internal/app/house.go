@@ -15,6 +15,7 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
@@ -49,6 +50,7 @@ type House struct {
 	PRTs      *prt.Service
 	Corridor  *signin.Corridor
 	Report    *report.Report
+	Hygiene   *hygiene.Keeper
 
 	cfg   Config
 	base  string
@@ -135,6 +137,7 @@ func (h *House) wire() error {
 	h.Report = report.New(report.Config{
 		DB: h.DB, Sources: h.Corridor, Policy: h.Policies.Get, Tenants: h.Directory.Tenants, Now: now,
 	})
+	h.Hygiene = h.openHygiene()
 	h.follow()
 	h.addJobs()
 	return nil
@@ -174,6 +177,8 @@ func (h *House) follow() {
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
+	h.Devices.OnRemove(h.Corridor.CheckDevice)
+	h.Devices.OnDisable(h.Corridor.CheckDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error

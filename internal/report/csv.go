@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/web"
 )
 
 // Header are the columns of the CSV.
@@ -50,18 +51,5 @@ func yes(b bool) string {
 	return "no"
 }
 
-// Cell makes a text harmless in a spreadsheet: one that a program would take
-// for a formula gets an apostrophe before it (OWASP, CSV Injection), also when
-// blanks come first. Use it for every cell that somebody else has written.
-func Cell(s string) string {
-	if t := strings.TrimLeft(s, " \u00a0"); t != "" && strings.ContainsRune("=+-@\t\r\n|%", rune(t[0])) {
-		return "'" + s
-	}
-	// Full-width forms are read as the plain ones by some programs.
-	for _, p := range []string{"＝", "＋", "－", "＠"} {
-		if strings.HasPrefix(strings.TrimLeft(s, " \u00a0"), p) {
-			return "'" + s
-		}
-	}
-	return s
-}
+// Cell makes a text harmless in a spreadsheet: see web.Cell.
+func Cell(s string) string { return web.Cell(s) }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/session"
@@ -52,7 +53,9 @@ func (c *Corridor) Clean(ctx context.Context, tenant idp.TenantID, list []Named,
 		for u, all := range dead {
 			refused[u] = maps.Clone(all)
 		}
-		return func(ctx context.Context, tx *sqldb.Tx, n Named) error { return c.cleanOne(ctx, tx, tenant, n, refused[n.User]) }
+		return func(ctx context.Context, tx *sqldb.Tx, n Named) error {
+			return c.cleanOne(ctx, tx, tenant, n, refused[n.User])
+		}
 	})
 }
 
@@ -233,4 +236,48 @@ func (c *Corridor) Stranded(ctx context.Context, tenant idp.TenantID, without []
 		}
 	}
 	return out, nil
+}
+
+// CheckDevice refuses to remove or to switch off a device when no
+// administrator would have a way in after it, and one has: idp.Denied
+// "locks_out_administrators" (security.md POL07). It is for device.OnRemove and
+// device.OnDisable, behind what orphans its keys.
+func (c *Corridor) CheckDevice(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, device idp.DeviceID) error {
+	concerned, err := c.opensFor(ctx, tenant, device)
+	if err != nil || !concerned {
+		return err // only what concerns an administrator waits for others such
+	}
+	admins, err := c.directory.Administrators(ctx, tx, tenant)
+	if err != nil {
+		return err
+	}
+	for _, a := range admins {
+		left, err := c.ways(ctx, tx, tenant, a)
+		if err != nil || left > 0 {
+			return err
+		}
+	}
+	return idp.Deniedf("locks_out_administrators", "none of %d administrators would have a way in without device %s", len(admins), device).
+		Say("No administrator would have a way in after this. Register another method for one first.")
+}
+
+// opensFor says whether a device keeps a key that lets an administrator in.
+func (c *Corridor) opensFor(ctx context.Context, tenant idp.TenantID, device idp.DeviceID) (bool, error) {
+	holders, err := c.directory.WithRole(ctx, tenant)
+	if err != nil {
+		return false, err
+	}
+	for _, p := range holders {
+		if p.Role != directory.Administrator || !p.Enabled {
+			continue
+		}
+		all, err := c.Credentials(ctx, tenant, p.ID)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(all, func(k method.Credential) bool { return k.Facts.Device == device && k.Usable() }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -75,6 +75,15 @@ func (m *Room) List(ctx context.Context, t idp.TenantID, u idp.UserID) ([]method
 	return m.all(ctx, nil, rows)
 }
 
+// OnDevice gives the keys that a device keeps, for whomever.
+func (m *Room) OnDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) ([]method.Credential, error) {
+	rows, err := onDevice(ctx, m.db, t, d)
+	if err != nil {
+		return nil, err
+	}
+	return m.all(ctx, nil, rows)
+}
+
 // Rename gives a key another name, cleaned and cut to 64 bytes. Invalid when
 // nothing is left of it, NotFound when the user has no such key.
 func (m *Room) Rename(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID, name string) error {

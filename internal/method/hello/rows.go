@@ -163,6 +163,14 @@ func listOf(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID) 
 		order by created, id`, t, u))
 }
 
+// onDevice are the keys that a device keeps.
+func onDevice(ctx context.Context, q sqldb.Querier, t idp.TenantID, d idp.DeviceID) ([]row, error) {
+	return scanAll(q.Query(ctx, `
+		select `+columns+` from hello_key
+		where tenant_id = $1 and device_id = $2 and removed = 0
+		order by user_id`, t, d))
+}
+
 // page is the next keys of the tenant, in the order of their owners.
 func page(ctx context.Context, q sqldb.Querier, t idp.TenantID, after row, limit int) ([]row, error) {
 	return scanAll(q.Query(ctx, `
