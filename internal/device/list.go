@@ -13,7 +13,8 @@ import (
 )
 
 // Fields are what lists of devices can be asked about, under the names that
-// Graph has for them; registeredOwner and assurance are ours.
+// Graph has for them; registeredOwner, assurance, softwareKeys and
+// attestationDue are ours.
 var Fields = filter.Fields{
 	"id":                            {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
 	"deviceId":                      {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
@@ -23,6 +24,8 @@ var Fields = filter.Fields{
 	"accountEnabled":                {Kind: filter.Bool, Column: "enabled"},
 	"registeredOwner":               {Kind: filter.Text, Column: "owner", Fold: strings.ToLower},
 	"assurance":                     {Kind: filter.Text, Column: "assurance", Words: map[string]any{string(Attested): string(Attested), string(Unattested): string(Unattested), string(Unproven): string(Unproven)}},
+	"softwareKeys":                  {Kind: filter.Bool, Column: "software"},
+	"attestationDue":                {Kind: filter.Time, Column: "pending"},
 	"registrationDateTime":          {Kind: filter.Time, Column: "created"},
 	"approximateLastSignInDateTime": {Kind: filter.Time, Column: "seen"},
 }
