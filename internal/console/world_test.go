@@ -53,6 +53,7 @@ type world struct {
 	prts    *prt.Service
 	hello   *hello.Room
 	laptop  device.Device // Bob's, with a Hello key and a PRT of his
+	carol   idp.User      // made when somebody needs her
 	before  int           // records of changes that making the world has left
 }
 
