@@ -9,6 +9,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -41,6 +42,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		RevokeSession: h.Tokens.RevokeSession,
 		RevokeUser:    h.SignOut,
 		RevokeGrant:   h.Tokens.RevokeGrant,
+		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.deviceRules},
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
 	if err != nil {
@@ -61,6 +63,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene,
 	})
 	if err != nil {
 		return err
@@ -74,6 +77,12 @@ func (h *House) mount(mux *http.ServeMux) error {
 		}
 	}
 	return nil
+}
+
+// deviceRules are the tenant's rules about machines and the keys on them.
+func (h *House) deviceRules(ctx context.Context, t idp.TenantID) (policy.DeviceRules, policy.HelloRules, error) {
+	p, err := h.Policies.Get(ctx, t)
+	return p.Devices, p.Hello, err
 }
 
 // api stands before the other doors and serves the administration API.
