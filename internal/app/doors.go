@@ -42,7 +42,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		RevokeSession: h.Tokens.RevokeSession,
 		RevokeUser:    h.SignOut,
 		RevokeGrant:   h.Tokens.RevokeGrant,
-		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.deviceRules},
+		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
 	if err != nil {
@@ -79,8 +79,8 @@ func (h *House) mount(mux *http.ServeMux) error {
 	return nil
 }
 
-// deviceRules are the tenant's rules about machines and the keys on them.
-func (h *House) deviceRules(ctx context.Context, t idp.TenantID) (policy.DeviceRules, policy.HelloRules, error) {
+// machineRules are the tenant's rules about machines and the keys on them.
+func (h *House) machineRules(ctx context.Context, t idp.TenantID) (policy.DeviceRules, policy.HelloRules, error) {
 	p, err := h.Policies.Get(ctx, t)
 	return p.Devices, p.Hello, err
 }
