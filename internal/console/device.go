@@ -2,9 +2,6 @@ package console
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"errors"
 	"html/template"
 	"net/http"
@@ -277,9 +274,9 @@ func deviceFacts(pg *page.Page, d device.Device) []pair {
 	if !d.LastSeen.IsZero() {
 		seen = page.When(d.LastSeen, "")
 	}
-	out = append(out, pair{pg.T("device.fact.seen"), seen}, pair{pg.T("device.fact.key"), keyKind(pg, d.Key)})
+	out = append(out, pair{pg.T("device.fact.seen"), seen}, pair{pg.T("device.fact.key"), escaped(device.KeyKind(d.Key))})
 	if d.Transport != nil {
-		kind := keyKind(pg, d.Transport)
+		kind := escaped(device.KeyKind(d.Transport))
 		if device.Same(d.Key, d.Transport) {
 			kind = pg.T("device.key.shared")
 		}
@@ -292,17 +289,6 @@ func deviceFacts(pg *page.Page, d device.Device) []pair {
 		out = append(out, pair{pg.T("device.fact.thumbprint"), code(d.Thumbprint)})
 	}
 	return out
-}
-
-// keyKind names the kind of a public key.
-func keyKind(pg *page.Page, key crypto.PublicKey) template.HTML {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		return escaped("RSA " + strconv.Itoa(k.N.BitLen()))
-	case *ecdsa.PublicKey:
-		return escaped("EC " + k.Curve.Params().Name)
-	}
-	return pg.T("device.key.none")
 }
 
 // deviceShown is how many records the page of a device has.

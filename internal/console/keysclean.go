@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"html/template"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/secret"
 )
 
 // cleaning is what a form says of the keys that are to go.
@@ -292,6 +292,5 @@ func digestOf(keys []hygiene.Key) string {
 		ids = append(ids, keyName(k.User, k.ID))
 	}
 	slices.Sort(ids)
-	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
-	return hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(secret.Digest(strings.Join(ids, "\n")))
 }
