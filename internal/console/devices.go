@@ -322,11 +322,11 @@ func (v *visit) deviceRow(ctx context.Context, pg *page.Page, names *names, d de
 	owner, err := names.of(ctx, d.Owner)
 	row := deviceRow{
 		ID: d.ID, Href: devicePath(d.ID), Icon: deviceIcon(d.OS), Name: d.Name, OS: systemOf(pg, d), Owner: owner, OwnerTo: "/admin/people/" + string(d.Owner),
-		Joined: page.When(d.Created, "start"),
+		Joined: page.When(d.Created, ""),
 	}
 	row.KeysState, row.Keys = keysOf(pg, d)
 	if !d.LastSeen.IsZero() {
-		row.Seen = page.When(d.LastSeen, "start")
+		row.Seen = page.When(d.LastSeen, "")
 	}
 	row.State, row.StateText = deviceState(pg, d, v.cfg.Now())
 	return row, err
@@ -344,13 +344,10 @@ func deviceIcon(os string) string {
 
 // systemOf is what a device says that it runs.
 func systemOf(pg *page.Page, d device.Device) template.HTML {
-	switch {
-	case d.OS == "" && d.OSVersion == "":
-		return pg.T("device.os.unsaid")
-	case d.OSVersion == "" || strings.HasPrefix(d.OSVersion, d.OS):
-		return escaped(cmp.Or(d.OSVersion, d.OS))
+	if system := d.System(); system != "" {
+		return escaped(system)
 	}
-	return escaped(strings.TrimSpace(d.OS + " " + d.OSVersion))
+	return pg.T("device.os.unsaid")
 }
 
 // keysOf says where the keys of a device are, as far as that is proven.

@@ -238,13 +238,13 @@ func (v *visit) keyRow(ctx context.Context, pg *page.Page, names *names, k metho
 	person, err := names.of(ctx, k.User)
 	row := keyRow{
 		Value: keyName(k.User, k.ID), Person: person, PersonTo: "/admin/people/" + string(k.User), Name: k.Name, Device: string(k.Facts.Device),
-		Made: page.When(k.Created, "start"),
+		Made: page.When(k.Created, ""),
 	}
 	if !k.Orphaned {
 		row.DeviceTo = devicePath(k.Facts.Device)
 	}
 	if !k.LastUsed.IsZero() {
-		row.Used = page.When(k.LastUsed, "start")
+		row.Used = page.When(k.LastUsed, "")
 	}
 	row.State, row.StateText = helloState(pg, k)
 	if row.State == "good" && keyIs("unused", k, v.cfg.Now()) {
@@ -347,7 +347,7 @@ func (v *visit) hygieneRow(ctx context.Context, pg *page.Page, names *names, k h
 		Orphaned: k.Orphaned, Disabled: k.Disabled, Weak: k.Roca,
 	})
 	if !k.Removed.IsZero() {
-		row.Removed = page.When(k.Removed, "start")
+		row.Removed = page.When(k.Removed, "")
 	}
 	return row, err
 }

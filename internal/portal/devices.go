@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"html/template"
@@ -115,11 +114,8 @@ func deviceRowOf(pg *page.Page, m machine, s idp.SessionID, here idp.DeviceID) d
 		row.Icon = "phone"
 	}
 	var meta []template.HTML
-	if os := cmp.Or(strings.TrimSpace(m.OSVersion), m.OS); os != "" {
-		if m.OS != "" && !strings.HasPrefix(os, m.OS) {
-			os = m.OS + " " + os
-		}
-		meta = append(meta, template.HTML(template.HTMLEscapeString(os)))
+	if system := m.System(); system != "" {
+		meta = append(meta, template.HTML(template.HTMLEscapeString(system)))
 	}
 	meta = append(meta, pg.T("devices.joined", "when", page.When(m.Created, "")))
 	if !m.LastSeen.IsZero() {

@@ -140,7 +140,7 @@ func TestMyDevices(t *testing.T) {
 	mine := w.join(ada, "ws-17", true)
 	lent := w.join(bob, "lent-1", false)
 	w.signInWith(ada, lent)
-	page := b.get("/account").want(t, 200, "ws-17", "Debian 13", "Signed in until", "Hello key, not used yet", "security chip (TPM)", "lent-1", "Somebody else", "2 ways")
+	page := b.get("/account").want(t, 200, "ws-17", "Debian 13 (Linux)", "Signed in until", "Hello key, not used yet", "security chip (TPM)", "lent-1", "Somebody else", "2 ways")
 	s := page.field("session")
 	b.get(deviceAt(s, mine, "sign-out")).want(t, 200, "Sign out on ws-17?", "signed out on it at once", "stays, and opens it again")
 	b.get(deviceAt(s, mine, "disable")).want(t, 200, "Switch ws-17 off?", "for 7 days at most", "Only an administrator")
