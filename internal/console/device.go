@@ -393,6 +393,7 @@ func (v *visit) effects(ctx context.Context, pg *page.Page, m *machine, what str
 	}
 	if len(m.prts) > 0 {
 		add("bad", pg.N("device.effect.prts", len(m.prts), "people", people))
+		add("warn", pg.T("device.effect.access"))
 	} else {
 		add("off", pg.T("device.effect.noprts"))
 	}

@@ -54,7 +54,7 @@ func TestDeviceDeeds(t *testing.T) {
 		ada.get("/admin/devices").want(http.StatusOK, "ws-17", "Debian 13 (Linux)", "In a TPM, proven", w.Bob.DisplayName, "1 device.", `href="/admin/devices/csv"`)
 		ada.get(path).want(http.StatusOK, "1 person is signed in with it", "192.0.2.7", "EC P-256", string(w.laptop.ID), "made a Hello key")
 		ada.get("/admin/people/"+string(w.Bob.ID)).want(http.StatusOK, "ws-17", "Switch off ws-17.", path+"/ask?what=disable", "Hello key")
-		ada.get(path+"/ask?what=disable").want(http.StatusOK, "is signed out on it: 1 primary refresh token ends", "1 Hello key on it lets nobody in", "1 person has no other way in", "/admin/people/"+string(w.Bob.ID), "for 7 days at most")
+		ada.get(path+"/ask?what=disable").want(http.StatusOK, "is signed out on it: 1 primary refresh token (PRT) ends", "within the hour", "1 Hello key on it lets nobody in", "1 person has no other way in", "/admin/people/"+string(w.Bob.ID), "for 7 days at most")
 		ada.get(path+"/ask?what=remove").want(http.StatusOK, "is orphaned", "It cannot be taken back.")
 		if got := ada.get(path + "/ask?what=explode"); got.page != "error page_unknown" {
 			t.Errorf("a question that there is not: %d %s", got.status, got.page)
