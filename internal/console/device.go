@@ -303,6 +303,9 @@ func (v *visit) deviceEvents(ctx context.Context, pg *page.Page, names *names, i
 	out := make([]changeRow, 0, len(part.Events))
 	for _, e := range part.Events {
 		delete(e.Detail, "device") // it is this one
+		if !strings.Contains(e.Detail["displayName"], "→") {
+			delete(e.Detail, "displayName")
+		}
 		row, err := v.eventRow(ctx, pg, names, e)
 		if err != nil {
 			return nil, err

@@ -127,7 +127,7 @@ func (y *yard) add(m machine) string {
 }
 
 // furnish fills the tenant with the machines of an ordinary week.
-func (y *yard) furnish() (laptop string) {
+func (y *yard) furnish() (laptop, carmen string) {
 	u := y.d.Users
 	for _, m := range []machine{
 		{name: "dock-lobby", os: "Windows", version: "11 24H2", assurance: "attested", owner: u[0], joined: 410, seen: 160},
@@ -139,9 +139,11 @@ func (y *yard) furnish() (laptop string) {
 		{name: "spare-7", os: "Linux", version: "Debian 12", owner: u[1], joined: 530, seen: 260, gone: true, hello: true},
 		{name: "pool-2", os: "Windows", version: "11", owner: u[3], joined: 480, seen: 300, gone: true, hello: true},
 	} {
-		y.add(m)
+		if id := y.add(m); m.name == "ws-carmen" {
+			carmen = id
+		}
 	}
-	return y.add(machine{name: "ws-bela", os: "Linux", version: "Debian 13", assurance: "attested", owner: u[1], joined: 34, seen: 0, hello: true, signedIn: true})
+	return y.add(machine{name: "ws-bela", os: "Linux", version: "Debian 13", assurance: "attested", owner: u[1], joined: 34, seen: 0, hello: true, signedIn: true}), carmen
 }
 
 // TestMyDevices is somebody whose laptop is gone: they sign out on it, and
@@ -149,7 +151,7 @@ func (y *yard) furnish() (laptop string) {
 func TestMyDevices(t *testing.T) {
 	d := running.StartDemo(t)
 	y := newYard(t, d)
-	laptop := y.furnish()
+	laptop, _ := y.furnish()
 	p := NewPerson(t, Chromium(t))
 	p.FirstDay(d, d.Users[1])
 	p.Open(d.Base + "/account")
@@ -190,7 +192,7 @@ func TestMyDevices(t *testing.T) {
 func TestConsoleDevices(t *testing.T) {
 	d := running.StartDemo(t)
 	y := newYard(t, d)
-	laptop := y.furnish()
+	laptop, carmen := y.furnish()
 	p := NewPerson(t, Chromium(t))
 	p.Console(d)
 	p.told("Devices")
@@ -211,6 +213,10 @@ func TestConsoleDevices(t *testing.T) {
 	p.Open(d.Base + "/admin/devices")
 	p.told("6 devices.")
 	p.Pictures("admin-devices")
+	p.Click(`a[href="/admin/devices/` + carmen + `"]`)
+	p.told("1 person is signed in with it.")
+	p.Pictures("admin-device-works")
+	p.Pictures("admin-device-in", "#b-prt")
 	p.Open(d.Base + "/admin/devices?keys=attested&seen=quiet")
 	p.told("1 device.")
 	p.Click("details.more > summary")
