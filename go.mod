@@ -8,7 +8,9 @@ require (
 	github.com/fxamacker/cbor/v2 v2.9.6 // CBOR: payloads of sealed values
 	github.com/go-jose/go-jose/v4 v4.1.8 // JWS, JWK: not ours to write
 	github.com/go-webauthn/webauthn v0.18.2 // WebAuthn; only method/passkey imports it
+	github.com/google/go-attestation v0.6.1 // what TPMs say of keys, verified; credential activation
 	github.com/google/go-cmp v0.7.0 // readable differences in tests
+	github.com/google/go-tpm v0.9.8 // TPM 2.0 structures
 	github.com/google/uuid v1.6.0 // UUIDv4 and v7
 	github.com/jackc/pgx/v5 v5.12.0 // PostgreSQL
 	github.com/knadh/koanf/parsers/yaml v1.1.1 // configuration file
@@ -36,8 +38,6 @@ require (
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
 	github.com/go-webauthn/x v0.3.1 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
-	github.com/google/go-tpm v0.9.8 // indirect
-	github.com/google/go-tpm-tools v0.4.7 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect

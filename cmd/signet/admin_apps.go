@@ -58,7 +58,7 @@ func (in *appSettings) flags(cmd *cobra.Command) {
 	fs.StringVar(&in.kind, "kind", "web", "web or native")
 	fs.StringVar(&in.auth, "auth", "", "none, secret or private_key_jwt")
 	fs.StringVar(&in.jwks, "jwks", "", "file with the app's public keys, for private_key_jwt")
-	fs.StringSliceVar(&in.grants, "grant", nil, "authorization_code, refresh_token, client_credentials (repeatable)")
+	fs.StringSliceVar(&in.grants, "grant", nil, "authorization_code, refresh_token, client_credentials, device_code (repeatable)")
 	fs.StringSliceVar(&in.scopes, "scope", nil, "scopes it may ask for (repeatable)")
 	fs.StringVar(&in.alg, "alg", "", "ES256 (default) or RS256, for its ID tokens")
 	fs.StringVar(&in.acr, "acr", "", "least strength asked of people, whatever the app asks: phr, phrh")
@@ -66,7 +66,7 @@ func (in *appSettings) flags(cmd *cobra.Command) {
 	fs.BoolVar(&in.firstParty, "first-party", false, "yours: people are not asked for consent")
 	for flag, values := range map[string][]string{
 		"kind": {"web", "native"}, "auth": {"none", "secret", "private_key_jwt"}, "alg": {"ES256", "RS256"}, "acr": {"phr", "phrh"},
-		"grant": {"authorization_code", "refresh_token", "client_credentials"}, "response-mode": {"query", "form_post", "fragment"},
+		"grant": {"authorization_code", "refresh_token", "client_credentials", "device_code"}, "response-mode": {"query", "form_post", "fragment"},
 	} {
 		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -121,7 +121,8 @@ default of native apps, which cannot keep one) or private_key_jwt with --jwks.`,
 		Example: `  signet admin app create "Wiki" --redirect-uri https://wiki.example.com/callback
   signet admin app create "Field tool" --kind native --redirect-uri http://127.0.0.1/callback
   signet admin app create "Reports" --auth private_key_jwt --jwks keys.json --redirect-uri https://reports.example.com/cb
-  signet admin app create "Nightly job" --grant client_credentials`,
+  signet admin app create "Nightly job" --grant client_credentials
+  signet admin app create "Television" --kind native --grant device_code --grant refresh_token`,
 		Args: exactly("a NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ask, err := in.said(cmd)

@@ -14,7 +14,8 @@ import (
 )
 
 func (a *administrator) securityKeyCommands() *cobra.Command {
-	return group("key", "Passkeys on security keys, for other people", "  signet admin key provision ada@example.com", a.keyProvision())
+	return group("key", "Keys that people sign in with: list, clear away, put on security keys", "  signet admin key list ada@example.com",
+		a.keyList(), a.keyOrphans(), a.keyExport(), a.keyClean(), a.keyRestore(), a.keyProvision())
 }
 
 func (a *administrator) keyProvision() *cobra.Command {

@@ -170,13 +170,9 @@ at /account.`,
 
 // imported is what an import answers.
 type imported struct {
-	Rows    int `json:"rows"`
-	Created int `json:"created"`
-	Bad     []struct {
-		Line   int    `json:"line"`
-		Field  string `json:"field"`
-		Reason string `json:"reason"`
-	} `json:"bad"`
+	Rows    int      `json:"rows"`
+	Created int      `json:"created"`
+	Bad     []badRow `json:"bad"`
 }
 
 func (a *administrator) userImport() *cobra.Command {
@@ -219,11 +215,7 @@ func (a *administrator) reportImport(cmd *cobra.Command, result json.RawMessage,
 		}
 	}
 	for _, b := range r.Bad {
-		where := fmt.Sprintf("line %d", b.Line)
-		if b.Field != "" {
-			where += ", " + b.Field
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", where, printable(b.Reason))
+		fmt.Fprintln(cmd.ErrOrStderr(), b)
 	}
 	switch {
 	case len(r.Bad) > 0:

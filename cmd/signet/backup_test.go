@@ -125,5 +125,5 @@ func restored(t *testing.T, file, identity, kek string, want map[string]any, on 
 	if diff := cmp.Diff(want, everything(t, on...)); diff != "" {
 		t.Errorf("restored server differs (-want +got):\n%s", diff)
 	}
-	start(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--drain", "0s", "--metadata-url", "off"}, on...)...).stop(t)
+	start(t, append([]string{"serve", "--listen", "127.0.0.1:0", "--listen-tls", "off", "--drain", "0s", "--metadata-url", "off"}, on...)...).stop(t)
 }

@@ -38,7 +38,8 @@ func addSettings(fs *pflag.FlagSet, c *app.Config) {
 
 func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
-	fs.StringVar(&c.ListenTLS, "listen-tls", c.ListenTLS, "address for certificate sign-in and device registration; nothing listens there in this version")
+	fs.StringVar(&c.ListenTLS, "listen-tls", listenTLS, "address for device registration, over TLS and with client certificates asked for; off: none")
+	fs.StringVar(&c.TLSBaseURL, "tls-base-url", c.TLSBaseURL, "address of listen-tls as devices reach it (default: the host of base-url, the port of listen-tls)")
 	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")
@@ -57,6 +58,7 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges of one method that one source may ask for in a minute; raise it for many people behind one address")
 	fs.IntVar(&c.Limits.Failures, "limit-failures", c.Limits.Failures, "refused requests of apps that one source may make in a minute")
 	fs.IntVar(&c.Limits.PassTries, "limit-pass-tries", c.Limits.PassTries, "access passes that one source may try for a user name in 15 minutes; for all names together 20 times as many")
+	fs.StringVar(&c.TPMRoots, "tpm-roots", c.TPMRoots, "PEM file, or folder of such, with the certificates of TPM makers that devices may be attested by (default: none)")
 	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
 }
 
@@ -182,6 +184,17 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// listenTLS is where the TLS listener is when nobody says (product.md §4).
+const listenTLS = "127.0.0.1:8443"
+
+// settleTLS leaves the TLS listener out where nobody asked for it and there is
+// no certificate that it could show.
+func settleTLS(fs *pflag.FlagSet, c *app.Config) {
+	if !fs.Changed("listen-tls") && !c.CanListenTLS() {
+		c.ListenTLS = "off"
+	}
 }
 
 // configured reads file, environment and flags into c and judges the result.

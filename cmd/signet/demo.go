@@ -59,7 +59,8 @@ demo.json in the data folder tells scripts what the terminal tells people.`,
 	fs.StringVar(&cfg.Data, "data", "", "folder to keep (default: a temporary one)")
 	fs.StringVar(&cfg.Listen, "listen", cfg.Listen, "address for the pages; this machine only")
 	fs.StringVar(&listenApp, "listen-app", "127.0.0.1:8090", "address for the demo app; this machine only")
-	fs.StringVar(&cfg.ListenTLS, "listen-tls", "", "address for certificate sign-in and device registration; nothing listens there in this version")
+	fs.StringVar(&cfg.ListenTLS, "listen-tls", listenTLS, "address for device registration, over TLS and with client certificates asked for; this machine only; off: none")
+	fs.StringVar(&cfg.TLSBaseURL, "tls-base-url", "", "address of listen-tls as devices reach it; localhost only")
 	fs.StringVar(&cfg.Database, "database", "", "postgres://… to use an empty PostgreSQL instead of SQLite")
 	fs.StringVar(&cfg.KEKFile, "kek-file", "", "file with the key-encryption key (default: kek in the data folder)")
 	fs.StringVar(&cfg.BaseURL, "base-url", "", "address of the pages; localhost only")
@@ -91,8 +92,8 @@ func runDemo(ctx context.Context, cfg app.Config, listenApp string, out io.Write
 		return err
 	}
 	made, err := demo.Maker{
-		DB: s.DB, Directory: s.Directory, Clients: s.Clients, Passes: s.Passes, Audit: s.Audit, Now: cfg.Now,
-		BaseURL: s.BaseURL(), AppURL: "http://" + door.Addr().String(), Issuer: s.Issuer, Keys: s.PassKeys,
+		DB: s.DB, Directory: s.Directory, Clients: s.Clients, Passes: s.Passes, Policies: s.Policies, Audit: s.Audit, Now: cfg.Now,
+		BaseURL: s.BaseURL(), AppURL: "http://" + door.Addr().String(), Issuer: s.Issuer, Keys: s.PassKeys, TLSBaseURL: s.TLSBaseURL(), CAFile: s.LocalCA(),
 	}.Make(ctx)
 	if err == nil {
 		err = writeFacts(filepath.Join(cfg.Data, "demo.json"), made.Facts)

@@ -15,7 +15,7 @@ import (
 
 func startDemo(t *testing.T, args ...string) *server {
 	t.Helper()
-	return start(t, append([]string{"demo", "--listen", "127.0.0.1:0", "--listen-app", "127.0.0.1:0"}, args...)...)
+	return start(t, append([]string{"demo", "--listen", "127.0.0.1:0", "--listen-app", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0"}, args...)...)
 }
 
 func facts(t *testing.T, data string) demo.Facts {
@@ -104,7 +104,7 @@ func TestDemoRefuses(t *testing.T) {
 		{"this machine only", []string{"--listen-metrics", "[::]:9090"}},
 		{"this machine only", []string{"--listen-tls", "0.0.0.0:0"}},
 		{"for this machine only", []string{"--base-url", "https://id.example.com"}},
-		{"belongs to a server", []string{"--data", server, "--listen", "127.0.0.1:0", "--listen-app", "127.0.0.1:0"}},
+		{"belongs to a server", []string{"--data", server, "--listen", "127.0.0.1:0", "--listen-tls", "off", "--listen-app", "127.0.0.1:0"}},
 	} {
 		if r := signet(t, append([]string{"demo"}, c.args...)...); r.code != exitFailed || !strings.Contains(r.errs, c.want) || r.out != "" {
 			t.Errorf("%q: %+v", c.args, r)

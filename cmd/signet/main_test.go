@@ -144,7 +144,7 @@ func (s *server) stop(t *testing.T) {
 // serve starts a server of its own for a test.
 func serve(t *testing.T, data string, args ...string) *server {
 	t.Helper()
-	return start(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--drain", "0s", "--metadata-url", "off"}, args...)...)
+	return start(t, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0", "--drain", "0s", "--metadata-url", "off"}, args...)...)
 }
 
 func dataFolder(t *testing.T) string { return filepath.Join(t.TempDir(), "data") }

@@ -26,7 +26,12 @@ over a variable, a variable over the file. An unknown key stops the start.
 The key-encryption key is the file kek in the data folder, made at the first
 start. Keep a copy elsewhere: without it neither database nor backup is of use.
 Several servers on one PostgreSQL share the key: --kek-file, or the key itself
-in SIGNET_KEK.`,
+in SIGNET_KEK.
+
+Devices need --listen-tls: it serves the same over TLS and asks clients for a
+certificate, so that no proxy may end TLS before it. It shows --tls-cert; with a
+base URL of localhost and no certificate it makes an authority of its own in the
+data folder, local-ca.pem, which is good for localhost and 30 days.`,
 		Example: `  signet serve --base-url https://id.example.com --trusted-proxy 127.0.0.1
   signet serve --config /etc/signet.yaml
   signet serve --database postgres://signet@db.example.com/signet --kek-file /run/secrets/kek`,
@@ -35,6 +40,7 @@ in SIGNET_KEK.`,
 			if err := configured(cmd.Flags(), &cfg); err != nil {
 				return err
 			}
+			settleTLS(cmd.Flags(), &cfg)
 			cfg.Log = newLogger(cmd.ErrOrStderr(), cfg.LogLevel)
 			s, err := app.Start(cmd.Context(), cfg)
 			if err != nil {
@@ -50,7 +56,7 @@ in SIGNET_KEK.`,
 	addServerSettings(fs, &cfg)
 	addSettings(fs, &cfg)
 	fs.BoolVar(&cfg.AcceptRollback, "accept-rollback", false, "start a database that lost what was written, and void everything handed out")
-	markFiles(cmd, "config", "tls-cert", "tls-key", "kek-file", "metadata-file")
+	markFiles(cmd, "config", "tls-cert", "tls-key", "kek-file", "metadata-file", "tpm-roots")
 	cmd.MarkFlagDirname("data")
 	return cmd
 }

@@ -146,7 +146,7 @@ func TestBadStarts(t *testing.T) {
 		}, "database"},
 		{"demo's database", func(t *testing.T, data string) ([]string, []string) {
 			os.RemoveAll(data)
-			start(t, "demo", "--data", data, "--listen", "127.0.0.1:0", "--listen-app", "127.0.0.1:0").stop(t)
+			start(t, "demo", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "off", "--listen-app", "127.0.0.1:0").stop(t)
 			return nil, nil
 		}, "a demo's"},
 	} {
@@ -155,7 +155,7 @@ func TestBadStarts(t *testing.T) {
 			data := used(t)
 			args, env := c.spoil(t, data)
 			before := contents(t, data)
-			r := signetEnv(t, env, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
+			r := signetEnv(t, env, append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "off"}, args...)...)
 			if r.code != exitFailed || !strings.Contains(r.errs, c.want) || strings.Count(r.errs, "\n") != 1 || !strings.HasPrefix(r.errs, "signet: ") || r.out != "" {
 				t.Errorf("exit %d, %q, %q; want exit 1 and one line with %q", r.code, r.errs, r.out, c.want)
 			}
@@ -172,7 +172,7 @@ func TestBadStartOfNewServer(t *testing.T) {
 	for _, args := range [][]string{
 		{"--listen", "8080"},
 		{"--listen", "0.0.0.0:0"},
-		{"--listen", "127.0.0.1:0", "--base-url", "http://id.example.com"},
+		{"--listen", "127.0.0.1:0", "--listen-tls", "off", "--base-url", "http://id.example.com"},
 	} {
 		if r := signet(t, append([]string{"serve", "--data", data}, args...)...); r.code != exitFailed {
 			t.Errorf("%q: %+v", args, r)
@@ -197,7 +197,7 @@ func TestFullDisk(t *testing.T) {
 		_, err = fill.Write(make([]byte, 4096))
 	}
 	fill.Close()
-	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "off")
 	if r.code != exitFailed || !strings.Contains(r.errs, "is full: make room") {
 		t.Errorf("full disk: %+v", r)
 	}
@@ -215,7 +215,7 @@ func TestReadOnlyDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := contents(t, data)
-	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "off")
 	if r.code != exitFailed || !strings.Contains(r.errs, "read-only") || strings.Count(r.errs, "\n") != 1 {
 		t.Errorf("read-only disk: %+v", r)
 	}
@@ -247,7 +247,7 @@ func smallDisk(t *testing.T) string {
 func TestFolderInUse(t *testing.T) {
 	data := dataFolder(t)
 	s := serve(t, data)
-	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0")
+	r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "off")
 	if r.code != exitFailed || !strings.Contains(r.errs, "stop it first") {
 		t.Errorf("second server: %+v", r)
 	}
@@ -389,7 +389,7 @@ func TestSecondNode(t *testing.T) {
 	}
 	first, second := dataFolder(t), dataFolder(t)
 	a := serve(t, first, "--database", url)
-	r := signet(t, "serve", "--data", second, "--listen", "127.0.0.1:0", "--database", url)
+	r := signet(t, "serve", "--data", second, "--listen", "127.0.0.1:0", "--listen-tls", "off", "--database", url)
 	if r.code != exitFailed || !strings.Contains(r.errs, "is missing") {
 		t.Errorf("without the key: %+v", r)
 	}
@@ -498,7 +498,7 @@ func TestSec_KEY07_TLSKey(t *testing.T) {
 	for _, mode := range []os.FileMode{0o644, 0o640, 0o604, 0o660} {
 		chmod(t, key, mode)
 		data := dataFolder(t)
-		r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
+		r := signet(t, "serve", "--data", data, "--listen", "127.0.0.1:0", "--listen-tls", "off", "--tls-cert", cert, "--tls-key", key)
 		if r.code != exitFailed || !strings.Contains(r.errs, "TLS key "+key) || !strings.Contains(r.errs, "chmod 600") {
 			t.Errorf("a TLS key of mode %04o: %+v", mode, r)
 		}

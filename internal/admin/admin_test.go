@@ -2,6 +2,9 @@ package admin_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +19,12 @@ import (
 	"github.com/signetid/signet/internal/admin"
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -26,7 +32,7 @@ import (
 )
 
 var (
-	sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations}
+	sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations, device.Migrations}
 	now     = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 )
 
@@ -44,13 +50,83 @@ type office struct {
 	taken    []string // "user client" of RevokeGrant
 	lock     error    // what SavePolicy says of a policy without passkeys
 	subjects []policy.Subject
+	devices  *device.Registry
+	keys     keysOfAda
+}
+
+// keysOfAda stand for the Hello room: one orphaned key, which is there or
+// removed.
+type keysOfAda struct {
+	user    idp.UserID
+	removed bool
+}
+
+func (k *keysOfAda) credential() method.Credential {
+	return method.Credential{ID: "k1", User: k.user, Method: policy.Hello, Name: "Laptop", Created: now, Orphaned: true}
+}
+
+func (k *keysOfAda) ID() idp.MethodID { return policy.Hello }
+
+func (k *keysOfAda) List(_ context.Context, _ idp.TenantID, u idp.UserID) ([]method.Credential, error) {
+	if u != k.user || k.removed {
+		return nil, nil
+	}
+	return []method.Credential{k.credential()}, nil
+}
+
+func (k *keysOfAda) settle(removed bool) func(context.Context, idp.TenantID, []hygiene.Key, hygiene.Options, bool) ([]error, error) {
+	return func(_ context.Context, _ idp.TenantID, keys []hygiene.Key, _ hygiene.Options, try bool) ([]error, error) {
+		if !try {
+			k.removed = removed
+		}
+		return make([]error, len(keys)), nil
+	}
+}
+
+func (k *keysOfAda) each(_ context.Context, _ idp.TenantID, fn func(method.Credential, time.Time) error) error {
+	if !k.removed {
+		return nil
+	}
+	return fn(k.credential(), now)
+}
+
+// join gives somebody a device.
+func (o *office) join(tenant idp.TenantID, owner idp.UserID, name string) device.Device {
+	o.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	c := device.Candidate{Tenant: tenant, Name: name, OS: "Linux", Join: device.Joined, Owner: owner, Assurance: device.Unattested, Key: &key.PublicKey, Quota: 9}
+	d, _, err := o.devices.Prepare(o.t.Context(), c)
+	if err == nil {
+		err = o.db.Write(o.t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return o.devices.Add(ctx, tx, d, c) })
+	}
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return d
 }
 
 func newOffice(t *testing.T, db *sqldb.DB) *office {
 	clock := func() time.Time { return now }
 	o := &office{t: t, db: db, log: audit.New(clock), dir: directory.New(directory.Config{DB: db, Now: clock}),
 		clients: client.New(client.Config{DB: db, Now: clock}), policies: policy.New(policy.Config{DB: db, Now: clock})}
+	sealing := secret.RandomKey()
+	o.devices = device.New(device.Config{
+		DB: db, Now: clock, Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) { return sealing, nil },
+	})
 	o.Service = admin.New(admin.Config{
+		Devices: o.devices,
+		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
+			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
+		},
+		Hygiene: hygiene.New(hygiene.Config{
+			DB: db, Directory: o.dir, Rooms: []hygiene.Lister{&o.keys}, Clean: o.keys.settle(true), Restore: o.keys.settle(false), Removed: o.keys.each,
+			Rules: func(context.Context, idp.TenantID) (policy.HelloRules, error) {
+				return policy.HelloRules{Limit: 20, WarnAt: 1}, nil
+			},
+		}),
 		DB: db, Directory: o.dir, Clients: o.clients,
 		Policies: o.policies, Audit: o.log, Now: clock,
 		Keys: keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock}),
@@ -364,16 +440,29 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"app.enable": {"app": "X"}, "app.disable": {"app": "X"}, "app.addSecret": {"app": "X"}, "app.dropSecret": {"app": "X"}, "app.delete": {"app": "X"},
 			"tap.issue": {"user": "ada@a.example"}, "token": {}, "session.revokeUser": {"user": "ada@a.example"}, "signing-key.rotate": {},
 			"policy.set": {"name": "passkey.limit", "value": "16"}, "policy.apply": {"policy": "passkey: {limit: 17}"},
+			"device.disable": {"device": "ws-1"}, "device.enable": {"device": "ws-1"}, "device.rename": {"device": "ws-1", "displayName": "ws-2"},
+			"device.remove": {"device": "ws-2"}, "key.clean": {"orphaned": true, "apply": true}, "key.restore": {"user": "ada@a.example", "id": "k1"},
 			"user.delete": {"user": "ada@a.example"},
 		}
 		reads := map[string]fields{
 			"tenant.list": {}, "tenant.show": {}, "user.list": {}, "user.show": {"user": "bob@a.example"}, "group.list": {}, "app.list": {},
 			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
+			"device.list": {}, "device.show": {"device": "kept"}, "key.list": {}, "key.export": {}, "key.removed": {},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",
-			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "policy.apply", "user.delete"}
+			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "policy.apply",
+			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "user.delete"}
 		for _, op := range order {
+			if op == "device.disable" {
+				ada, err := o.dir.UserByName(t.Context(), o.db, idp.TenantID(tenant["id"].(string)), "ada@a.example")
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.keys.user = ada.ID
+				o.join(ada.Tenant, ada.ID, "ws-1")
+				o.join(ada.Tenant, ada.ID, "kept")
+			}
 			before := len(o.events(tenant["id"]))
 			if _, err := o.try(op, inputs[op]); err != nil {
 				t.Fatalf("%s: %v", op, err)

@@ -44,7 +44,7 @@ type heldView struct {
 // keysView is a part of a list of keys. Many are the people of it who hold
 // many Hello keys.
 type keysView struct {
-	Keys   []heldView    `json:"keys"`
+	Keys   []heldView   `json:"keys"`
 	CSV    string       `json:"csv,omitempty"`
 	People int          `json:"people"`
 	After  string       `json:"after,omitempty"`
@@ -142,8 +142,8 @@ type cleanParams struct {
 type cleanView struct {
 	Tried   bool               `json:"tried"` // nothing was changed
 	People  int                `json:"people,omitempty"`
-	Keys    []heldView          `json:"keys"`
-	Refused []heldView          `json:"refused"`
+	Keys    []heldView         `json:"keys"`
+	Refused []heldView         `json:"refused"`
 	Bad     []directory.BadRow `json:"bad,omitempty"`
 	More    bool               `json:"more,omitempty"`
 }

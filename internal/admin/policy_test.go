@@ -86,7 +86,11 @@ func TestPolicyFile(t *testing.T) {
 		if a := o.do("policy.apply", fields{"policy": file}); a["version"] != 0.0 || a["changes"] != 0.0 {
 			t.Errorf("applied an export: %v", a)
 		}
-		edited := strings.Replace(file, "limit: 20", "limit: 21", 1)
+		head, passkeys, ok := strings.Cut(file, "\npasskey:")
+		if !ok {
+			t.Fatalf("no rules on passkeys in %s", file)
+		}
+		edited := head + "\npasskey:" + strings.Replace(passkeys, "limit: 20", "limit: 21", 1)
 		edited = strings.Replace(edited, "exclude: []", `exclude: [{group: `+group.(string)+`}]`, 1) // of the campaign, the first
 		p := o.plan(fields{"policy": edited})
 		var places []string

@@ -71,7 +71,7 @@ func newSite(t *testing.T, change func(*app.Config)) *site {
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { party.ServeHTTP(w, r) }))
 	t.Cleanup(shop.Close)
 	s.made, err = demo.Maker{
-		DB: s.DB, Directory: s.Directory, Clients: s.Clients, Passes: s.Passes, Audit: s.Audit, Now: cfg.Now,
+		DB: s.DB, Directory: s.Directory, Clients: s.Clients, Passes: s.Passes, Policies: s.Policies, Audit: s.Audit, Now: cfg.Now,
 		BaseURL: s.BaseURL(), AppURL: shop.URL, Issuer: s.Issuer, Keys: s.PassKeys,
 	}.Make(t.Context())
 	if err != nil {

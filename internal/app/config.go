@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/signetid/signet/internal/drs"
 )
 
 // Config is everything an operator may set. The zero value of a field that
@@ -20,10 +23,11 @@ type Config struct {
 	Database string // postgres://… instead of SQLite
 
 	Listen        string // pages and APIs
-	ListenTLS     string // checked only: what will listen there is not part of this version
+	ListenTLS     string // the same over TLS, with client certificates asked for; empty or off: none
 	ListenMetrics string // when set, /metrics is served there and nowhere else; empty: on Listen, for this machine
 	BaseURL       string // the address people and apps use; empty: http://localhost and the port of Listen
-	TLSCert       string // with TLSKey: Listen serves TLS
+	TLSBaseURL    string // the address of ListenTLS; empty: the host of BaseURL and the port of ListenTLS
+	TLSCert       string // with TLSKey: Listen serves TLS, and ListenTLS shows it
 	TLSKey        string
 	TrustedProxy  []string // networks whose X-Forwarded-For is believed
 
@@ -37,6 +41,7 @@ type Config struct {
 	RelatedOrigins []string      // other origins that may use this server's passkeys
 	Metadata       Metadata      // where what is known of key models comes from
 	Limits         Limits        // how often one source may try
+	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
 
 	// AcceptRollback starts a database that lacks what this node saw written,
 	// and voids everything that was handed out (decisions 1.7).
@@ -108,6 +113,7 @@ func (c Config) Validate() error {
 	return errors.Join(
 		c.checkListeners(),
 		checkBaseURL(c.BaseURL, c.Demo),
+		c.checkTLSBaseURL(),
 		c.checkDatabase(),
 		c.checkTLS(),
 		c.checkLimits(),
@@ -119,7 +125,7 @@ func (c Config) Validate() error {
 func (c Config) checkListeners() error {
 	var bad []error
 	for _, l := range []struct{ flag, addr string }{
-		{"listen", c.Listen}, {"listen-tls", c.ListenTLS}, {"listen-metrics", c.ListenMetrics},
+		{"listen", c.Listen}, {"listen-tls", c.tlsAddr()}, {"listen-metrics", c.ListenMetrics},
 	} {
 		if l.addr == "" && l.flag != "listen" {
 			continue
@@ -167,6 +173,23 @@ func checkBaseURL(base string, demo bool) error {
 		return fmt.Errorf("base-url is %q, but a passkey belongs to a host name, not a number: give this server a name", base)
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		return fmt.Errorf("base-url is %q, but it may hold a scheme, a host and a port only: use %s://%s", base, u.Scheme, u.Host)
+	}
+	return nil
+}
+
+// checkTLSBaseURL wants an https address of a name, where something listens.
+func (c Config) checkTLSBaseURL() error {
+	if c.TLSBaseURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.TLSBaseURL)
+	switch {
+	case err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("tls-base-url is %q: write it as https://id.example.com:8443", c.TLSBaseURL)
+	case c.Demo && u.Hostname() != "localhost":
+		return fmt.Errorf("tls-base-url is %q, but a demo is for this machine only: leave tls-base-url out, or use signet serve", c.TLSBaseURL)
+	case c.tlsAddr() == "":
+		return errors.New("tls-base-url is given, but nothing listens there: give listen-tls too")
 	}
 	return nil
 }
@@ -284,4 +307,16 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 		return nil, fmt.Errorf("tls-cert %s and tls-key %s cannot be used: %w; give a PEM certificate and the key that belongs to it", c.TLSCert, c.TLSKey, err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, CipherSuites: suites}, nil
+}
+
+// tpmRoots loads the certificates of TPM makers; nil when none are given.
+func (c Config) tpmRoots() (*x509.CertPool, error) {
+	if c.TPMRoots == "" {
+		return nil, nil
+	}
+	roots, err := drs.ReadRoots(c.TPMRoots)
+	if err != nil {
+		return nil, fmt.Errorf("tpm-roots %s cannot be used: %w; give the makers' certificates, as a PEM file or a folder of such files", c.TPMRoots, err)
+	}
+	return roots, nil
 }

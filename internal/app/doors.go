@@ -4,14 +4,19 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/signetid/signet/internal/broker"
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/console"
+	"github.com/signetid/signet/internal/drs"
 	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
+	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/web"
 )
 
 // mount adds the doors and the roads that rooms have of their own. They need
@@ -20,12 +25,21 @@ import (
 func (h *House) mount(mux *http.ServeMux) error {
 	var openID *oidc.Server
 	var desk *console.Console
-	pages, err := portal.New(portal.Config{
+	var pages *portal.Portal
+	var err error
+	pages, err = portal.New(portal.Config{
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients,
 		Sessions: h.Sessions, Audit: h.Audit, Now: h.cfg.Now,
 		Resume: map[string]portal.Resume{
 			"oidc": func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
 				return openID.Resume(w, r, f, s)
+			},
+			oidc.DeviceDoor: func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
+				id, err := openID.SettleRemote(r.Context(), f, s, peerOf(r))
+				if err != nil {
+					return err
+				}
+				return pages.Settled(w, r, s.Session, id)
 			},
 			console.Door: func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
 				return desk.Resume(w, r, f, s)
@@ -43,19 +57,28 @@ func (h *House) mount(mux *http.ServeMux) error {
 		RevokeUser:    h.SignOut,
 		RevokeGrant:   h.Tokens.RevokeGrant,
 		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
+		Remote:        remoteOf(func() *oidc.Server { return openID }),
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
 	if err != nil {
 		return err
 	}
+	devices := broker.New(broker.Config{
+		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices,
+		PRTs: h.PRTs, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+		Entitle: func(ctx context.Context, t idp.TenantID, app idp.ClientID, scope, resource, redirect string) (client.Client, []string, string, error) {
+			return openID.Entitle(ctx, t, app, scope, resource, redirect)
+		},
+	})
 	openID = oidc.New(oidc.Config{
-		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
+		BaseURL: h.base, TLSURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
 		Audit: h.Audit, Now: h.cfg.Now, Epoch: h.epoch.Now,
 		Limits: oidc.Limits{
 			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
 		},
-		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
+		Devices: &oidc.Devices{Message: devices.Message, Brought: devices.Brought, TenantOf: devices.TenantOf},
+		SignIn:  pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
 			return pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",
 	})
@@ -69,6 +92,11 @@ func (h *House) mount(mux *http.ServeMux) error {
 		return err
 	}
 	openID.Mount(mux)
+	drs.New(drs.Config{
+		BaseURL: h.base, TLSBaseURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Devices: h.Devices, Policies: h.Policies,
+		Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now, Roots: h.roots,
+		Limits: drs.Limits{Nonces: h.cfg.Limits.Nonces, Asks: h.cfg.Limits.Begins},
+	}).Mount(mux)
 	pages.Mount(mux)
 	desk.Mount(mux)
 	for _, m := range h.rooms.all() {
@@ -103,4 +131,32 @@ func logoutPage(p oidc.LogoutPrompt) portal.Logout {
 		page.Fields = append(page.Fields, portal.Field(f))
 	}
 	return page
+}
+
+// remoteOf says what the OpenID door does about sign-ins on other machines in
+// the portal's words. The door is made after the portal.
+func remoteOf(door func() *oidc.Server) portal.Remote {
+	return portal.Remote{
+		Claim: func(ctx context.Context, s session.Session, typed string, from signin.Peer) (string, error) {
+			return door().ClaimDevice(ctx, s, typed, from)
+		},
+		Asking: func(ctx context.Context, s session.Session, id string) (portal.Asking, error) {
+			a, err := door().Remote(ctx, s, id)
+			return portal.Asking{
+				State: portal.AskingState(a.State), App: a.Client.Name, Scopes: a.Scopes, IP: a.IP, Agent: a.Agent,
+				Since: a.Asked, Registers: a.Registers, Waiting: a.Waiting,
+			}, err
+		},
+		Flow: func(ctx context.Context, s session.Session, id string) (signin.Flow, error) {
+			return door().RemoteFlow(ctx, s, id)
+		},
+		Deny: func(ctx context.Context, s session.Session, id string, from signin.Peer) error {
+			return door().DenyRemote(ctx, s, id, from)
+		},
+	}
+}
+
+// peerOf is who sent a request, for records.
+func peerOf(r *http.Request) signin.Peer {
+	return signin.Peer{IP: web.ClientIP(r), Agent: r.UserAgent(), Trace: web.Trace(r.Context())}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -11,10 +12,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/drs"
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
@@ -23,6 +26,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
@@ -52,19 +56,27 @@ type House struct {
 	Report    *report.Report
 	Hygiene   *hygiene.Keeper
 
-	cfg   Config
-	base  string
-	bus   *bus.Bus
-	jobs  *job.Runner
-	epoch *epoch
-	high  *highWater
-	vault *vault
+	cfg  Config
+	base string
+	// tlsBase is the address where client certificates are asked for; empty:
+	// there is none. It is set before the doors are made.
+	tlsBase string
+	roots   *x509.CertPool // of TPM makers
+	bus     *bus.Bus
+	jobs    *job.Runner
+	epoch   *epoch
+	high    *highWater
+	vault   *vault
 }
 
 // Open opens the data folder and wires the house. base is the address that
 // people use.
 func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	cfg = cfg.quiet()
+	roots, err := cfg.tpmRoots()
+	if err != nil {
+		return nil, err
+	}
 	v, err := openVault(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -74,7 +86,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 			v.close()
 		}
 	}()
-	h := &House{cfg: cfg, base: base, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h := &House{cfg: cfg, base: base, roots: roots, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
 	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
@@ -110,10 +122,14 @@ func (h *House) wire() error {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Session.Idle, p.Session.Absolute, err
 		},
+		Stands: func(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) (bool, error) {
+			err := h.stands(ctx, q, t, id, d)
+			return err == nil, unlessExpired(err)
+		},
 	})
 	h.Tokens = token.New(token.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now,
-		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now,
+		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now, Stands: h.stands,
 	})
 	h.PRTs = prt.New(prt.Config{
 		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
@@ -141,6 +157,19 @@ func (h *House) wire() error {
 	h.follow()
 	h.addJobs()
 	return nil
+}
+
+// stands says whether a device and its PRT still carry what came by them.
+func (h *House) stands(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.SessionID, d idp.DeviceID) error {
+	return broker.Stands(ctx, q, h.Devices, h.PRTs, t, id, d)
+}
+
+// unlessExpired passes over the one error that is an answer.
+func unlessExpired(err error) error {
+	if errors.Is(err, idp.Expired) {
+		return nil
+	}
+	return err
 }
 
 // deviceRules are the rules that built-in applications depend on.
@@ -173,6 +202,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
+	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
@@ -181,6 +211,8 @@ func (h *House) follow() {
 	h.Devices.OnDisable(h.PRTs.RevokeDevice)
 	h.Devices.OnRemove(h.Corridor.CheckDevice)
 	h.Devices.OnDisable(h.Corridor.CheckDevice)
+	h.Devices.OnRemove(h.PRTs.RevokeDevice)
+	h.Devices.OnDisable(h.PRTs.RevokeDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
@@ -236,8 +268,10 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
+	h.jobs.Add(oidc.Jobs(h.DB)...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)
+	h.jobs.Add(drs.Jobs(h.DB, h.Devices, h.Audit)...)
 	for _, m := range h.rooms.all() {
 		if w, ok := m.(method.Worker); ok {
 			h.jobs.Add(w.Jobs()...)

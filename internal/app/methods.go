@@ -74,6 +74,13 @@ func (h *House) openRooms() (rooms, error) {
 		UserByName: h.userByName,
 		Fold:       directory.Fold,
 		Models:     h.Metadata,
+		ExtraRPID: func(ctx context.Context, t idp.TenantID) (string, error) {
+			p, err := h.Policies.Get(ctx, t)
+			if !p.Devices.On {
+				return "", err
+			}
+			return p.Devices.Compat.ExtraRelyingPartyID, err
+		},
 		Audit: func(ctx context.Context, tx *sqldb.Tx, e audit.Event) error {
 			return h.Audit.Write(ctx, tx, e)
 		},

@@ -21,6 +21,7 @@ import (
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
@@ -37,7 +38,7 @@ func Sources() []fs.FS {
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations,
 		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
-		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, report.Migrations,
+		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations, hello.Migrations,
 	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,7 +34,12 @@ type Server struct {
 	*House
 	cfg       Config
 	base      string
+	tlsBase   string // empty: no TLS listener
+	caFile    string // of the local authority, when it certified the TLS listener
 	health    *health
+	main      *door
+	tls       *door // nil: none
+	metrics   *door // nil: none
 	listeners []*door
 }
 
@@ -67,6 +70,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.closeListeners()
 		return nil, err
 	}
+	s.House.tlsBase = s.tlsBase
+	if err := s.secureTLS(tlsConf); err != nil {
+		s.closeListeners()
+		s.House.Close()
+		return nil, err
+	}
 	// Before the first registration is judged. A list that cannot be read is
 	// no reason to turn people away: names are bundled, a newer one may come.
 	if err := s.Metadata.Load(ctx); err != nil {
@@ -82,49 +91,6 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 
 // BaseURL is the address that people and apps use.
 func (s *Server) BaseURL() string { return s.base }
-
-func (s *Server) listen(ctx context.Context, tlsConf *tls.Config) error {
-	main, err := listenOn(ctx, "listen", s.cfg.Listen)
-	if err != nil {
-		return err
-	}
-	s.listeners = append(s.listeners, &door{Listener: main})
-	if s.base, err = s.cfg.baseURL(main.Addr()); err != nil {
-		return err
-	}
-	if tlsConf != nil {
-		tlsConf.NextProtos = []string{"h2", "http/1.1"}
-		s.listeners[0].Listener = tls.NewListener(main, tlsConf)
-	}
-	if s.cfg.ListenMetrics == "" {
-		return nil
-	}
-	metrics, err := listenOn(ctx, "listen-metrics", s.cfg.ListenMetrics)
-	if err != nil {
-		return err
-	}
-	s.listeners = append(s.listeners, &door{Listener: metrics})
-	return nil
-}
-
-// ListenOn takes a TCP port, or says in a sentence why it cannot. flag names
-// the setting that chose it.
-func ListenOn(ctx context.Context, flag, addr string) (net.Listener, error) {
-	return listenOn(ctx, flag, addr)
-}
-
-func listenOn(ctx context.Context, flag, addr string) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("the address %s is in use by another program: stop that one, or choose another with --%s", addr, flag)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("the address %s needs more rights than this user has: choose a port from 1024 up with --%s", addr, flag)
-	case err != nil:
-		return nil, fmt.Errorf("the address %s cannot be used: %w; choose another with --%s", addr, err, flag)
-	}
-	return l, nil
-}
 
 func (s *Server) closeListeners() {
 	for _, d := range s.listeners {
@@ -148,16 +114,24 @@ func (s *Server) openDoors(ctx context.Context) error {
 		return err
 	}
 	mux.Handle("POST "+admin.RemotePath, s.House.remote(s.House.administration()))
-	pages, err := s.around(s.House.api(mux))
+	api := s.House.api(mux)
+	pages, err := s.around(api, s.base)
 	if err != nil {
 		return err
 	}
-	s.listeners[0].server = s.httpServer(ctx, pages)
-	if s.cfg.ListenMetrics != "" {
+	s.main.server = s.httpServer(ctx, pages)
+	if s.tls != nil {
+		again, err := s.around(api, s.tlsBase)
+		if err != nil {
+			return err
+		}
+		s.tls.server = s.tlsServer(ctx, again)
+	}
+	if s.metrics != nil {
 		mux := http.NewServeMux()
 		s.health.mount(mux)
 		mux.Handle("GET /metrics", s.health.metrics())
-		s.listeners[1].server = s.httpServer(ctx, mux)
+		s.metrics.server = s.httpServer(ctx, mux)
 	}
 	return s.openAdminSocket(ctx)
 }
@@ -277,14 +251,18 @@ func (s *Server) stop(ctx context.Context) {
 	}
 }
 
-// around is what every request to a door passes through, outermost first.
-func (s *Server) around(h http.Handler) (http.Handler, error) {
+// around is what every request to a door passes through, outermost first. base
+// is the address by which requests come there.
+func (s *Server) around(h http.Handler, base string) (http.Handler, error) {
 	trusted, err := s.cfg.proxies()
 	if err != nil {
 		return nil, err
 	}
+	// A name keeps what it hears of HTTPS for all its ports: localhost, where
+	// the pages are not on https, must not hear it.
 	secure := strings.HasPrefix(s.base, "https:")
-	return web.Chain(h, web.Identify(trusted), web.Log(s.cfg.Log, s.health.requests), web.Headers(secure), s.moveOn, s.ownHost), nil
+	return web.Chain(h, web.Identify(trusted), web.Log(s.cfg.Log, s.health.requests), web.Headers(secure), s.moveOn, ownHost(base),
+		web.Spelling(deviceAddresses...)), nil
 }
 
 // moveOn tells peers that keep a connection to use another one once the stop
@@ -300,14 +278,16 @@ func (s *Server) moveOn(next http.Handler) http.Handler {
 
 // ownHost refuses requests for other hosts (security.md NET02). Machines that
 // ask after our health do so by any name they have.
-func (s *Server) ownHost(next http.Handler) http.Handler {
-	own := web.Host(strings.TrimPrefix(strings.TrimPrefix(s.base, "https://"), "http://"))(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/healthz", "/readyz", "/metrics":
-			next.ServeHTTP(w, r)
-		default:
-			own.ServeHTTP(w, r)
-		}
-	})
+func ownHost(base string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		own := web.Host(strings.TrimPrefix(strings.TrimPrefix(base, "https://"), "http://"))(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/healthz", "/readyz", "/metrics":
+				next.ServeHTTP(w, r)
+			default:
+				own.ServeHTTP(w, r)
+			}
+		})
+	}
 }

@@ -92,6 +92,9 @@ func DefaultScope(resource string) string { return Canonical(resource) + userImp
 // GrantDeviceCode is the device authorization grant (RFC 8628).
 const GrantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
 
+// shortDeviceCode is what administrators may write for it.
+const shortDeviceCode = "device_code"
+
 // Devices are the rules of a tenant that built-in applications depend on, as
 // its policy has them.
 type Devices struct {

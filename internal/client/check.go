@@ -62,6 +62,12 @@ func withDefaults(c Client) Client {
 	if len(c.Grants) == 0 {
 		c.Grants = []string{GrantCode, GrantRefresh}
 	}
+	for i, g := range c.Grants {
+		if g == shortDeviceCode && !slices.Contains(c.Grants, GrantDeviceCode) {
+			c.Grants = slices.Clone(c.Grants)
+			c.Grants[i] = GrantDeviceCode
+		}
+	}
 	if len(c.ResponseModes) == 0 {
 		c.ResponseModes = []string{ModeQuery, ModeFormPost}
 	}

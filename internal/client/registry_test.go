@@ -128,6 +128,7 @@ func TestCreateRefuses(t *testing.T) {
 		"client credentials": func(c *client.Client) { c.Grants, c.RedirectURIs = []string{client.GrantCredentials}, nil },
 		"pairwise":           func(c *client.Client) { c.Subject = client.SubjectPairwise },
 		"fragment":           func(c *client.Client) { c.ResponseModes = []string{client.ModeFragment} },
+		"device code":        func(c *client.Client) { c.Grants, c.RedirectURIs = []string{"device_code", client.GrantRefresh}, nil },
 		"RS256":              func(c *client.Client) { c.Alg = "RS256" },
 		"API scopes":         func(c *client.Client) { c.Scopes = []string{"https://api.example/read", "write"} },
 	} {

@@ -103,6 +103,7 @@ type appForm struct {
 	ACR        string
 	FirstParty bool
 	Refresh    bool
+	Elsewhere  bool // sign-in by a code on another device
 	Enabled    bool
 	Secrets    int
 	Strengths  []choiceOption
@@ -165,7 +166,7 @@ func (v *visit) typedApp() appForm {
 	get := func(name string) string { return strings.TrimSpace(v.form.Get(name)) }
 	return appForm{
 		Name: get("name"), Kind: get("kind"), Auth: get("auth"), Redirects: v.form.Get("redirects"), Out: v.form.Get("out"), ACR: get("acr"),
-		FirstParty: v.form.Get("ask") == "", Refresh: v.form.Get("refresh") != "",
+		FirstParty: v.form.Get("ask") == "", Refresh: v.form.Get("refresh") != "", Elsewhere: v.form.Get("elsewhere") != "",
 	}
 }
 
@@ -173,12 +174,17 @@ func (v *visit) typedApp() appForm {
 func (f appForm) onto(a client.Client) client.Client {
 	a.Name, a.RedirectURIs, a.PostLogoutURIs = f.Name, lines(f.Redirects), lines(f.Out)
 	a.ACR, a.FirstParty = f.ACR, f.FirstParty
-	grants := slices.DeleteFunc(slices.Clone(a.Grants), func(g string) bool { return g == client.GrantRefresh })
+	grants := slices.DeleteFunc(slices.Clone(a.Grants), func(g string) bool {
+		return g == client.GrantRefresh || g == client.GrantDeviceCode
+	})
 	if len(grants) == 0 {
 		grants = []string{client.GrantCode}
 	}
 	if f.Refresh {
 		grants = append(grants, client.GrantRefresh)
+	}
+	if f.Elsewhere {
+		grants = append(grants, client.GrantDeviceCode)
 	}
 	a.Grants = grants
 	return a
@@ -233,7 +239,7 @@ func (c *Console) createApp(ctx context.Context, v *visit) error {
 func formOf(a client.Client) appForm {
 	return appForm{
 		ID: a.ID, Name: a.Name, Kind: a.Kind, Auth: a.Auth, Redirects: strings.Join(a.RedirectURIs, "\n"), Out: strings.Join(a.PostLogoutURIs, "\n"),
-		ACR: a.ACR, FirstParty: a.FirstParty, Refresh: a.Allows(client.GrantRefresh), Enabled: a.Enabled, Secrets: len(a.SecretDigests),
+		ACR: a.ACR, FirstParty: a.FirstParty, Refresh: a.Allows(client.GrantRefresh), Elsewhere: a.Allows(client.GrantDeviceCode), Enabled: a.Enabled, Secrets: len(a.SecretDigests),
 		Created: page.When(a.Created, ""),
 	}
 }

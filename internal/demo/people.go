@@ -31,15 +31,19 @@ var People = []Person{
 // Facts are what demo.json tells scripts. The names of its fields are those of
 // the pages' form fields.
 type Facts struct {
-	BaseURL      string       `json:"base_url"`
-	AccountURL   string       `json:"account_url"`
-	AppURL       string       `json:"app_url"`
-	TenantID     string       `json:"tenant_id"`
-	TenantDomain string       `json:"tenant_domain"`
-	TenantName   string       `json:"tenant_name"`
-	Issuer       string       `json:"issuer"`
-	ClientID     string       `json:"client_id"`
-	Users        []PersonFact `json:"users"`
+	BaseURL      string `json:"base_url"`
+	AccountURL   string `json:"account_url"`
+	AppURL       string `json:"app_url"`
+	TenantID     string `json:"tenant_id"`
+	TenantDomain string `json:"tenant_domain"`
+	TenantName   string `json:"tenant_name"`
+	Issuer       string `json:"issuer"`
+	ClientID     string `json:"client_id"`
+	// TLSBaseURL is where devices register, and CAFile the certificate (PEM)
+	// of the authority that they trust there; empty: nothing listens.
+	TLSBaseURL string       `json:"tls_base_url,omitempty"`
+	CAFile     string       `json:"ca_file,omitempty"`
+	Users      []PersonFact `json:"users"`
 }
 
 // PersonFact is one user with the pass that was just made.

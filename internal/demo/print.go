@@ -29,6 +29,9 @@ Signet is running on this machine, with the organisation %s and a web app.
 		}
 		fmt.Fprintf(&b, "  %-28s %-14s %s\n", p.UserName, p.AccessPass, p.Role)
 	}
+	if f.TLSBaseURL != "" {
+		fmt.Fprintf(&b, "\nDevices:          %s  (trust %s, for localhost only)", f.TLSBaseURL, f.CAFile)
+	}
 	fmt.Fprintf(&b, `
 Administration:   %s/admin  (sign in as the administrator)
                   signet admin user list --data %s

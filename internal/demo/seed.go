@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -20,12 +21,15 @@ type Maker struct {
 	Directory *directory.Directory
 	Clients   *client.Registry
 	Passes    *accesspass.Method
+	Policies  *policy.Store
 	Audit     *audit.Log
 	Now       func() time.Time
 
-	BaseURL string                    // of the pages
-	AppURL  string                    // of the demo app
-	Issuer  func(idp.TenantID) string // the address of the tenant's OpenID provider
+	BaseURL string // of the pages
+	AppURL  string // of the demo app
+	// TLSBaseURL and CAFile are told to people and scripts, no more.
+	TLSBaseURL, CAFile string
+	Issuer             func(idp.TenantID) string // the address of the tenant's OpenID provider
 	// Keys makes the tenant's keys that passes need: a key is made in a
 	// transaction of its own, so not in the one that issues a pass.
 	Keys func(context.Context, idp.TenantID) error
@@ -70,6 +74,7 @@ func (m Maker) settle(ctx context.Context) (made Made, err error) {
 		made = Made{Facts: Facts{ // anew each time: this may run twice
 			BaseURL: m.BaseURL, AccountURL: m.BaseURL + "/account", AppURL: m.AppURL,
 			TenantID: string(t.ID), TenantDomain: t.Domain, TenantName: t.Name, Issuer: m.Issuer(t.ID),
+			TLSBaseURL: m.TLSBaseURL, CAFile: m.CAFile,
 		}}
 		c, secret, err := m.app(ctx, tx, t.ID)
 		if err != nil {
@@ -102,7 +107,27 @@ func (m Maker) tenant(ctx context.Context, tx *sqldb.Tx) (idp.Tenant, error) {
 	if err != nil {
 		return t, err
 	}
-	return t, m.note(ctx, tx, t.ID, "tenant.create", nil)
+	if err := m.note(ctx, tx, t.ID, "tenant.create", nil); err != nil {
+		return t, err
+	}
+	return t, m.open(ctx, tx, t.ID)
+}
+
+// open switches on, in a tenant that was just made, what is off until an
+// administrator wants it: devices, their keys, and codes typed elsewhere. It is
+// a place to try things; nothing of it comes back once it was switched off.
+func (m Maker) open(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
+	p, err := m.Policies.Load(ctx, tx, t)
+	if err != nil {
+		return err
+	}
+	p = p.Clone()
+	p.Devices.On, p.Devices.DeviceCode = true, true
+	p.Switch(policy.Hello, true)
+	if err := m.Policies.Put(ctx, tx, t, p); err != nil {
+		return err
+	}
+	return m.note(ctx, tx, t, "policy.set", nil)
 }
 
 // app registers the demo app, or moves it to where it is this time and gives

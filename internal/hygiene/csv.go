@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/signetid/signet/internal/directory"
@@ -169,18 +170,29 @@ func (l *lines) read(in *csv.Reader, width int, at map[string]int) error {
 				*to = strings.TrimSpace(web.Uncell(record[i]))
 			}
 		}
-		if first, twice := seen[r.id]; twice && r.id != "" {
-			l.complain(number, colID, fmt.Sprintf("the same key is on line %d", first))
-			r.id = ""
-		} else if r.id == "" {
-			l.complain(number, colID, "no key is named")
-		} else {
-			seen[r.id] = number
-		}
+		r.id = l.once(r, seen)
 		l.rows = append(l.rows, r)
 	}
 	if len(l.rows) == 0 {
 		return idp.Invalidf("no_rows", "file without rows").Say("The file has no rows under its header.")
 	}
 	return nil
+}
+
+// once gives the id of a row, or "" after a complaint: no key is named, or one
+// that was named before.
+func (l *lines) once(r line, seen map[string]int) string {
+	first, twice := seen[r.id]
+	switch {
+	case r.id == "":
+		l.complain(r.number, colID, "no key is named")
+	case strings.ContainsFunc(r.id, unicode.IsControl):
+		l.complain(r.number, colID, "no key is called that")
+	case twice:
+		l.complain(r.number, colID, fmt.Sprintf("the same key is on line %d", first))
+	default:
+		seen[r.id] = r.number
+		return r.id
+	}
+	return ""
 }

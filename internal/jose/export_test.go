@@ -1,9 +1,38 @@
 package jose
 
-import "crypto"
+import (
+	"crypto"
+	"io"
+)
 
 // Payload verifies m and gives its payload as it is: the vectors sign texts
 // that are no JSON.
 func (m Message) Payload(alg string, key crypto.PublicKey) ([]byte, error) {
 	return m.payload(alg, key)
+}
+
+// SealDirectWith and SealCBCWith take their random bytes from random.
+func SealDirectWith(random io.Reader, key KeyFor, plain []byte) (string, error) {
+	return sealDirect(random, key, plain)
+}
+
+func SealCBCWith(random io.Reader, key KeyFor, plain []byte) (string, error) {
+	return sealCBC(random, key, plain)
+}
+
+// MAC is the pseudo-random function of the derivation, and Concat the other one.
+var (
+	MAC    = mac
+	Concat = concat
+)
+
+// Open opens the ciphertext and tag of a message of which nothing but its
+// content key and AAD matters.
+func Open(key, iv, aad, sealed []byte) ([]byte, error) {
+	return envelope{protected: string(aad), iv: iv, sealed: sealed}.open(key)
+}
+
+// Received is a lenient message of which nothing but what was signed matters.
+func Received(alg string, input, signature []byte) Loose {
+	return Loose{Alg: alg, input: input, signature: signature}
 }

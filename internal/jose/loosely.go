@@ -41,9 +41,6 @@ func loose(data []byte) error {
 	if len(data) > MaxLoose {
 		return idp.Invalidf("json_too_large", "%d bytes", len(data))
 	}
-	if depth, _ := shape(data); depth > maxDepth {
-		return idp.Invalidf("json_too_deep", "deeper than %d", maxDepth)
-	}
 	// The decoder writes one replacement for whatever is no UTF-8, and could
 	// make two names the same.
 	if !utf8.Valid(data) || !json.Valid(data) {
@@ -60,16 +57,18 @@ type object struct {
 }
 
 // distinct refuses an object that has two names that the decoder takes for the
-// same. data is valid JSON, at most maxDepth deep.
+// same, and what is deeper than maxDepth. data is valid JSON.
 func distinct(data []byte) error {
 	var stack [maxDepth + 1]object
-	var names [][]byte
+	names := make([][]byte, 0, 16)
 	at := 0
 	for n := 0; n < len(data); n++ {
 		top := &stack[at]
 		switch data[n] {
 		case '{', '[':
-			at++
+			if at++; at > maxDepth {
+				return idp.Invalidf("json_too_deep", "deeper than %d", maxDepth)
+			}
 			stack[at] = object{is: data[n] == '{', name: data[n] == '{', first: len(names)}
 		case '}', ']':
 			names = names[:top.first]
@@ -196,11 +195,11 @@ func Unbase64(s string) ([]byte, error) {
 	for range 2 {
 		s = strings.TrimSuffix(s, "=")
 	}
-	if strings.ContainsAny(s, "\r\n") { // which the decoder would pass over
+	if has(s, '\r', '\n') { // which the decoder would pass over
 		return nil, idp.Invalidf("base64_malformed", "line break in base64")
 	}
 	encoding := base64.RawURLEncoding
-	if strings.ContainsAny(s, "+/") {
+	if has(s, '+', '/') {
 		s = standard.Replace(s)
 		encoding = base64.RawStdEncoding
 	}
@@ -209,6 +208,10 @@ func Unbase64(s string) ([]byte, error) {
 		return nil, idp.Invalidf("base64_malformed", "%w", err)
 	}
 	return out, nil
+}
+
+func has(s string, a, b byte) bool {
+	return strings.IndexByte(s, a) >= 0 || strings.IndexByte(s, b) >= 0
 }
 
 var standard = strings.NewReplacer("-", "+", "_", "/")

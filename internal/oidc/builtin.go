@@ -85,11 +85,14 @@ func (s *Server) extras(x exchange, sub token.Subject, out tokenReply) (*builtIn
 	e := &builtInExtras{
 		Resource: sub.Audience, NotBefore: now, Expires: now.Add(time.Duration(out.ExpiresIn) * time.Second),
 	}
-	if out.RefreshToken != "" {
+	switch {
+	case out.RefreshToken == "":
+	case !sub.Until.IsZero():
+		e.Refresh = sub.Until.Sub(now)
+	case sub.Bound():
 		e.Refresh = token.FamilyLives
-		if sub.Shared() && !sub.Bound() {
-			e.Refresh = token.UnboundLives
-		}
+	default:
+		e.Refresh = token.UnboundLives
 	}
 	if sub.User.Known() {
 		who, err := json.Marshal(struct {

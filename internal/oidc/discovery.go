@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/web"
 )
@@ -43,6 +44,31 @@ type metadata struct {
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	IssuerInResponse      bool     `json:"authorization_response_iss_parameter_supported"`
+	// What clients of Entra look for besides (device-protocol.md §2.2). Members
+	// of that list which would not be true here are left out.
+	Cloud string `json:"cloud_instance_name"`
+	Graph string `json:"msgraph_host"`
+	// These are there while the tenant has devices on, or device code.
+	Capabilities []string          `json:"capabilities,omitempty"`
+	DeviceCode   string            `json:"device_authorization_endpoint,omitempty"`
+	WithCert     map[string]string `json:"mtls_endpoint_aliases,omitempty"`
+}
+
+// extended is doc with what the tenant's policy adds to it.
+func (s *Server) extended(doc metadata, p policy.Policy) metadata {
+	doc.Cloud, doc.Graph = s.host(), s.host()
+	if p.Devices.On {
+		doc.Capabilities = []string{"kdf_ver2"}
+	}
+	if p.Devices.DeviceCode {
+		doc.DeviceCode = strings.TrimSuffix(doc.Token, "/token") + "/devicecode"
+		doc.GrantTypes = append(doc.GrantTypes, client.GrantDeviceCode)
+	}
+	if s.cfg.TLSURL != "" {
+		// RFC 8705, Section 5: the same endpoint where certificates are asked for.
+		doc.WithCert = map[string]string{"token_endpoint": s.cfg.TLSURL + strings.TrimPrefix(doc.Token, s.cfg.BaseURL)}
+	}
+	return doc
 }
 
 var secretMethods = []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
@@ -121,13 +147,13 @@ func (s *Server) discovery(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		doc := describeProvider(s.cfg.BaseURL, ref, s.cfg.BaseURL+"/{tenantid}/v2.0", version, acrValues(policy.Default()))
-		return s.cacheable(w, doc)
+		return s.cacheable(w, s.extended(doc, policy.Default()))
 	}
 	p, err := s.cfg.Policies.Get(ctx, t.ID)
 	if err != nil {
 		return err
 	}
-	return s.cacheable(w, describeProvider(s.cfg.BaseURL, string(t.ID), t.Issuer, version, acrValues(p)))
+	return s.cacheable(w, s.extended(describeProvider(s.cfg.BaseURL, string(t.ID), t.Issuer, version, acrValues(p)), p))
 }
 
 // cacheFor is how long others may keep discovery and keys. A new signing key

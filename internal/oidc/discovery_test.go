@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -49,7 +51,7 @@ func TestDiscoveryGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := strings.NewReplacer(d.url, "https://id.example", string(d.tenant.ID), "{tenant}").Replace(string(pretty)) + "\n"
+		text := strings.NewReplacer(d.url, "https://id.example", strings.TrimPrefix(d.url, "http://"), "id.example", string(d.tenant.ID), "{tenant}").Replace(string(pretty)) + "\n"
 		if *update {
 			if err := os.WriteFile(c.file, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
@@ -231,6 +233,52 @@ func (x truth) list(name string) []string {
 	return out
 }
 
+// With devices on, device codes on and a TLS listener there is more to say, and
+// it is as true.
+func TestDiscoveryOfDevicesTellsTheTruth(t *testing.T) {
+	d := newDoor(t)
+	d.devices(deviceCodeOn)
+	tls := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.handler.ServeHTTP(w, r) }))
+	t.Cleanup(tls.Close)
+	d.tlsURL = tls.URL
+	d.wire()
+	for _, path := range []string{"/v2.0/.well-known/openid-configuration", "/.well-known/openid-configuration"} {
+		t.Run(path, func(t *testing.T) {
+			d.t = t
+			x := truth{d, t, d.document("/" + string(d.tenant.ID) + path)}
+			// kdf_ver2 is what the PRTs of the tenant are used with: the
+			// package that issues them has the vectors.
+			x.only("capabilities", "kdf_ver2")
+			tv := d.television(func(c *client.Client) { c.Name = "Television " + d.clock().Format("150405.000000000") })
+			if status, out := d.send(x.request("device_authorization_endpoint"), url.Values{"client_id": {string(tv.ID)}, "scope": {"openid"}}); status != http.StatusOK {
+				t.Errorf("device code: %d %v", status, out)
+			}
+			if !slices.Contains(x.list("grant_types_supported"), client.GrantDeviceCode) {
+				t.Error("the grant is not advertised")
+			}
+			aliases, _ := x.doc["mtls_endpoint_aliases"].(map[string]any)
+			res, err := tls.Client().PostForm(str(aliases, "token_endpoint"), url.Values{"grant_type": {"srv_challenge"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusOK || len(aliases) != 1 {
+				t.Errorf("token endpoint over TLS: %d, %v", res.StatusCode, aliases)
+			}
+			for _, name := range []string{"capabilities", "device_authorization_endpoint", "mtls_endpoint_aliases"} {
+				delete(x.doc, name)
+			}
+			x.doc["grant_types_supported"] = slices.DeleteFunc(x.doc["grant_types_supported"].([]any), func(g any) bool { return g == client.GrantDeviceCode })
+			x.check()
+		})
+	}
+	d.devices(func(r *policy.DeviceRules) { r.On, r.DeviceCode = false, false })
+	doc := d.document("/" + string(d.tenant.ID) + "/v2.0/.well-known/openid-configuration")
+	if doc["capabilities"] != nil || doc["device_authorization_endpoint"] != nil {
+		t.Errorf("advertised while off: %v", doc)
+	}
+}
+
 func (x truth) check() {
 	checks := map[string]func(){
 		"issuer":                 func() { x.same("issuer", x.issuer()) },
@@ -253,6 +301,8 @@ func (x truth) check() {
 		"request_parameter_supported":                              func() { x.refused("request_parameter_supported", "request") },
 		"request_uri_parameter_supported":                          func() { x.refused("request_uri_parameter_supported", "request_uri") },
 		"authorization_response_iss_parameter_supported":           func() { x.same("authorization_response_iss_parameter_supported", true) },
+		"cloud_instance_name":                                      func() { x.same("cloud_instance_name", strings.TrimPrefix(x.url, "http://")) },
+		"msgraph_host":                                             func() { x.same("msgraph_host", strings.TrimPrefix(x.url, "http://")) },
 	}
 	for name := range x.doc {
 		check, ok := checks[name]

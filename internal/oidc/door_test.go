@@ -41,7 +41,7 @@ import (
 // sources are the migrations of every room behind the door.
 var sources = []fs.FS{
 	audit.Migrations, bus.Migrations, directory.Migrations, client.Migrations, policy.Migrations,
-	keyring.Migrations, nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations,
+	keyring.Migrations, nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations, oidc.Migrations,
 }
 
 // door is the whole provider over a real database, with a stub in the place of
@@ -50,6 +50,7 @@ type door struct {
 	t         testing.TB
 	db        *sqldb.DB
 	url       string
+	tlsURL    string
 	mux       *http.ServeMux
 	handler   http.Handler
 	now       atomic.Int64 // nanoseconds beyond the real clock
@@ -126,7 +127,7 @@ func (d *door) wire() {
 		t.Fatal(err)
 	}
 	d.server = oidc.New(oidc.Config{
-		BaseURL: d.url, DB: d.db, Directory: d.directory, Clients: d.clients, Policies: d.policies, Sessions: d.sessions,
+		BaseURL: d.url, TLSURL: d.tlsURL, DB: d.db, Directory: d.directory, Clients: d.clients, Policies: d.policies, Sessions: d.sessions,
 		Tokens: d.tokens, Keys: d.keys, Corridor: d.corridor, Box: d.box, Audit: d.audit, Now: d.clock, Epoch: d.restored.Load,
 		SignIn: d.page, ErrorPage: errorPage, LogoutPage: logoutPage, SignedOut: "/signed-out",
 	})

@@ -88,6 +88,9 @@ const (
 	codeUnsupportedRequest = 90055   // a parameter of a feature we refuse
 	codeTooMany            = 50196   // the client asks in a loop
 	codeUnavailable        = 90033   // transient
+	codePending            = 70016   // device code: nobody has answered yet
+	codeBadDeviceCode      = 70018   // device code: not one of ours, or of another application
+	codeCodeExpired        = 70019   // device code: late
 	codeInternal           = 50000   // our side failed
 )
 

@@ -51,22 +51,11 @@ func (s *Server) redeemCode(r *http.Request, x exchange) (tokenReply, error) {
 	if _, err := s.cfg.Policies.Get(ctx, x.tenant.ID); err != nil {
 		return tokenReply{}, err
 	}
-	granted, err := s.burnCode(ctx, x, redeemed{token.CodeID(sealed.ID), body.Recorded}, subject, verdict)
+	granted, err := s.burnCode(ctx, x, redeemed{token.CodeID(sealed.ID), body.Recorded, "token.code"}, subject, verdict)
 	if err != nil {
 		return tokenReply{}, err
 	}
-	refresh := ""
-	if onPass(granted) {
-		// What a pass opened ends with the pass (security.md POL04); a refresh
-		// token would outlive it by far.
-		granted.Scopes = slices.DeleteFunc(slices.Clone(granted.Scopes), func(s string) bool { return s == offlineAccess })
-	}
-	if slices.Contains(granted.Scopes, offlineAccess) {
-		if refresh, err = s.cfg.Tokens.FirstRefresh(ctx, granted.Tenant, granted.Family); err != nil {
-			return tokenReply{}, err
-		}
-	}
-	return s.reply(ctx, x, granted, refresh)
+	return s.issue(ctx, x, granted)
 }
 
 // lateCode refuses a code whose minute is over. Was it redeemed in time, then
@@ -104,6 +93,7 @@ func onPass(sub token.Subject) bool {
 type redeemed struct {
 	id       token.CodeID
 	recorded bool // the sign-in that it stands for is in the audit already
+	activity string
 }
 
 func unreadableCode(err error) error {
@@ -186,7 +176,7 @@ func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subje
 	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		out, answer = subject, verdict
 		event := audit.Event{
-			Tenant: x.tenant.ID, Category: "token", Activity: "token.code", Outcome: "success",
+			Tenant: x.tenant.ID, Category: "token", Activity: spent.activity, Outcome: "success",
 			Actor: "client:" + string(x.client.ID), Client: x.client.ID, User: subject.User.ID, UserName: subject.User.Name,
 			Session: subject.Session, IP: x.ip, Agent: x.agent, Trace: x.trace,
 		}
@@ -199,7 +189,7 @@ func (s *Server) burnCode(ctx context.Context, x exchange, spent redeemed, subje
 			err = s.cfg.Tokens.VoidCode(ctx, tx, x.tenant.ID, x.client.ID, spent.id)
 		}
 		if errors.Is(err, idp.Expired) {
-			answer, event.Activity = spentCode(err), "token.code_replay"
+			answer, event.Activity = spentCode(err), spent.activity+"_replay"
 			_, err = s.cfg.Tokens.RevokeByCode(ctx, tx, x.tenant.ID, spent.id)
 		}
 		if err != nil {

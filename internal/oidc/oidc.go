@@ -24,6 +24,7 @@ import (
 // limits.
 type Config struct {
 	BaseURL   string // https://id.example, without a slash at the end
+	TLSURL    string // of the listener that asks for client certificates; empty: there is none
 	DB        *sqldb.DB
 	Directory *directory.Directory
 	Clients   *client.Registry
@@ -69,11 +70,12 @@ type Server struct {
 	perClient *web.Limiter
 	perSource *web.Limiter
 	nonces    *web.Limiter
+	polls     *web.Limiter // by device code
 }
 
 // New makes the door.
 func New(cfg Config) *Server {
-	cfg.BaseURL = strings.TrimSuffix(cfg.BaseURL, "/")
+	cfg.BaseURL, cfg.TLSURL = strings.TrimSuffix(cfg.BaseURL, "/"), strings.TrimSuffix(cfg.TLSURL, "/")
 	if cfg.Epoch == nil {
 		cfg.Epoch = func() int64 { return 0 }
 	}
@@ -91,6 +93,8 @@ func New(cfg Config) *Server {
 		perClient: web.NewLimiter(cfg.Limits.FailuresPerClient, time.Minute, 10_000, cfg.Now),
 		perSource: web.NewLimiter(cfg.Limits.FailuresPerSource, time.Minute, 10_000, cfg.Now),
 		nonces:    web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
+		// Every four seconds, and once more: the network is not a clock.
+		polls: web.NewLimiter(2, 2*(pollEvery-time.Second), 50_000, cfg.Now),
 	}
 }
 
@@ -117,6 +121,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 		mux.Handle("GET "+v+"/logout", page(s.logout))
 		mux.Handle("POST "+v+"/logout", page(roundByGet(s.logout)))
 		public(v+"/token", "POST", s.api(s.token))
+		api(v+"/devicecode", "POST", s.api(s.deviceCode))
 	}
 	api("/{t}/oauth2/v2.0/introspect", "POST", s.api(s.introspect))
 	api("/{t}/oauth2/v2.0/revoke", "POST", s.api(s.revoke))
@@ -127,6 +132,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	for _, v := range []string{"/{t}/discovery/v2.0", "/{t}/discovery"} {
 		public(v+"/keys", "GET", s.api(s.keys))
 	}
+	s.mountSmall(func(path string, h web.HandlerFunc) { api(path, "GET", s.api(h)) })
 	mux.HandleFunc("GET "+formPostPath, serveFormPostScript)
 }
 

@@ -44,9 +44,10 @@ type exchange struct {
 
 // grants are the grant types of the token endpoint, each in a file of its own.
 var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, error){
-	"authorization_code": (*Server).redeemCode,
-	"refresh_token":      (*Server).refresh,
-	"client_credentials": (*Server).clientCredentials,
+	"authorization_code":   (*Server).redeemCode,
+	"refresh_token":        (*Server).refresh,
+	"client_credentials":   (*Server).clientCredentials,
+	client.GrantDeviceCode: (*Server).deviceGrant,
 }
 
 // token is the token endpoint.
@@ -186,6 +187,12 @@ type errorBody struct {
 // are phrased and logged.
 func (s *Server) api(h web.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Clients that ask for it get their own id of the request back [I].
+		if r.Header.Get("Return-Client-Request-Id") == "true" {
+			if id := correlation(r, ""); id != "" {
+				w.Header().Set("Client-Request-Id", id)
+			}
+		}
 		err := h(w, r)
 		if err == nil {
 			return

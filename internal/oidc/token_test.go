@@ -365,7 +365,7 @@ func TestClientCredentials(t *testing.T) {
 func TestSec_OAU04_GrantTypes(t *testing.T) {
 	d := newDoor(t)
 	a := d.newApp(nil)
-	for _, g := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "PASSWORD"} {
+	for _, g := range []string{"password", "implicit", "urn:ietf:params:oauth:grant-type:token-exchange", "PASSWORD"} {
 		status, out := a.token(d, url.Values{"grant_type": {g}, "username": {d.ada.Name}, "password": {"hunter2"}})
 		wantError(t, status, out, http.StatusBadRequest, "unsupported_grant_type", 70003)
 	}

@@ -100,7 +100,7 @@ func (p *Portal) whereTo(w http.ResponseWriter, r *http.Request) error {
 }
 
 // orgView asks for an organisation. To is where it leads: "admin" to the
-// console, anything else to the account page.
+// console, "device" to where codes are typed, anything else to the account page.
 type orgView struct {
 	To, Typed string
 	Bad       template.HTML
@@ -130,18 +130,26 @@ func (p *Portal) organisation(w http.ResponseWriter, r *http.Request) error {
 	if v.Get("to") == "admin" {
 		return web.SeeOther(w, r, "/admin?tenant="+string(t.ID))
 	}
+	if v.Get("to") == "device" {
+		return web.SeeOther(w, r, "/"+string(t.ID)+"/signin?to=device")
+	}
 	return web.SeeOther(w, r, "/"+string(t.ID)+"/signin?to=account")
 }
 
 // pickPage asks which of several persons it is.
 func (p *Portal) pickPage(w http.ResponseWriter, r *http.Request) error {
+	return p.pickFor(w, r, "/account")
+}
+
+// pickFor is pickPage for the page at that address.
+func (p *Portal) pickFor(w http.ResponseWriter, r *http.Request, action string) error {
 	people, err := p.people(r.Context(), r, "")
 	if err != nil {
 		return err
 	}
 	pg := p.newPage(r, "pick", idp.Tenant{}, "", nil)
 	pg.Title = pg.T("pick.title")
-	pg.V = pickView{Lead: pg.T("pick.lead.account"), Verb: "get", Action: "/account", People: people}
+	pg.V = pickView{Lead: pg.T("pick.lead.account"), Verb: "get", Action: action, People: people}
 	return p.show(w, http.StatusOK, pg)
 }
 

@@ -161,6 +161,12 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 		return pg.T("activity.consent.revoked", "app", app)
 	case "user.revokeConsent":
 		return pg.T("activity.consent.revoked.desk", "app", app)
+	case "device_code.allow":
+		return pg.T("activity.device.allowed", "app", app)
+	case "device_code.deny":
+		return pg.T("activity.device.denied", "app", app)
+	case "device_code.claim":
+		return pg.T("activity.device.codes")
 	case "passkey.register":
 		if failed {
 			return pg.T("activity.register.failed")

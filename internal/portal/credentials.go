@@ -16,7 +16,7 @@ import (
 
 // ask is what a flow of the account pages comes back to.
 type ask struct {
-	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried", "device"
+	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried", "machine"
 	Method     idp.MethodID     `json:"method,omitempty"`
 	Credential idp.CredentialID `json:"credential,omitempty"`
 	Device     idp.DeviceID     `json:"device,omitempty"`
@@ -27,13 +27,15 @@ type ask struct {
 func (a ask) address(s idp.SessionID) string {
 	q := url.Values{"session": {string(s)}}
 	switch a.Then {
+	case "device":
+		return devicePath + "?" + q.Encode()
 	case "register":
 		return "/account/register?" + q.Encode()
 	case "remove":
 		q.Set("method", string(a.Method))
 		q.Set("credential", string(a.Credential))
 		return "/account/remove?" + q.Encode()
-	case "device":
+	case "machine":
 		q.Set("device", string(a.Device))
 		q.Set("what", a.What)
 		return "/account/device?" + q.Encode()

@@ -31,8 +31,8 @@ type Devices struct {
 	Rules func(context.Context, idp.TenantID) (policy.DeviceRules, policy.HelloRules, error)
 }
 
-// machine is a device of the visitor: they joined it, or sign in with it.
-type machine struct {
+// ownDevice is a device of the visitor: they joined it, or sign in with it.
+type ownDevice struct {
 	device.Device
 	mine bool // they joined it
 	prts []prt.PRT
@@ -40,7 +40,7 @@ type machine struct {
 }
 
 // machines are those of the visitor: their own first, newest first.
-func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credential) ([]machine, error) {
+func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credential) ([]ownDevice, error) {
 	if p.cfg.Devices == nil {
 		return nil, nil
 	}
@@ -52,9 +52,9 @@ func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credenti
 	if err != nil {
 		return nil, err
 	}
-	var out []machine
-	at := func(id idp.DeviceID) (*machine, error) {
-		if i := slices.IndexFunc(out, func(m machine) bool { return m.ID == id }); i >= 0 {
+	var out []ownDevice
+	at := func(id idp.DeviceID) (*ownDevice, error) {
+		if i := slices.IndexFunc(out, func(m ownDevice) bool { return m.ID == id }); i >= 0 {
 			return &out[i], nil
 		}
 		d, err := p.cfg.Devices.Registry.Get(ctx, v.tenant.ID, id)
@@ -64,11 +64,11 @@ func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credenti
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, machine{Device: d})
+		out = append(out, ownDevice{Device: d})
 		return &out[len(out)-1], nil
 	}
 	for _, d := range owned {
-		out = append(out, machine{Device: d, mine: true})
+		out = append(out, ownDevice{Device: d, mine: true})
 	}
 	for _, one := range prts {
 		m, err := at(one.Device)
@@ -108,7 +108,7 @@ type deviceRow struct {
 	SignOut, Off, Rid string // addresses of questions; empty: there is nothing to ask
 }
 
-func deviceRowOf(pg *page.Page, m machine, s idp.SessionID, here idp.DeviceID) deviceRow {
+func deviceRowOf(pg *page.Page, m ownDevice, s idp.SessionID, here idp.DeviceID) deviceRow {
 	row := deviceRow{ID: m.ID, Icon: "laptop", Name: m.Name, Here: m.ID == here, Lent: !m.mine}
 	if slices.Contains([]string{"ios", "ipados", "android"}, strings.ToLower(m.OS)) {
 		row.Icon = "phone"
@@ -160,7 +160,7 @@ func deviceKeys(pg *page.Page, d device.Device) (state string, text template.HTM
 }
 
 // standing says whether the person is signed in with the device, and until when.
-func (m *machine) standing(pg *page.Page) (state string, text template.HTML) {
+func (m *ownDevice) standing(pg *page.Page) (state string, text template.HTML) {
 	switch {
 	case !m.Pending.IsZero():
 		return "warn", pg.T("devices.pending")
@@ -233,28 +233,28 @@ type deviceEffect struct {
 var deviceDeeds = map[string]string{"sign-out": "device.signOut", "disable": "device.disable", "remove": "device.remove"}
 
 // theMachine finds one of the visitor's, for a deed that they may do.
-func (p *Portal) theMachine(ctx context.Context, v *visit, id idp.DeviceID, what string) (machine, error) {
+func (p *Portal) theMachine(ctx context.Context, v *visit, id idp.DeviceID, what string) (ownDevice, error) {
 	gone := idp.NotFoundf("device_gone", "device %.40q of %s, to %.20q", id, v.user.ID, what)
 	if deviceDeeds[what] == "" {
-		return machine{}, gone
+		return ownDevice{}, gone
 	}
 	creds, err := p.cfg.Corridor.Credentials(ctx, v.tenant.ID, v.user.ID)
 	if err != nil {
-		return machine{}, err
+		return ownDevice{}, err
 	}
 	all, err := p.machines(ctx, v, creds)
 	if err != nil {
-		return machine{}, err
+		return ownDevice{}, err
 	}
-	i := slices.IndexFunc(all, func(m machine) bool { return m.ID == id })
+	i := slices.IndexFunc(all, func(m ownDevice) bool { return m.ID == id })
 	if i < 0 || what != "sign-out" && !all[i].mine {
-		return machine{}, gone
+		return ownDevice{}, gone
 	}
 	return all[i], nil
 }
 
-// devicePage is GET /account/device: what follows, before it happens.
-func (p *Portal) devicePage(w http.ResponseWriter, r *http.Request) error {
+// machinePage is GET /account/device: what follows, before it happens.
+func (p *Portal) machinePage(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	v, instead, err := p.owner(w, r, q.Get("session"))
 	if err != nil {
@@ -269,16 +269,16 @@ func (p *Portal) devicePage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !p.fresh(v.session) {
-		return p.prove(w, r, v, ask{Then: "device", Device: id, What: what})
+		return p.prove(w, r, v, ask{Then: "machine", Device: id, What: what})
 	}
 	return p.showDevice(w, r, v, m, what)
 }
 
-func (p *Portal) showDevice(w http.ResponseWriter, r *http.Request, v *visit, m machine, what string) error {
+func (p *Portal) showDevice(w http.ResponseWriter, r *http.Request, v *visit, m ownDevice, what string) error {
 	ctx := r.Context()
-	pg := p.newPage(r, "device", v.tenant, "", nil)
-	pg.Title = pg.T("device."+what+".title", "name", m.Name)
-	view := &deviceQuestion{Session: v.session.ID, Device: m.ID, What: what, Yes: pg.T("device." + what + ".go"), Harm: what != "sign-out"}
+	pg := p.newPage(r, "machine", v.tenant, "", nil)
+	pg.Title = pg.T("machine."+what+".title", "name", m.Name)
+	view := &deviceQuestion{Session: v.session.ID, Device: m.ID, What: what, Yes: pg.T("machine." + what + ".go"), Harm: what != "sign-out"}
 	var err error
 	if view.Effects, err = p.deviceEffects(ctx, pg, v, m, what); err != nil {
 		return err
@@ -293,7 +293,7 @@ func (p *Portal) showDevice(w http.ResponseWriter, r *http.Request, v *visit, m 
 			if err != nil {
 				return err
 			}
-			view.Last, view.Add = pg.T("device.last"), refusal.Allowed()
+			view.Last, view.Add = pg.T("machine.last"), refusal.Allowed()
 		}
 	}
 	pg.V = view
@@ -301,46 +301,46 @@ func (p *Portal) showDevice(w http.ResponseWriter, r *http.Request, v *visit, m 
 }
 
 // deviceEffects says what follows from a deed.
-func (p *Portal) deviceEffects(ctx context.Context, pg *page.Page, v *visit, m machine, what string) (out []deviceEffect, err error) {
+func (p *Portal) deviceEffects(ctx context.Context, pg *page.Page, v *visit, m ownDevice, what string) (out []deviceEffect, err error) {
 	add := func(state string, text template.HTML) { out = append(out, deviceEffect{state, text}) }
 	if v.session.Device == m.ID {
-		add("bad", pg.T("device.effect.here"))
+		add("bad", pg.T("machine.effect.here"))
 	}
 	if len(m.prts) > 0 {
-		add("bad", pg.T("device.effect.out"))
+		add("bad", pg.T("machine.effect.out"))
 	} else {
-		add("", pg.T("device.effect.idle"))
+		add("", pg.T("machine.effect.idle"))
 	}
 	if what == "sign-out" {
 		if len(m.keys) > 0 {
-			add("good", pg.T("device.effect.key.stays"))
+			add("good", pg.T("machine.effect.key.stays"))
 		}
-		add("good", pg.T("device.effect.again"))
+		add("good", pg.T("machine.effect.again"))
 		return out, nil
 	}
 	if len(m.keys) > 0 {
-		add("bad", pg.T("device.effect."+what+".key"))
+		add("bad", pg.T("machine.effect."+what+".key"))
 	}
 	others, err := p.others(ctx, v, m)
 	if err != nil {
 		return nil, err
 	}
 	if others > 0 {
-		add("bad", pg.N("device.effect.others", others))
+		add("bad", pg.N("machine.effect.others", others))
 	}
 	rules, _, err := p.cfg.Devices.Rules(ctx, v.tenant.ID)
 	if err != nil {
 		return nil, err
 	}
 	if rules.OfflineDays > 0 {
-		add("warn", pg.N("device.effect.offline", rules.OfflineDays))
+		add("warn", pg.N("machine.effect.offline", rules.OfflineDays))
 	}
-	add("warn", pg.T("device.effect."+what+".back"))
+	add("warn", pg.T("machine.effect."+what+".back"))
 	return out, nil
 }
 
 // others counts who else signs in with a machine.
-func (p *Portal) others(ctx context.Context, v *visit, m machine) (int, error) {
+func (p *Portal) others(ctx context.Context, v *visit, m ownDevice) (int, error) {
 	people := map[idp.UserID]bool{}
 	prts, err := p.cfg.Devices.PRTs.OfDevice(ctx, v.tenant.ID, m.ID)
 	if err != nil {
@@ -360,8 +360,8 @@ func (p *Portal) others(ctx context.Context, v *visit, m machine) (int, error) {
 	return len(people), nil
 }
 
-// device is POST /account/device: the deed.
-func (p *Portal) device(w http.ResponseWriter, r *http.Request) error {
+// machineDeed is POST /account/device: the deed.
+func (p *Portal) machineDeed(w http.ResponseWriter, r *http.Request) error {
 	form, v, instead, err := p.accountForm(w, r)
 	if err != nil {
 		return err
@@ -377,7 +377,7 @@ func (p *Portal) device(w http.ResponseWriter, r *http.Request) error {
 	err = p.cfg.Corridor.GiveUp(r.Context(), v.session, id, deviceDeeds[what], map[string]string{"displayName": m.Name}, v.peer,
 		func(ctx context.Context, tx *sqldb.Tx) error { return p.giveUp(ctx, tx, v, m, what) })
 	if e := idp.AsError(err); e != nil && e.Reason == "fresh_proof_needed" {
-		return p.prove(w, r, v, ask{Then: "device", Device: id, What: what})
+		return p.prove(w, r, v, ask{Then: "machine", Device: id, What: what})
 	}
 	if errors.Is(err, idp.NotFound) {
 		return idp.NotFoundf("device_gone", "%w", err)
@@ -391,7 +391,7 @@ func (p *Portal) device(w http.ResponseWriter, r *http.Request) error {
 }
 
 // giveUp does a deed to a machine that is the visitor's still.
-func (p *Portal) giveUp(ctx context.Context, tx *sqldb.Tx, v *visit, m machine, what string) error {
+func (p *Portal) giveUp(ctx context.Context, tx *sqldb.Tx, v *visit, m ownDevice, what string) error {
 	d, err := p.cfg.Devices.Registry.Load(ctx, tx, v.tenant.ID, m.ID)
 	if err != nil {
 		return err
@@ -408,7 +408,7 @@ func (p *Portal) giveUp(ctx context.Context, tx *sqldb.Tx, v *visit, m machine, 
 }
 
 // signOutOn ends what the visitor has open on a machine, and nobody else's.
-func (p *Portal) signOutOn(ctx context.Context, tx *sqldb.Tx, v *visit, m machine) error {
+func (p *Portal) signOutOn(ctx context.Context, tx *sqldb.Tx, v *visit, m ownDevice) error {
 	for _, one := range m.prts {
 		if err := p.cfg.Devices.PRTs.Revoke(ctx, tx, v.tenant.ID, one.ID); err != nil && !errors.Is(err, idp.NotFound) {
 			return err

@@ -103,6 +103,24 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), BackText: pg.T("register.not_now"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
 		Back: "/account", Full: pg.T("register.limit", "n", 20, "org", x("Nordhafen Werft"))})
+	device := func(key string, title template.HTML, v deviceView) {
+		if v.Lead == "" {
+			v.Lead = pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example"))
+		}
+		v.Session, v.ID = idp.SessionID(x("s1")), x("id")
+		add(key, "device", title, v)
+	}
+	device("device", pg.T("device.title"), deviceView{})
+	device("device-bad", pg.T("device.title"), deviceView{Typed: x("BCD-FGH"), Bad: pg.T("device.problem.code")})
+	device("device-wait", pg.T("device.wait.title"), deviceView{State: AskingNobody, Look: x("/device?id=1"), Late: true})
+	device("device-nobody", pg.T("device.wait.title"), deviceView{State: AskingNobody})
+	far, near := deviceView{State: AskingMet}, deviceView{State: AskingMet}
+	far.met(pg, Asking{Agent: x("himmelblau/1.0 (Linux)"), IP: x("203.0.113.9"), Since: noon, Registers: true, Scopes: []string{"openid", "profile", "offline_access", "urn:x/user_impersonation"}}, false)
+	near.met(pg, Asking{Agent: x(firefox), IP: x("192.0.2.10"), Since: noon, Scopes: []string{"openid", x("api://drawings/read")}}, true)
+	device("device-far", pg.T("device.ask.title", "app", x("Linux desktop sign-in")), far)
+	device("device-near", pg.T("device.ask.title", "app", x("Television")), near)
+	device("device-done", pg.T("device.done.title"), deviceView{State: AskingAllowed, Lead: pg.T("device.done.lead", "app", x("Television"))})
+	device("device-denied", pg.T("device.denied.title"), deviceView{State: AskingDenied, Lead: pg.T("device.denied.lead")})
 	add("home", "home", pg.T("home.title"), nil)
 	add("out", "out", pg.T("out.title"), nil)
 	add("logout", "logout", pg.T("logout.title"), struct {
@@ -167,7 +185,7 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 	full.OfDevices = true
 	key := credential("hello", "ws-17", "", x)
 	key.Method = policy.Hello
-	for i, m := range []machine{
+	for i, m := range []ownDevice{
 		{Device: device.Device{ID: idp.DeviceID(x("d1")), Name: x("ws-17"), OS: x("Linux"), OSVersion: x("Debian 13"), Assurance: device.Attested, Enabled: true, Created: noon.AddDate(0, -3, 0), LastSeen: noon},
 			mine: true, keys: []method.Credential{key}, prts: []prt.PRT{{Expires: noon.AddDate(0, 0, 14)}}},
 		{Device: device.Device{ID: "d2", Name: "lent", OS: "iOS", Enabled: true, Software: true, Created: noon.AddDate(-1, 0, 0)}, prts: []prt.PRT{{Expires: noon}}},
@@ -191,16 +209,16 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 	desk.only(notAddable(pg, policy.Refusal{Reason: "self_service_off"}))
 	add("account-desk", "account", pg.T("account.title"), desk)
 	none.OfDevices = true
-	effects := []deviceEffect{{"bad", pg.T("device.effect.out")}, {"warn", pg.T("device.effect.disable.back")}}
+	effects := []deviceEffect{{"bad", pg.T("machine.effect.out")}, {"warn", pg.T("machine.effect.disable.back")}}
 	for _, q := range []deviceQuestion{
-		{What: "disable", Effects: effects, Harm: true}, {What: "sign-out", Effects: effects}, {What: "remove", Last: pg.T("device.last"), Add: true}, {What: "remove", Last: pg.T("device.last")},
+		{What: "disable", Effects: effects, Harm: true}, {What: "sign-out", Effects: effects}, {What: "remove", Last: pg.T("machine.last"), Add: true}, {What: "remove", Last: pg.T("machine.last")},
 	} {
-		q.Session, q.Device, q.Yes = ada.Session, idp.DeviceID(x("d1")), pg.T("device."+q.What+".go")
-		key := "device-" + q.What
+		q.Session, q.Device, q.Yes = ada.Session, idp.DeviceID(x("d1")), pg.T("machine."+q.What+".go")
+		key := "machine-" + q.What
 		if q.Last != "" && !q.Add {
 			key += "-desk"
 		}
-		add(key, "device", pg.T("device."+q.What+".title", "name", x("ws-17")), &q)
+		add(key, "machine", pg.T("machine."+q.What+".title", "name", x("ws-17")), &q)
 	}
 	add("takeback", "takeback", pg.T("takeback.title", "app", x("Drawings")), &takeBackView{Session: ada.Session, App: "a1", Name: x("Drawings")})
 	a := askOf(pg, blue, []method.Credential{blue, phone, third}, ada.Session)

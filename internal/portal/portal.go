@@ -53,7 +53,10 @@ type Config struct {
 	// Devices are the machines that people sign in with; nil: the pages know
 	// nothing of any.
 	Devices *Devices
-	Limits  Limits
+	// Remote is about sign-ins on other machines; without it there is no page
+	// for their codes.
+	Remote Remote
+	Limits Limits
 }
 
 // Holding is a number of passkeys and the rules about it (product.md §6).
@@ -133,12 +136,15 @@ func (p *Portal) routes() []route {
 		{"POST /account/sessions/end", p.endSession},
 		{"POST /account/sign-out", p.signOut},
 		{"POST /account/sign-out-everywhere", p.signOutEverywhere},
+		{"GET /device", p.devicePage},
+		{"POST /device", p.deviceClaim},
+		{"POST /device/answer", p.deviceAnswer},
 		{"GET /signed-out", p.signedOut},
 		{"POST /appearance", p.pages.Appearance},
 		{"GET /.well-known/change-password", p.changePassword},
 	}
 	if p.cfg.Devices != nil {
-		all = append(all, route{"GET /account/device", p.devicePage}, route{"POST /account/device", p.device})
+		all = append(all, route{"GET /account/device", p.machinePage}, route{"POST /account/device", p.machineDeed})
 	}
 	return all
 }

@@ -81,6 +81,11 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, peer := r.Context(), p.peer(w, r)
 	f := signin.Flow{Tenant: t.ID, Door: Door}
+	if r.URL.Query().Get("to") == "device" {
+		if f.Ask, err = json.Marshal(ask{Then: "device"}); err != nil {
+			return err
+		}
+	}
 	if id := r.URL.Query().Get("flow"); id != "" {
 		if f, err = p.cfg.Corridor.Resume(ctx, t.ID, id, peer); err != nil {
 			return err

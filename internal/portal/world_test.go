@@ -66,6 +66,7 @@ type world struct {
 	devices *device.Registry
 	prts    *prt.Service
 	hello   *hello.Room
+	machine machine // of the pages for codes of other machines
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
@@ -131,7 +132,8 @@ func newWorld(t *testing.T) *world {
 			w.ended = append(w.ended, s)
 			return web.NoContent(rw)
 		}},
-		Holding: w.held, Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.hello.OnDevice, Rules: w.deviceRules},
+		Holding: w.held, Remote: w.machine.remote(),
+		Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.hello.OnDevice, Rules: w.deviceRules},
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown,
 		RevokeGrant: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, c idp.ClientID) error {

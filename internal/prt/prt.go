@@ -187,7 +187,7 @@ func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, i Issued) error {
 	return insert(ctx, tx, i.PRT, s.cfg.Epoch())
 }
 
-// Find opens a presented value for the tenant: one read. Every refusal is
+// Find opens a presented value for the tenant, which must exist: one read. Every refusal is
 // Expired, with the reason and AADSTS number of device-protocol.md §3.2:
 // "prt_unreadable" 70000, "prt_revoked" 50173, "prt_over" 700082, "prt_reuse"
 // 50173. Beside every refusal but the first the Opened comes back too, so that

@@ -108,9 +108,6 @@ func (c *Corridor) each(ctx context.Context, tenant idp.TenantID, verb string, l
 		out = make([]error, len(list))
 		do := begin()
 		for done, i := range order {
-			if o.Progress != nil {
-				o.Progress(done)
-			}
 			n := list[i]
 			event := c.change(session.Session{Tenant: tenant, User: n.User}, string(n.Method)+"."+verb, n.Method, n.Credential, o.Peer)
 			event.Actor = o.Actor
@@ -120,14 +117,16 @@ func (c *Corridor) each(ctx context.Context, tenant idp.TenantID, verb string, l
 				}
 				return c.succeed(ctx, tx, event)
 			})
-			if out[i] == nil {
-				continue
-			}
-			if !refusal(out[i]) {
+			if out[i] != nil && !refusal(out[i]) {
 				return out[i]
 			}
-			if err := c.audit.Write(ctx, tx, failure(event, out[i])); err != nil {
-				return err
+			if out[i] != nil {
+				if err := c.audit.Write(ctx, tx, failure(event, out[i])); err != nil {
+					return err
+				}
+			}
+			if o.Progress != nil {
+				o.Progress(done + 1)
 			}
 		}
 		if o.Try {

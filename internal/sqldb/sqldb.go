@@ -140,6 +140,7 @@ func (db *DB) Exec(ctx context.Context, query string, args ...any) (int64, error
 	if err := ctx.Err(); err != nil {
 		return 0, db.engine.classify(err)
 	}
+	countWrite(ctx)
 	return db.engine.exec(ctx, query, args)
 }
 

@@ -78,6 +78,7 @@ func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error
 }
 
 func (tx *Tx) exec(ctx context.Context, query string, args []any) (int64, error) {
+	countWrite(ctx)
 	ctx, cancel := tx.engine.bound(ctx, statementWithin)
 	defer cancel()
 	n, err := tx.session.exec(ctx, query, args)
@@ -106,6 +107,7 @@ func (tx *Tx) query(ctx context.Context, limit time.Duration, query string, args
 	if tx.snapshot {
 		limit = snapshotWithin
 	}
+	countRead(ctx)
 	ctx, cancel := tx.engine.bound(ctx, limit)
 	rows, err := tx.session.query(ctx, query, args)
 	if err != nil {
@@ -225,6 +227,7 @@ func (db *DB) query(ctx context.Context, limit time.Duration, query string, args
 	if err != nil {
 		return nil, err
 	}
+	countRead(ctx)
 	ctx, cancel := db.engine.bound(ctx, limit)
 	rows, err := s.query(ctx, query, args)
 	if err != nil {

@@ -16,6 +16,7 @@ type Basis struct {
 	Device     idp.DeviceID     `json:"d,omitempty"`
 	Properties []idp.Property   `json:"p,omitempty"`
 	Facts      idp.Facts        `json:"f,omitzero"`
+	AMR        []string         `json:"a,omitempty"`
 	Time       int64            `json:"t"` // Unix milliseconds
 }
 
@@ -23,7 +24,7 @@ type Basis struct {
 func BasisOf(proofs []idp.Proof) []Basis {
 	out := make([]Basis, len(proofs))
 	for i, p := range proofs {
-		out[i] = Basis{p.Method, p.Credential, p.Mode, p.Device, p.Properties, p.Facts, p.Time.UnixMilli()}
+		out[i] = Basis{p.Method, p.Credential, p.Mode, p.Device, p.Properties, p.Facts, p.AMR, p.Time.UnixMilli()}
 		out[i].Facts.Name = "" // for people to read, not for policy
 	}
 	return out
@@ -35,7 +36,7 @@ func (s Subject) Proofs() []idp.Proof {
 	for i, b := range s.Basis {
 		out[i] = idp.Proof{
 			Tenant: s.Tenant, User: s.User.ID, Method: b.Method, Credential: b.Credential, Mode: b.Mode, Device: b.Device,
-			Properties: b.Properties, Facts: b.Facts, Time: time.UnixMilli(b.Time),
+			Properties: b.Properties, Facts: b.Facts, AMR: b.AMR, Time: time.UnixMilli(b.Time),
 		}
 	}
 	return out

@@ -24,9 +24,7 @@ func Spelling(addresses ...string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if u := respell(table, r.URL); u != nil {
-				r2 := *r
-				r2.URL = u
-				r = &r2
+				r.URL = u // in place: the log reads the route off this very request
 			}
 			next.ServeHTTP(w, r)
 		})

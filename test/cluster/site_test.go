@@ -59,7 +59,7 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 func (s *site) start(n int) {
 	s.t.Helper()
 	nd := s.nodes[n]
-	args := []string{"serve", "--data", nd.data, "--listen", nd.addr, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off", "--log-level", "error",
+	args := []string{"serve", "--data", nd.data, "--listen", nd.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off", "--log-level", "error",
 		"--limit-sign-ins", "1000000", "--limit-failures", "1000000", "--limit-nonces", "1000000", "--limit-pass-tries", "1000000"}
 	if s.db != "" {
 		args = append(args, "--database", s.db)

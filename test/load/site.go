@@ -60,7 +60,7 @@ func newSite(ctx context.Context, binary string) (*site, error) {
 // 200 of /readyz, as an operator's probe sees it.
 func (s *site) start(ctx context.Context) (time.Duration, error) {
 	const free = "1000000000"
-	s.cmd = exec.CommandContext(ctx, s.binary, "serve", "--data", s.data(), "--listen", s.addr, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
+	s.cmd = exec.CommandContext(ctx, s.binary, "serve", "--data", s.data(), "--listen", s.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
 		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free)
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()

@@ -79,7 +79,7 @@ func FreeAddr(t *testing.T) string {
 func StartDemo(t *testing.T) *Demo {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "demo")
-	args := []string{"demo", "--data", data, "--listen", FreeAddr(t), "--listen-app", FreeAddr(t)}
+	args := []string{"demo", "--data", data, "--listen", FreeAddr(t), "--listen-app", FreeAddr(t), "--listen-tls", FreeAddr(t)}
 	d := &Demo{Data: data, Binary: Binary(t)}
 	StartBinary(t, d.Binary, args, nil)
 	raw, err := os.ReadFile(filepath.Join(data, "demo.json"))

@@ -44,12 +44,12 @@ func parseKey(raw []byte) (key, error) {
 	if bytes.HasPrefix(raw, []byte(magic)) {
 		public, err := jose.ParseRSA1(raw)
 		switch {
-		case public != nil && err != nil: // it could be read
+		case err == nil:
+			return newKey(public)
+		case idp.AsError(err).Reason == "key_refused": // it could be read
 			return key{}, weak("%w", err)
-		case err != nil:
-			return key{}, malformed("%w", err)
 		}
-		return newKey(public)
+		return key{}, malformed("%w", err)
 	}
 	public, err := x509.ParsePKIXPublicKey(raw)
 	if err != nil {

@@ -74,6 +74,7 @@ type world struct {
 	peer     signin.Peer
 	replaced []idp.CredentialID
 	released []crypto.PublicKey
+	cap      int                                       // the tenant's limit, past what a policy may say
 	other    interface{ Equal(crypto.PublicKey) bool } // the key of some device
 }
 
@@ -83,6 +84,9 @@ func newRoom(t testing.TB, h *signintest.House, w *world) *hello.Room {
 		DB: h.DB, Now: h.Now,
 		Rules: func(ctx context.Context, tenant idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, tenant)
+			if w.cap > 0 {
+				p.Hello.Limit = w.cap
+			}
 			return p.Hello, err
 		},
 		UserByName: h.UserByName, Device: w.get,
@@ -176,4 +180,28 @@ func reason(err error) string {
 		return ""
 	}
 	return idp.AsError(err).Reason
+}
+
+// leave removes a device, as the registry does it.
+func (w *world) leave(t testing.TB, d idp.DeviceID) {
+	t.Helper()
+	w.machines.mu.Lock()
+	delete(w.all, d)
+	w.machines.mu.Unlock()
+	w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.OnDeviceRemoved(ctx, tx, w.Tenant.ID, d) })
+}
+
+// r2a is what the corridor hands to the room.
+func r2a(w *world, r signin.OnceRequest) method.Answer {
+	return method.Answer{Tenant: r.Tenant, User: r.User, Device: r.Device, Keep: w.room.KeepFrom(r.Nonce), Payload: r.Payload, Now: w.Now()}
+}
+
+// k2 is the public key of rsaKey(2).
+func k2(t testing.TB) interface{ Equal(crypto.PublicKey) bool } {
+	t.Helper()
+	public, _, err := hello.ParseKey(rsaKey(2).Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public.(interface{ Equal(crypto.PublicKey) bool })
 }

@@ -59,6 +59,10 @@ type Config struct {
 	UserByName func(context.Context, idp.TenantID, string) (idp.User, error)
 	Fold       func(string) string
 
+	// ExtraRPID is one more RP ID of the tenant, for assertions in one message
+	// of a device, or "". Nil: no tenant has one.
+	ExtraRPID func(context.Context, idp.TenantID) (string, error)
+
 	// Models knows key models: a metadata.Registry.
 	Models Models
 	// Audit writes what no sign-in record says: "passkey.counter" when a

@@ -34,7 +34,11 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return method.Verdict{}, err
 	}
-	v, fault := m.weigh(k, row, err == nil, rules, ans, a.User)
+	at, err2 := m.siteOf(ctx, a.Tenant, k, ans)
+	if err2 != nil {
+		return method.Verdict{}, err2
+	}
+	v, fault := m.weigh(at, k, row, err == nil, rules, ans, a.User)
 	if fault != nil {
 		return m.refused(a, row, v), fault
 	}
@@ -47,7 +51,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 // weigh judges an answer whose credential has row, if it is known at all. It
 // looks at one signature whatever it finds, unless the answer is refused for
 // what its sender wrote into it: known or not, with or without a user handle.
-func (m *Room) weigh(k keep, row row, known bool, r rules, ans answer, user idp.User) (v verdict, fault *idp.Error) {
+func (m *Room) weigh(at site, k keep, row row, known bool, r rules, ans answer, user idp.User) (v verdict, fault *idp.Error) {
 	switch {
 	case !known:
 		fault = idp.Unprovenf("credential_unknown", "passkey %.40s", ans.credentialID())
@@ -55,13 +59,31 @@ func (m *Room) weigh(k keep, row row, known bool, r rules, ans answer, user idp.
 		// A ceremony that began with a known person ends with that person.
 		fault = idp.Unprovenf("other_user", "passkey of %s, ceremony of %s", row.user, user.ID)
 	default:
-		v, fault = judge(m.site, k, row, r, ans)
+		v, fault = judge(at, k, row, r, ans)
 	}
 	if fault != nil && !v.tried {
-		p, _ := m.pretend(k, ans)
+		p, _ := m.pretend(at, k, ans)
 		v.tried = p.tried
 	}
 	return v, fault
+}
+
+// siteOf is who we are to whoever made the answer: the installation, always for
+// pages. In one message of a device it may also be the RP ID that the tenant
+// lets desktops have besides, whole: its own origin with its own hash
+// (compat.extraRelyingPartyId).
+func (m *Room) siteOf(ctx context.Context, t idp.TenantID, k keep, ans answer) (site, error) {
+	if k.Purpose != purposeOnce || m.cfg.ExtraRPID == nil {
+		return m.site, nil
+	}
+	name, err := m.cfg.ExtraRPID(ctx, t)
+	if err != nil || name == "" {
+		return m.site, err
+	}
+	if c, fault := parseClientData(ans.clientData); fault != nil || c.Origin != "https://"+name {
+		return m.site, nil
+	}
+	return site{rpID: name, idHash: sha256.Sum256([]byte(name)), origins: []string{"https://" + name}}, nil
 }
 
 // refused says for the record whose key an answer was about that is refused;
@@ -175,9 +197,9 @@ const nobody idp.UserID = "-"
 // there is none or judge stopped before the signature: a stranger who probes
 // ids and names learns nothing from the work that was done. Callers do not use
 // the result.
-func (m *Room) pretend(k keep, ans answer) (verdict, *idp.Error) {
+func (m *Room) pretend(at site, k keep, ans answer) (verdict, *idp.Error) {
 	decoy := row{user: nobody, key: m.decoyKey, alg: algES256, handle: ans.userHandle, be: true}
-	return judge(m.site, keep{Challenge: k.Challenge, User: nobody}, decoy, rules{}, ans)
+	return judge(at, keep{Challenge: k.Challenge, User: nobody}, decoy, rules{}, ans)
 }
 
 // proof states what a judged assertion proves.

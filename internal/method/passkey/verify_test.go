@@ -604,7 +604,7 @@ func (w *world) tried(t testing.TB, a asked, payload []byte) bool {
 		t.Fatal(err)
 	}
 	row, err := find(t.Context(), w.db, tenant, ans.credentialID())
-	v, fault := w.weigh(k, row, err == nil, rules{}, ans, a.user)
+	v, fault := w.weigh(w.Room.site, k, row, err == nil, rules{}, ans, a.user)
 	if fault == nil {
 		t.Fatal("the answer is good")
 	}

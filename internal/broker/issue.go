@@ -1,0 +1,348 @@
+package broker
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/jose"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
+)
+
+// The grant types inside a message that a device signs (device-protocol.md
+// §7.2, §9.5, §9.6). webAuthn is our own.
+const (
+	grantRefresh  = "refresh_token"
+	grantJWT      = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+	grantWebAuthn = "urn:ietf:params:oauth:grant-type:webauthn"
+	grantPassword = "password"
+	grantDevice   = "device_token"
+)
+
+// request is a message whose signature by a device is good: from here on every
+// outcome burns its nonces.
+type request struct {
+	exchange
+	device device.Device
+	payload
+	nonces []nonce.Sealed
+	client client.Client
+}
+
+// activity is the word of PRT requests in the audit.
+const (
+	activityIssue = "prt.issue"
+	activityRenew = "prt.renew"
+	activityUse   = "prt.use"
+)
+
+// signed answers a message that the device has signed with its own key: a
+// request for a PRT, or the use of one that has no session key.
+func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply, error) {
+	q := request{exchange: x, device: d}
+	if err := x.message.Read(&q.payload); err != nil {
+		return reply{}, s.unburnt(ctx, x, activityIssue, d.Tenant, "", d.ID, unreadable(err))
+	}
+	values := []string{q.payload.Nonce}
+	inner := ""
+	if q.GrantType == grantJWT {
+		inner = innerNonce(q.Assertion)
+		values = append(values, inner)
+	}
+	var err error
+	if q.nonces, err = s.nonces(ctx, d.Tenant, values...); err != nil {
+		return reply{}, s.unburnt(ctx, x, activityIssue, d.Tenant, "", d.ID, err)
+	}
+	if x.protocol == prt.V4 && q.Token != "" && q.Purpose == purposeUse {
+		return s.useSigned(ctx, q)
+	}
+	if err := s.acceptable(ctx, &q); err != nil {
+		return reply{}, s.refuse(ctx, q, activityIssue, err)
+	}
+	switch q.GrantType {
+	case grantRefresh:
+		return s.byRefresh(ctx, q)
+	case grantJWT:
+		return s.byGesture(ctx, q, policy.Hello, []byte(inner), q.Assertion)
+	default:
+		return s.byGesture(ctx, q, policy.Passkey, []byte(q.payload.Nonce), q.Assertion.credential())
+	}
+}
+
+// innerNonce is the request_nonce of an inner assertion, unverified: the room
+// holds the assertion to it.
+func innerNonce(a assertion) string {
+	m, err := jose.ParseLoose(string(a), "RS256", "ES256")
+	if err != nil {
+		return ""
+	}
+	var in struct {
+		Nonce string `json:"request_nonce"`
+	}
+	if m.Read(&in) != nil {
+		return ""
+	}
+	return in.Nonce
+}
+
+// refuse burns the nonces of a message and records why it was refused. The
+// answer is the refusal, unless somebody else has used the nonces before.
+func (s *Server) refuse(ctx context.Context, q request, activity string, err error) error {
+	if ours(err) {
+		return err
+	}
+	_, err = s.cfg.Corridor.Carried(ctx, signin.CarriedRequest{
+		Tenant: q.device.Tenant, Nonces: q.nonces, Failed: err, Client: q.client.ID, Activity: activity, Device: q.device.ID, Peer: q.peer,
+	})
+	return err
+}
+
+// acceptable checks what every request for a PRT must be, whoever it is for.
+func (s *Server) acceptable(ctx context.Context, q *request) error {
+	if err := q.inTime(s.cfg.Now()); err != nil {
+		return err
+	}
+	if err := q.refused(); err != nil {
+		return err
+	}
+	if !q.asks("aza") || !q.asks("openid") {
+		return fault(idp.Invalid, "invalid_scope", codeScope, "scope_without_aza",
+			"A primary refresh token needs the scopes openid and aza.", "scope %q", clip(q.Scope))
+	}
+	if err := s.wraps(q); err != nil {
+		return err
+	}
+	c, err := s.cfg.Clients.Get(ctx, q.device.Tenant, idp.ClientID(q.ClientID))
+	if err != nil && !errors.Is(err, idp.NotFound) {
+		return err
+	}
+	if err != nil || !c.BuiltIn || !c.Enabled {
+		return fault(idp.Denied, "unauthorized_client", codeClient, "client_not_broker",
+			"This application may not ask for a primary refresh token.", "client %q", clip(string(q.ClientID)))
+	}
+	q.client = c
+	return nil
+}
+
+// refused says which kinds of proof are not taken, each by its own words.
+func (q *request) refused() error {
+	inner, _ := jose.ParseLoose(string(q.Assertion), "RS256", "ES256")
+	switch {
+	case q.CertUse != "":
+		return unsupported("certificate_request", "Certificates for people or machines are not given out here.", "cert_token_use %q", clip(q.CertUse))
+	case q.GrantType == grantDevice:
+		return grantFault(idp.Denied, codeDeviceOnly, "device_only", "There are no tokens for a device alone.", "grant %s", q.GrantType)
+	case q.GrantType == grantPassword:
+		// Before anybody is looked up (device-protocol.md §7.2).
+		return grantFault(idp.Denied, codePassword, "password_refused", "Passwords are disabled here. Sign in with a key.", "grant %s", q.GrantType)
+	case q.GrantType == grantJWT && len(inner.Chain) > 0:
+		return unsupported("certificate_grant", "Sign-in with a certificate of a person is not offered yet.", "inner assertion with x5c")
+	case q.GrantType == grantRefresh, q.GrantType == grantJWT, q.GrantType == grantWebAuthn:
+		return nil
+	}
+	return unsupported("grant_unsupported", "The grant type is not supported.", "grant type %q", clip(q.GrantType))
+}
+
+// wraps makes sure that the device has a key to which the answer can be
+// encrypted: RSA for a session key, P-256 for a whole answer.
+func (s *Server) wraps(q *request) error {
+	bad := func(format string, args ...any) error {
+		return grantFault(idp.Denied, codeTransport, "transport_key", "The transport key of the device does not fit this protocol.", format, args...)
+	}
+	switch key := q.device.Transport.(type) {
+	case nil:
+		return grantFault(idp.Denied, codeNoTransport, "transport_missing", "The device has no transport key. Join it again.", "device %s", q.device.ID)
+	case *rsa.PublicKey:
+		if q.protocol == prt.V4 {
+			return bad("RSA key for protocol 4.0")
+		}
+	case *ecdsa.PublicKey:
+		if q.protocol != prt.V4 {
+			return bad("P-256 key for protocol %s", q.protocol)
+		}
+		if _, err := q.agreement(key); err != nil {
+			return err
+		}
+	default:
+		return bad("transport key is a %T", key)
+	}
+	return nil
+}
+
+// blank is the PRT that this message asks for, without its proofs.
+func (q request) blank(u idp.UserID) prt.PRT {
+	p := prt.PRT{
+		Tenant: q.device.Tenant, User: u, Device: q.device.ID, Protocol: q.protocol, Agent: q.peer.Agent, IP: q.peer.IP,
+	}
+	if q.message.KDF == 2 || q.protocol == prt.V3 {
+		p.KDF = 2
+	}
+	return p
+}
+
+// byGesture issues a PRT for a proof that is in the message: an assertion of a
+// Hello key, or of a passkey (our extension). challenge is the nonce that the
+// assertion was made on.
+func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, challenge, payload []byte) (reply, error) {
+	var made issued
+	_, decision, err := s.cfg.Corridor.Once(ctx, signin.OnceRequest{
+		Tenant: q.device.Tenant, Method: m, Nonce: challenge, Nonces: q.nonces, Payload: payload,
+		Device: q.device.ID, Client: q.client.ID, Peer: q.peer,
+		Ready: func(ctx context.Context, p idp.Proof) (err error) {
+			blank := q.blank(p.User)
+			blank.Proofs, blank.Direct = []idp.Proof{p}, true
+			made, err = s.prepare(ctx, q, blank)
+			return err
+		},
+		Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) error {
+			return s.cfg.PRTs.Add(ctx, tx, made.Issued)
+		},
+	})
+	if err != nil {
+		return reply{}, s.step(q.exchange, decision, "", err)
+	}
+	s.seen(ctx, q.device)
+	return s.deliver(ctx, q, made)
+}
+
+// byRefresh issues a PRT for a sign-in that was made before, which a refresh
+// token of a built-in application carries. Where the sign-in was is asked, too:
+// what was approved in another place ends in a PRT only where the tenant allows
+// it (compat.deviceCodeToPrt; device-protocol.md §15).
+func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
+	t := q.device.Tenant
+	sub, err := s.carrying(ctx, q)
+	if err != nil {
+		return reply{}, s.refuse(ctx, q, activityIssue, err)
+	}
+	proofs := sub.Proofs()
+	if sub.Code == token.ByDeviceCode {
+		proofs = remote(proofs)
+	}
+	var made issued
+	decision, err := s.cfg.Corridor.Carried(ctx, signin.CarriedRequest{
+		Tenant: t, User: sub.User, Proofs: proofs, Nonces: q.nonces, Client: q.client.ID, Activity: activityIssue, Device: q.device.ID, Peer: q.peer,
+		Ready: func(ctx context.Context, _ policy.Decision) (err error) {
+			blank := q.blank(sub.User.ID)
+			blank.Proofs = proofs
+			made, err = s.prepare(ctx, q, blank)
+			return err
+		},
+		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
+			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil || sub.Bound() {
+				return err
+			}
+			return s.cfg.Tokens.Bind(ctx, tx, t, sub.Family, made.PRT.ID, q.device.ID, made.PRT.Ends)
+		},
+	})
+	if err != nil {
+		return reply{}, s.step(q.exchange, decision, "", err)
+	}
+	s.seen(ctx, q.device)
+	return s.deliver(ctx, q, made)
+}
+
+// carrying is the grant behind the refresh token of the message.
+func (s *Server) carrying(ctx context.Context, q request) (token.Subject, error) {
+	t := q.device.Tenant
+	if q.Token == "" {
+		return token.Subject{}, missing("refresh_token")
+	}
+	id, err := s.cfg.Tokens.ClientOf(ctx, t, q.Token)
+	if err != nil {
+		return token.Subject{}, err
+	}
+	c, err := s.cfg.Clients.Get(ctx, t, id)
+	if err != nil && !errors.Is(err, idp.NotFound) {
+		return token.Subject{}, err
+	}
+	if err != nil || !c.BuiltIn {
+		return token.Subject{}, grantFault(idp.Denied, codeUnreadable, "refresh_not_broker",
+			"The refresh token was given to another application.", "refresh token of client %s", id)
+	}
+	p, err := s.cfg.Policies.Get(ctx, t)
+	if err != nil {
+		return token.Subject{}, err
+	}
+	got, err := s.cfg.Tokens.Refresh(ctx, q.Token, c, token.Presenter{IP: q.peer.IP, Agent: q.peer.Agent, Trace: q.peer.Trace})
+	if err != nil {
+		return token.Subject{}, err
+	}
+	sub := got.Subject
+	switch {
+	case sub.Device != "" && sub.Device != q.device.ID:
+		return sub, grantFault(idp.Denied, codeUnreadable, "refresh_of_other_device",
+			"The refresh token belongs to another device.", "refresh token of device %s", sub.Device)
+	case sub.Code == token.ByDeviceCode && !p.Devices.Compat.DeviceCodeToPRT:
+		return sub, grantFault(idp.Denied, codeBlocked, "device_code",
+			"A sign-in that was approved in another place does not sign in a device. Sign in on the device itself.", "grant by device code")
+	}
+	return sub, nil
+}
+
+// remote marks proofs that were approved in another place.
+func remote(proofs []idp.Proof) []idp.Proof {
+	out := slices.Clone(proofs)
+	for i := range out {
+		if !out[i].Has(idp.Remote) {
+			out[i].Properties = append(slices.Clone(out[i].Properties), idp.Remote)
+		}
+	}
+	return out
+}
+
+// issued is a PRT and the form in which its session key travels.
+type issued struct {
+	prt.Issued
+	wrapped string
+}
+
+// prepare makes a PRT and wraps its session key; nothing is written.
+func (s *Server) prepare(ctx context.Context, q request, p prt.PRT) (issued, error) {
+	i, err := s.cfg.PRTs.Prepare(ctx, p)
+	if err != nil || q.protocol == prt.V4 {
+		return issued{Issued: i}, err
+	}
+	out := issued{Issued: i}
+	out.wrapped, err = jose.WrapSessionKey(q.device.Transport.(*rsa.PublicKey), i.SessionKey)
+	return out, err
+}
+
+// seen notes that the device was used. A store that cannot be written to must
+// not keep people out.
+func (s *Server) seen(ctx context.Context, d device.Device) {
+	_ = s.cfg.Devices.Seen(ctx, d) // the time is for people to look at
+}
+
+// step makes of policy's refusal what a client can act upon: which proof would
+// do, and whom to ask (device-protocol.md §3.2). required is the strength that
+// the application demands.
+func (s *Server) step(x exchange, d policy.Decision, required string, err error) error {
+	e := idp.AsError(err)
+	if e.Kind != idp.Denied || e.Reason != d.Reason || d.Outcome != policy.StepUp && d.Outcome != policy.MustRegister {
+		return err
+	}
+	f := grantFault(idp.Denied, e.Code, e.Reason, "Your organisation asks for another proof. Sign in again.", "%w", err)
+	if x.v2 {
+		f.Word = "interaction_required"
+	}
+	f.Claims = x.claims.raw
+	if f.Claims == "" && required != "" {
+		f.Claims = strengthClaims(required)
+	}
+	return f
+}
+
+// restsFor says how long an issued PRT may rest unrenewed, in seconds.
+func restsFor(p prt.PRT, now time.Time) int64 { return max(int64(p.Expires.Sub(now)/time.Second), 0) }
