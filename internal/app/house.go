@@ -207,8 +207,6 @@ func (h *House) follow() {
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
-	h.Devices.OnRemove(h.PRTs.RevokeDevice)
-	h.Devices.OnDisable(h.PRTs.RevokeDevice)
 	h.Devices.OnRemove(h.Corridor.CheckDevice)
 	h.Devices.OnDisable(h.Corridor.CheckDevice)
 	h.Devices.OnRemove(h.PRTs.RevokeDevice)
