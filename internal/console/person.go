@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -411,7 +412,7 @@ func (v *visit) personEvents(ctx context.Context, pg *page.Page, s *someone) ([]
 
 // eventRow tells a sign-in or a change.
 func (v *visit) eventRow(ctx context.Context, pg *page.Page, names *names, e audit.Event) (changeRow, error) {
-	if e.Category != audit.SignIn {
+	if e.Category != audit.SignIn && e.Category != audit.Token {
 		return v.changeRow(ctx, pg, names, e)
 	}
 	app, err := names.app(ctx, e.Client)
@@ -423,6 +424,17 @@ func (v *visit) eventRow(ctx context.Context, pg *page.Page, names *names, e aud
 	row.Text = pg.T(key, "method", methodName(pg, e.Method))
 	if app != "" {
 		row.Text = pg.T(key+".app", "method", methodName(pg, e.Method), "app", app)
+	}
+	if !strings.HasPrefix(e.Activity, "signin.") {
+		who, err := v.whoIn(ctx, pg, names, e)
+		if err != nil {
+			return changeRow{}, err
+		}
+		text, ok := known(pg, "log.title."+e.Activity+"."+e.Outcome, "who", who, "app", app)
+		if !ok {
+			return v.changeRow(ctx, pg, names, e)
+		}
+		row.Text = text
 	}
 	if e.Rule != "" && row.Bad {
 		p, err := v.cfg.Policies.Get(ctx, v.tenant.ID)
