@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/signetid/signet/internal/broker"
 	"github.com/signetid/signet/internal/client"
@@ -119,7 +120,24 @@ func (h *House) api(next http.Handler) http.Handler {
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Audit: h.Audit, Tokens: h.Tokens,
 		Corridor: h.Corridor, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut, Now: h.cfg.Now,
 		Policies: h.Policies, Models: h.Metadata.Names,
+		Devices: h.Devices, Hygiene: h.Hygiene, OnDevice: h.standing,
 	}).Around(next)
+}
+
+// standing is what stands on a device, for the administration API.
+func (h *House) standing(ctx context.Context, t idp.TenantID, d idp.DeviceID) (graph.Standing, error) {
+	keys, err := h.Hello.OnDevice(ctx, t, d)
+	if err != nil {
+		return graph.Standing{}, err
+	}
+	all, err := h.onDevice(ctx, t, d)
+	out := graph.Standing{Keys: all.Keys, Tokens: all.Tokens, Only: all.Only}
+	for _, k := range keys {
+		if !slices.Contains(out.Holders, k.User) {
+			out.Holders = append(out.Holders, k.User)
+		}
+	}
+	return out, err
 }
 
 // logoutPage says what the OpenID door wants confirmed in the portal's words.

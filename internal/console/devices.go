@@ -133,9 +133,9 @@ func (v *visit) devicesWhere(ctx context.Context, f deviceFilter) (filter.Expr, 
 	at := func(ago time.Duration) string { return now.Add(-ago).Format(time.RFC3339) }
 	switch f.Seen {
 	case "quiet":
-		clauses = append(clauses, "approximateLastSignInDateTime lt "+at(quiet)+" and registrationDateTime lt "+at(quiet))
+		clauses = append(clauses, "lastSeen lt "+at(quiet)+" and registrationDateTime lt "+at(quiet))
 	case "week", "month":
-		clauses = append(clauses, "approximateLastSignInDateTime ge "+at(spans[f.Seen]))
+		clauses = append(clauses, "lastSeen ge "+at(spans[f.Seen]))
 	}
 	if f.Joined != "" {
 		clauses = append(clauses, "registrationDateTime ge "+at(cmp.Or(spans[f.Joined], 365*day)))

@@ -311,6 +311,8 @@ func TestList(t *testing.T) {
 		for text, want := range map[string]int64{
 			"startswith(displayName, 'ws-')": 5, "displayName eq 'ws-3'": 1, "registeredOwner eq '" + string(bob) + "'": 1,
 			"accountEnabled eq false": 0, "trustType eq 'azuread'": 5, "assurance eq 'attested'": 0,
+			// Never used is not used long ago.
+			"approximateLastSignInDateTime le 2030-01-01T00:00:00Z": 0,
 		} {
 			where, err := filter.Parse(text, device.Fields)
 			if err != nil {

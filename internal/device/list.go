@@ -13,21 +13,23 @@ import (
 )
 
 // Fields are what lists of devices can be asked about, under the names that
-// Graph has for them; registeredOwner, assurance, softwareKeys and
-// attestationDue are ours.
+// Graph has for them; registeredOwner, assurance, softwareKeys, attestationDue
+// and lastSeen are ours. A time that never was is 1970 in these two.
 var Fields = filter.Fields{
-	"id":                            {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
-	"deviceId":                      {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
-	"displayName":                   {Kind: filter.Text, Column: "name_folded", Fold: fold},
-	"operatingSystem":               {Kind: filter.Text, Column: "os"},
-	"trustType":                     {Kind: filter.Text, Column: "join_type", Words: map[string]any{string(Joined): string(Joined), string(Registered): string(Registered)}},
-	"accountEnabled":                {Kind: filter.Bool, Column: "enabled"},
-	"registeredOwner":               {Kind: filter.Text, Column: "owner", Fold: strings.ToLower},
-	"assurance":                     {Kind: filter.Text, Column: "assurance", Words: map[string]any{string(Attested): string(Attested), string(Unattested): string(Unattested), string(Unproven): string(Unproven)}},
-	"softwareKeys":                  {Kind: filter.Bool, Column: "software"},
-	"attestationDue":                {Kind: filter.Time, Column: "pending"},
-	"registrationDateTime":          {Kind: filter.Time, Column: "created"},
-	"approximateLastSignInDateTime": {Kind: filter.Time, Column: "seen"},
+	"id":                   {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
+	"deviceId":             {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
+	"displayName":          {Kind: filter.Text, Column: "name_folded", Fold: fold},
+	"operatingSystem":      {Kind: filter.Text, Column: "os"},
+	"trustType":            {Kind: filter.Text, Column: "join_type", Words: map[string]any{string(Joined): string(Joined), string(Registered): string(Registered)}},
+	"accountEnabled":       {Kind: filter.Bool, Column: "enabled"},
+	"registeredOwner":      {Kind: filter.Text, Column: "owner", Fold: strings.ToLower},
+	"assurance":            {Kind: filter.Text, Column: "assurance", Words: map[string]any{string(Attested): string(Attested), string(Unattested): string(Unattested), string(Unproven): string(Unproven)}},
+	"softwareKeys":         {Kind: filter.Bool, Column: "software"},
+	"attestationDue":       {Kind: filter.Time, Column: "pending"},
+	"lastSeen":             {Kind: filter.Time, Column: "seen"},
+	"registrationDateTime": {Kind: filter.Time, Column: "created"},
+	// A device that was never used is not one that was last used long ago.
+	"approximateLastSignInDateTime": {Kind: filter.Time, Column: "nullif(seen, 0)"},
 }
 
 // Page asks for a part of a list.

@@ -20,6 +20,9 @@ type needs struct {
 	// self are permissions with which people may do it to themselves, without
 	// a role.
 	self []string
+	// owner says that it is the owner of the device in the path whom self is
+	// about.
+	owner bool
 	// writes asks a person for a fresh phishing-resistant proof.
 	writes bool
 }
@@ -37,7 +40,7 @@ func (c *call) me() bool {
 }
 
 // may refuses who must not do the operation.
-func (c *call) may(context.Context) error {
+func (c *call) may(ctx context.Context) error {
 	n, who := c.op.needs, c.caller
 	switch {
 	case strings.HasPrefix(c.op.path, "/me") && who.user == "":
@@ -53,7 +56,16 @@ func (c *call) may(context.Context) error {
 		}
 		return nil
 	}
-	self := c.me() && len(n.self) > 0 && (who.has(n.self) || who.has(n.permissions))
+	self := len(n.self) > 0 && (who.has(n.self) || who.has(n.permissions))
+	if self && n.owner {
+		owns, err := c.owns(ctx)
+		if err != nil {
+			return err
+		}
+		self = owns
+	} else if self {
+		self = c.me()
+	}
 	if !self && !(who.has(n.permissions) && who.holds(n.roles)) {
 		return denied("role_or_permission_missing", "Insufficient privileges to complete the operation.")
 	}

@@ -14,8 +14,10 @@ import (
 
 func TestPlainPath(t *testing.T) {
 	for from, want := range map[string]string{
-		"/v1.0/users":                     "/v1.0/users",
-		"/v1.0/applications(appId='a b')": "/v1.0/applications/a b",
+		"/v1.0/users": "/v1.0/users",
+		"/v1.0/devices(deviceId='a')/registeredOwners":                                    "/v1.0/devices/a/registeredOwners",
+		"/v1.0/devices('a')":                                                              "/v1.0/devices/a",
+		"/v1.0/applications(appId='a b')":                                                 "/v1.0/applications/a b",
 		"/beta/policies/x/authenticationMethodConfigurations('Fido2')":                    "/beta/policies/x/authenticationMethodConfigurations/Fido2",
 		"/beta/users/u/authentication/fido2Methods/creationOptions()":                     "/beta/users/u/authentication/fido2Methods/creationOptions",
 		"/beta/x/creationOptions(challengeTimeoutInMinutes=60)?a=b":                       "/beta/x/creationOptions?a=b&challengeTimeoutInMinutes=60",

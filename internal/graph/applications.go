@@ -252,10 +252,10 @@ func (c *call) covers(a client.Client) bool {
 }
 
 // keyed rewrites the other ways in which Graph names one thing to the first:
-// /applications(appId='…') and /configurations('…').
+// /applications(appId='…'), /devices(deviceId='…') and /configurations('…').
 func keyed(path string) string {
 	path = strings.TrimSuffix(path, "()") // a function that takes nothing
-	for _, key := range []string{"(appId='", "(roleTemplateId='", "('"} {
+	for _, key := range []string{"(appId='", "(roleTemplateId='", "(deviceId='", "('"} {
 		before, rest, ok := strings.Cut(path, key)
 		if !ok || strings.HasSuffix(before, "/") {
 			continue

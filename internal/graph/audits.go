@@ -150,6 +150,8 @@ func classOf(e audit.Event) (category, service string) {
 		return "Policy", "Authentication Methods"
 	case noun == "group":
 		return "GroupManagement", "Core Directory"
+	case noun == "device":
+		return "Device", "Device Registration Service"
 	case noun == "app":
 		return "ApplicationManagement", "Core Directory"
 	case e.Activity == "user.setRole":

@@ -110,7 +110,7 @@ func run(outer *http.Request, version string, mux http.Handler, item batchItem) 
 	rec := &recorder{header: http.Header{}}
 	mux.ServeHTTP(rec, req)
 	a.Status = max(rec.status, http.StatusOK)
-	for _, name := range []string{"Content-Type", "Location", "ETag", "Retry-After", "request-id"} {
+	for _, name := range []string{"Content-Type", "Location", "ETag", "Retry-After", "request-id", EndedHeader} {
 		if v := rec.header.Get(name); v != "" {
 			a.Headers[name] = v
 		}

@@ -59,3 +59,10 @@ func Expansions(value string, there ...string) (map[string][]string, error) {
 	}
 	return out, err
 }
+
+// ShowJoinPolicy and PatchJoinPolicy are GET, and PUT or PATCH, of who may join.
+func ShowJoinPolicy(p policy.Policy) ([]byte, error) { return json.Marshal(joinPolicyEntity(p)) }
+
+func PatchJoinPolicy(raw []byte, p *policy.Policy, whole bool) error {
+	return patchJoinPolicy(raw, p, whole)
+}

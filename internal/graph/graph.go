@@ -10,8 +10,10 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/filter"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
@@ -42,6 +44,11 @@ type Config struct {
 	PreparePass func(context.Context, idp.TenantID) error
 	// RevokeUser ends all sessions and tokens of a user.
 	RevokeUser func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
+	// Devices keeps the register of machines, Hygiene lists and clears keys.
+	Devices *device.Registry
+	Hygiene *hygiene.Keeper
+	// OnDevice says what stands on a device; nil: nothing does.
+	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
 	// Requests is how many a minute one caller may send; 0: 600.
 	Requests int
 }

@@ -18,6 +18,13 @@ import (
 
 const methodSet = "users('{id}')/authentication/methods"
 
+// helloMethods are the keys that devices keep, and deviceOf what can come along
+// with one (entra-behaviours.md §2.1).
+const (
+	helloMethods = "windowsHelloForBusinessMethods"
+	deviceOf     = "device"
+)
+
 func methodOperations() []operation {
 	look := needs{
 		permissions: []string{"UserAuthenticationMethod.Read.All", "UserAuthenticationMethod.ReadWrite.All"}, roles: readers,
@@ -35,10 +42,14 @@ func methodOperations() []operation {
 			operation{"GET", at + "methods", methodSet, "All that a person can sign in with", look, options{}, listMethods},
 			operation{"GET", at + "methods/{method}", methodSet, "One of them", look, options{}, getMethod},
 		)
-		for _, collection := range []string{"fido2Methods", "temporaryAccessPassMethods"} {
+		for _, collection := range []string{"fido2Methods", "temporaryAccessPassMethods", helloMethods} {
+			o := options{}
+			if collection == helloMethods {
+				o.expand = []string{deviceOf}
+			}
 			out = append(out,
-				operation{"GET", at + collection, methodSet, "Methods of one kind", look, options{}, listMethods},
-				operation{"GET", at + collection + "/{method}", methodSet, "One of them", look, options{}, getMethod},
+				operation{"GET", at + collection, methodSet, "Methods of one kind", look, o, listMethods},
+				operation{"GET", at + collection + "/{method}", methodSet, "One of them", look, o, getMethod},
 				operation{"DELETE", at + collection + "/{method}", "", "Take it away; the last way in stays", remove, options{}, removeMethod},
 			)
 		}
@@ -80,7 +91,11 @@ func (c *call) credentials(ctx context.Context) ([]method.Credential, []entity, 
 		if !ok || only != "" && s.Collection != only {
 			continue
 		}
-		kept, shown = append(kept, cred), append(shown, methodEntity(cred, s))
+		e := methodEntity(cred, s)
+		if err := c.withDevice(ctx, e, cred); err != nil {
+			return nil, nil, err
+		}
+		kept, shown = append(kept, cred), append(shown, e)
 	}
 	return kept, shown, nil
 }
@@ -93,6 +108,31 @@ func methodEntity(cred method.Credential, s method.Shape) entity {
 		e[name] = v
 	}
 	return e
+}
+
+// withDevice adds the device that keeps a key when $expand asks for it: null
+// when it is gone.
+func (c *call) withDevice(ctx context.Context, e entity, cred method.Credential) error {
+	delete(e, deviceOf)
+	for _, x := range c.query.expand {
+		e[x.name] = nil
+		if cred.Orphaned || cred.Facts.Device == "" {
+			continue
+		}
+		d, err := c.cfg.Devices.Load(ctx, c.cfg.DB, c.tenant.ID, cred.Facts.Device)
+		if errors.Is(err, idp.NotFound) {
+			continue // removed between the two reads
+		}
+		if err != nil {
+			return err
+		}
+		shown, err := deviceEntity(d)
+		if err != nil {
+			return err
+		}
+		e[x.name] = pick(shown, x.selected)
+	}
+	return nil
 }
 
 func listMethods(ctx context.Context, c *call) (any, error) {

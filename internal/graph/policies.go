@@ -120,6 +120,8 @@ func resetConfiguration(ctx context.Context, c *call) (any, error) {
 			p.Passkey = fresh.Passkey
 		case policy.AccessPass:
 			p.AccessPass = fresh.AccessPass
+		case policy.Hello:
+			p.Hello = fresh.Hello
 		}
 		return nil
 	})
@@ -220,6 +222,8 @@ var profilePlace = regexp.MustCompile(`^passkey\.profiles\[(\d+)\]`)
 // places are the names that Graph has for those of a policy, the longer first.
 var places = strings.NewReplacer(
 	"methods.passkey.on", "Fido2/state", "methods.passkey", "Fido2", "methods.accessPass.on", "TemporaryAccessPass/state", "methods.accessPass", "TemporaryAccessPass",
+	"methods.hello.on", "WindowsHelloForBusiness/state", "methods.hello", "WindowsHelloForBusiness",
+	"hello.limit", "WindowsHelloForBusiness/@signet.limit", "hello.warnAt", "WindowsHelloForBusiness/@signet.warnAt",
 	"passkey.aaguids", "Fido2/keyRestrictions", "passkey.attestation", "Fido2/isAttestationEnforced", "passkey.synced", "Fido2/passkeyProfiles[0]/passkeyTypes",
 	"passkey.selfService", "Fido2/isSelfServiceRegistrationAllowed", "passkey.profiles", "Fido2/passkeyProfiles", "passkey.id", "Fido2/passkeyProfiles[0]/id", "passkey.name", "Fido2/passkeyProfiles[0]/name",
 	"accessPass.default", "TemporaryAccessPass/defaultLifetimeInMinutes", "accessPass.min", "TemporaryAccessPass/minimumLifetimeInMinutes",
@@ -276,6 +280,6 @@ func named(p policy.Policy) []policy.Target {
 		}
 		out = append(out, r.Exclude...)
 	}
-	out = slices.Concat(out, p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude)
+	out = slices.Concat(out, p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)
 	return slices.DeleteFunc(out, func(t policy.Target) bool { return t.All })
 }

@@ -28,6 +28,9 @@ type configuration struct {
 var configurations = []configuration{
 	{"Fido2", "fido2AuthenticationMethodConfiguration", policy.Passkey},
 	{"TemporaryAccessPass", "temporaryAccessPassAuthenticationMethodConfiguration", policy.AccessPass},
+	// Graph governs Hello elsewhere and has no such configuration; the name is in
+	// its manner.
+	{"WindowsHelloForBusiness", "windowsHelloForBusinessAuthenticationMethodConfiguration", policy.Hello},
 	{"MicrosoftAuthenticator", "microsoftAuthenticatorAuthenticationMethodConfiguration", "phone"},
 	{"X509Certificate", "x509CertificateAuthenticationMethodConfiguration", "certificate"},
 	{"Sms", "smsAuthenticationMethodConfiguration", ""},
@@ -126,6 +129,8 @@ func configurationEntity(k configuration, p policy.Policy, have rooms) entity {
 		a := &p.AccessPass
 		e["defaultLifetimeInMinutes"], e["minimumLifetimeInMinutes"], e["maximumLifetimeInMinutes"] = minutes(a.Default), minutes(a.Min), minutes(a.Max)
 		e["defaultLength"], e["isUsableOnce"] = a.Length, a.Once
+	case policy.Hello:
+		e["@signet.limit"], e["@signet.warnAt"] = p.Hello.Limit, p.Hello.WarnAt
 	}
 	return e
 }
@@ -509,6 +514,13 @@ func patchConfiguration(k configuration, raw []byte, p *policy.Policy, have room
 			return err
 		}
 		in = body.methodBody
+	case policy.Hello:
+		var body helloBody
+		if err := readShape(raw, &body); err != nil {
+			return err
+		}
+		body.patch(&p.Hello)
+		in = body.methodBody
 	default:
 		if err := readShape(raw, &in); err != nil {
 			return err
@@ -544,6 +556,23 @@ func keepOff(k configuration, raw []byte) error {
 		return badProperty("excludeTargets", says)
 	}
 	return nil
+}
+
+// helloBody has what our rules on Hello keys say: how many a person may have,
+// and from how many on that is many. Which numbers there are is the policy's.
+type helloBody struct {
+	methodBody
+	Limit  *int `json:"@signet.limit"`
+	WarnAt *int `json:"@signet.warnAt"`
+}
+
+func (in *helloBody) patch(r *policy.HelloRules) {
+	if in.Limit != nil {
+		r.Limit = *in.Limit
+	}
+	if in.WarnAt != nil {
+		r.WarnAt = *in.WarnAt
+	}
 }
 
 type passesBody struct {

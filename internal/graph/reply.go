@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,6 +20,7 @@ type list struct {
 	items []entity
 	next  string // cursor of the page behind; empty: the end
 	total int64  // of $count
+	notes entity // annotations of the whole list
 }
 
 // created is a new object, with where it is.
@@ -81,6 +83,7 @@ func (c *call) page(l list) entity {
 		items = append(items, c.choose(e))
 	}
 	out := entity{"@odata.context": c.context(), "value": items}
+	maps.Copy(out, l.notes)
 	if c.query.count {
 		out["@odata.count"] = l.total
 	}

@@ -34,7 +34,9 @@ func userOperations() []operation {
 		{"POST", "/users/{user}/revokeSignInSessions", "Edm.Boolean", "End all sessions and refresh tokens of a person",
 			needs{permissions: []string{"User.RevokeSessions.All", "User.ReadWrite.All"}, roles: helpdesk, self: []string{"User.ReadWrite"}, writes: true}, options{}, revokeSessions},
 		{"GET", "/users/{user}/memberOf", "directoryObjects", "Groups of a person",
-			needs{permissions: memberOfPermissions, roles: readers, self: []string{"User.Read"}}, options{}, memberOf},
+			needs{permissions: memberOfPermissions, roles: readers, self: []string{"User.Read"}}, options{list: true}, memberOf},
+		{"GET", "/me/memberOf", "directoryObjects", "Groups of the person who is signed in",
+			needs{permissions: memberOfPermissions, roles: readers, self: []string{"User.Read"}}, options{list: true}, memberOf},
 	}
 }
 
@@ -64,13 +66,18 @@ func userEntity(p directory.Person) entity {
 // person finds who a path means: an id, a user principal name, or "me".
 func (c *call) person(ctx context.Context) (idp.User, error) {
 	who := c.r.PathValue("user")
-	switch {
-	case who == "" || strings.EqualFold(who, "me"):
+	if who == "" || strings.EqualFold(who, "me") {
 		if c.caller.user == "" {
 			return idp.User{}, denied("me_without_person", "/me request is only valid with delegated authentication flow.")
 		}
 		who = string(c.caller.user)
-	case strings.Contains(who, "@"):
+	}
+	return c.somebody(ctx, who)
+}
+
+// somebody finds a person by id or user principal name.
+func (c *call) somebody(ctx context.Context, who string) (idp.User, error) {
+	if strings.Contains(who, "@") {
 		u, err := c.cfg.Directory.UserByName(ctx, c.cfg.DB, c.tenant.ID, who)
 		return u, missing(err, who)
 	}
@@ -260,7 +267,10 @@ func memberOf(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	groups, err := c.groupsOf(ctx, u.ID, maxTop)
-	return list{items: groups}, err
+	if err != nil {
+		return nil, err
+	}
+	return c.part(groups)
 }
 
 // groupsOf shows the groups of a person, so many of them.

@@ -16,11 +16,13 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/graph"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
@@ -33,7 +35,7 @@ import (
 )
 
 var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-	nonce.Migrations, session.Migrations, token.Migrations, signin.Migrations}
+	nonce.Migrations, session.Migrations, token.Migrations, signin.Migrations, device.Migrations, hello.Migrations}
 
 const base = "https://signet.example"
 
@@ -48,22 +50,26 @@ var models = map[string]string{yubikey: "YubiKey 5 Series", nitrokey: "YubiKey 5
 // world is the door over the real registries, with a room of stand-in
 // credentials.
 type world struct {
-	t       testing.TB
-	db      *sqldb.DB
-	now     time.Time
-	tenant  idp.Tenant
-	ada     idp.User // a Global Administrator
-	bob     idp.User // the help desk
-	eve     idp.User // nobody special
-	app     client.Client
-	dir     *directory.Directory
-	clients *client.Registry
-	tokens  *token.Service
-	audit   *audit.Log
-	keys    *shelf
-	handler http.Handler
-	revoked []idp.UserID
-	apps    int // how many were made
+	t        testing.TB
+	db       *sqldb.DB
+	now      time.Time
+	tenant   idp.Tenant
+	ada      idp.User // a Global Administrator
+	bob      idp.User // the help desk
+	eve      idp.User // nobody special
+	app      client.Client
+	dir      *directory.Directory
+	clients  *client.Registry
+	tokens   *token.Service
+	audit    *audit.Log
+	keys     *shelf
+	devices  *device.Registry
+	hello    *hello.Room
+	corridor *signin.Corridor
+	tokensOn map[idp.DeviceID]int // PRTs that stand on a device
+	handler  http.Handler
+	revoked  []idp.UserID
+	apps     int // how many were made
 }
 
 func newWorld(t testing.TB, db *sqldb.DB) *world { return newWorldWith(t, db, nil) }
@@ -78,7 +84,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	w.dir = directory.New(directory.Config{DB: db, Now: clock})
 	w.clients = client.New(client.Config{DB: db, Now: clock})
 	known := func() map[string]string { return models }
-	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known})
+	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known, Groups: w.dir.GroupsOf})
 	ring := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock})
 	w.tokens = token.New(token.Config{DB: db, Keys: ring, Audit: w.audit, Now: clock, Epoch: epoch, User: w.dir.User,
 		Issuer: func(id idp.TenantID) string { return base + "/" + string(id) + "/v2.0" }})
@@ -87,17 +93,23 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	if room != nil {
 		keys = room(w, policies, ring)
 	}
+	w.devices = device.New(device.Config{DB: db, Keys: ring.Sealing, Now: clock})
+	w.hello = w.helloRoom(policies)
 	corridor, err := signin.New(signin.Config{DB: db, Directory: w.dir, Clients: w.clients, Policies: policies, Audit: w.audit, Now: clock,
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{keys, passes{&shelf{}}}})
+		}}), Methods: []method.Method{keys, w.hello, passes{&shelf{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.corridor = corridor
+	w.devices.OnRemove(w.hello.OnDeviceRemoved)
+	w.devices.OnRemove(corridor.CheckDevice)
+	w.devices.OnDisable(corridor.CheckDevice)
 	door := graph.New(graph.Config{
 		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
-		Policies: policies, Models: known,
+		Policies: policies, Models: known, Devices: w.devices, Hygiene: w.keeper(policies), OnDevice: w.standing,
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, t idp.TenantID, u idp.UserID, life time.Duration, _ *bool) (string, method.Credential, error) {
 			return "ABCD-EFGH-IJKL", method.Credential{ID: "pass-1", Tenant: t, User: u, Method: policy.AccessPass, Created: w.now, Expires: w.now.Add(max(life, time.Hour))}, nil
@@ -114,7 +126,8 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	})
 	w.ada, w.bob, w.eve = w.newUser("ada", directory.Administrator), w.newUser("bob", directory.Helpdesk), w.newUser("eve", "")
 	w.app = w.newApp("User.Read", "User.Read.All", "User.ReadWrite.All", "Group.ReadWrite.All", "AuditLog.Read.All", "Organization.Read.All", "Domain.Read.All",
-		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All", "Policy.ReadWrite.AuthenticationMethod")
+		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All", "Policy.ReadWrite.AuthenticationMethod",
+		"Device.ReadWrite.All", "Policy.ReadWrite.DeviceConfiguration")
 	return w
 }
 
