@@ -72,6 +72,8 @@ const (
 // account than root's or one's own is Denied: what it answers would sign a
 // browser in as whom it likes.
 func Ask(ctx context.Context, socket string, r Request) (Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	dialer := net.Dialer{Timeout: dialTime}
 	c, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -85,9 +87,6 @@ func Ask(ctx context.Context, socket string, r Request) (Response, error) {
 		return Response{}, fmt.Errorf("ask the broker: %w", err)
 	}
 	if err := trusted(uid); err != nil {
-		return Response{}, err
-	}
-	if err := c.SetDeadline(time.Now().Add(askTime)); err != nil {
 		return Response{}, err
 	}
 	if err := json.NewEncoder(c).Encode(r); err != nil {
