@@ -59,6 +59,11 @@ const (
 // acceptPause is waited when the machine has no file left for a connection.
 const acceptPause = 100 * time.Millisecond
 
+// workTime is how long one thing may take that the device is asked for. The
+// state is locked meanwhile, and somebody at the login waits for it: a network
+// that swallows everything must not keep them out of their machine.
+const workTime = 20 * time.Second
+
 // Run serves l and renews until ctx ends. It closes l.
 func (b *Broker) Run(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -170,6 +175,8 @@ func (b *Broker) answer(ctx context.Context, uid uint32, line []byte) (Response,
 	if err != nil {
 		return Response{}, err
 	}
+	ctx, stop := context.WithTimeout(ctx, workTime)
+	defer stop()
 	switch r.Do {
 	case "token":
 		got, err := b.Device.Token(ctx, agent.TokenOptions{User: user, Resource: r.Resource, Scope: r.Scope, Client: r.Client})
@@ -225,6 +232,12 @@ func (b *Broker) keepFresh(ctx context.Context) {
 	}
 }
 
+func (b *Broker) renew(ctx context.Context, user string) (agent.PRTResult, error) {
+	ctx, stop := context.WithTimeout(ctx, workTime)
+	defer stop()
+	return b.Device.Renew(ctx, user)
+}
+
 func (b *Broker) renewDue(ctx context.Context, spread func() time.Duration) (away bool, err error) {
 	st, err := b.Device.Status(ctx)
 	if err != nil {
@@ -237,7 +250,7 @@ func (b *Broker) renewDue(ctx context.Context, spread func() time.Duration) (awa
 		if !sleep(ctx, spread()) {
 			return false, nil
 		}
-		got, err := b.Device.Renew(ctx, p.User)
+		got, err := b.renew(ctx, p.User)
 		switch {
 		case err == nil:
 			b.Log.Info("renewed", "user", p.User, "expires", got.Expires)

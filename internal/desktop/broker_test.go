@@ -272,3 +272,42 @@ func TestSec_DEV_BrokerOfAStranger(t *testing.T) {
 		}
 	}
 }
+
+// stuck stands in for an agent whose network swallows everything.
+type stuck struct {
+	device
+	took []time.Duration
+}
+
+func (s *stuck) wait(ctx context.Context) error {
+	began := time.Now()
+	<-ctx.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.took = append(s.took, time.Since(began))
+	return idp.Unavailablef("server_unreachable", "%w", ctx.Err())
+}
+
+func (s *stuck) Renew(ctx context.Context, _ string) (agent.PRTResult, error) {
+	return agent.PRTResult{}, s.wait(ctx)
+}
+
+// While the device is at work its state is locked, and somebody may be at the
+// login: the broker lets go in time.
+func TestBrokerLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &stuck{device: device{people: []agent.PersonStatus{{User: "ada", PRT: true, Due: true}}}}
+		b := &desktop.Broker{Device: d, Who: me, Log: slog.New(slog.DiscardHandler), Jitter: func() time.Duration { return 0 }}
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Hour)
+		defer cancel()
+		b.KeepFresh(ctx)
+		if len(d.took) < 2 {
+			t.Fatalf("%d tries", len(d.took))
+		}
+		for _, took := range d.took {
+			if took > 20*time.Second {
+				t.Errorf("the device was held for %s", took)
+			}
+		}
+	})
+}
