@@ -331,6 +331,7 @@ func TestSec_DEV02_ForeignCertificates(t *testing.T) {
 		for name, leaf := range map[string][]byte{
 			"self-signed":             remake(&x509.Certificate{Subject: good.Subject, PublicKey: key.Public()}, key, nil),
 			"same name, key not ours": remake(ca, stranger, nil),
+			"another issuer's name":   remake(named(ca, "Signet"), caKey, nil),
 			"flipped byte":            flipped(der),
 			"cut":                     der[:len(der)-1],
 			"longer":                  append(append([]byte{}, der...), 0),
@@ -363,6 +364,13 @@ func TestSec_DEV02_ForeignCertificates(t *testing.T) {
 			t.Errorf("another key: %v", err)
 		}
 	})
+}
+
+// named is the authority under another name.
+func named(ca *x509.Certificate, name string) *x509.Certificate {
+	c := *ca
+	c.RawSubject, c.Subject = nil, pkix.Name{CommonName: name}
+	return &c
 }
 
 func template(good *x509.Certificate) *x509.Certificate {

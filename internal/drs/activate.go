@@ -98,6 +98,9 @@ func (s *Server) attestation(w http.ResponseWriter, r *http.Request) error {
 	if len(asked.TenantID) != 36 || len(asked.DeviceID) != 36 {
 		return malformed("DeviceId", "tenant %.40q, device %.40q", string(asked.TenantID), string(asked.DeviceID))
 	}
+	if _, err := s.tenant(ctx, string(asked.TenantID)); err != nil {
+		return err
+	}
 	d, err := s.cfg.Devices.Get(ctx, asked.TenantID, asked.DeviceID)
 	if errors.Is(err, idp.NotFound) {
 		return idp.Unprovenf("device_unknown", "%w", err).Coded(codeDevice).Say(sayDevice)

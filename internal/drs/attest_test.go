@@ -428,6 +428,9 @@ func TestSec_DEV11_SecondRoundTrip(t *testing.T) {
 	if now, err := w.devices.Get(t.Context(), w.Tenant.ID, j.ID); err != nil || now.Assurance != device.Unattested {
 		t.Errorf("%s, %v", now.Assurance, err)
 	}
+	w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Devices.On = false })
+	w.refused("devices off", w.send("POST", attestPath, "", good, nil), 400, "tenant_unknown")
+	w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Devices.On = true })
 	// Another device of the same tenant and machine: a challenge is for one.
 	m.keys()
 	j2, c2 := join(m, w.Ada)

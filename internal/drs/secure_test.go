@@ -401,10 +401,13 @@ func TestSec_T08_HostileRequests(t *testing.T) {
 	}
 	refused := map[string]func(*x509.CertificateRequest){
 		"another name": func(r *x509.CertificateRequest) { r.Subject.CommonName = "admin" },
-		"two names":    func(r *x509.CertificateRequest) { r.Subject.Organization = []string{"Signet"} },
-		"a huge name":  func(r *x509.CertificateRequest) { r.Subject.CommonName = strings.Repeat("A", 20<<10) },
-		"SHA-1":        func(r *x509.CertificateRequest) { r.SignatureAlgorithm = x509.ECDSAWithSHA1 },
-		"SHA-512":      func(r *x509.CertificateRequest) { r.SignatureAlgorithm = x509.ECDSAWithSHA512 },
+		"the name as something else": func(r *x509.CertificateRequest) {
+			r.Subject = pkix.Name{Organization: []string{r.Subject.CommonName}}
+		},
+		"two names":   func(r *x509.CertificateRequest) { r.Subject.Organization = []string{"Signet"} },
+		"a huge name": func(r *x509.CertificateRequest) { r.Subject.CommonName = strings.Repeat("A", 20<<10) },
+		"SHA-1":       func(r *x509.CertificateRequest) { r.SignatureAlgorithm = x509.ECDSAWithSHA1 },
+		"SHA-512":     func(r *x509.CertificateRequest) { r.SignatureAlgorithm = x509.ECDSAWithSHA512 },
 	}
 	each(t, func(t *testing.T, w *world) {
 		for name, change := range taken {

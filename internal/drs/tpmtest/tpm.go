@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,7 +54,9 @@ func New(t testing.TB) *TPM {
 		os.RemoveAll(dir)
 	})
 	for n := 0; ; n++ {
-		if _, err := os.Stat(socket); err == nil {
+		// The file is there before anybody listens.
+		if c, err := net.Dial("unix", socket); err == nil {
+			c.Close()
 			break
 		}
 		if n == 500 {
