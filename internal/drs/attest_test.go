@@ -244,7 +244,8 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 	w.open()
 	m := newMachine(t, maker).keys()
 	stranger := newMachine(t, maker).keys()
-	nonce := w.nonce(w.Tenant.ID)
+	good := w.attested(m, w.Tenant.ID)
+	nonce, _ := good["Attestation"].(map[string]any)["Nonce"].(string)
 	theirs := stranger.attestation(nonce)
 	stale := m.attestation("another nonce")
 
@@ -255,7 +256,6 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 	signs := m.tpm.Make(tpmtest.Attributes(true, false, false)) // as transport key: cannot decrypt
 	ofSigning := m.ak.Certify(signs, nonce)
 
-	good := w.attested(m, w.Tenant.ID)
 	token := w.token(w.Ada, nil)
 	set := func(path string, v any) func(map[string]any) {
 		return func(a map[string]any) {
@@ -319,17 +319,14 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 		"transport key for device key": func(a map[string]any) { a["DeviceKey"] = a["TransportKey"] },
 		"restricted device key":        set("DeviceKey", pair(restricted.Area, ofRestricted)),
 		"transport that only signs":    set("TransportKey", pair(signs.Area, ofSigning)),
-		"attestation key that signs anything": func(a map[string]any) {
-			a["AkPublic"], a["AkCreationData"], a["AkAttest"], a["AkSignature"] = b64(free.Area), b64(freeData), b64(freeMade.Attest), b64(freeMade.Signature)
-		},
-		"signature of no kind":      set("AkSignature", b64([]byte{0, 0x10})),
-		"signature of another kind": set("DeviceKey.Signature", b64([]byte{0, 0x18, 0, 0x0b, 0, 1, 1, 0, 1, 1})),
-		"huge":                      set("AkCreationData", b64(make([]byte, 5<<10))),
-		"certificate, no DER":       set("EkCertificate", "AAAA"),
-		"EkPublic of another":       set("EkPublic", b64(stranger.tpm.EK)),
-		"EkPublic, no structure":    set("EkPublic", "AAAA"),
-		"intermediate, no DER":      set("EkIntermediates", []string{"AAAA"}),
-		"many intermediates":        set("EkIntermediates", []string{b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw)}),
+		"signature of no kind":         set("AkSignature", b64([]byte{0, 0x10})),
+		"signature of another kind":    set("DeviceKey.Signature", b64([]byte{0, 0x18, 0, 0x0b, 0, 1, 1, 0, 1, 1})),
+		"huge":                         set("AkCreationData", b64(make([]byte, 5<<10))),
+		"certificate, no DER":          set("EkCertificate", "AAAA"),
+		"EkPublic of another":          set("EkPublic", b64(stranger.tpm.EK)),
+		"EkPublic, no structure":       set("EkPublic", "AAAA"),
+		"intermediate, no DER":         set("EkIntermediates", []string{"AAAA"}),
+		"many intermediates":           set("EkIntermediates", []string{b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw), b64(maker.Root.Raw)}),
 	} {
 		body := maps.Clone(good)
 		a := maps.Clone(good["Attestation"].(map[string]any))
@@ -337,8 +334,20 @@ func TestSec_T07_AttestationsThatDoNotVerify(t *testing.T) {
 		change(a)
 		w.refused(name, w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
 	}
-	// A transport key that joins but is not the one that is certified (T07).
+	// A transport key that joins, and is certified, and cannot decrypt.
 	body := maps.Clone(good)
+	a := maps.Clone(good["Attestation"].(map[string]any))
+	a["TransportKey"] = pair(signs.Area, ofSigning)
+	body["Attestation"], body["TransportKey"] = a, blob(signs.Public().(*rsa.PublicKey))
+	w.refused("transport key that only signs", w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
+	// All of it by a key that signs whatever it is given.
+	lax := *m
+	lax.ak, lax.creation, lax.creationData = free, freeMade, freeData
+	body = maps.Clone(good)
+	body["Attestation"] = lax.attestation(nonce)
+	w.refused("attestation key that signs anything", w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
+	// A transport key that joins but is not the one that is certified (T07).
+	body = maps.Clone(good)
 	body["TransportKey"] = blob(&rsaKeys()[3].PublicKey)
 	w.refused("swapped transport key", w.send("POST", joinPath, token, body, nil), 400, "attestation_invalid")
 	// A device key that joins but is not the one that is certified.
