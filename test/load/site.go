@@ -44,6 +44,11 @@ func newSite(ctx context.Context, binary string) (*site, error) {
 	if err := s.admin(ctx, &tenant, "tenant", "create", "Nordhafen", "--domain", "nordhafen.example"); err != nil {
 		return nil, err
 	}
+	for _, setting := range []string{"devices.on", "method.hello"} {
+		if err := s.admin(ctx, nil, "policy", "set", setting, "true"); err != nil {
+			return nil, err
+		}
+	}
 	var app struct{ ID, Secret string }
 	err = s.admin(ctx, &app, "app", "create", "Wiki", "--redirect-uri", "https://wiki.example/cb", "--first-party",
 		"--grant", "authorization_code,refresh_token,client_credentials")
