@@ -100,6 +100,7 @@ func (f *fleet) broker() person.App {
 // join, passkey on that machine, Hello key, and a first PRT by it.
 func (f *fleet) join(ctx context.Context, p *person.Person, owner string, k keys) (*machine, error) {
 	m := &machine{keys: k, owner: owner}
+	p.DropSession() // it may be of another machine
 	token, err := f.registrationToken(ctx, p, url.Values{"prompt": {"login"}})
 	if err != nil {
 		return nil, fmt.Errorf("token to join: %w", err)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -26,12 +28,15 @@ func main() {
 	flag.DurationVar(&s.length, "time", 3*time.Second, "how long each run lasts, after a warm-up of a quarter of it")
 	flag.IntVar(&s.runs, "runs", 3, "runs of each measurement")
 	flag.StringVar(&s.only, "only", "", "measure only operations whose name contains this")
+	many := flag.String("callers", "1,16,64", "numbers of callers, the largest last")
 	flag.BoolVar(&s.scale, "scale", false, "compare with a million people and ten million passkeys as well (minutes, and about 8 GB of disk)")
 	flag.Parse()
-	err := error(nil)
-	if *bare {
+	err := counts(*many)
+	switch {
+	case err != nil:
+	case *bare:
 		err = bareServer()
-	} else {
+	default:
 		err = measure(context.Background(), s)
 	}
 	if err != nil {
@@ -40,7 +45,20 @@ func main() {
 	}
 }
 
-var callers = []int{1, 16, 64}
+// callers is how many do each operation at the same time, one row for each.
+var callers []int
+
+// counts reads the numbers of callers.
+func counts(list string) error {
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || len(callers) > 0 && n < callers[len(callers)-1] {
+			return fmt.Errorf("callers %q: numbers from 1 up, the largest last", list)
+		}
+		callers = append(callers, n)
+	}
+	return nil
+}
 
 func measure(ctx context.Context, set settings) error {
 	binary, err := filepath.Abs(set.binary)
@@ -61,7 +79,7 @@ func measure(ctx context.Context, set settings) error {
 	time.Sleep(2 * time.Second) // idle is what is measured next
 	fmt.Printf("resident when idle: %.1f MiB\n", rssOf(s.cmd.Process.Pid))
 
-	c, err := newCrowd(ctx, s, callers[len(callers)-1])
+	c, err := newCrowd(ctx, s, max(machinesEach, callers[len(callers)-1]))
 	if err != nil {
 		return err
 	}
