@@ -21,7 +21,8 @@ import (
 	"github.com/signetid/signet/internal/jose"
 )
 
-// graph is what tokens are asked for.
+// graph is what the applications of devices ask tokens for; they are always
+// given an ID token, too.
 const graph = "https://graph.microsoft.com"
 
 // asked is a request that is ready to be sent: the fields of a form, or the
@@ -83,18 +84,20 @@ func (f *fleet) askHello(ctx context.Context, m *machine) (asked, error) {
 	return asked{machine: m, form: m.form(outer)}, err
 }
 
-// askToken is the use of the machine's PRT for an access token
+// askToken gives the use of a machine's PRT for tokens of an application
 // (device-protocol.md §9.1).
-func (f *fleet) askToken(ctx context.Context, m *machine) (asked, error) {
-	nonce, err := f.nonce(ctx)
-	if err != nil {
-		return asked{}, err
+func (f *fleet) askToken(app func() string, scope string) func(context.Context, *machine) (asked, error) {
+	return func(ctx context.Context, m *machine) (asked, error) {
+		nonce, err := f.nonce(ctx)
+		if err != nil {
+			return asked{}, err
+		}
+		text, err := m.proven(map[string]any{
+			"refresh_token": m.prt, "request_nonce": nonce, "client_id": app(), "scope": scope, "grant_type": "refresh_token",
+			"iss": "aad:brokerplugin", "aud": "login.microsoftonline.com",
+		})
+		return asked{machine: m, form: m.form(text)}, err
 	}
-	text, err := m.proven(map[string]any{
-		"refresh_token": m.prt, "request_nonce": nonce, "client_id": brokerID, "scope": graph + "/.default", "grant_type": "refresh_token",
-		"iss": "aad:brokerplugin", "aud": "login.microsoftonline.com",
-	})
-	return asked{machine: m, form: m.form(text)}, err
 }
 
 // askBrowser is the credential that a browser of the machine sends
@@ -269,9 +272,15 @@ func (c *crowd) deviceOperations() []operation {
 			ceiling: func(f floor) (float64, string) {
 				return micro(us(f.PostForm), "form", 2*us(f.Verify), "two ES256", us(f.Agree), "sealed answer", us(f.Sign), "ID token", us(f.Row), "commit", 2.0, "nonce, PRT")
 			}},
-		{name: "PRT to access token", goal: 0.40, setup: hello(&rsaKind, newRSA), stock: ready(&rsaKind, f.askToken, f.sendToken),
+		{name: "PRT to access token", goal: 0.40, setup: hello(&rsaKind, newRSA),
+			stock: ready(&rsaKind, f.askToken(func() string { return f.site.tool }, "profile offline_access"), f.sendToken),
 			ceiling: func(f floor) (float64, string) {
 				return micro(us(f.PostForm), "form", 2.0, "nonce, PRT", us(f.MAC), "HS256 and derivation", us(f.Sign), "token", 5.0, "answer", us(f.Row), "commit")
+			}},
+		{name: "PRT to access and ID token", goal: 0.40, setup: hello(&rsaKind, newRSA),
+			stock: ready(&rsaKind, f.askToken(func() string { return brokerID }, graph+"/.default"), f.sendToken),
+			ceiling: func(f floor) (float64, string) {
+				return micro(us(f.PostForm), "form", 2.0, "nonce, PRT", us(f.MAC), "HS256 and derivation", 2*us(f.Sign), "two tokens", 5.0, "answer", us(f.Row), "commit")
 			}},
 		{name: "SSO header to code", setup: hello(&rsaKind, newRSA), stock: ready(&rsaKind, f.askBrowser, f.sendBrowser),
 			ceiling: func(f floor) (float64, string) {
