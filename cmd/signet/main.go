@@ -63,12 +63,24 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	for _, line := range complaints(err) {
 		fmt.Fprintln(errs, "signet: "+line)
 	}
+	if e := (*exitError)(nil); errors.As(err, &e) {
+		return e.code
+	}
 	// cobra has no type for a required flag that is missing.
 	if u := (*usageError)(nil); cmd.Annotations[planned] == "" && (errors.As(err, &u) || strings.HasPrefix(err.Error(), "required flag(s) ")) {
 		return exitUsage
 	}
 	return exitFailed
 }
+
+// exitError ends a command whose exit codes mean more than that it failed.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
 
 // usageError is a command line that makes no sense.
 type usageError struct{ err error }
@@ -125,7 +137,8 @@ func newRoot() *cobra.Command {
 
 Try it:      signet demo
 Run it:      signet serve --base-url https://id.example.com
-Look after:  signet admin --help`,
+Look after:  signet admin --help
+Be a device: signet device --help`,
 		Example:       "  signet demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -136,7 +149,7 @@ Look after:  signet admin --help`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newDemo(), newAdmin(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newAdmin(), newDevice(), newVersion())
 	return root
 }
 

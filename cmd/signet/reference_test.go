@@ -44,7 +44,7 @@ for bash, zsh, fish and PowerShell.
 }
 
 func describe(b *strings.Builder, cmd *cobra.Command) {
-	if cmd.Name() == "help" || cmd.Name() == "completion" {
+	if cmd.Name() == "help" || cmd.Name() == "completion" || cmd.Hidden {
 		return
 	}
 	if cmd.HasParent() {

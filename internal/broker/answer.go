@@ -46,6 +46,9 @@ type prtReply struct {
 	DeviceTenant     string `json:"device_tenant_id"`
 	TicketAD         string `json:"tgt_ad,omitempty"`
 	TicketCloud      string `json:"tgt_cloud,omitempty"`
+	// OfflineDays is an extension of ours: for how many days after this a
+	// desktop may let its person in without us (policy devices.offlineDays).
+	OfflineDays int `json:"offline_unlock_days,omitempty"`
 }
 
 // noTicket is the answer to a request for a Kerberos ticket: there are none
@@ -105,6 +108,13 @@ func (s *Server) prtBody(ctx context.Context, x exchange, sub token.Subject, p p
 	}
 	if strings.EqualFold(x.form.Get("tgt"), "true") {
 		out.TicketAD, out.TicketCloud = noTicket, noTicket
+	}
+	if p.Protocol == prt.V3 {
+		rules, err := s.cfg.Policies.Get(ctx, p.Tenant)
+		if err != nil {
+			return prtReply{}, err
+		}
+		out.OfflineDays = rules.Devices.OfflineDays
 	}
 	return out, nil
 }

@@ -25,8 +25,11 @@ type Demo struct {
 	Tenant string `json:"tenant_id"`
 	Issuer string `json:"issuer"`
 	Users  []User `json:"users"`
+	CAFile string `json:"ca_file"` // of the authority of its TLS listener
 	Data   string `json:"-"`
 	Binary string `json:"-"`
+
+	process *exec.Cmd
 }
 
 // User is a demo person with a pass for one use.
@@ -81,7 +84,7 @@ func StartDemo(t *testing.T) *Demo {
 	data := filepath.Join(t.TempDir(), "demo")
 	args := []string{"demo", "--data", data, "--listen", FreeAddr(t), "--listen-app", FreeAddr(t), "--listen-tls", FreeAddr(t)}
 	d := &Demo{Data: data, Binary: Binary(t)}
-	StartBinary(t, d.Binary, args, nil)
+	d.process = StartBinary(t, d.Binary, args, nil)
 	raw, err := os.ReadFile(filepath.Join(data, "demo.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +93,12 @@ func StartDemo(t *testing.T) *Demo {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// Stop ends the demo as its operator would, and returns once it has stopped.
+func (d *Demo) Stop() {
+	d.process.Process.Signal(syscall.SIGTERM)
+	d.process.Wait()
 }
 
 // StartBinary runs signet until the test ends and returns once it said ready.

@@ -1,0 +1,467 @@
+package app_test
+
+import (
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/internal/agent"
+	"github.com/signetid/signet/internal/agent/agenttest"
+	"github.com/signetid/signet/internal/app"
+	"github.com/signetid/signet/internal/demo"
+	"github.com/signetid/signet/internal/drs/tpmtest"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+)
+
+func TestMain(m *testing.M) {
+	agenttest.Main()
+	os.Exit(m.Run())
+}
+
+// desk is a desktop with a TPM, and a person with a browser in front of it.
+type desk struct {
+	*agent.Agent
+	site   *site
+	who    demo.PersonFact
+	web    *browser
+	folder string
+	tpm    string
+	now    time.Time
+}
+
+// devicesOn lets the tenant of a site have devices.
+func devicesOn(t *testing.T, s *site) {
+	t.Helper()
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	for name, value := range map[string]string{"devices.on": "true", "method.hello": "true"} {
+		if _, err := do(t.Context(), "policy.set", map[string]string{"name": name, "value": value}, nil); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+// newDesk gives a person a machine, and a passkey in a browser on it.
+func newDesk(t *testing.T, s *site) *desk {
+	t.Helper()
+	d := &desk{site: s, who: s.made.Users[1], web: newBrowser(t, s.BaseURL()), folder: filepath.Join(t.TempDir(), "device"), tpm: agenttest.TPM(t)}
+	d.web.firstDay(s, d.who)
+	var err error
+	d.Agent, err = agent.New(agent.Config{
+		Folder: d.folder, TPM: d.tpm, Now: time.Now, Child: agenttest.Child,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// inBrowser is the person's browser, which the agent opens.
+func (d *desk) inBrowser() agent.SignIn { return agent.Browser{Open: d.visit} }
+
+// visit signs in where the agent asks to, and goes where that leads.
+func (d *desk) visit(address string) error {
+	p := d.web.get(address)
+	if strings.Contains(p.text, `id="signin"`) {
+		p = d.web.usePasskey(p)
+	}
+	if !strings.Contains(p.text, "close this page") {
+		return fmt.Errorf("the sign-in led to %d %s:\n%s", p.status, p.url, p.text)
+	}
+	return nil
+}
+
+const deskPIN = "424289"
+
+func (d *desk) join(t *testing.T) agent.JoinResult {
+	t.Helper()
+	got, err := d.Join(t.Context(), agent.JoinOptions{
+		Server: d.site.BaseURL(), CA: must(os.ReadFile(d.site.LocalCA())), Name: "ws-17", OS: "Debian 12", Type: agent.Joined, SignIn: d.inBrowser(),
+	})
+	if err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	return got
+}
+
+// TestDesktop is the whole road of a desktop on both databases: it joins,
+// makes a key behind a PIN, signs in with it, has tokens, opens the app in a
+// browser, is switched off by an administrator, and leaves.
+func TestDesktop(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) { desktop(t, nil) })
+	t.Run("postgres", func(t *testing.T) {
+		if address := sqldbtest.NewPostgres(t); address != "" {
+			desktop(t, func(c *app.Config) { c.Database = address })
+		}
+	})
+}
+
+func desktop(t *testing.T, change func(*app.Config)) {
+	s := newSite(t, func(c *app.Config) {
+		withTLS(c)
+		if change != nil {
+			change(c)
+		}
+	})
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	ctx := t.Context()
+
+	joined := d.join(t)
+	t.Logf("joined: %+v", joined)
+	if joined.Place != agent.InTPM || joined.TenantID != s.made.TenantID || joined.User != d.who.UserName || !joined.SignedIn || len(joined.Notes) > 0 {
+		t.Fatalf("joined: %+v", joined)
+	}
+	registered := must(s.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if string(registered.Assurance) != string(joined.Assurance) || registered.Software || registered.Name != "ws-17" {
+		t.Errorf("registered as %+v", registered)
+	}
+	enrolled, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: d.inBrowser()})
+	if err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	t.Logf("enrolled: %+v", enrolled)
+	if _, err := d.SignIn(ctx, "", "424288"); idp.AsError(err).Reason != "pin_wrong" {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	signed, err := d.SignIn(ctx, "", deskPIN)
+	if err != nil {
+		t.Fatalf("sign in: %v", err)
+	}
+	if signed.Method != "hello" || signed.User != d.who.UserName || time.Until(signed.Expires) < 13*24*time.Hour {
+		t.Errorf("signed in: %+v", signed)
+	}
+	got, err := d.Token(ctx, agent.TokenOptions{Resource: "urn:ms-drs:enterpriseregistration.windows.net"})
+	if err != nil {
+		t.Fatalf("token: %v", err)
+	}
+	claims := claimsOf(t, got.AccessToken)
+	if claims["deviceid"] != joined.DeviceID || claims["aud"] != "urn:ms-drs:enterpriseregistration.windows.net" || claims["tid"] != s.made.TenantID {
+		t.Errorf("claims %v", claims)
+	}
+	// For another application, at another API.
+	got, err = d.Token(ctx, agent.TokenOptions{Resource: "https://graph.microsoft.com", Client: "29d9ed98-a469-4536-ade2-f981bc1d605e"})
+	if err != nil {
+		t.Fatalf("token of another application: %v", err)
+	}
+	if claims := claimsOf(t, got.AccessToken); claims["aud"] != "https://graph.microsoft.com" || claims["deviceid"] != joined.DeviceID {
+		t.Errorf("claims %v", claims)
+	}
+	if _, err := d.Token(ctx, agent.TokenOptions{Resource: "https://nowhere.example"}); !errors.Is(err, idp.Denied) {
+		t.Errorf("a token for an API that there is not: %v", err)
+	}
+	renewed, err := d.Renew(ctx, "")
+	if err != nil {
+		t.Fatalf("renew: %v", err)
+	}
+	if renewed.Expires.Before(signed.Expires) {
+		t.Errorf("renewed: %+v", renewed)
+	}
+	d.opensApp(t)
+	d.keepsNoSecret(t)
+	d.switchedOff(t, joined)
+}
+
+// claimsOf reads a token, as its resource would after checking it.
+func claimsOf(t *testing.T, compact string) map[string]any {
+	t.Helper()
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		t.Fatalf("token %q", compact)
+	}
+	claims := map[string]any{}
+	if err := json.Unmarshal(must(base64.RawURLEncoding.DecodeString(parts[1])), &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+// opensApp has a browser that was never here sign in to the demo app by the
+// header alone.
+func (d *desk) opensApp(t *testing.T) {
+	t.Helper()
+	fresh := newBrowser(t, d.site.BaseURL())
+	// Where the app sends a browser.
+	fresh.http.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), d.site.BaseURL()) {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, d.site.made.AppURL+"/login", nil))
+	res := must(fresh.http.Do(r))
+	res.Body.Close()
+	address := must(res.Location()).String()
+
+	if _, err := d.BrowserHeader(t.Context(), "", "https://elsewhere.example/authorize"); idp.AsError(err).Reason != "foreign_address" {
+		t.Errorf("a header for somebody else's address: %v", err)
+	}
+	header, err := d.BrowserHeader(t.Context(), "", address)
+	if err != nil {
+		t.Fatalf("browser-header: %v", err)
+	}
+	fresh.http.CheckRedirect = nil
+	r = must(http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil))
+	r.Header.Set(header.Name, header.Value)
+	if p := fresh.do(r); p.url.String() != d.site.made.AppURL+"/" || !strings.Contains(p.text, `data-action="logout"`) {
+		t.Errorf("the header led to %d %s:\n%s", p.status, p.url, p.text)
+	}
+}
+
+// keepsNoSecret looks for what must not be in the state.
+func (d *desk) keepsNoSecret(t *testing.T) {
+	t.Helper()
+	text := must(os.ReadFile(filepath.Join(d.folder, "state.json")))
+	for _, word := range []string{deskPIN, "PRIVATE KEY", "session_key_jwe", "access_token", "refresh_token"} {
+		if strings.Contains(string(text), word) {
+			t.Errorf("the state has %q", word)
+		}
+	}
+	if info := must(os.Stat(filepath.Join(d.folder, "state.json"))); info.Mode().Perm() != 0o600 {
+		t.Errorf("the state is %s", info.Mode())
+	}
+}
+
+// switchedOff: an administrator disables the device, which is over at once,
+// and stays over for this PRT; then it leaves.
+func (d *desk) switchedOff(t *testing.T, joined agent.JoinResult) {
+	t.Helper()
+	ctx := t.Context()
+	do := must(app.Administer(ctx, app.Config{Data: d.site.data})).Do
+	if _, err := do(ctx, "device.disable", map[string]string{"device": joined.DeviceID}, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.Token(ctx, agent.TokenOptions{Resource: "urn:ms-drs:enterpriseregistration.windows.net"})
+	if !agent.Is(err, 135011) {
+		t.Errorf("a token on a disabled device: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", deskPIN); err == nil || !strings.Contains(idp.AsError(err).Public, "administrator") {
+		t.Errorf("a sign-in on a disabled device: %v", err)
+	}
+	if s := must(d.Status(ctx)); s.Last == nil || s.Last.Doing != "sign-in" {
+		t.Errorf("status: %+v", s)
+	}
+	if _, err := do(ctx, "device.enable", map[string]string{"device": joined.DeviceID}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Renew(ctx, ""); !errors.Is(err, idp.Expired) {
+		t.Errorf("the old PRT, after the device is on again: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", deskPIN); err != nil {
+		t.Errorf("a sign-in after the device is on again: %v", err)
+	}
+	left, err := d.Leave(ctx, false)
+	if err != nil || !left.Server {
+		t.Fatalf("leave: %+v, %v", left, err)
+	}
+	if _, err := d.site.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)); !errors.Is(err, idp.NotFound) {
+		t.Errorf("after leaving: %v", err)
+	}
+	if s := must(d.Status(ctx)); s.Joined || len(s.People) > 0 {
+		t.Errorf("status after leaving: %+v", s)
+	}
+}
+
+// TestDesktopByPass: a machine without a browser signs in with an access pass.
+// What it says when the pass is wrong, when passes open nothing, and when one
+// is not strong enough to join, is what the person has to hear; a join by
+// browser afterwards begins where this one ended.
+func TestDesktopByPass(t *testing.T) {
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	options := agent.JoinOptions{Server: s.BaseURL(), CA: must(os.ReadFile(s.LocalCA())), Name: "ws-18", OS: "Debian 12", Type: agent.Joined}
+	by := func(who demo.PersonFact, pass, reason string) {
+		t.Helper()
+		options.SignIn = agent.AccessPass{User: who.UserName, Pass: pass}
+		if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != reason {
+			t.Errorf("%v, want %s", err, reason)
+		}
+		if s := must(d.Status(t.Context())); s.Joined || s.Last == nil || s.Last.Reason != reason {
+			t.Errorf("status %+v", s)
+		}
+	}
+	two, three := s.made.Users[2], s.made.Users[3]
+	by(two, two.AccessPass[:len(two.AccessPass)-1]+"?", "pass_refused")
+	by(two, two.AccessPass, "pass_not_enough")
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	if _, err := do(t.Context(), "policy.set", map[string]string{"name": "accessPass.appSignIn", "value": "true"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	by(three, three.AccessPass, "mfa_missing")
+	d.join(t)
+}
+
+// TestSoftwareDesktop: a machine without a TPM, which everybody is told.
+func TestSoftwareDesktop(t *testing.T) {
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	ctx := t.Context()
+	joined, err := d.Join(ctx, agent.JoinOptions{
+		Server: s.BaseURL(), Tenant: s.made.TenantDomain, CA: must(os.ReadFile(s.LocalCA())), Name: "trial", OS: "Debian 12",
+		Type: agent.Registered, Software: true, SignIn: d.inBrowser(),
+	})
+	if err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	registered := must(s.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if joined.Place != agent.InSoftware || !registered.Software || registered.Assurance != "unproven" || registered.Join != "Workplace" {
+		t.Errorf("joined %+v, registered %+v", joined, registered)
+	}
+	if _, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: d.inBrowser()}); err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", "424288"); idp.AsError(err).Reason != "pin_wrong" {
+		t.Errorf("a wrong PIN: %v", err)
+	}
+	if _, err := d.SignIn(ctx, "", deskPIN); err != nil {
+		t.Fatalf("sign in: %v", err)
+	}
+	if _, err := d.Renew(ctx, ""); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	if left, err := d.Leave(ctx, false); err != nil || !left.Server {
+		t.Errorf("leave: %+v, %v", left, err)
+	}
+}
+
+// TestClearedTPM: a TPM that was cleared has no keys of this device any more,
+// which is said, and leaves a way out.
+func TestClearedTPM(t *testing.T) {
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	d := newDesk(t, s)
+	ctx := t.Context()
+	joined := d.join(t)
+	agenttest.Clear(t, d.tpm)
+	if status := must(d.Status(ctx)); !status.Joined || status.KeysReady || !strings.Contains(status.KeysProblem, "cleared") {
+		t.Errorf("status %+v", status)
+	}
+	for what, do := range map[string]func() error{
+		"renew": func() error { _, err := d.Renew(ctx, ""); return err },
+		"enrol": func() error {
+			_, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: d.inBrowser()})
+			return err
+		},
+		"leave":   func() error { _, err := d.Leave(ctx, false); return err },
+		"browser": func() error { _, err := d.BrowserHeader(ctx, "", s.BaseURL()+"/x"); return err },
+	} {
+		if err := do(); idp.AsError(err).Reason != "tpm_other" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := d.Leave(ctx, true); err != nil {
+		t.Fatalf("leave --force: %v", err)
+	}
+	if again := d.join(t); again.DeviceID == joined.DeviceID {
+		t.Error("the new keys have the old device")
+	}
+}
+
+// TestAttestedDesktop: a TPM whose maker the server knows shows that the keys
+// are in it; an organisation that insists on that admits no other.
+func TestAttestedDesktop(t *testing.T) {
+	maker := tpmtest.NewMaker(t, time.Now())
+	roots := filepath.Join(t.TempDir(), "makers.pem")
+	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: maker.Root.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, func(c *app.Config) { withTLS(c); c.TPMRoots = roots })
+	devicesOn(t, s)
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	if _, err := do(t.Context(), "policy.set", map[string]string{"name": "devices.attestation", "value": "required"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, s)
+	options := agent.JoinOptions{Server: s.BaseURL(), CA: must(os.ReadFile(s.LocalCA())), Name: "ws-17", OS: "Debian 12", Type: agent.Joined, SignIn: d.inBrowser()}
+	if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != "attestation_required" {
+		t.Errorf("a TPM without a maker: %v", err)
+	}
+	agenttest.Endorse(t, d.tpm, func(ek crypto.PublicKey) []byte { return maker.EndorseKey(ek, nil) })
+	joined := d.join(t)
+	registered := must(s.Devices.Get(t.Context(), idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if joined.Assurance != agent.Attested || registered.Assurance != "attested" || !registered.Enabled || !joined.SignedIn {
+		t.Errorf("joined %+v, registered %+v", joined, registered)
+	}
+}
+
+// TestDesktopByDeviceCode: a machine without a browser is let in on another
+// device, where the organisation allows what follows from that.
+func TestDesktopByDeviceCode(t *testing.T) {
+	t.Parallel() // it waits most of the time, as codes make machines wait
+	s := newSite(t, withTLS)
+	devicesOn(t, s)
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	set := func(name string) {
+		t.Helper()
+		if _, err := do(t.Context(), "policy.set", map[string]string{"name": name, "value": "true"}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("devices.deviceCode")
+	d := newDesk(t, s)
+	var answered sync.WaitGroup
+	by := agent.DeviceCode{Show: func(address, code string) {
+		answered.Go(func() { d.allows(address, code) })
+	}}
+	options := agent.JoinOptions{
+		Server: s.BaseURL(), Tenant: s.made.TenantID, CA: must(os.ReadFile(s.LocalCA())), Name: "ws-19", OS: "Debian 12", Type: agent.Joined, SignIn: by,
+	}
+	if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != "device_code_refused" {
+		t.Errorf("where codes join nothing: %v", err)
+	}
+	set("devices.compat.deviceCodeToPrt")
+	set("devices.compat.deviceCodeToHello")
+	joined, err := d.Join(t.Context(), options)
+	if err != nil || !joined.SignedIn {
+		t.Fatalf("join: %+v, %v", joined, err)
+	}
+	if _, err := d.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN, SignIn: by}); err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	if _, err := d.SignIn(t.Context(), "", deskPIN); err != nil {
+		t.Errorf("sign in: %v", err)
+	}
+	answered.Wait()
+}
+
+// allows types a code where the person is signed in, and lets the machine in
+// once it has asked.
+func (d *desk) allows(address, code string) {
+	t := d.web.t
+	p := d.web.get(address)
+	if strings.Contains(p.text, `id="signin"`) {
+		p = d.web.usePasskey(p)
+	}
+	session := p.field(t, `name="session" value="([^"]*)"`)
+	p = d.web.post(p, "/device", url.Values{"session": {session}, "user_code": {code}})
+	if strings.Contains(p.text, `id="signin"`) {
+		p = d.web.usePasskey(p)
+	}
+	for range 100 {
+		if strings.Contains(p.text, `data-action="consent-allow"`) {
+			p = d.web.post(p, "/device/answer", url.Values{
+				"session": {session}, "id": {p.field(t, `name="id" value="([^"]*)"`)}, "decision": {"allow"},
+			})
+			if strings.Contains(p.text, `id="signin"`) {
+				d.web.usePasskey(p)
+			}
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+		p = d.web.get(p.url.String())
+	}
+	t.Errorf("the machine did not ask: %d %s\n%s", p.status, p.url, p.text)
+}
