@@ -232,12 +232,14 @@ func (s *Server) unburnt(ctx context.Context, x exchange, activity string, t idp
 		return err
 	}
 	e := idp.AsError(err)
-	told := s.cfg.Audit.Failure(ctx, s.cfg.DB, audit.Event{
-		Tenant: t, Category: audit.SignIn, Activity: activity, Outcome: audit.Failure, User: u, Actor: "device:" + string(d),
+	event := audit.Event{
+		Tenant: t, Category: audit.Token, Activity: activity, Outcome: audit.Failure, User: u,
 		Reason: e.Reason, Code: number(e), IP: x.peer.IP, Agent: x.peer.Agent, Trace: x.peer.Trace,
-		Detail: map[string]string{signin.DetailDevice: string(d)},
-	})
-	if told != nil {
+	}
+	if d != "" {
+		event.Actor, event.Detail = "device:"+string(d), map[string]string{signin.DetailDevice: string(d)}
+	}
+	if told := s.cfg.Audit.Failure(ctx, s.cfg.DB, event); told != nil {
 		return told
 	}
 	return err

@@ -59,7 +59,7 @@ func TestHelloPRT(t *testing.T) {
 		last := held{again["refresh_token"].(string), h.key, m}
 		last.open(t, w.use(last, nil))
 		next.open(t, w.use(next, nil))
-		if got := w.events("prt."); !slices.Equal(got, []string{"prt.renew success", "prt.renew success"}) {
+		if got := w.events("prt."); !slices.Equal(got, []string{"prt.renew success", "prt.renew success", "prt.issue success"}) {
 			t.Errorf("events %v", got)
 		}
 	})

@@ -150,8 +150,25 @@ func TestBrowserSignIn(t *testing.T) {
 		if err != nil || len(list) != 1 || list[0].Device != m.ID || list[0].PRT == "" {
 			t.Errorf("sessions %+v, %v", list, err)
 		}
-		// It ends with the PRT, and so does what came of it.
 		refresh := out["refresh_token"].(string)
+		redeem := func(claims string) answer {
+			return w.post(w.at("/oauth2/v2.0/token"), url.Values{
+				"grant_type": {"refresh_token"}, "client_id": {string(app.ID)}, "refresh_token": {refresh}, "claims": {claims}})
+		}
+		// A challenge of a resource that wants newer proofs leaves the token as
+		// it was (decisions 3.4).
+		challenge := `{"access_token":{"nbf":{"essential":true,"value":"` + text(w.clock.now().Add(time.Minute).Unix()) + `"}}}`
+		a = redeem(challenge)
+		a.refused(t, "newer than the proof", "interaction_required", 50133, "basic_action")
+		if a.json(t)["claims"] != challenge {
+			t.Errorf("claims %v", a.json(t)["claims"])
+		}
+		ok := redeem(`{"access_token":{"nbf":{"essential":true,"value":1},"xms_cc":{"values":["CP1"]}}}`).json(t)
+		if cc := fmt.Sprint(claimsOf(t, ok["access_token"])["xms_cc"]); cc != "[CP1]" {
+			t.Errorf("xms_cc %s in %v", cc, ok)
+		}
+		refresh = ok["refresh_token"].(string)
+		// It ends with the PRT, and so does what came of it.
 		w.write(func(ctx context.Context, tx *sqldb.Tx) error {
 			return w.prts.RevokeUser(ctx, tx, w.tenant.ID, w.ada.ID)
 		})
@@ -427,6 +444,11 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
 		t.Errorf("nobody brought anything: %d %v", a.status, a.header)
 	}
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.BrokerWithoutPKCE = true })
+	if a = w.authorize(bare(broker)); a.header.Get("X-Page") != "step-up" {
+		t.Errorf("where the tenant lets the broker do without: %d %v", a.status, a.header)
+	}
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.BrokerWithoutPKCE = false })
 	// The road to a Hello key of published clients (device-protocol.md §6):
 	// PRT, code with fresh factors, token of the registration service.
 	a = w.authorizeAt(w.node, "/common/oauth2/authorize", bare(broker, "scope", "", "resource", "urn:ms-drs:enterpriseregistration.windows.net", "amr_values", "ngcmfa"),

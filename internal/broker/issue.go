@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
@@ -205,8 +206,11 @@ func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, chall
 			made, err = s.prepare(ctx, q, blank)
 			return err
 		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) error {
-			return s.cfg.PRTs.Add(ctx, tx, made.Issued)
+		Settle: func(ctx context.Context, tx *sqldb.Tx, p idp.Proof) error {
+			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil {
+				return err
+			}
+			return s.cfg.Audit.Write(ctx, tx, q.record(p, made.PRT))
 		},
 	})
 	if err != nil {
@@ -223,6 +227,10 @@ func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, chall
 func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 	t := q.device.Tenant
 	sub, err := s.carrying(ctx, q)
+	var ends time.Time
+	if err == nil {
+		ends, err = s.endsWith(ctx, q, sub)
+	}
 	if err != nil {
 		return reply{}, s.refuse(ctx, q, activityIssue, err)
 	}
@@ -235,10 +243,11 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 		Tenant: t, User: sub.User, Proofs: proofs, Nonces: q.nonces, Client: q.client.ID, Activity: activityIssue, Device: q.device.ID, Peer: q.peer,
 		Ready: func(ctx context.Context, _ policy.Decision) (err error) {
 			blank := q.blank(sub.User.ID)
-			blank.Proofs = proofs
+			blank.Proofs, blank.Ends = proofs, ends
 			made, err = s.prepare(ctx, q, blank)
 			return err
 		},
+		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
 		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
 			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil || sub.Bound() {
 				return err
@@ -251,6 +260,34 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 	}
 	s.seen(ctx, q.device)
 	return s.deliver(ctx, q, made)
+}
+
+// endsWith is the end of the PRT that a grant stands on already, the zero time
+// for one that stands on none: what one PRT leads to lives no longer than
+// itself, or a sign-in would have no end (security.md DEV08).
+func (s *Server) endsWith(ctx context.Context, q request, sub token.Subject) (time.Time, error) {
+	if !sub.Bound() {
+		return time.Time{}, nil
+	}
+	all, err := s.cfg.PRTs.OfDevice(ctx, sub.Tenant, q.device.ID)
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, p := range all {
+		if p.ID == sub.PRT {
+			return p.Ends, nil
+		}
+	}
+	return time.Time{}, grantFault(idp.Expired, codeRevoked, "prt_revoked", "Sign in to the device again.", "prt %s", sub.PRT)
+}
+
+// record is that of a PRT which a gesture gave; the corridor records the gesture.
+func (q request) record(p idp.Proof, made prt.PRT) audit.Event {
+	return audit.Event{
+		Tenant: p.Tenant, Category: audit.Token, Activity: activityIssue, Outcome: audit.Success,
+		Actor: string(p.User), User: p.User, Client: q.client.ID, Session: made.ID, Method: p.Method, Credential: p.Credential,
+		IP: q.peer.IP, Agent: q.peer.Agent, Trace: q.peer.Trace, Detail: map[string]string{signin.DetailDevice: string(q.device.ID)},
+	}
 }
 
 // carrying is the grant behind the refresh token of the message.

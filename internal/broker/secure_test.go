@@ -3,9 +3,13 @@ package broker_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
@@ -24,6 +30,7 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/web"
 )
 
 // TestSec_T01_Replay sends each kind of message twice, the second time to
@@ -300,7 +307,7 @@ func TestSec_DEV04_OrderOfWork(t *testing.T) {
 // alone, and nowhere else: not to a row, not to the audit.
 func TestSec_DEV05_SessionKey(t *testing.T) {
 	w := lite(t)
-	m, _, h := w.enrolled(0, w.ada)
+	_, _, h := w.enrolled(0, w.ada)
 	_, _, other := w.enrolled(1, w.bob)
 	if len(h.key) != 32 || bytes.Equal(h.key, other.key) {
 		t.Errorf("session keys %d bytes, alike: %v", len(h.key), bytes.Equal(h.key, other.key))
@@ -322,7 +329,82 @@ func TestSec_DEV05_SessionKey(t *testing.T) {
 			}
 		}
 	}
-	_ = m
+}
+
+// TestSec_KEY05_NothingSecretLogged sends what is refused and what is answered,
+// and looks for tokens, nonces and messages in the log (device-protocol.md §15).
+func TestSec_KEY05_NothingSecretLogged(t *testing.T) {
+	w := lite(t)
+	m, k, h := w.enrolled(0, w.ada)
+	app := w.app(nil)
+	var log bytes.Buffer
+	w.handler = web.Chain(w.mux, web.Identify(nil),
+		web.Log(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), web.NewMetrics(prometheus.NewRegistry())))
+	refresh := w.signIn(w.ada, client.Broker)
+	nonces := []string{w.nonce(), w.nonce(), w.nonce(), w.nonce(), w.nonce()}
+	inner := string(k.Assertion(w.ada.Name, nonces[1], w.clock.now()))
+	messages := []string{
+		m.sign(byHello(nonces[0], []byte(inner))),
+		m.sign(byRefresh(nonces[2], refresh)),
+		h.sign(using(h.value, nonces[3], nil)),
+		derived(h.key, 1, using(h.value, w.nonce(), nil)),
+		m.sign(outer(w.nonce(), object{"grant_type": "password", "username": "ada", "password": "hunter2hunter2"})),
+		m.sign(byRefresh(w.nonce(), refresh+"x")),
+	}
+	for _, request := range messages {
+		w.send(request)
+		w.send(request)
+		w.send(request[:len(request)-3])
+	}
+	cookie := h.cookie(nonces[4])
+	w.authorize(ask(app), prtHeader, cookie)
+	w.authorize(ask(app), prtHeader, cookie)
+	w.authorize(ask(app), prtHeader, cookie[:len(cookie)-3])
+	canaries := append([]string{h.value, refresh, inner, cookie, "hunter2hunter2", b64.EncodeToString(h.key)}, append(nonces, messages...)...)
+	for _, canary := range canaries {
+		// Also a good part of one would be too much.
+		for _, part := range []string{canary, canary[len(canary)-min(len(canary), 24):]} {
+			if strings.Contains(log.String(), part) {
+				t.Errorf("%.24s… is in the log", canary)
+			}
+		}
+	}
+	if !strings.Contains(log.String(), "140001") || !strings.Contains(log.String(), "5000611") {
+		t.Errorf("the log tells no reasons: %.500s", log.String())
+	}
+}
+
+// TestSec_DEV04_ForeignCertificates: a certificate of the device's name and key
+// that somebody else has signed is none, and one of ours is good for its own
+// tenant (device-protocol.md §15, x5c injection).
+func TestSec_DEV04_ForeignCertificates(t *testing.T) {
+	w := lite(t)
+	m := w.join(0)
+	good, err := x509.ParseCertificate(m.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := *good
+	own := rsaKey(11)
+	forge := func(parent *x509.Certificate, public any, by crypto.Signer) *machine {
+		der, err := x509.CreateCertificate(rand.Reader, &template, parent, public, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &machine{Device: m.Device, key: m.key, transport: m.transport, cert: der}
+	}
+	issuer := &x509.Certificate{Subject: good.Issuer, SerialNumber: good.SerialNumber, IsCA: true, BasicConstraintsValid: true}
+	for name, f := range map[string]*machine{
+		"self-signed by the device": forge(&template, m.key.Public(), m.key),
+		"an authority of that name": forge(issuer, m.key.Public(), own),
+	} {
+		w.send(f.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker)))).refused(t, name, "invalid_grant", 50155, "device_authentication_failed")
+	}
+	theirs := w.joinWith(w.other.ID, idp.UserID(secret.NewUUID4()), rsaKey(12), rsaKey(13))
+	w.send(theirs.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker)))).refused(t, "another tenant's device", "invalid_grant", 50155, "device_authentication_failed")
+	w.post("/common/oauth2/token", form(theirs.sign(byRefresh(w.nonceAt(t, "common"), w.signIn(w.ada, client.Broker))))).
+		refused(t, "on the common address", "invalid_grant", 70008, "token_expired")
+	m.receive(t, w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker)))))
 }
 
 // TestSec_DEV07_RevokedAtOnce ends what a PRT stands on in each of the ways, and
@@ -443,8 +525,18 @@ func TestSec_DEV08_Ends(t *testing.T) {
 		w.advance(13 * 24 * time.Hour)
 		h = held{h.open(t, w.renew(h))["refresh_token"].(string), h.key, m}
 	}
+	// Nor does a refresh token that came of it lead to one that lives longer.
+	out := h.open(t, w.use(h, nil))
+	later := m.receive(t, w.send(m.sign(byRefresh(w.nonce(), out["refresh_token"].(string)))))
+	if _, err := w.db.Exec(t.Context(), `update refresh_family set expires_at = expires_at + 10000000000 where tenant_id = $1`, w.tenant.ID); err != nil {
+		t.Fatal(err)
+	}
 	w.advance(13 * 24 * time.Hour)
 	w.renew(h).refused(t, "after 91 days", "invalid_grant", 700082, "token_expired")
+	w.renew(later).refused(t, "what came of it", "invalid_grant", 700082, "token_expired")
+	if a := w.send(m.sign(byRefresh(w.nonce(), out["refresh_token"].(string)))); a.status != http.StatusBadRequest {
+		t.Errorf("a refresh token outlives its PRT: %d %s", a.status, a.body)
+	}
 }
 
 // TestSec_T11_WeakPRT: claims of assurance come from how a PRT was obtained and

@@ -260,7 +260,7 @@ func (s *Server) subject(ctx context.Context, p presented) (token.Subject, error
 		Scopes: scopes, Audience: audience, Basis: token.BasisOf(p.PRT.Proofs), Until: p.PRT.Ends,
 		CodeToHello: p.remote, Capabilities: p.claims.Capabilities,
 	}
-	if slices.ContainsFunc(p.PRT.Proofs, func(one idp.Proof) bool { return one.Has(idp.Remote) }) {
+	if token.Remote(sub.Basis) {
 		sub.Code = token.ByDeviceCode
 	}
 	if last := s.cfg.Now().Add(token.FamilyLives); sub.Until.After(last) {

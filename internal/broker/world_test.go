@@ -64,6 +64,7 @@ var sources = []fs.FS{
 type node struct {
 	db        *sqldb.DB
 	handler   http.Handler
+	mux       *http.ServeMux
 	directory *directory.Directory
 	clients   *client.Registry
 	policies  *policy.Store
@@ -192,9 +193,9 @@ func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, base string)
 		Devices: &oidc.Devices{Message: n.broker.Message, Brought: n.broker.Brought, TenantOf: n.broker.TenantOf},
 		SignIn:  page, ErrorPage: errorPage, SignedOut: "/signed-out",
 		Limits: oidc.Limits{FailuresPerClient: 1 << 20, FailuresPerSource: 1 << 20, Nonces: 1 << 20}})
-	mux := http.NewServeMux()
-	n.openID.Mount(mux)
-	n.handler = web.Chain(mux, web.Identify(nil), web.Headers(true),
+	n.mux = http.NewServeMux()
+	n.openID.Mount(n.mux)
+	n.handler = web.Chain(n.mux, web.Identify(nil), web.Headers(true),
 		web.Spelling("/{t}/oauth2/token", "/{t}/oauth2/v2.0/token", "/{t}/oauth2/authorize", "/{t}/oauth2/v2.0/authorize"))
 	return n
 }

@@ -22,6 +22,9 @@ func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (to
 	// How fresh the proofs had to be was asked of the sign-in: a grant outlives
 	// that by its nature.
 	sub.CodeToHello = p.Devices.Compat.DeviceCodeToHello
+	if token.Remote(sub.Basis) {
+		sub.Code = token.ByDeviceCode
+	}
 	d := policy.Decide(p, policy.Question{
 		User: sub.User, Groups: who.Groups, App: sub.Client.ID, Proofs: s.cfg.Policies.Present(sub.Proofs()), ACR: demanded(p, sub.Client, sub.Asked), Required: sub.Client.ACR, MaxAge: -1,
 		Purpose: policy.SignIn, Now: s.cfg.Now(),

@@ -36,13 +36,15 @@ type CarriedRequest struct {
 	// time: any.
 	NotBefore time.Time
 
-	Activity string // of the record: "prt.issue"
+	Activity string // of the record: "prt.issue", in the book of tokens
 	// Quiet records failures only: what happens every few minutes on every
 	// desk.
 	Quiet  bool
 	Device idp.DeviceID
 	PRT    idp.SessionID // for the record
 	Peer   Peer
+	// Record adds to the record of a success what Ready has made; it may be nil.
+	Record func(*audit.Event)
 	// Cached says that the person as given is enough. Otherwise the row is read
 	// once more in the transaction. What is given out on the strength of the
 	// cache is refused again, two seconds later, wherever it is used.
@@ -90,6 +92,7 @@ func (c *Corridor) Carried(ctx context.Context, r CarriedRequest) (policy.Decisi
 
 func (c *Corridor) carriedEvent(r CarriedRequest) audit.Event {
 	e := c.event(Flow{Tenant: r.Tenant, User: r.User.ID, Client: r.Client}, r.Peer)
+	e.Category = audit.Token
 	e.UserName, e.Activity, e.Session = r.User.Name, r.Activity, r.PRT
 	if r.Device != "" {
 		e.Detail = map[string]string{DetailDevice: string(r.Device)}
@@ -131,6 +134,9 @@ func (c *Corridor) settleCarried(ctx context.Context, tx *sqldb.Tx, r CarriedReq
 		return nil
 	}
 	event.Outcome = audit.Success
+	if r.Record != nil {
+		r.Record(&event)
+	}
 	return c.audit.Write(ctx, tx, event)
 }
 
@@ -243,7 +249,7 @@ func (c *Corridor) enter(ctx context.Context, t try, b Brought) (Step, error) {
 	event := c.carriedEvent(CarriedRequest{
 		Tenant: t.flow.Tenant, User: t.user, Proofs: b.Proofs, Client: t.flow.Client, Device: b.Device, PRT: b.PRT, Peer: t.peer,
 	})
-	event.Rule = t.decision.Rule
+	event.Category, event.Rule = audit.SignIn, t.decision.Rule
 	err := c.commit(ctx, deed{
 		burn: set(b.Nonces), event: event,
 		effect: func(ctx context.Context, tx *sqldb.Tx) (err error) {

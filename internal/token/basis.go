@@ -1,6 +1,7 @@
 package token
 
 import (
+	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -18,6 +19,12 @@ type Basis struct {
 	Facts      idp.Facts        `json:"f,omitzero"`
 	AMR        []string         `json:"a,omitempty"`
 	Time       int64            `json:"t"` // Unix milliseconds
+}
+
+// Remote says whether a grant stands on a proof that was approved in another
+// place than where it is used.
+func Remote(basis []Basis) bool {
+	return slices.ContainsFunc(basis, func(b Basis) bool { return slices.Contains(b.Properties, idp.Remote) })
 }
 
 // BasisOf makes of proofs what a grant keeps of them.

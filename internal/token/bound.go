@@ -39,11 +39,12 @@ func (s *Service) ClientOf(ctx context.Context, t idp.TenantID, presented string
 // Bind binds the grant of a built-in application to the primary refresh token
 // that was issued for it, and its device: from then on it lives as long, and
 // speaks for no other device (decisions 4.3). Whoever comes second with an
-// unbound grant, on whatever node, gets Expired "refresh_bound".
+// unbound grant, or for another device than it has, gets Expired
+// "refresh_bound", on whatever node.
 func (s *Service) Bind(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.FamilyID, prt idp.SessionID, device idp.DeviceID, until time.Time) error {
 	n, err := tx.Exec(ctx, `
 		update refresh_family set session_id = $3, stands_on = $3, device_id = $4, expires_at = $5
-		where tenant_id = $1 and id = $2 and stands_on = '' and device_id = '' and revoked_at = 0`,
+		where tenant_id = $1 and id = $2 and stands_on = '' and (device_id = '' or device_id = $4) and revoked_at = 0`,
 		t, id, prt, device, until.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("bind family %s: %w", id, err)

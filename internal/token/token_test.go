@@ -37,6 +37,8 @@ type world struct {
 	audit *audit.Log
 	keys  *keyring.Ring
 	svc   *token.Service
+
+	stands error // what devices and their PRTs say
 }
 
 func newWorld(db *sqldb.DB) *world {
@@ -54,7 +56,8 @@ func newWorld(db *sqldb.DB) *world {
 			}
 			return w.user, nil
 		},
-		Epoch: func() int64 { return w.epoch },
+		Epoch:  func() int64 { return w.epoch },
+		Stands: func(context.Context, sqldb.Querier, idp.TenantID, idp.SessionID, idp.DeviceID) error { return w.stands },
 	})
 	return w
 }
