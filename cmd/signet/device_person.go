@@ -66,7 +66,7 @@ func (d *desktop) changePINCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "change-pin", Short: "Choose another PIN for your key",
 		Long:    "Choose another PIN for your key. The key stays the same, and the server is not asked.",
-		Example: "  signet device hello change-pin\n  printf '%s\\n' \"$old\" \"$new\" | signet device hello change-pin --pin-stdin",
+		Example: "  signet device hello change-pin\n  signet device hello change-pin --pin-stdin",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := d.open()
@@ -103,7 +103,7 @@ func (d *desktop) signInCommand() *cobra.Command {
 		Long: `Sign in on this device: the PIN opens your key in the TPM, the key signs, and
 the server answers with a primary refresh token whose session key only this TPM
 can use.`,
-		Example: "  signet device sign-in\n  printf '%s\\n' \"$pin\" | signet device sign-in --pin-stdin --user ada@example.com",
+		Example: "  signet device sign-in\n  signet device sign-in --user ada@example.com --pin-stdin",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := d.open()
@@ -165,7 +165,7 @@ asked for anything. With --json its expiry and scopes are there, too.
 The token is for the application that --client names, and for what that
 application may have at the API.`,
 		Example: `  signet device token --resource https://graph.microsoft.com --client 29d9ed98-a469-4536-ade2-f981bc1d605e
-  curl -H "Authorization: Bearer $(signet device token --scope api://wiki/read --client WIKI-ID)" https://wiki.example.com/api`,
+  signet device token --scope "openid profile" --client 7c1b9c3e-5d6a-4a4e-9a5b-1f2e3d4c5b6a --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (o.Resource == "") == (o.Scope == "") {

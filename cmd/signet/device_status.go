@@ -153,9 +153,16 @@ func span(d time.Duration) string {
 	case d < time.Minute:
 		return "less than a minute"
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%d minutes", int(d/time.Minute))
+		return plural(int(d/time.Minute), "minute")
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours", int(d/time.Hour))
+		return plural(int(d/time.Hour), "hour")
 	}
-	return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
+	return plural(int(d/(24*time.Hour)), "day")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

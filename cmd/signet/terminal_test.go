@@ -55,3 +55,13 @@ func atTerminal(t *testing.T, typed string, args ...string) result {
 	}
 	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
 }
+
+// echoes says whether a terminal shows what is typed.
+func echoes(t *testing.T, f *os.File) bool {
+	t.Helper()
+	state, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state.Lflag&unix.ECHO != 0
+}

@@ -258,6 +258,7 @@ func refused(p reply) error {
 		r.Text = after
 	}
 	r.Text, _, _ = strings.Cut(r.Text, " Trace ID:")
+	r.Text = strings.TrimRight(r.Text, ". ")
 	if r.Text == "" {
 		r.Text = http.StatusText(p.status)
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-tpm/tpm2"
+
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/agent/agenttest"
 	"github.com/signetid/signet/internal/idp"
@@ -180,7 +182,7 @@ func TestChangeAuth(t *testing.T) {
 	})
 }
 
-func TestSec_DEV_PINUntilLockout(t *testing.T) {
+func TestPINUntilLockout(t *testing.T) {
 	v := openTPM(t, agenttest.TPM(t))
 	right, wrong := agent.PINAuth([]byte("salt"), "424289"), agent.PINAuth([]byte("salt"), "424288")
 	k, err := v.Make(agent.ForUser, right)
@@ -231,7 +233,7 @@ func TestSec_DEV_PINUntilLockout(t *testing.T) {
 }
 
 // Whoever copies a disk has no device: its keys are of one TPM.
-func TestSec_DEV_BlobsOfAnotherTPM(t *testing.T) {
+func TestBlobsOfAnotherTPM(t *testing.T) {
 	one, other := openTPM(t, agenttest.TPM(t)), openTPM(t, agenttest.TPM(t))
 	k, err := one.Make(agent.ForDevice, nil)
 	if err != nil {
@@ -271,5 +273,62 @@ func TestPINRules(t *testing.T) {
 	}
 	if bytes.Equal(agent.PINAuth([]byte("a"), "424289"), agent.PINAuth([]byte("b"), "424289")) {
 		t.Error("the salt makes no difference")
+	}
+}
+
+// A machine that was provisioned has its own storage root key, of either kind;
+// anything else at that place is not taken for one.
+func TestProvisionedTPM(t *testing.T) {
+	signing := tpm2.ECCSRKTemplate
+	signing.ObjectAttributes.Restricted, signing.ObjectAttributes.Decrypt, signing.ObjectAttributes.SignEncrypt = false, false, true
+	signing.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP256})
+	for name, template := range map[string]tpm2.TPMTPublic{"ECC": tpm2.ECCSRKTemplate, "RSA": tpm2.RSASRKTemplate, "signing": signing} {
+		t.Run(name, func(t *testing.T) {
+			path := agenttest.TPM(t)
+			agenttest.Provision(t, path, template)
+			v, err := agent.OpenTPM(path, nil)
+			if name == "signing" {
+				if idp.AsError(err).Reason != "tpm_parent" {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+			auth := agent.PINAuth([]byte("salt"), "424289")
+			k, err := v.Make(agent.ForUser, auth)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Sign(k, auth, make([]byte, 32)); err != nil {
+				t.Error(err)
+			}
+			if _, err := agent.OpenTPM(path, v.Storage()); err != nil {
+				t.Errorf("the same TPM: %v", err)
+			}
+			if _, err := agent.OpenTPM(path, []byte("another name")); idp.AsError(err).Reason != "tpm_other" {
+				t.Errorf("keys of another TPM: %v", err)
+			}
+		})
+	}
+}
+
+// What killed processes left in a TPM that nobody manages makes room.
+func TestFullTPM(t *testing.T) {
+	path := agenttest.TPM(t)
+	agenttest.Fill(t, path)
+	v := openTPM(t, path)
+	if _, err := v.Make(agent.ForDevice, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNoTPM(t *testing.T) {
+	for _, path := range []string{"/nonexistent/tpm", t.TempDir()} {
+		if _, err := agent.OpenTPM(path, nil); idp.AsError(err).Reason != "tpm_missing" || idp.AsError(err).Public == "" {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

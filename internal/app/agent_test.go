@@ -150,6 +150,17 @@ func desktop(t *testing.T, change func(*app.Config)) {
 	if claims["deviceid"] != joined.DeviceID || claims["aud"] != "urn:ms-drs:enterpriseregistration.windows.net" || claims["tid"] != s.made.TenantID {
 		t.Errorf("claims %v", claims)
 	}
+	// For another application, at another API.
+	got, err = d.Token(ctx, agent.TokenOptions{Resource: "https://graph.microsoft.com", Client: "29d9ed98-a469-4536-ade2-f981bc1d605e"})
+	if err != nil {
+		t.Fatalf("token of another application: %v", err)
+	}
+	if claims := claimsOf(t, got.AccessToken); claims["aud"] != "https://graph.microsoft.com" || claims["deviceid"] != joined.DeviceID {
+		t.Errorf("claims %v", claims)
+	}
+	if _, err := d.Token(ctx, agent.TokenOptions{Resource: "https://nowhere.example"}); !errors.Is(err, idp.Denied) {
+		t.Errorf("a token for an API that there is not: %v", err)
+	}
 	renewed, err := d.Renew(ctx, "")
 	if err != nil {
 		t.Fatalf("renew: %v", err)

@@ -5,6 +5,7 @@ package agenttest
 import (
 	"bytes"
 	"crypto"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -124,4 +125,49 @@ func Endorse(t testing.TB, path string, certify func(ek crypto.PublicKey) []byte
 			t.Fatalf("write the certificate: %v", err)
 		}
 	}
+}
+
+// Provision keeps a primary key of the owner at the storage root key's handle,
+// as the maker of a machine may have done.
+func Provision(t testing.TB, path string, template tpm2.TPMTPublic) {
+	t.Helper()
+	conn, err := linuxudstpm.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	made, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(template)}.Execute(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tpm2.FlushContext{FlushHandle: made.ObjectHandle}.Execute(conn)
+	_, err = tpm2.EvictControl{
+		Auth:             tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
+		ObjectHandle:     &tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name},
+		PersistentHandle: 0x81000001,
+	}.Execute(conn)
+	if err != nil {
+		t.Fatalf("keep the key: %v", err)
+	}
+}
+
+// Fill loads as many objects into a TPM as fit and leaves them there, as
+// processes do that are killed.
+func Fill(t testing.TB, path string) {
+	t.Helper()
+	conn, err := linuxudstpm.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 10 {
+		_, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(conn)
+		if errors.Is(err, tpm2.TPMRCObjectMemory) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the TPM is not full after ten objects")
 }
