@@ -653,6 +653,66 @@ func TestSec_T15_DeviceCodeElsewhere(t *testing.T) {
 	})
 }
 
+// TestSec_T15_StolenBrokerToken: an ordinary refresh token of a broker that
+// somebody steals before its device had a PRT is good for no more than decisions
+// 4.3 says: an hour, one device's PRT, and device registration. Of many devices
+// that show it at once, one has it from then on.
+func TestSec_T15_StolenBrokerToken(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var all []*machine
+		for n := range 4 {
+			all = append(all, w.joinWith(w.tenant.ID, w.bob.ID, rsaKey(2*n), rsaKey(2*n+1)))
+		}
+		ask := func(m *machine, refresh string) answer { return w.send(m.sign(byRefresh(w.nonce(), refresh))) }
+		redeem := func(refresh, resource string) answer {
+			return w.post(w.at("/oauth2/token"), map[string][]string{
+				"grant_type": {"refresh_token"}, "client_id": {string(client.Broker)}, "refresh_token": {refresh}, "resource": {resource}})
+		}
+		stolen := w.signIn(w.ada, client.Broker)
+		for _, resource := range []string{"https://graph.microsoft.com", "https://graph.windows.net", "https://enrollment.manage.microsoft.com"} {
+			redeem(stolen, resource).refused(t, resource, "interaction_required", 50097, "")
+		}
+		if got := claimsOf(t, redeem(stolen, token.RegistrationAudience).json(t)["access_token"]); got["deviceid"] != nil {
+			t.Errorf("device %v", got["deviceid"])
+		}
+		var won atomic.Int64
+		var owner atomic.Pointer[machine]
+		var racing sync.WaitGroup
+		for _, m := range slices.Repeat(all, 4) {
+			request := m.sign(byRefresh(w.nonce(), stolen))
+			racing.Go(func() {
+				if a := w.send(request); a.status == http.StatusOK {
+					if had := owner.Swap(m); had != nil && had != m {
+						t.Errorf("devices %s and %s", had.ID, m.ID)
+					}
+					won.Add(1)
+				}
+			})
+		}
+		racing.Wait()
+		if won.Load() == 0 {
+			t.Fatal("nobody")
+		}
+		for _, m := range all {
+			prts, err := w.prts.OfDevice(t.Context(), w.tenant.ID, m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m == owner.Load() {
+				m.receive(t, ask(m, stolen))
+				continue
+			}
+			ask(m, stolen).refused(t, "another device", "invalid_grant", 70000, "bad_token")
+			if len(prts) != 0 {
+				t.Errorf("%d PRTs on another device", len(prts))
+			}
+		}
+		late := w.signIn(w.ada, client.Broker)
+		w.advance(token.UnboundLives)
+		ask(all[0], late).refused(t, "after an hour", "invalid_grant", 70008, "token_expired")
+	})
+}
+
 // joinedBy makes a device one that joined with a token of that grant.
 func joinedBy(t *testing.T, refresh string) func(*device.Candidate) {
 	t.Helper()
