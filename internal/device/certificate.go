@@ -18,8 +18,9 @@ import (
 // The device certificate's profile (device-protocol.md §5.2).
 const (
 	certificateYears = 10
-	// region is what we say of where a tenant is: clients only show it. [I]
-	region = "EU"
+	// Region is what we say of where a tenant is, in certificates and in the
+	// OpenID configuration: clients only show it. [I]
+	Region = "EU"
 )
 
 var (
@@ -61,7 +62,7 @@ func certificateTemplate(d Device) (*x509.Certificate, error) {
 		extensions = append(extensions, pkix.Extension{Id: id.oid, Value: octets(guid)})
 	}
 	extensions = append(extensions,
-		pkix.Extension{Id: oidRegion, Value: octets([]byte(region))},
+		pkix.Extension{Id: oidRegion, Value: octets([]byte(Region))},
 		pkix.Extension{Id: oidJoinType, Value: octets([]byte(join))},
 	)
 	return &x509.Certificate{

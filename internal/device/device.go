@@ -49,6 +49,10 @@ type Device struct {
 	OSVersion string
 	Join      JoinType
 	Owner     idp.UserID // who joined it
+	// By is the grant whose access token joined the device; empty: not known.
+	// What was approved in another place speaks for no other device
+	// (device-protocol.md §15).
+	By        idp.FamilyID
 	Assurance Assurance
 	Software  bool // its agent says that the keys are files
 	Enabled   bool
