@@ -98,6 +98,9 @@ const (
 	CodeBlocked      = 53003 // a rule blocks
 )
 
+// RuleEnlist is the rule by which a pass opens the registration of devices.
+const RuleEnlist = "accessPass.devices"
+
 // skew is how far ahead of this node's clock a proof of another node may be
 // (product.md §6).
 const skew = 60 * time.Second
@@ -309,6 +312,9 @@ func (c *hearing) decideOpen(d Decision, live, counted []idp.Proof) Decision {
 	lack, rule, own := unmet(needs, open)
 	if lack == nil {
 		d.Outcome, d.Rule, d.Reason, d.MayRegister = Allow, rule, "strength_met", false
+		if c.q.Purpose == Enlist && !slices.ContainsFunc(open, func(p idp.Proof) bool { return !isPass(p.Mode) }) {
+			d.Rule, d.Reason = RuleEnlist, "pass_enlists"
+		}
 		if own != "" {
 			d.ACR = own
 		}

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -34,11 +35,12 @@ func TestSec_POL04_PassEnlists(t *testing.T) {
 		outcome policy.Outcome
 		reason  string
 	}{
-		{"a pass", rules(nil), enlist(nil, pass(0)), policy.Allow, "strength_met"},
-		{"one for several uses", rules(nil), enlist(nil, passMany(0)), policy.Allow, "strength_met"},
+		{"a pass", rules(nil), enlist(nil, pass(0)), policy.Allow, "pass_enlists"},
+		{"one for several uses", rules(nil), enlist(nil, passMany(0)), policy.Allow, "pass_enlists"},
 		{"a passkey", rules(nil), enlist(nil, synced(0)), policy.Allow, "strength_met"},
-		{"mfa is asked", rules(nil), enlist(func(q *policy.Question) { q.ACR = []string{policy.IDMFA} }, pass(0)), policy.Allow, "strength_met"},
-		{"of somebody who holds nothing", rules(nil), enlist(func(q *policy.Question) { q.Usable = 0 }, pass(0)), policy.Allow, "strength_met"},
+		{"a pass beside a passkey", rules(nil), enlist(nil, pass(0), synced(0)), policy.Allow, "strength_met"},
+		{"mfa is asked", rules(nil), enlist(func(q *policy.Question) { q.ACR = []string{policy.IDMFA} }, pass(0)), policy.Allow, "pass_enlists"},
+		{"of somebody who holds nothing", rules(nil), enlist(func(q *policy.Question) { q.Usable = 0 }, pass(0)), policy.Allow, "pass_enlists"},
 		{"an app", rules(nil), question(pass(0)), policy.StepUp, "strength_unmet"},
 		{"our own pages", rules(nil), enlist(func(q *policy.Question) { q.Purpose = policy.Account }, pass(0)), policy.StepUp, "strength_unmet"},
 		{"phr is asked", rules(nil), enlist(func(q *policy.Question) { q.ACR = []string{"phr"} }, pass(0)), policy.StepUp, "strength_unmet"},
@@ -55,6 +57,22 @@ func TestSec_POL04_PassEnlists(t *testing.T) {
 	} {
 		if d := policy.Decide(tt.p, tt.q); d.Outcome != tt.outcome || d.Reason != tt.reason {
 			t.Errorf("%s: %s (%s), want %s (%s)", tt.name, d.Outcome, d.Reason, tt.outcome, tt.reason)
+		}
+	}
+}
+
+// Whoever asks why hears that a pass registers devices, and where it does not.
+func TestExplainEnlist(t *testing.T) {
+	q := question(pass(0))
+	q.Purpose = policy.Enlist
+	for on, want := range map[bool]policy.Check{
+		true:  {Rule: policy.RuleEnlist, Result: policy.Met, Reason: "pass_enlists"},
+		false: {Rule: "accessPass.appSignIn", Result: policy.Refused, Reason: "pass_opens_no_apps"},
+	} {
+		p := policy.Default()
+		p.Devices.On = on
+		if all := policy.Explain(p, q); !slices.Contains(all, want) {
+			t.Errorf("devices on %v: %+v", on, all)
 		}
 	}
 }

@@ -30,6 +30,9 @@ func TestSec_POL04_PassEnlistsOnce(t *testing.T) {
 			w.Policy(t, w.Tenant.ID, change)
 			f := w.Flow(t, enlist, w.peer)
 			step := w.must(t, f, w.pass, pass, nil, signin.Done)
+			if e := w.last(t); e.Activity != "signin.done" || e.Rule != policy.RuleEnlist {
+				t.Errorf("%s: recorded %s by %s", what, e.Activity, e.Rule)
+			}
 			s := w.Found(t, w.Tenant.ID, step.Bearer)
 			if !s.Restricted || !s.Expires.Equal(w.Now().Add(time.Hour)) {
 				t.Errorf("%s: session restricted %v until %s", what, s.Restricted, s.Expires)
@@ -66,5 +69,8 @@ func TestSec_POL04_PassEnlistsOnce(t *testing.T) {
 		}
 		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Devices.On, p.AccessPass.AppSignIn = false, false })
 		w.must(t, w.Flow(t, enlist, w.peer), w.pass, pass, nil, signin.Register)
+		if !signin.Tell(w.last(t)).Enlists {
+			t.Error("the record does not say what it was for")
+		}
 	})
 }
