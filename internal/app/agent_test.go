@@ -420,6 +420,18 @@ func takenBack(t *testing.T, s *site) {
 	if _, err := d.SignIn(t.Context(), "", deskPIN); idp.AsError(err).Reason != "no_hello" {
 		t.Errorf("a sign-in afterwards: %v", err)
 	}
+	// As it goes with whoever is given a role: the help desk may know the pass.
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	promoted := bareDesk(t, s, s.made.Users[3])
+	if _, err := promoted.joinBy(t, d.newPass(t, true)); err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	if _, err := do(t.Context(), "user.setRole", map[string]string{"tenant": s.made.TenantID, "user": d.who.UserName, "role": "helpdesk"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := promoted.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN}); idp.AsError(err).Reason != "token_revoked" {
+		t.Errorf("a key by a pass of before the role: %v", err)
+	}
 }
 
 // TestSoftwareDesktop: a machine without a TPM, which everybody is told.
