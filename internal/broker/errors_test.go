@@ -165,6 +165,7 @@ func TestRefusedByState(t *testing.T) {
 		refused(t, "RSA key for a whole answer", "invalid_grant", 5001210, "")
 
 	refresh(func(s *token.Subject) { s.Code = token.ByDeviceCode }).refused(t, "device code", "invalid_grant", 53003, "message_only")
+	refresh(func(s *token.Subject) { s.Code, s.Until = token.ByAccessPass, w.clock.now().Add(time.Hour) }).refused(t, "access pass", "invalid_grant", 70008, "token_expired")
 	refresh(func(s *token.Subject) { s.Basis = nil }).refused(t, "nothing proven", "invalid_grant", 50058, "")
 	registered := w.app(nil)
 	w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, registered.ID)))).refused(t, "token of another application", "invalid_grant", 70000, "bad_token")

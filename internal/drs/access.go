@@ -119,11 +119,37 @@ func (a access) mayJoin(now time.Time) error {
 			Say("This device has joined already.")
 	case a.Code == token.ByDeviceCode && !a.rules.Devices.Compat.DeviceCodeToPRT:
 		return remote()
+	case a.byPass():
+		if err := a.passStands(); err != nil {
+			return err
+		}
 	case !slices.Contains(a.AMR, "mfa"):
 		return idp.Deniedf("mfa_missing", "amr %v", a.AMR).Coded(codeMFA).
 			Say("To join a device, sign in with a passkey, or with another way that is as strong.")
 	}
 	return a.fresh(now, joinWithin)
+}
+
+// byPass says whether an access pass is behind the token: it joins one device
+// and has one key registered there (ADR 0021). How strong a proof a pass is,
+// nobody asks.
+func (a access) byPass() bool { return a.Code == token.ByAccessPass }
+
+// passStands asks whether the tenant still takes passes of this person: one
+// that was switched off stops at once (security.md POL02).
+func (a access) passStands() error {
+	if no := a.rules.Judge(a.who, policy.Use, policy.AccessPass, nil); !no.Allowed() {
+		return idp.Deniedf(no.Reason, "rule %s", no.Rule).Coded(no.Code).Say("Your organisation does not take access passes of you any more.")
+	}
+	return nil
+}
+
+// bound is an error of the grant of a pass that has had what it was for.
+func bound(err error) error {
+	if errors.Is(err, idp.Expired) {
+		return badToken("token_used", "%w", err)
+	}
+	return err
 }
 
 // sayJoin tells the person why policy refuses; words that are missing are told

@@ -130,6 +130,11 @@ func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a access, d device.De
 	if err := s.cfg.Devices.Add(ctx, tx, d, c); err != nil {
 		return err
 	}
+	if a.byPass() {
+		if err := s.cfg.Tokens.BindDevice(ctx, tx, a.Tenant, a.Family, d.ID); err != nil {
+			return bound(err)
+		}
+	}
 	event.Outcome = audit.Success
 	event.Detail = map[string]string{
 		"device": string(d.ID), "name": d.Name, "os": d.OS, "join": string(d.Join), "assurance": string(d.Assurance),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/token"
@@ -25,13 +26,20 @@ func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (to
 	if token.Remote(sub.Basis) {
 		sub.Code = token.ByDeviceCode
 	}
+	purpose := policy.SignIn
+	if sub.Code == "" && enlists(sub.Client, sub.Audience) {
+		purpose = policy.Enlist
+	}
 	d := policy.Decide(p, policy.Question{
 		User: sub.User, Groups: who.Groups, App: sub.Client.ID, Proofs: s.cfg.Policies.Present(sub.Proofs()), ACR: demanded(p, sub.Client, sub.Asked), Required: sub.Client.ACR, MaxAge: -1,
-		Purpose: policy.SignIn, Now: s.cfg.Now(),
+		Purpose: purpose, Now: s.cfg.Now(),
 	})
 	if d.Outcome != policy.Allow {
 		return sub, fault(idp.Denied, "invalid_grant", d.Code, d.Reason,
 			"The sign-in behind this is no longer enough. Sign in again.", "rule %s: %s", d.Rule, d.Outcome)
+	}
+	if purpose == policy.Enlist && onPass(sub) {
+		sub.Code = token.ByAccessPass
 	}
 	if sub.Audience != t.Issuer && !slices.Contains(resourcesOf(sub.Client), sub.Audience) {
 		return sub, fault(idp.Denied, "invalid_grant", codeBadResource, "resource_gone",
@@ -41,4 +49,10 @@ func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (to
 		return !slices.Contains(openidScopes, one) && !slices.Contains(sub.Client.Scopes, one)
 	})
 	return sub, nil
+}
+
+// enlists says whether a grant leads to the registration of devices and to
+// nothing else: a pass does for that (decisions 2.8, ADR 0021).
+func enlists(c client.Client, audience string) bool {
+	return c.BuiltIn && audience == token.RegistrationAudience
 }

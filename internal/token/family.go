@@ -307,6 +307,8 @@ func (s *Service) usable(ctx context.Context, c client.Client, id idp.FamilyID) 
 		return f, idp.Expiredf("refresh_other_client", "family of %s used by %s", f.client, c.ID).Coded(codeOver)
 	case f.revoked:
 		return f, idp.Expiredf("refresh_revoked", "family %s", id).Coded(codeRevoked)
+	case f.grant.Code == ByAccessPass: // nobody was given one
+		return f, idp.Expiredf("refresh_on_pass", "family %s", id).Coded(codeOver)
 	case !s.cfg.Now().Before(f.expires):
 		return f, idp.Expiredf("refresh_over", "family %s", id).Coded(codeOver)
 	}
