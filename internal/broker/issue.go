@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -236,7 +235,7 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 	}
 	proofs := sub.Proofs()
 	if sub.Code == token.ByDeviceCode {
-		proofs = remote(proofs)
+		proofs = idp.Elsewhere(proofs)
 	}
 	var made issued
 	decision, err := s.cfg.Corridor.Carried(ctx, signin.CarriedRequest{
@@ -326,17 +325,6 @@ func (s *Server) carrying(ctx context.Context, q request) (token.Subject, error)
 			"A sign-in that was approved in another place does not sign in a device. Sign in on the device itself.", "grant by device code")
 	}
 	return sub, nil
-}
-
-// remote marks proofs that were approved in another place.
-func remote(proofs []idp.Proof) []idp.Proof {
-	out := slices.Clone(proofs)
-	for i := range out {
-		if !out[i].Has(idp.Remote) {
-			out[i].Properties = append(slices.Clone(out[i].Properties), idp.Remote)
-		}
-	}
-	return out
 }
 
 // issued is a PRT and the form in which its session key travels.

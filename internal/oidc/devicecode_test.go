@@ -550,3 +550,36 @@ func TestUserCodesDiffer(t *testing.T) {
 		}
 	}
 }
+
+// TestSec_T15_RemoteStates: tokens that somebody allowed for another machine
+// state no strength that a phished person could not have been asked for, and
+// their refresh ends when the application comes to demand one (security.md
+// OAU12, T11).
+func TestSec_T15_RemoteStates(t *testing.T) {
+	d := newDoor(t)
+	d.devices(deviceCodeOn)
+	tv := d.television(nil)
+	asked := tv.askCode(d, "/oauth2/v2.0/devicecode", url.Values{"scope": {"openid offline_access"}})
+	s := d.sessionOf(d.ada)
+	id := d.claim(s, str(asked, "user_code"))
+	tv.poll(d, asked["device_code"])
+	if _, err := d.allow(s, id); err != nil {
+		t.Fatal(err)
+	}
+	d.advance(6 * time.Second)
+	status, out := tv.poll(d, asked["device_code"])
+	if status != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	for _, name := range []string{"access_token", "id_token"} {
+		if acr := payload(t, str(out, name))["acr"]; acr != nil {
+			t.Errorf("acr of the %s: %v", name, acr)
+		}
+	}
+	if amr := fmt.Sprint(payload(t, str(out, "access_token"))["amr"]); amr != "[fido mfa]" {
+		t.Errorf("amr %s", amr)
+	}
+	d.update(tv, func(c *client.Client) { c.ACR = "phr" })
+	status, out = tv.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {str(out, "refresh_token")}})
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50074)
+}

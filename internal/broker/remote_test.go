@@ -1,0 +1,69 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/token"
+)
+
+// TestSec_T15_RemoteResistsNothing: what was approved in another place can be
+// phished, whatever the person proved there. A PRT that comes of it opens no
+// application that demands a proof which cannot be, states no such strength,
+// and the browser session that it gives registers no passkey (security.md
+// OAU12, T11; decisions 2.9).
+func TestSec_T15_RemoteResistsNothing(t *testing.T) {
+	w := lite(t)
+	w.policy(func(p *policy.Policy) { p.Devices.Compat.DeviceCodeToPRT = true })
+	m := w.join(0)
+	h := m.receive(t, w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker, func(s *token.Subject) { s.Code = token.ByDeviceCode })))))
+
+	strict := w.app(func(c *client.Client) { c.ACR = policy.ACRPhishingResistant })
+	w.use(h, object{"client_id": string(strict.ID), "resource": nil}).refused(t, "phishing-resistant app", "invalid_grant", 50074, "basic_action")
+	if a := w.authorize(ask(strict), prtHeader, h.cookie(w.nonce())); a.header.Get("X-Page") != string(signin.StepUp) {
+		t.Errorf("phishing-resistant app by the browser: %d %q %s", a.status, a.header.Get("X-Page"), a.header.Get("Location"))
+	}
+	lax := w.app(nil)
+	if got := claimsOf(t, h.open(t, w.use(h, object{"client_id": string(lax.ID), "resource": nil}))["access_token"])["acr"]; got != nil {
+		t.Errorf("acr of a token: %v", got)
+	}
+
+	a := w.authorize(ask(lax), prtHeader, h.cookie(w.nonce()))
+	a.code(t, lax.RedirectURIs[0])
+	s := w.sessionBy(a)
+	_, err := w.corridor.BeginRegister(context.Background(), s, policy.Passkey, signin.Peer{IP: "192.0.2.66", Browser: "the phisher's browser"})
+	if !errors.Is(err, idp.Denied) {
+		t.Errorf("a passkey on a sign-in that was approved elsewhere: %v", err)
+	}
+	if !s.ProofTime.IsZero() {
+		t.Errorf("a gesture at this browser: %s", s.ProofTime)
+	}
+	key := w.register(w.ada, rpID, base)
+	w.register(w.ada, rpID, base)
+	all, err := w.corridor.Credentials(context.Background(), w.tenant.ID, w.ada.ID)
+	if err != nil || len(all) < 2 || key == nil {
+		t.Fatalf("%d credentials, %v", len(all), err)
+	}
+	err = w.corridor.Remove(context.Background(), s, policy.Passkey, all[0].ID, signin.Peer{})
+	if !errors.Is(err, idp.Denied) || idp.AsError(err).Reason != "fresh_proof_needed" {
+		t.Errorf("a passkey is taken away on it: %v", err)
+	}
+}
+
+// sessionBy is the session whose cookie an answer set.
+func (w *world) sessionBy(a answer) session.Session {
+	w.t.Helper()
+	r := request("/", nil)
+	r.Header.Set("Cookie", sessionOf(a))
+	all, err := w.sessions.FromRequest(context.Background(), r, w.tenant.ID)
+	if err != nil || len(all) != 1 {
+		w.t.Fatalf("sessions %v, %v", all, err)
+	}
+	return all[0]
+}
