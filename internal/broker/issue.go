@@ -62,6 +62,9 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 	}
 	var err error
 	if q.nonces, err = s.nonces(ctx, d.Tenant, values...); err != nil {
+		if len(q.nonces) > 0 { // the others are spent with it
+			return reply{}, s.refuse(ctx, q, activityIssue, err)
+		}
 		return reply{}, s.unburnt(ctx, x, activityIssue, d.Tenant, "", d.ID, err)
 	}
 	if x.protocol == prt.V4 && q.Token != "" && q.Purpose == purposeUse {
@@ -248,6 +251,11 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 		},
 		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
 		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
+			if sub.Bound() { // what it stands on may have ended since it was read
+				if err := Stands(ctx, tx, s.cfg.Devices, s.cfg.PRTs, t, sub.PRT, q.device.ID); err != nil {
+					return err
+				}
+			}
 			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil || sub.Bound() {
 				return err
 			}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/signetid/signet/internal/client"
@@ -10,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
 )
 
@@ -66,4 +68,62 @@ func (w *world) sessionBy(a answer) session.Session {
 		w.t.Fatalf("sessions %v, %v", all, err)
 	}
 	return all[0]
+}
+
+// TestSec_DEV07_IssueAgainstRevoke: a PRT that ends while the refresh token which
+// stands on it is turned into another one leaves none behind (DEV07, T03).
+func TestSec_DEV07_IssueAgainstRevoke(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for what, end := range map[string]func(context.Context, *sqldb.Tx, *machine) error{
+			"person": func(ctx context.Context, tx *sqldb.Tx, _ *machine) error {
+				return w.prts.RevokeUser(ctx, tx, w.tenant.ID, w.ada.ID)
+			},
+			"device": func(ctx context.Context, tx *sqldb.Tx, m *machine) error {
+				return w.devices.Remove(ctx, tx, w.tenant.ID, m.ID)
+			},
+		} {
+			m, _, h := w.enrolled(0, w.ada)
+			refresh := h.open(t, w.use(h, object{"scope": "openid offline_access", "resource": token.RegistrationAudience}))["refresh_token"].(string)
+			w.clock.when("prt.(*Service).Prepare", func() {
+				w.write(func(ctx context.Context, tx *sqldb.Tx) error { return end(ctx, tx, m) })
+			})
+			if a := w.send(m.sign(byRefresh(w.nonce(), refresh))); a.status != http.StatusBadRequest {
+				t.Errorf("%s revoked meanwhile: %d %.80s", what, a.status, a.body)
+			}
+			if w.clock.asked.Load() != nil {
+				t.Error("nobody was revoked")
+			}
+			if left, err := w.prts.OfUser(context.Background(), w.tenant.ID, w.ada.ID); err != nil || len(left) > 0 {
+				t.Errorf("%s revoked meanwhile: %d PRTs left, %v", what, len(left), err)
+			}
+			if what == "person" {
+				w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.devices.Remove(ctx, tx, w.tenant.ID, m.ID) })
+			}
+			w.write(func(ctx context.Context, tx *sqldb.Tx) error {
+				return w.hello.RemoveUser(ctx, tx, w.tenant.ID, w.ada.ID)
+			})
+		}
+	})
+}
+
+// TestSec_NON06_OneBadNonceBurnsTheOther: what a device signed is judged, and
+// with it all nonces of the request are spent, also when one of them is bad
+// (decisions 1.3).
+func TestSec_NON06_OneBadNonceBurnsTheOther(t *testing.T) {
+	w := lite(t)
+	m, k, _ := w.enrolled(0, w.ada)
+	foreign := w.nonceAt(t, string(w.other.ID))
+	for what, bad := range map[string]bool{"inner": true, "outer": false} {
+		good := w.nonce()
+		out, in := good, foreign
+		if !bad {
+			out, in = foreign, good
+		}
+		before := w.spent()
+		w.send(m.sign(byHello(out, k.Assertion(w.ada.Name, in, w.clock.now())))).refused(t, what, "invalid_grant", 140000, "bad_token")
+		if got := w.spent() - before; got != 1 {
+			t.Errorf("%s nonce bad: %d nonces burnt, want 1", what, got)
+		}
+		w.send(m.sign(byHello(good, k.Assertion(w.ada.Name, w.nonce(), w.clock.now())))).refused(t, "again after "+what, "invalid_grant", 140000, "bad_token")
+	}
 }
