@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/signetid/signet/internal/client"
@@ -126,4 +127,41 @@ func TestSec_NON06_OneBadNonceBurnsTheOther(t *testing.T) {
 		}
 		w.send(m.sign(byHello(good, k.Assertion(w.ada.Name, w.nonce(), w.clock.now())))).refused(t, "again after "+what, "invalid_grant", 140000, "bad_token")
 	}
+}
+
+// TestSec_LOG02_TextThatNoColumnTakes: what a device calls itself, its person or
+// an application is refused or cleaned, and never an error of ours: on one
+// database it would be, and its nonces would stay good (decisions 1.3).
+func TestSec_LOG02_TextThatNoColumnTakes(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		m, k, h := w.enrolled(0, w.ada)
+		for name, send := range map[string]func() answer{
+			"User-Agent of a request": func() answer {
+				r := request(w.at("/oauth2/token"), form(m.sign(byHello(w.nonce(), k.Assertion(w.ada.Name, w.nonce(), w.clock.now())))))
+				r.Header.Set("User-Agent", "caf\xe9 "+strings.Repeat("x", 10_000))
+				return w.do(r)
+			},
+			"issuer with a zero byte": func() answer {
+				return w.send(m.sign(byHello(w.nonce(), k.Assertion("ada\x00@nordhafen.example", w.nonce(), w.clock.now()))))
+			},
+			"client with a zero byte": func() answer {
+				p := byHello(w.nonce(), k.Assertion(w.ada.Name, w.nonce(), w.clock.now()))
+				p["client_id"] = "29d9ed98\x00"
+				return w.send(m.sign(p))
+			},
+			"client of a use": func() answer { return w.use(h, object{"client_id": "29d9ed98\x00"}) },
+			"client of a renewal": func() answer {
+				return w.use(h, object{"client_id": "29d9ed98\x00", "scope": "openid aza", "resource": nil})
+			},
+			"tenant of the path": func() answer { return w.post("/nord%00hafen/oauth2/token", form(m.sign(outer(w.nonce(), nil)))) },
+		} {
+			if a := send(); a.status >= 500 {
+				t.Errorf("%s: %d %s", name, a.status, a.body)
+			}
+		}
+		all, err := w.prts.OfUser(context.Background(), w.tenant.ID, w.ada.ID)
+		if err != nil || len(all) != 2 || len(all[0].Agent) > 300 {
+			t.Errorf("%d PRTs, %v", len(all), err)
+		}
+	})
 }
