@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -582,4 +583,32 @@ func TestSec_T15_RemoteStates(t *testing.T) {
 	d.update(tv, func(c *client.Client) { c.ACR = "phr" })
 	status, out = tv.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {str(out, "refresh_token")}})
 	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50074)
+}
+
+// A machine whose name is no text, or cut in the middle of a letter, gets its
+// tokens all the same.
+func TestDeviceCodeOfOddMachines(t *testing.T) {
+	d := newDoor(t)
+	d.devices(deviceCodeOn)
+	tv := d.television(nil)
+	for _, agent := range []string{"caf\xe9", strings.Repeat("x", 255) + "é", strings.Repeat("\u00e9", 4000)} {
+		form := url.Values{"client_id": {string(tv.ID)}, "scope": {"openid"}}
+		r, err := http.NewRequest("POST", d.at("/oauth2/v2.0/devicecode"), strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("User-Agent", agent)
+		reply, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked map[string]any
+		if err := json.NewDecoder(reply.Body).Decode(&asked); err != nil {
+			t.Fatal(err)
+		}
+		reply.Body.Close()
+		status, out := tv.poll(d, asked["device_code"])
+		wantError(t, status, out, http.StatusBadRequest, "authorization_pending", 70016)
+	}
 }
