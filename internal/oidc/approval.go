@@ -91,6 +91,10 @@ func (s *Server) ClaimDevice(ctx context.Context, sess session.Session, typed st
 	var answer error
 	err = s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		answer = nil
+		// One after the other, or tries side by side would all be the tenth.
+		if err := s.cfg.Directory.Lock(ctx, tx, sess.Tenant, sess.User); err != nil {
+			return err
+		}
 		n, err := countApprovals(ctx, tx, sess.Tenant, sess.User, now.Add(-claimsWithin))
 		if err != nil {
 			return err

@@ -612,3 +612,38 @@ func TestDeviceCodeOfOddMachines(t *testing.T) {
 		wantError(t, status, out, http.StatusBadRequest, "authorization_pending", 70016)
 	}
 }
+
+// TestSec_T49_ParallelGuesses: who types codes side by side gets no more tries
+// than one after the other.
+func TestSec_T49_ParallelGuesses(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		d := newDoorOn(t, db)
+		d.devices(deviceCodeOn)
+		s := d.sessionOf(d.ada)
+		letters := "BCDFGHJKLMNPQRSTVWXZ"
+		var group sync.WaitGroup
+		start := make(chan struct{})
+		results := make([]error, 60)
+		for i := range results {
+			group.Go(func() {
+				<-start
+				code := strings.Repeat("B", 7) + string(letters[i/20]) + string(letters[i%20])
+				_, results[i] = d.server.ClaimDevice(t.Context(), s, code, signin.Peer{})
+			})
+		}
+		close(start)
+		group.Wait()
+		ok := 0
+		for _, err := range results {
+			switch {
+			case err == nil:
+				ok++
+			case !errors.Is(err, idp.Limited):
+				t.Error(err)
+			}
+		}
+		if ok != 10 {
+			t.Errorf("%d tries went through", ok)
+		}
+	})
+}
