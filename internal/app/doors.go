@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
@@ -56,6 +57,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		RevokeSession: h.Tokens.RevokeSession,
 		RevokeUser:    h.SignOut,
 		RevokeGrant:   h.Tokens.RevokeGrant,
+		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
 		Remote:        remoteOf(func() *oidc.Server { return openID }),
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
@@ -85,6 +87,7 @@ func (h *House) mount(mux *http.ServeMux) error {
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene,
 	})
 	if err != nil {
 		return err
@@ -103,6 +106,12 @@ func (h *House) mount(mux *http.ServeMux) error {
 		}
 	}
 	return nil
+}
+
+// machineRules are the tenant's rules about machines and the keys on them.
+func (h *House) machineRules(ctx context.Context, t idp.TenantID) (policy.DeviceRules, policy.HelloRules, error) {
+	p, err := h.Policies.Get(ctx, t)
+	return p.Devices, p.Hello, err
 }
 
 // api stands before the other doors and serves the administration API.

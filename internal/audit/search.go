@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -27,11 +28,12 @@ type Query struct {
 	Reason     string
 	Trace      string
 	Actor      string
-	Activities []string    // one of these; "user." is all that begin so
-	Since      time.Time   // not before
-	Until      time.Time   // before
-	Before     idp.EventID // only older ones: Part.Next of the page before
-	Limit      int         // 50 when 0, at most 999
+	Device     idp.DeviceID // a machine that the record names in its Detail
+	Activities []string     // one of these; "user." is all that begin so
+	Since      time.Time    // not before
+	Until      time.Time    // before
+	Before     idp.EventID  // only older ones: Part.Next of the page before
+	Limit      int          // 50 when 0, at most 999
 	// Look bounds how many records are looked at, whatever the number that
 	// there are; 0: 20,000.
 	Look int
@@ -172,6 +174,9 @@ func (ask Query) conditions(t idp.TenantID) *conditions {
 	if ask.Either != "" {
 		c.all = append(c.all, condition{"(user_id = %s or actor = %s)", []any{ask.Either, string(ask.Either)}})
 	}
+	if ask.Device != "" {
+		c.all = append(c.all, condition{"detail like %s", []any{detailOf("device", string(ask.Device))}})
+	}
 	if len(ask.Activities) > 0 {
 		one, parts := condition{}, make([]string, 0, len(ask.Activities))
 		for _, a := range ask.Activities {
@@ -186,6 +191,16 @@ func (ask Query) conditions(t idp.TenantID) *conditions {
 		c.all = append(c.all, one)
 	}
 	return c
+}
+
+// detailOf is what the written detail of a record is like in which name has
+// value. Signs of like in it stand for more than themselves; an id has none.
+func detailOf(name, value string) string {
+	text, err := json.Marshal(map[string]string{name: value})
+	if err != nil {
+		return value
+	}
+	return "%" + strings.Trim(string(text), "{}") + "%"
 }
 
 // newest is where a search begins.

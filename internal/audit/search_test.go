@@ -31,6 +31,9 @@ func fill(t *testing.T, db *sqldb.DB, l *audit.Log, c *clock, n int) {
 			if i%10 == 0 {
 				e.Outcome, e.User, e.UserName, e.Rule, e.IP, e.Client = audit.Failure, "ada", "Ada@x", "passkey.synced", "192.0.2.2", "pay"
 			}
+			if i%50 == 7 {
+				e.Detail = map[string]string{"device": "d7", "z": "1"}
+			}
 			if i%100 == 99 {
 				e.Category, e.Activity, e.Actor = audit.Change, "policy.save", "ada"
 			}
@@ -79,6 +82,8 @@ func TestSearch(t *testing.T) {
 			"activities":      {audit.Query{Activities: []string{"policy.save", "nothing"}}, 30},
 			"a beginning":     {audit.Query{Activities: []string{"policy."}}, 30},
 			"half of a word":  {audit.Query{Activities: []string{"polic."}}, 0},
+			"a device":        {audit.Query{Device: "d7"}, 60},
+			"its beginning":   {audit.Query{Device: "d"}, 0},
 			"an hour":         {audit.Query{Since: start.Add(time.Hour), Until: start.Add(2 * time.Hour)}, 60},
 			"an hour of Ada":  {audit.Query{User: "ada", Since: start.Add(time.Hour), Until: start.Add(2 * time.Hour)}, 6},
 			"no hour":         {audit.Query{Since: start.Add(2 * time.Hour), Until: start.Add(time.Hour)}, 0},

@@ -10,12 +10,15 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -41,6 +44,12 @@ type Config struct {
 	Audit     *audit.Log
 	Report    Report
 	Now       func() time.Time
+	// Devices, with the three below, are the machines of the tenant and what
+	// stands on them; nil: the console has no pages for them.
+	Devices *device.Registry
+	PRTs    *prt.Service
+	Hello   HelloKeys
+	Hygiene *hygiene.Keeper
 
 	// SignIn shows what a flow needs next; ErrorPage tells an error on a page.
 	SignIn    func(http.ResponseWriter, *http.Request, signin.Flow, signin.Step) error
@@ -59,11 +68,16 @@ type Console struct {
 	pages   *page.Set
 	exports *web.Limiter // of whole lists, by person (security.md ADM06)
 	// counted are the keys in use of tenants in which counting takes long.
-	counted counts
+	counted     counts[usage]
+	keysTallied counts[keyTally] // Hello keys, as counted
 }
 
 // exportsWithin is how many whole lists a person may take in ten minutes.
 const exportsWithin = 10
+
+func newExports(now func() time.Time) *web.Limiter {
+	return web.NewLimiter(exportsWithin, 10*time.Minute, 10_000, now)
+}
 
 const assetPrefix = "/admin/assets/"
 
@@ -75,7 +89,7 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Console{cfg: cfg, pages: pages, exports: web.NewLimiter(exportsWithin, 10*time.Minute, 10_000, cfg.Now)}, nil
+	return &Console{cfg: cfg, pages: pages, exports: newExports(cfg.Now)}, nil
 }
 
 // views are all pages: each has its own file in view/.
@@ -91,7 +105,16 @@ var views = map[string]page.View{
 	"apps":     frame(),
 	"app":      frame(),
 	"ask":      frame(),
-	"carry":    {Frame: "bare", Styles: []string{"parts.css", "console.css"}, Apart: true},
+
+	"devices":     devicePage(),
+	"device":      devicePage(),
+	"deviceask":   devicePage(),
+	"keys":        devicePage(),
+	"keysclean":   devicePage(),
+	"keystry":     devicePage(),
+	"keysremoved": devicePage(),
+
+	"carry": {Frame: "bare", Styles: []string{"parts.css", "console.css"}, Apart: true},
 
 	"policymethods": frame("policy.css"),
 	"policypasskey": policyView(),
@@ -105,6 +128,14 @@ var views = map[string]page.View{
 	"logtry":        logPage(),
 	"logchanges":    logPage(),
 	"report":        frame("log.css"),
+}
+
+// devicePage is a page about devices or the keys on them: they share parts of
+// their own.
+func devicePage() page.View {
+	v := frame("people.css", "devices.css")
+	v.Files = []string{"deviceparts"}
+	return v
 }
 
 // frame is a view in the console's frame, with more styles.
@@ -128,7 +159,11 @@ type route struct {
 type handler func(context.Context, *visit) error
 
 func (c *Console) routes() []route {
-	return join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes(), c.logRoutes(), c.reportRoutes())
+	all := join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes(), c.logRoutes(), c.reportRoutes())
+	if c.cfg.Devices != nil {
+		all = join(all, c.deviceRoutes(), c.keyRoutes())
+	}
+	return all
 }
 
 func join(lists ...[]route) []route {

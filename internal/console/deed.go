@@ -100,6 +100,8 @@ func (n *names) actor(ctx context.Context, pg *page.Page, e audit.Event) (templa
 		return pg.T("who.signet"), nil
 	case strings.HasPrefix(e.Actor, "cli:"):
 		return pg.T("who.cli", "name", strings.TrimPrefix(e.Actor, "cli:")), nil
+	case strings.HasPrefix(e.Actor, "device:"):
+		return pg.T("who.device"), nil
 	case strings.HasPrefix(e.Actor, "client:"):
 		name, err := n.app(ctx, idp.ClientID(strings.TrimPrefix(e.Actor, "client:")))
 		return name, err

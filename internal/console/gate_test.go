@@ -25,6 +25,7 @@ var free = map[string]bool{
 	"/admin/report/count":    true,
 	"/admin/methods/passkey": true, "/admin/methods/passkey/profiles/new": true, "/admin/methods/accessPass": true, "/admin/methods/campaign": true,
 	"/admin/methods/order": true, "/admin/strengths/new": true,
+	"/admin/devices/rules": true, "/admin/keys/clean": true,
 }
 
 // at fills the wildcards of a route.
@@ -34,6 +35,8 @@ func (w *world) at(rt route) (method, path string) {
 	switch {
 	case strings.HasPrefix(path, "/admin/groups"):
 		id = string(w.group.ID)
+	case strings.HasPrefix(path, "/admin/devices"):
+		id = string(w.laptop.ID)
 	case strings.HasPrefix(path, "/admin/apps"):
 		id = string(w.app.ID)
 	case strings.HasPrefix(path, "/admin/log"):

@@ -20,12 +20,13 @@ var changeKinds = map[string][]string{
 	"groups":  {"group."},
 	"apps":    {"app.", "consent.", "client."},
 	"methods": {"passkey.", "accessPass.", "tap.", "method.", "key."},
+	"devices": {"device.", "hello.", "keys.", "prt."},
 	"rules":   {"policy."},
 	"server":  {"metadata.", "signing-key.", "kek.", "tenant.", "token", "token."},
 }
 
 // kindOrder is the order in which the page offers them.
-var kindOrder = []string{"people", "groups", "apps", "methods", "rules", "server"}
+var kindOrder = []string{"people", "groups", "apps", "methods", "devices", "rules", "server"}
 
 // changesView is the log of changes.
 type changesView struct {

@@ -33,6 +33,7 @@ type overviewView struct {
 	Needs   []need
 	Stats   []stat
 	Methods []bar
+	Devices *deviceTile
 	Changes []changeRow
 	Partly  template.HTML // not everything was counted
 }
@@ -83,6 +84,9 @@ func (c *Console) overview(ctx context.Context, v *visit) error {
 		return err
 	}
 	view.Stats, view.Methods = stats(pg, &rules, tally), methodBars(pg, tally)
+	if view.Devices, err = v.deviceTile(ctx, pg, rules); err != nil {
+		return err
+	}
 	if tally.Since.After(now.Add(-day)) {
 		view.Partly = pg.T("overview.partly", "when", page.When(tally.Since, ""))
 	}
@@ -129,6 +133,11 @@ func (v *visit) needs(ctx context.Context, pg *page.Page, p policy.Policy, t aud
 	if n, ok := v.modelNeed(pg); ok {
 		out = append(out, n)
 	}
+	keys, err := v.keyNeeds(ctx, pg)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, keys...)
 	slices.SortStableFunc(out, func(a, b need) int { return urgency(a.Kind) - urgency(b.Kind) })
 	return out, nil
 }
@@ -306,6 +315,8 @@ func methodName(pg *page.Page, m idp.MethodID) template.HTML {
 		return pg.T("method.passkey")
 	case policy.AccessPass:
 		return pg.T("method.accessPass")
+	case policy.Hello:
+		return pg.T("kind.hello")
 	}
 	return template.HTML(template.HTMLEscapeString(string(m)))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/web"
 )
@@ -227,6 +228,8 @@ func markOf(pg *page.Page, c method.Credential) methodMark {
 	switch {
 	case c.Bootstrap:
 		return methodMark{"ticket", pg.T("method.accessPass")}
+	case c.Method == policy.Hello:
+		return methodMark{"laptop", pg.T("kind.hello")}
 	case c.Facts.Synced:
 		return methodMark{"cloud", pg.T("kind.synced")}
 	case c.Facts.Attested:

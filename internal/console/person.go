@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -82,6 +83,10 @@ type personView struct {
 	Desk       *deskView
 	NotDesk    template.HTML
 	Methods    []methodRow
+	ManyKeys   template.HTML // that they hold many Hello keys
+	Devices    []deviceRow
+	DevicesAll string // all their devices, when the page has only some; empty: it has all
+	OfDevices  bool   // there are devices in this console
 	Sessions   []sessionRow
 	Groups     []groupLink
 	Events     []changeRow
@@ -103,6 +108,13 @@ type deskView struct {
 	HasPass  template.HTML
 	Off      bool // they are switched off: a pass would open nothing
 	Self     bool // nobody gives a pass or a key to themselves
+	Lost     lostDevice
+}
+
+// lostDevice is the way on when somebody's device is lost or stolen.
+type lostDevice struct {
+	Text, Go template.HTML
+	Href     string
 }
 
 type choiceOption struct {
@@ -170,6 +182,9 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, badName 
 		}
 		view.Methods = append(view.Methods, row)
 	}
+	if err := v.personDevices(ctx, pg, s, &view, p); err != nil {
+		return err
+	}
 	for _, se := range sessions {
 		view.Sessions = append(view.Sessions, sessionRowOf(pg, se))
 	}
@@ -181,6 +196,56 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, badName 
 	}
 	pg.V = view
 	return v.show(status, pg)
+}
+
+// mostDevices is how many devices a person's page shows.
+const mostDevices = 10
+
+// personDevices fills in the devices of a person, and what to do when one is
+// lost.
+func (v *visit) personDevices(ctx context.Context, pg *page.Page, s *someone, view *personView, p policy.Policy) error {
+	lost := lostDevice{pg.T("desk.lost.text"), pg.T("desk.lost.go"), "#b-methods"}
+	if v.cfg.Devices == nil {
+		if view.Desk != nil {
+			view.Desk.Lost = lost
+		}
+		return nil
+	}
+	view.OfDevices = true
+	owned, err := v.cfg.Devices.Owned(ctx, v.tenant.ID, s.ID)
+	if err != nil {
+		return err
+	}
+	names := &names{visit: v}
+	for _, d := range owned[:min(len(owned), mostDevices)] {
+		row, err := v.deviceRow(ctx, pg, names, d)
+		if err != nil {
+			return err
+		}
+		view.Devices = append(view.Devices, row)
+	}
+	if len(owned) > mostDevices {
+		view.DevicesAll = devicesPath + "?owner=" + string(s.ID)
+	}
+	held := 0
+	for _, c := range s.creds {
+		if c.Method == policy.Hello {
+			held++
+		}
+	}
+	if p.Hello.WarnAt > 0 && held >= p.Hello.WarnAt {
+		view.ManyKeys = pg.T("person.keys.many", "n", held, "limit", p.Hello.Limit)
+	}
+	switch {
+	case view.Desk == nil:
+		return nil
+	case len(owned) == 1 && owned[0].Enabled:
+		lost = lostDevice{pg.T("desk.lost.one", "device", owned[0].Name), pg.T("desk.lost.one.go"), devicePath(owned[0].ID) + "/ask?what=disable"}
+	case len(owned) > 0:
+		lost = lostDevice{pg.T("desk.lost.several"), pg.T("desk.lost.several.go"), "#b-devices"}
+	}
+	view.Desk.Lost = lost
+	return nil
 }
 
 func personTags(pg *page.Page, s *someone) []template.HTML {
@@ -266,7 +331,7 @@ func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) method
 	if c.Model != "" && c.Model != row.Name {
 		row.Meta = append(row.Meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
-	if !c.Bootstrap {
+	if !c.Bootstrap && c.Method != policy.Hello {
 		key := "model.claimed"
 		if policy.Proven(c.Facts) {
 			key = "model.proven"
@@ -283,6 +348,8 @@ func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) method
 		row.Meta = append(row.Meta, pg.T("meta.used", "when", page.When(c.LastUsed, "")))
 	}
 	switch {
+	case c.Method == policy.Hello && (c.Weak || c.Orphaned || c.Disabled):
+		row.State, row.StateText = helloState(pg, c)
 	case c.Disabled:
 		row.State, row.StateText = "bad", pg.T("method.off")
 	case !c.Refusal.Allowed():
@@ -345,7 +412,7 @@ func (v *visit) personEvents(ctx context.Context, pg *page.Page, s *someone) ([]
 
 // eventRow tells a sign-in or a change.
 func (v *visit) eventRow(ctx context.Context, pg *page.Page, names *names, e audit.Event) (changeRow, error) {
-	if e.Category != audit.SignIn {
+	if e.Category != audit.SignIn && e.Category != audit.Token {
 		return v.changeRow(ctx, pg, names, e)
 	}
 	app, err := names.app(ctx, e.Client)
@@ -357,6 +424,17 @@ func (v *visit) eventRow(ctx context.Context, pg *page.Page, names *names, e aud
 	row.Text = pg.T(key, "method", methodName(pg, e.Method))
 	if app != "" {
 		row.Text = pg.T(key+".app", "method", methodName(pg, e.Method), "app", app)
+	}
+	if !strings.HasPrefix(e.Activity, "signin.") {
+		who, err := v.whoIn(ctx, pg, names, e)
+		if err != nil {
+			return changeRow{}, err
+		}
+		text, ok := known(pg, "log.title."+e.Activity+"."+e.Outcome, "who", who, "app", app)
+		if !ok {
+			return v.changeRow(ctx, pg, names, e)
+		}
+		row.Text = text
 	}
 	if e.Rule != "" && row.Bad {
 		p, err := v.cfg.Policies.Get(ctx, v.tenant.ID)

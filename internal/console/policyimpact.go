@@ -42,6 +42,7 @@ type impactView struct {
 	At                   template.HTML
 	Bar                  template.HTML // the short form, in the save bar
 	Stops                int
+	Effects              []effect // of settings that judge no keys
 }
 
 // lostView is a person who would lose a key.
@@ -298,30 +299,35 @@ const (
 	countGood = 30 * time.Second
 )
 
-// counts are usages by tenant that took long to count.
-type counts struct {
+// counts are what was counted of tenants for which it took long.
+type counts[T any] struct {
 	mu sync.Mutex
-	of map[idp.TenantID]usage
+	of map[idp.TenantID]countedAt[T]
 }
 
-func (c *counts) get(t idp.TenantID, now time.Time) (usage, bool) {
+type countedAt[T any] struct {
+	what T
+	at   time.Time
+}
+
+func (c *counts[T]) get(t idp.TenantID, now time.Time) (T, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u, ok := c.of[t]
-	if ok && now.Sub(u.At) > countGood {
+	if ok && now.Sub(u.at) > countGood {
 		delete(c.of, t)
-		return usage{}, false
+		u, ok = countedAt[T]{}, false
 	}
-	return u, ok
+	return u.what, ok
 }
 
-func (c *counts) put(t idp.TenantID, u usage) {
+func (c *counts[T]) put(t idp.TenantID, what T, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of == nil {
-		c.of = make(map[idp.TenantID]usage)
+		c.of = make(map[idp.TenantID]countedAt[T])
 	}
-	c.of[t] = u
+	c.of[t] = countedAt[T]{what, at}
 }
 
 // modelUse is how often a model is in use, and how many of those are merely

@@ -30,12 +30,12 @@ func TestPlate(t *testing.T) {
 
 // What took long to count is kept for half a minute, for its own tenant.
 func TestCountsAreKeptShortly(t *testing.T) {
-	var c counts
+	var c counts[usage]
 	now := time.Date(2026, 3, 12, 9, 0, 0, 0, time.UTC)
 	if _, ok := c.get("t1", now); ok {
 		t.Error("something is there before it is counted")
 	}
-	c.put("t1", usage{Keys: 7, At: now})
+	c.put("t1", usage{Keys: 7}, now)
 	if u, ok := c.get("t1", now.Add(countGood)); !ok || u.Keys != 7 {
 		t.Errorf("%+v, %v", u, ok)
 	}

@@ -201,6 +201,23 @@ type settingsView struct {
 	Order            []orderItem
 	OrderWrong       []string
 	Judged           bool
+	Crumb            crumbView
+	Sections         []sectionView
+}
+
+// crumbView leads to the page above.
+type crumbView struct {
+	Href  string
+	Label template.HTML
+}
+
+// sectionView is a part of a longer page of settings.
+type sectionView struct {
+	ID          string
+	Title, Lead template.HTML
+	Radios      []radiosView
+	Boxes       []boxView
+	Entries     []entryView
 }
 
 type orderItem struct {
@@ -219,11 +236,15 @@ type settings struct {
 	was   formDraft
 	title template.HTML
 	lead  string // key
+	crumb crumbView
 
 	next   policy.Policy
 	wrongs []wrong
 	fill   func(*parts, *settingsView) error // what this page has of its own
 	judged bool
+	// tells says what saving would do where nobody's keys are judged by it, and
+	// whether something would stop working. Nil: nothing is told.
+	tells func(*page.Page) (effects []effect, stops bool, err error)
 }
 
 // formDraft is what methodDraft, campaignDraft and orderDraft have in common.
@@ -234,7 +255,7 @@ type formDraft interface {
 
 func (c *Console) settings(ctx context.Context, v *visit) (*settings, error) {
 	saved, err := c.cfg.Policies.Load(ctx, c.cfg.DB, v.tenant.ID)
-	return &settings{v: v, ctx: ctx, saved: saved}, err
+	return &settings{v: v, ctx: ctx, saved: saved, crumb: crumbView{"/admin/methods", v.words().T("policy.methods.title")}}, err
 }
 
 func (c *Console) methodForm(ctx context.Context, v *visit) (*settings, error) {
@@ -383,6 +404,16 @@ func (s *settings) save(confirmed bool) error {
 	if s.conflicts() {
 		return s.show(http.StatusConflict, nil, true)
 	}
+	if s.tells != nil && !confirmed {
+		pg := v.page("policyconfirm", "", nil)
+		effects, stops, err := s.tells(pg)
+		if err != nil {
+			return err
+		}
+		if stops {
+			return s.confirmEffects(pg, effects)
+		}
+	}
 	im, at, err := v.impact(s.ctx, s.next, nil)
 	if err != nil {
 		return err
@@ -412,6 +443,19 @@ func (s *settings) save(confirmed bool) error {
 	return err
 }
 
+// confirmEffects asks again before something stops working.
+func (s *settings) confirmEffects(pg *page.Page, effects []effect) error {
+	view := confirmView{
+		Path: s.v.at() + savePart, Back: s.v.at(), Do: "save" + sure, Hidden: hiddenFields(s.draft.values()),
+		Yes: pg.T("policy.effects.yes"), No: pg.T("policy.confirm.no"),
+	}
+	for _, e := range effects {
+		view.Text = append(view.Text, e.Text)
+	}
+	pg.Title, pg.V = pg.T("policy.effects.confirm"), view
+	return s.v.show(http.StatusOK, pg)
+}
+
 func (s *settings) show(status int, problems []template.HTML, work bool) error {
 	pg, err := s.page(problems, work)
 	if err != nil {
@@ -426,7 +470,7 @@ func (s *settings) page(problems []template.HTML, work bool) (*page.Page, error)
 	p := newParts(s.ctx, v, pg, s.draft.values(), s.was.values(), s.wrongs)
 	view := &settingsView{
 		formView: formView{Path: v.at(), Lead: pg.T(s.lead), Dirty: len(p.changed) > 0, Changed: p.changed, Hidden: []field{{"version", version(s.saved)}}},
-		Judged:   s.judged, RequiredChanged: p.change("required"),
+		Judged:   s.judged || s.tells != nil, RequiredChanged: p.change("required"), Crumb: s.crumb,
 	}
 	pg.V = view
 	view.Version = versionSay(pg, s.saved)
@@ -455,7 +499,7 @@ func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 	save := buttonView{"save", "main", pg.T("policy.save")}
 	view.Impact = &impactView{Over: pg.T("policy.impact.over"), Calm: true}
 	switch {
-	case !s.judged:
+	case !view.Judged:
 	case len(view.Changed) == 0:
 		view.Impact.Title, view.Impact.Same = pg.T("policy.impact.same"), true
 		return nil
@@ -464,6 +508,18 @@ func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 		view.Impact.Problem = template.HTML(template.HTMLEscapeString(s.wrongs[0].Say))
 	case !work:
 		view.Impact.Title, view.Impact.Stale = pg.T("policy.impact.stale"), true
+	case s.tells != nil:
+		effects, stops, err := s.tells(pg)
+		if err != nil {
+			return err
+		}
+		view.Impact.Title, view.Impact.Effects, view.Impact.Calm = pg.T("policy.effects"), effects, !stops
+		if len(effects) == 0 {
+			view.Impact.Title = pg.T("policy.effects.none")
+		}
+		if stops {
+			save.Class, save.Label = "harm", pg.T("policy.save.harm")
+		}
 	default:
 		im, at, err := s.v.impact(s.ctx, s.next, nil)
 		if err != nil {

@@ -53,6 +53,7 @@ type radiosView struct {
 type boxView struct {
 	Field       string
 	Label, Hint template.HTML
+	Risk        template.HTML // of ticking it; empty: there is none
 	On          bool
 	Changed     changedView
 	Wrong       []string
@@ -435,7 +436,7 @@ func (v *visit) used(ctx context.Context) (usage, error) {
 		return nil
 	})
 	if u.At = v.cfg.Now(); err == nil && u.At.Sub(began) >= slowCount {
-		v.counted.put(v.tenant.ID, u)
+		v.counted.put(v.tenant.ID, u, u.At)
 	}
 	return u, err
 }

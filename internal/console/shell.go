@@ -48,11 +48,14 @@ var menu = []struct {
 		{"/admin", "home", "menu.overview", directory.Helpdesk},
 		{"/admin/people", "people", "menu.people", directory.Helpdesk},
 		{"/admin/groups", "group", "menu.groups", directory.Helpdesk},
+		{devicesPath, "laptop", "menu.devices", directory.Helpdesk},
 		{"/admin/apps", "apps", "menu.apps", directory.Administrator},
 	}},
 	{"menu.govern", []entry{
 		{"/admin/methods", "key", "menu.methods", directory.Administrator},
 		{"/admin/strengths", "strength", "menu.strengths", directory.Administrator},
+		{devicesPath + "/rules", "rules", "menu.device_rules", directory.Administrator},
+		{keysPath, "passkey", "menu.keys", directory.Helpdesk},
 	}},
 	{"menu.happened", []entry{
 		{"/admin/log", "log", "menu.log", directory.Helpdesk},
@@ -66,16 +69,17 @@ func (v *visit) shell(pg *page.Page) *shell {
 		Person: v.user.DisplayName, Initials: page.Initials(v.user.DisplayName, 2), Role: pg.T("role." + v.role),
 		Session: v.session.ID, Whose: whose(v.tenant.ID, v.user.ID), Notice: v.notice(),
 	}
+	here := nearest(v.r.URL.Path)
 	for _, m := range menu {
 		sec := section{}
 		if m.title != "" {
 			sec.Title = pg.T(m.title)
 		}
 		for _, e := range m.entries {
-			if e.role == directory.Administrator && !v.admin() {
+			if e.role == directory.Administrator && !v.admin() || v.cfg.Devices == nil && ofDevices(e.href) {
 				continue
 			}
-			sec.Items = append(sec.Items, item{e.href, e.icon, pg.T(e.label), within(v.r.URL.Path, e.href)})
+			sec.Items = append(sec.Items, item{e.href, e.icon, pg.T(e.label), e.href == here})
 		}
 		if len(sec.Items) > 0 {
 			s.Sections = append(s.Sections, sec)
@@ -85,6 +89,22 @@ func (v *visit) shell(pg *page.Page) *shell {
 		s.Tenants = append(s.Tenants, elsewhere{o.tenant.Name, "/admin?tenant=" + string(o.tenant.ID)})
 	}
 	return s
+}
+
+// ofDevices says whether an entry is there only with devices.
+func ofDevices(href string) bool { return within(href, devicesPath) || href == keysPath }
+
+// nearest is the entry of the side list that an address lies below, the longest
+// of several.
+func nearest(path string) (best string) {
+	for _, m := range menu {
+		for _, e := range m.entries {
+			if within(path, e.href) && len(e.href) > len(best) {
+				best = e.href
+			}
+		}
+	}
+	return best
 }
 
 func within(path, href string) bool {

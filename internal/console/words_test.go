@@ -11,6 +11,8 @@ func TestCatalogue(t *testing.T) {
 		"picker.filter.", "picker.group.use.", "picker.level.", "policy.because.", "policy.box.", "policy.choice.", "policy.entry.", "policy.fact.list.",
 		"policy.fact.synced.", "policy.fact.mode.", "policy.method.", "policy.models.", "policy.pass.fact.", "policy.targets.", "policy.unit.", "strength.builtin.", "strength.each.",
 		"strength.mode.",
+		"devices.state.", "devices.by.", "devices.os.", "devices.keys.", "devices.seen.", "devices.joined.", "device.join.", "device.meaning.", "device.ask.", "device.effect.",
+		"keys.show.", "keys.none.", "overview.devices.", "policy.risk.",
 		"log.result.", "log.last.", "log.kind.", "log.done.", "log.verdict.", "log.reason.", "log.because.", "log.rule.", "log.about.", "log.mode.", "log.check.",
 		"log.title.", "log.try.key.", "log.none.refused.", "log.id.", "log.ways.key.", "report.class.", "report.note.", "report.range.")
 }

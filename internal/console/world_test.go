@@ -12,13 +12,17 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/hello"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -44,10 +48,17 @@ type world struct {
 	record  idp.EventID   // of a sign-in
 	asked   []signin.Flow // what the sign-in page was asked for
 	revoked []idp.UserID
+
+	devices *device.Registry
+	prts    *prt.Service
+	hello   *hello.Room
+	laptop  device.Device // Bob's, with a Hello key and a PRT of his
+	carol   idp.User      // made when somebody needs her
+	before  int           // records of changes that making the world has left
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
-	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
+	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations, device.Migrations, prt.Migrations, hello.Migrations, keyring.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
 }
 
 func newWorld(t *testing.T, db *sqldb.DB) *world {
@@ -84,13 +95,15 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 			},
 			May: func(context.Context, idp.TenantID, idp.UserID) (policy.Refusal, error) { return policy.Refusal{}, nil },
 		})
-		return []method.Method{keys, passes}
+		return []method.Method{keys, w.keysOfDevices(h), passes}
 	})
 	w.people(t)
+	w.openDevices()
 	var err error
 	w.console, err = New(Config{
 		BaseURL: origin, DB: db, Corridor: w.Corridor, Directory: w.Directory, Clients: w.Clients, Policies: w.Policies, Sessions: w.Sessions,
 		Metadata: models, Audit: w.Audit, Now: w.Now,
+		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(),
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
 			w.asked = append(w.asked, f)
@@ -120,6 +133,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 	}
 	w.mux = http.NewServeMux()
 	w.console.Mount(w.mux)
+	w.before = w.changes()
 	return w
 }
 
@@ -230,12 +244,12 @@ func (r reply) want(status int, texts ...string) reply {
 	return r
 }
 
-// changes counts the records of changes.
+// changes counts the records of changes since the world was made.
 func (w *world) changes() int {
 	w.t.Helper()
 	var n int64
 	if err := w.DB.QueryRow(w.t.Context(), `select count(*) from audit_event where tenant_id = $1 and category = 'change'`, w.Tenant.ID).Scan(&n); err != nil {
 		w.t.Fatal(err)
 	}
-	return int(n)
+	return int(n) - w.before
 }

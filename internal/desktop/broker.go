@@ -94,10 +94,11 @@ func (b *Broker) serve(ctx context.Context, c net.Conn) {
 		return
 	}
 	in, out := bufio.NewReaderSize(c, 4096), json.NewEncoder(c)
+	// Whoever says nothing for so long is gone.
+	idle := time.AfterFunc(askTime, func() { c.Close() })
+	defer idle.Stop()
 	for {
-		if err := c.SetDeadline(time.Now().Add(askTime)); err != nil {
-			return
-		}
+		idle.Reset(askTime)
 		line, err := readLine(in)
 		if errors.Is(err, errTooLong) {
 			out.Encode(failed(idp.Invalidf("too_long", "%w", err).Say("the request is too long")))

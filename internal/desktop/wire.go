@@ -69,6 +69,8 @@ const (
 // Ask sends one request to the broker at a socket. What the broker refuses is
 // a *Failure; that there is none at all is Unavailable.
 func Ask(ctx context.Context, socket string, r Request) (Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	dialer := net.Dialer{Timeout: dialTime}
 	c, err := dialer.DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -77,9 +79,6 @@ func Ask(ctx context.Context, socket string, r Request) (Response, error) {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	if err := c.SetDeadline(time.Now().Add(askTime)); err != nil {
-		return Response{}, err
-	}
 	if err := json.NewEncoder(c).Encode(r); err != nil {
 		return Response{}, fmt.Errorf("ask the broker: %w", err)
 	}

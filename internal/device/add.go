@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,6 +112,18 @@ func CheckKey(key crypto.PublicKey) error {
 	}
 	_, err := jose.Usable(key)
 	return err
+}
+
+// KeyKind names the kind of a public key as people do: "RSA 2048", "EC P-256";
+// empty for one that no device has.
+func KeyKind(key crypto.PublicKey) string {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return "RSA " + strconv.Itoa(k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "EC " + k.Curve.Params().Name
+	}
+	return ""
 }
 
 // Same says whether two public keys are one.

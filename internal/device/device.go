@@ -69,6 +69,20 @@ type Device struct {
 	Voided time.Time
 }
 
+// System is what the machine said that it runs, in a few words: "Windows 11",
+// "Debian 13 (Linux)"; empty when it said nothing.
+func (d *Device) System() string {
+	switch {
+	case d.OSVersion == "" || d.OS == "":
+		return d.OS + d.OSVersion
+	case strings.HasPrefix(strings.ToLower(d.OSVersion), strings.ToLower(d.OS)):
+		return d.OSVersion
+	case d.OSVersion[0] >= '0' && d.OSVersion[0] <= '9':
+		return d.OS + " " + d.OSVersion
+	}
+	return d.OSVersion + " (" + d.OS + ")"
+}
+
 // Bus tells the other nodes, and this one, that something changed.
 type Bus interface {
 	Publish(ctx context.Context, tx *sqldb.Tx, topic, key string) error

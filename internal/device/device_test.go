@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -450,4 +451,23 @@ func races(t *testing.T, w *world, all []device.Candidate) (won int, lost map[st
 	close(start)
 	wg.Wait()
 	return int(wins.Load()), lost
+}
+
+func TestSystem(t *testing.T) {
+	for want, d := range map[string]device.Device{
+		"": {}, "Linux": {OS: "Linux"}, "Debian 13": {OSVersion: "Debian 13"}, "Debian 13 (Linux)": {OS: "Linux", OSVersion: "Debian 13"},
+		"Windows 11": {OS: "Windows", OSVersion: "11"}, "macOS 26.1": {OS: "macOS", OSVersion: "macOS 26.1"},
+	} {
+		if got := d.System(); got != want {
+			t.Errorf("%+v is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestKeyKind(t *testing.T) {
+	for want, key := range map[string]crypto.PublicKey{"RSA 2048": rsaKey(t).Public(), "EC P-256": ecKey(t).Public(), "": nil} {
+		if got := device.KeyKind(key); got != want {
+			t.Errorf("%T is %q, want %q", key, got, want)
+		}
+	}
 }

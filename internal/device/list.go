@@ -13,7 +13,8 @@ import (
 )
 
 // Fields are what lists of devices can be asked about, under the names that
-// Graph has for them; registeredOwner and assurance are ours.
+// Graph has for them; registeredOwner, assurance, softwareKeys, attestationDue
+// and lastSeen are ours. A time that never was is 1970 in these two.
 var Fields = filter.Fields{
 	"id":                   {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
 	"deviceId":             {Kind: filter.Text, Column: "id", Fold: strings.ToLower},
@@ -23,6 +24,9 @@ var Fields = filter.Fields{
 	"accountEnabled":       {Kind: filter.Bool, Column: "enabled"},
 	"registeredOwner":      {Kind: filter.Text, Column: "owner", Fold: strings.ToLower},
 	"assurance":            {Kind: filter.Text, Column: "assurance", Words: map[string]any{string(Attested): string(Attested), string(Unattested): string(Unattested), string(Unproven): string(Unproven)}},
+	"softwareKeys":         {Kind: filter.Bool, Column: "software"},
+	"attestationDue":       {Kind: filter.Time, Column: "pending"},
+	"lastSeen":             {Kind: filter.Time, Column: "seen"},
 	"registrationDateTime": {Kind: filter.Time, Column: "created"},
 	// A device that was never used is not one that was last used long ago.
 	"approximateLastSignInDateTime": {Kind: filter.Time, Column: "nullif(seen, 0)"},

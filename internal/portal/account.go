@@ -178,6 +178,9 @@ type accountView struct {
 	Desk       template.HTML // why passkeys cannot be added here
 	Fresh      bool
 	Methods    []methodRow
+	HelloWarn  template.HTML
+	OfDevices  bool // the page has a part about devices
+	Devices    []deviceRow
 	Apps       []appRow
 	AppsNote   template.HTML
 	Sessions   []sessionRow
@@ -243,6 +246,9 @@ func (p *Portal) accountOf(ctx context.Context, pg *page.Page, v *visit) (*accou
 	}
 	view.fill(pg, creds, hold)
 	view.only(notAddable(pg, refusal))
+	if err := p.fillDevices(ctx, pg, v, view, creds); err != nil {
+		return nil, err
+	}
 	apps, err := p.allowed(ctx, v)
 	if err != nil {
 		return nil, err
@@ -342,6 +348,12 @@ func notice(pg *page.Page, done string, rows []methodRow, id string) template.HT
 		return pg.T("done.takenback")
 	case "ended":
 		return pg.T("done.ended")
+	case "deviceout":
+		return pg.T("done.deviceout")
+	case "deviceoff":
+		return pg.T("done.deviceoff")
+	case "devicegone":
+		return pg.T("done.devicegone")
 	}
 	return ""
 }

@@ -123,6 +123,13 @@ var plainDeeds = map[string]string{
 	"signout.done":        "activity.signout",
 	"signout.everywhere":  "activity.signout.everywhere",
 	"session.end":         "activity.session.ended",
+	"device.join":         "activity.device.joined",
+	"device.enable":       "activity.device.on",
+	"device.rename":       "activity.device.renamed",
+	"device.signOut":      "activity.device.out",
+	"hello.restore":       "activity.hello.back",
+	"hello.expire":        "activity.hello.expired",
+	"prt.reuse":           "activity.prt.reuse",
 }
 
 // telling says whether an event belongs on the page: tokens that apps fetch
@@ -165,12 +172,22 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 			return pg.T("activity.register.failed")
 		}
 		return pg.T("activity.passkey.added", "name", name)
-	case "passkey.rename":
+	case "hello.register":
+		if failed {
+			return pg.T("activity.hello.failed")
+		}
+		return pg.T("activity.hello.added", "name", name)
+	case "device.disable", "device.remove":
+		if failed {
+			return pg.T("activity.device.failed")
+		}
+		return pg.T("activity."+e.Activity, "device", e.Detail["displayName"])
+	case "passkey.rename", "hello.rename":
 		if failed {
 			return pg.T("activity.rename.failed")
 		}
 		return pg.T("activity.renamed", "name", name)
-	case "passkey.remove", "accessPass.remove":
+	case "passkey.remove", "accessPass.remove", "hello.remove":
 		if failed {
 			return pg.T("activity.remove.failed")
 		}

@@ -16,9 +16,11 @@ import (
 
 // ask is what a flow of the account pages comes back to.
 type ask struct {
-	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried", "device"
+	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried", "machine"
 	Method     idp.MethodID     `json:"method,omitempty"`
 	Credential idp.CredentialID `json:"credential,omitempty"`
+	Device     idp.DeviceID     `json:"device,omitempty"`
+	What       string           `json:"what,omitempty"` // is to be done with the device
 }
 
 // address is where to go when the flow is done.
@@ -33,6 +35,10 @@ func (a ask) address(s idp.SessionID) string {
 		q.Set("method", string(a.Method))
 		q.Set("credential", string(a.Credential))
 		return "/account/remove?" + q.Encode()
+	case "machine":
+		q.Set("device", string(a.Device))
+		q.Set("what", a.What)
+		return "/account/device?" + q.Encode()
 	case "tried":
 		q.Set("done", "added")
 		q.Set("credential", string(a.Credential))

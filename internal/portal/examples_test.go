@@ -11,9 +11,11 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -179,6 +181,19 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 		return v
 	}
 	full := view([]method.Credential{blue, phone, third, spare, pass}, Holding{Held: 15, Limit: 20, WarnAt: 15})
+	full.HelloWarn = pg.T("devices.hello.many", "n", 15, "limit", 20)
+	full.OfDevices = true
+	key := credential("hello", "ws-17", "", x)
+	key.Method = policy.Hello
+	for i, m := range []ownDevice{
+		{Device: device.Device{ID: idp.DeviceID(x("d1")), Name: x("ws-17"), OS: x("Linux"), OSVersion: x("Debian 13"), Assurance: device.Attested, Enabled: true, Created: noon.AddDate(0, -3, 0), LastSeen: noon},
+			mine: true, keys: []method.Credential{key}, prts: []prt.PRT{{Expires: noon.AddDate(0, 0, 14)}}},
+		{Device: device.Device{ID: "d2", Name: "lent", OS: "iOS", Enabled: true, Software: true, Created: noon.AddDate(-1, 0, 0)}, prts: []prt.PRT{{Expires: noon}}},
+		{Device: device.Device{ID: "d3", Name: x("old"), Assurance: device.Unattested, Created: noon.AddDate(-2, 0, 0)}, mine: true, keys: []method.Credential{{}}},
+		{Device: device.Device{ID: "d4", Name: "new", Created: noon, Pending: noon.Add(time.Hour)}, mine: true},
+	} {
+		full.Devices = append(full.Devices, deviceRowOf(pg, m, idp.SessionID(x("s1")), idp.DeviceID([]string{x("d1"), "", "", ""}[i])))
+	}
 	full.Notice = pg.T("done.added", "name", x("Blue YubiKey"))
 	full.Signals = map[string]string{"rpId": x("id.example"), "name": x("</script><b>")}
 	add("account", "account", pg.T("account.title"), full)
@@ -193,6 +208,18 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 	desk := view([]method.Credential{blue}, Holding{Held: 1, Limit: 20, WarnAt: 15})
 	desk.only(notAddable(pg, policy.Refusal{Reason: "self_service_off"}))
 	add("account-desk", "account", pg.T("account.title"), desk)
+	none.OfDevices = true
+	effects := []deviceEffect{{"bad", pg.T("machine.effect.out")}, {"warn", pg.T("machine.effect.disable.back")}}
+	for _, q := range []deviceQuestion{
+		{What: "disable", Effects: effects, Harm: true}, {What: "sign-out", Effects: effects}, {What: "remove", Last: pg.T("machine.last"), Add: true}, {What: "remove", Last: pg.T("machine.last")},
+	} {
+		q.Session, q.Device, q.Yes = ada.Session, idp.DeviceID(x("d1")), pg.T("machine."+q.What+".go")
+		key := "machine-" + q.What
+		if q.Last != "" && !q.Add {
+			key += "-desk"
+		}
+		add(key, "machine", pg.T("machine."+q.What+".title", "name", x("ws-17")), &q)
+	}
 	add("takeback", "takeback", pg.T("takeback.title", "app", x("Drawings")), &takeBackView{Session: ada.Session, App: "a1", Name: x("Drawings")})
 	a := askOf(pg, blue, []method.Credential{blue, phone, third}, ada.Session)
 	a.BadName = pg.T("register.problem.name")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 )
 
 // loss is one line of "If you lost one tomorrow".
@@ -150,6 +151,8 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.
 	switch {
 	case c.Method == accessPass:
 		row.Icon, row.Kind = "ticket", "" // its name says it
+	case c.Method == policy.Hello:
+		row.Icon, row.Kind = "laptop", pg.T("kind.hello")
 	case c.Facts.Synced:
 		row.Icon, row.Kind = "cloud", pg.T("kind.synced")
 	case c.Facts.Attested:
@@ -169,10 +172,14 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.
 	}
 	row.Meta = dots(pg, meta)
 	switch {
-	case c.Disabled:
-		row.State = pg.T("state.disabled")
 	case c.Orphaned:
 		row.State = pg.T("state.orphaned")
+	case c.Weak:
+		row.State = pg.T("state.weak")
+	case c.Disabled && c.Method == policy.Hello:
+		row.State = pg.T("state.device")
+	case c.Disabled:
+		row.State = pg.T("state.disabled")
 	case c.Refusal.Help.OtherModel:
 		row.State = pg.T("state.withdrawn")
 	case !c.Refusal.Allowed():

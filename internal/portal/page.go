@@ -24,6 +24,7 @@ var views = map[string]page.View{
 	"register": {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Scripts: []string{"register.js"}, Wide: true, Alone: true, Apart: true},
 	"rename":   {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Wide: true, Alone: true, Apart: true},
 	"remove":   {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Wide: true, Alone: true, Apart: true},
+	"machine":  {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Wide: true, Alone: true, Apart: true},
 	"takeback": {Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Wide: true, Alone: true, Apart: true},
 	"account":  {Frame: "chapters", Styles: []string{"door.css", "parts.css", "account.css"}, Scripts: []string{"account.js"}, Apart: true},
 	"error":    {Frame: "door", Styles: []string{"door.css"}, Scripts: []string{"error.js"}, Wide: true, Alone: true},

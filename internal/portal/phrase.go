@@ -48,6 +48,7 @@ var reasons = map[string]saying{
 	"user_disabled":    {"error.user_disabled.title", "error.user_disabled.text", "error.denied.what", 50057, 0, []string{"desk"}},
 	"pass_session":     {"error.pass_only.title", "error.pass_only.text", "error.denied.what", 53003, 0, []string{"register", "desk"}},
 	"credential_gone":  {"error.gone.title", "error.gone.text", "error.notfound.what", 90100, 0, []string{"account"}},
+	"device_gone":      {"error.gone.title", "error.gone.text", "error.notfound.what", 90100, 0, []string{"account"}},
 	"session_gone":     {"error.gone.title", "error.gone.text", "error.notfound.what", 90100, 0, []string{"account"}},
 	"consent_gone":     {"error.gone.title", "error.gone.text", "error.notfound.what", 90100, 0, []string{"account"}},
 	"strength_unknown": {"error.stronger.title", "error.stronger.text", "error.denied.what", 53003, 0, []string{"desk", "back"}},

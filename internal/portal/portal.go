@@ -50,6 +50,9 @@ type Config struct {
 	// RevokeGrant takes back the tokens that a person's consent gave to an
 	// application, in the transaction that takes back the consent.
 	RevokeGrant func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, idp.ClientID) error
+	// Devices are the machines that people sign in with; nil: the pages know
+	// nothing of any.
+	Devices *Devices
 	// Remote is about sign-ins on other machines; without it there is no page
 	// for their codes.
 	Remote Remote
@@ -109,7 +112,7 @@ type route struct {
 }
 
 func (p *Portal) routes() []route {
-	return []route{
+	all := []route{
 		{"GET /{$}", p.home},
 		{"GET /{t}/signin", p.signInPage},
 		{"POST /{t}/signin/begin", p.begin},
@@ -140,6 +143,10 @@ func (p *Portal) routes() []route {
 		{"POST /appearance", p.pages.Appearance},
 		{"GET /.well-known/change-password", p.changePassword},
 	}
+	if p.cfg.Devices != nil {
+		all = append(all, route{"GET /account/device", p.machinePage}, route{"POST /account/device", p.machineDeed})
+	}
+	return all
 }
 
 // Mount adds the pages, what they load, and an honest page for every other

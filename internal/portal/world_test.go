@@ -19,16 +19,19 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/hello"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
@@ -59,7 +62,11 @@ type world struct {
 	ended   []signin.Step // what the door "app" was handed
 	taken   []string      // "user client" of RevokeGrant
 	noTake  error         // what RevokeGrant says
-	machine machine       // of the pages for codes of other machines
+
+	devices *device.Registry
+	prts    *prt.Service
+	hello   *hello.Room
+	machine machine // of the pages for codes of other machines
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
@@ -70,7 +77,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t}
 	w.now.Store(noon.UnixMilli())
 	w.db = sqldbtest.Open(t, []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-		nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations})
+		nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations,
+		device.Migrations, prt.Migrations, hello.Migrations})
 	w.audit = audit.New(w.clock)
 	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
 	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
@@ -79,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	box := nonce.New(nonce.Config{Keys: w.ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
 	sessions := session.New(session.Config{DB: w.db, Now: w.clock, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 		return 8 * time.Hour, 24 * time.Hour, nil
-	}})
+	}, Stands: w.stands})
 	key := func(purpose string) func(context.Context, idp.TenantID) (*secret.Key, error) {
 		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return w.ring.Sealing(ctx, t, purpose) }
 	}
@@ -115,8 +123,9 @@ func newWorld(t *testing.T) *world {
 		},
 	})
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.passes, other{w.keys}}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, other{w.keys}}})
 	w.must(err)
+	w.openDevices()
 	w.portal, err = New(Config{
 		BaseURL: origin, DB: w.db, Corridor: corridor, Directory: w.dir, Clients: w.clients, Sessions: sessions, Audit: w.audit, Now: w.clock,
 		Resume: map[string]Resume{"app": func(rw http.ResponseWriter, _ *http.Request, _ signin.Flow, s signin.Step) error {
@@ -124,6 +133,7 @@ func newWorld(t *testing.T) *world {
 			return web.NoContent(rw)
 		}},
 		Holding: w.held, Remote: w.machine.remote(),
+		Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.hello.OnDevice, Rules: w.deviceRules},
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown,
 		RevokeGrant: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, c idp.ClientID) error {

@@ -204,18 +204,8 @@ func (c *Corridor) leavesAdministrator(ctx context.Context, tx *sqldb.Tx, from r
 // ways counts what a person could sign in with, as it is in tx; what policy
 // refuses is no way in.
 func (c *Corridor) ways(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) (n int, err error) {
-	for _, r := range c.rooms {
-		if r.manager == nil {
-			continue
-		}
-		some, err := r.manager.Count(ctx, tx, tenant, user)
-		if err != nil {
-			return 0, fmt.Errorf("count %s: %w", r.ID(), err)
-		}
-		n += some
-	}
-	if n == 0 {
-		return 0, nil
+	if n, err = c.counted(ctx, tx, tenant, user); err != nil || n == 0 {
+		return 0, err
 	}
 	refused, err := c.dead(ctx, session.Session{Tenant: tenant, User: user}, "", "")
 	return n - refused, err

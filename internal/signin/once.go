@@ -49,7 +49,7 @@ type OnceRequest struct {
 func (c *Corridor) Once(ctx context.Context, r OnceRequest) (idp.Proof, policy.Decision, error) {
 	t := try{flow: Flow{Tenant: r.Tenant, Client: r.Client, ACR: r.ACR, MaxAge: r.MaxAge, Started: c.now()}, peer: r.Peer}
 	event := c.event(t.flow, r.Peer)
-	event.Method = r.Method
+	event.Method, event.Detail = r.Method, onDevice(r.Device)
 	err := c.takeOnce(ctx, &t, r)
 	usable := fresh(r.Tenant, r.Nonces, c.now())
 	if err == nil {
@@ -194,6 +194,7 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 	t := try{flow: Flow{Tenant: r.Tenant, User: r.User.ID, Client: r.Client}, peer: r.Peer}
 	event := c.event(t.flow, r.Peer)
 	event.Category, event.Method, event.Activity = audit.Change, r.Method, string(r.Method)+".register"
+	event.Detail = onDevice(r.Device)
 	err := c.takeOnce(ctx, &t, r.OnceRequest)
 	switch {
 	case err != nil:
@@ -231,6 +232,14 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 		return method.Credential{}, err
 	}
 	return reg.Credential, nil
+}
+
+// onDevice is the detail of a record that a machine's message led to.
+func onDevice(d idp.DeviceID) map[string]string {
+	if d == "" {
+		return nil
+	}
+	return map[string]string{DetailDevice: string(d)}
 }
 
 func (c *Corridor) settleRegisterOnce(ctx context.Context, tx *sqldb.Tx, r RegisterOnceRequest, reg method.Registration, event audit.Event) error {
