@@ -466,3 +466,20 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 		t.Errorf("access token %v", access)
 	}
 }
+
+// TestSec_T46_AppOfAnotherTenant: a device brings its credential to every
+// request. At the address of all tenants it says for built-in applications alone
+// whose request that is: an application of another tenant is found as without it,
+// and is told nothing of the device's person.
+func TestSec_T46_AppOfAnotherTenant(t *testing.T) {
+	w := lite(t)
+	theirs := w.app(func(c *client.Client) { c.Tenant = w.other.ID })
+	_, _, h := w.enrolled(0, w.ada)
+	a := w.authorizeAt(w.node, "/common/oauth2/v2.0/authorize", ask(theirs), prtHeader, h.cookie(w.nonce()))
+	if a.header.Get("X-Page") != "step-up" || sessionOf(a) != "" {
+		t.Errorf("%d page %q: %s", a.status, a.header.Get("X-Page"), a.body)
+	}
+	if got := w.spent(); got != 2 { // those of the PRT
+		t.Errorf("%d nonces burnt", got)
+	}
+}
