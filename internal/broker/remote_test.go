@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
@@ -162,6 +164,62 @@ func TestSec_LOG02_TextThatNoColumnTakes(t *testing.T) {
 		all, err := w.prts.OfUser(context.Background(), w.tenant.ID, w.ada.ID)
 		if err != nil || len(all) != 2 || len(all[0].Agent) > 300 {
 			t.Errorf("%d PRTs, %v", len(all), err)
+		}
+	})
+}
+
+// TestSec_DEV07_AllowedByADevice: what somebody lets in elsewhere from a browser
+// that stands on a device's token ends with that token, as what they open there
+// does: whoever has a stolen desktop keeps nothing when it is switched off.
+func TestSec_DEV07_AllowedByADevice(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.policy(func(p *policy.Policy) { p.Devices.DeviceCode = true })
+		m, _, h := w.enrolled(0, w.ada)
+		a := w.authorize(ask(w.app(nil)), prtHeader, h.cookie(w.nonce()))
+		s, peer := w.sessionBy(a), signin.Peer{IP: "192.0.2.1", Browser: "ada's browser"}
+
+		tv := w.app(func(c *client.Client) { c.Grants = append(c.Grants, client.GrantDeviceCode) })
+		poll := url.Values{"client_id": {string(tv.ID)}, "grant_type": {client.GrantDeviceCode}}
+		asked := w.post(w.at("/oauth2/v2.0/devicecode"), url.Values{"client_id": {string(tv.ID)}, "scope": {"openid offline_access"}}).json(t)
+		poll.Set("device_code", asked["device_code"].(string))
+		ctx := context.Background()
+		id, err := w.openID.ClaimDevice(ctx, s, asked["user_code"].(string), peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.post(w.at("/oauth2/v2.0/token"), poll)
+		f, err := w.openID.RemoteFlow(ctx, s, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step, err := w.corridor.Next(ctx, f, &s, peer)
+		if err != nil || step.Kind != signin.Done {
+			t.Fatalf("%s, %v", step.Kind, err)
+		}
+		if _, err := w.openID.SettleRemote(ctx, step.Flow, step, peer); err != nil {
+			t.Fatal(err)
+		}
+		w.advance(6 * time.Second)
+		out := w.post(w.at("/oauth2/v2.0/token"), poll).json(t)
+		access := claimsOf(t, out["access_token"])
+		if access["deviceid"] != nil {
+			t.Errorf("the other machine is device %v", access["deviceid"])
+		}
+		refresh := func() answer {
+			return w.post(w.at("/oauth2/v2.0/token"), url.Values{"client_id": {string(tv.ID)}, "grant_type": {"refresh_token"}, "refresh_token": {out["refresh_token"].(string)}})
+		}
+		if a := refresh(); a.status != http.StatusOK {
+			t.Fatalf("before: %d %s", a.status, a.body)
+		} else {
+			out = a.json(t)
+		}
+		w.switchOn(m, false)
+		if a := refresh(); a.status != http.StatusBadRequest {
+			t.Errorf("device off: %d", a.status)
+		}
+		w.switchOn(m, true)
+		if a := refresh(); a.status != http.StatusBadRequest {
+			t.Errorf("device on again: %d", a.status)
 		}
 	})
 }

@@ -57,7 +57,7 @@ const (
 var sources = []fs.FS{
 	audit.Migrations, bus.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
 	nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations, device.Migrations, prt.Migrations,
-	hello.Migrations, passkey.Migrations,
+	hello.Migrations, passkey.Migrations, oidc.Migrations,
 }
 
 // node is one server over a database: both doors of applications and devices,

@@ -55,6 +55,8 @@ type approvalGrant struct {
 	AMR      []string      `json:"m,omitempty"`
 	AuthTime int64         `json:"t"`
 	Basis    []token.Basis `json:"b,omitempty"`
+	// PRT is what the session stood on in which it was allowed.
+	PRT idp.SessionID `json:"o,omitempty"`
 }
 
 // How often a person may type codes: ten in fifteen minutes, counted over all
@@ -291,7 +293,7 @@ func (s *Server) remoteGrant(ctx context.Context, t tenant, c client.Client, ses
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(approvalGrant{ACR: d.ACR, AMR: d.AMR, AuthTime: d.ProofTime.UnixMilli(), Basis: token.BasisOf(proofs)})
+	return json.Marshal(approvalGrant{ACR: d.ACR, AMR: d.AMR, AuthTime: d.ProofTime.UnixMilli(), Basis: token.BasisOf(proofs), PRT: sess.PRT})
 }
 
 // DenyRemote is the person's no. It needs no proof, and stands even when it

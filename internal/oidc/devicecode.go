@@ -241,6 +241,9 @@ func (s *Server) redeemApproval(ctx context.Context, x exchange, id token.CodeID
 		Tenant: x.tenant.ID, User: user, Session: a.Session, Client: x.client, Scopes: body.Scopes, Audience: body.Audience,
 		AuthTime: time.UnixMilli(g.AuthTime), ACR: g.ACR, AMR: g.AMR, Basis: g.Basis, Code: token.ByDeviceCode,
 	}
+	if !x.client.BuiltIn { // those are bound to the machine that asks, when it has a token of its own
+		sub.PRT = g.PRT
+	}
 	if err == nil {
 		sub, err = s.presently(ctx, x.tenant, sub)
 	}
