@@ -297,6 +297,12 @@ func (st *Store) EndAll(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, 
 	return endAll(ctx, tx, tenant, user, except, st.now())
 }
 
+// EndDevice ends all sessions that belong to a device which is switched off: they
+// do not come back when it is switched on again. It fits device.OnDisable.
+func (st *Store) EndDevice(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, d idp.DeviceID) error {
+	return endDevice(ctx, tx, tenant, d, st.now())
+}
+
 // EndStanding ends the live sessions of the user that stand on a credential
 // which is going away, but one (SES03), and says how many.
 func (st *Store) EndStanding(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID,
