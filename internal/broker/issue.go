@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -64,6 +63,9 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 		}
 	}
 	if q.nonces, err = s.nonces(ctx, d.Tenant, values...); err != nil {
+		if len(q.nonces) > 0 { // the others are spent with it
+			return reply{}, s.refuse(ctx, q, activityIssue, err)
+		}
 		return reply{}, s.unburnt(ctx, x, activityIssue, d.Tenant, "", d.ID, err)
 	}
 	if x.protocol == prt.V4 && q.Token != "" && q.Purpose == purposeUse {
@@ -244,7 +246,7 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 	}
 	proofs := sub.Proofs()
 	if sub.Code == token.ByDeviceCode {
-		proofs = remote(proofs)
+		proofs = idp.Elsewhere(proofs)
 	}
 	var made issued
 	decision, err := s.cfg.Corridor.Carried(ctx, signin.CarriedRequest{
@@ -257,6 +259,11 @@ func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 		},
 		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
 		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
+			if sub.Bound() { // what it stands on may have ended since it was read
+				if err := Stands(ctx, tx, s.cfg.Devices, s.cfg.PRTs, t, sub.PRT, q.device.ID); err != nil {
+					return err
+				}
+			}
 			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil || sub.Bound() {
 				return err
 			}
@@ -338,17 +345,6 @@ func (s *Server) carrying(ctx context.Context, q request) (token.Subject, error)
 			"grant %s by device code, device %s joined by %q", sub.Family, q.device.ID, q.device.By)
 	}
 	return sub, nil
-}
-
-// remote marks proofs that were approved in another place.
-func remote(proofs []idp.Proof) []idp.Proof {
-	out := slices.Clone(proofs)
-	for i := range out {
-		if !out[i].Has(idp.Remote) {
-			out[i].Properties = append(slices.Clone(out[i].Properties), idp.Remote)
-		}
-	}
-	return out
 }
 
 // issued is a PRT and the form in which its session key travels.
