@@ -14,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/backup"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
@@ -45,6 +46,11 @@ func TestSec_T52_DevicesSurviveARestore(t *testing.T) {
 		}
 		if d, err := h.Devices.Identify(t.Context(), der); err != nil || !device.Same(d.Key, c.Key) || d.Owner != c.Owner {
 			t.Errorf("%s: %+v, %v", name, d, err)
+		}
+		// What the machine's person had open is not there any more.
+		var n int64
+		if err := h.DB.QueryRow(t.Context(), `select count(*) from prt where tenant_id = $1`, c.Tenant).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%s: %d PRTs of before, %v", name, n, err)
 		}
 		if err := join(t, h, c); !errors.Is(err, idp.Denied) { // one of one
 			t.Errorf("%s: a second device: %v", name, err)
@@ -79,7 +85,16 @@ func joinedBefore(t *testing.T, i *installation, file string, keys backup.Keys) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return h.Devices.Add(ctx, tx, d, c) }); err != nil {
+	token, err := h.PRTs.Prepare(t.Context(), prt.PRT{Tenant: i.tenant, User: c.Owner, Device: d.ID, Protocol: prt.V4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := h.Devices.Add(ctx, tx, d, c); err != nil {
+			return err
+		}
+		return h.PRTs.Add(ctx, tx, token)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	out, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY, 0o600)

@@ -17,8 +17,10 @@ import (
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/hello/hellotest"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
 )
 
 // machine is a device of somebody in a house, without a client.
@@ -153,5 +155,57 @@ func TestSec_POL07_DeviceOfTheLastAdministrator(t *testing.T) {
 	}
 	if err := s.provesBy(t, admin, d, k); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestSec_DEV07_NothingRevives: what belongs to a device that is switched off
+// stays over when it is switched on again: also a session and a refresh token that
+// came by the device alone, without a PRT (decisions 4.8).
+func TestSec_DEV07_NothingRevives(t *testing.T) {
+	s := newSite(t, nil)
+	a := must(app.Administer(t.Context(), app.Config{Data: s.data}))
+	defer a.Close()
+	u := must(s.Directory.UserByName(t.Context(), s.DB, idp.TenantID(s.made.TenantID), s.made.Users[1].UserName))
+	d, other := must(s.joins(t, u, curveKey(t))), must(s.joins(t, u, curveKey(t)))
+	type held struct {
+		session idp.SessionID
+		refresh string
+	}
+	of := make(map[idp.DeviceID]held)
+	for n, id := range []idp.DeviceID{d.ID, other.ID} {
+		var h held
+		var family idp.FamilyID
+		err := s.DB.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			one, _, err := s.Sessions.Open(ctx, tx, session.Session{Tenant: u.Tenant, User: u.ID, Device: id,
+				Proofs: []idp.Proof{{Tenant: u.Tenant, User: u.ID, Method: "passkey", Credential: "k", Time: time.Now()}}})
+			if err != nil {
+				return err
+			}
+			h.session = one.ID
+			family, err = s.Tokens.OpenFamily(ctx, tx, token.Subject{Tenant: u.Tenant, User: u, Session: one.ID, Device: id, Client: broker(u.Tenant)},
+				token.CodeID{0x7f, byte(n + 1)})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.refresh = must(s.Tokens.FirstRefresh(t.Context(), u.Tenant, family))
+		of[id] = h
+	}
+	alive := func(id idp.DeviceID) (bool, bool) {
+		ok := must(s.Sessions.Alive(t.Context(), s.DB, u.Tenant, of[id].session))
+		_, err := s.Tokens.Refresh(t.Context(), of[id].refresh, broker(u.Tenant), token.Presenter{})
+		return ok, err == nil
+	}
+	for _, op := range []string{"device.disable", "device.enable"} {
+		if _, err := a.Do(t.Context(), op, map[string]any{"device": string(d.ID)}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if one, two := alive(d.ID); one || two {
+			t.Errorf("after %s: session %v, refresh token %v", op, one, two)
+		}
+	}
+	if one, two := alive(other.ID); !one || !two {
+		t.Errorf("of another device: session %v, refresh token %v", one, two)
 	}
 }

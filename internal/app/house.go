@@ -211,6 +211,10 @@ func (h *House) follow() {
 	h.Devices.OnDisable(h.Corridor.CheckDevice)
 	h.Devices.OnRemove(h.PRTs.RevokeDevice)
 	h.Devices.OnDisable(h.PRTs.RevokeDevice)
+	// What came by a device that is gone is dead; of one that is switched off
+	// nothing must revive with it (decisions 4.8).
+	h.Devices.OnDisable(h.Sessions.EndDevice)
+	h.Devices.OnDisable(h.Tokens.RevokeDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error

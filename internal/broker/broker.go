@@ -197,28 +197,39 @@ func isCommon(ref string) bool {
 }
 
 // nonces opens the nonces of a message: each ours, of the tenant or good in any,
-// and in time. A nonce is not known to be unused: only the burn says so.
-func (s *Server) nonces(ctx context.Context, t idp.TenantID, values ...string) ([]nonce.Sealed, error) {
-	var out []nonce.Sealed
+// and in time. A nonce is not known to be unused: only the burn says so. Beside
+// the error of the first bad one come those that are good: all are to be spent.
+func (s *Server) nonces(ctx context.Context, t idp.TenantID, values ...string) (out []nonce.Sealed, bad error) {
 	for _, v := range values {
-		if v == "" {
-			return nil, fault(idp.Invalid, "invalid_request", codeNonce, "nonce_missing", "The request has no nonce.", "no request_nonce")
-		}
-		n, err := s.cfg.Box.Open(ctx, t, nonce.ServerNonce, v)
-		if unreadableNonce(err) {
-			n, err = s.cfg.Box.Open(ctx, nonce.CommonScope, nonce.ServerNonce, v)
-		}
+		n, err := s.opened(ctx, t, v)
 		switch {
-		case unreadableNonce(err):
-			return nil, badNonce("nonce_unknown", "The nonce was not given out here.")
-		case errors.Is(err, idp.Expired):
-			return nil, badNonce("nonce_late", "The time of the nonce is up. Ask for a new one.")
-		case err != nil:
+		case ours(err):
 			return nil, err
+		case err == nil:
+			out = append(out, n)
+		case bad == nil:
+			bad = err
 		}
-		out = append(out, n)
 	}
-	return out, nil
+	return out, bad
+}
+
+// opened opens one nonce.
+func (s *Server) opened(ctx context.Context, t idp.TenantID, value string) (nonce.Sealed, error) {
+	if value == "" {
+		return nonce.Sealed{}, fault(idp.Invalid, "invalid_request", codeNonce, "nonce_missing", "The request has no nonce.", "no request_nonce")
+	}
+	n, err := s.cfg.Box.Open(ctx, t, nonce.ServerNonce, value)
+	if unreadableNonce(err) {
+		n, err = s.cfg.Box.Open(ctx, nonce.CommonScope, nonce.ServerNonce, value)
+	}
+	switch {
+	case unreadableNonce(err):
+		err = badNonce("nonce_unknown", "The nonce was not given out here.")
+	case errors.Is(err, idp.Expired):
+		err = badNonce("nonce_late", "The time of the nonce is up. Ask for a new one.")
+	}
+	return n, err
 }
 
 func unreadableNonce(err error) bool {

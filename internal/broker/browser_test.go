@@ -440,6 +440,14 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
 		t.Errorf("a registered application: %d %v", a.status, a.header)
 	}
+	agent, err := w.clients.Get(t.Context(), w.tenant.ID, client.Agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a = w.authorize(bare(agent), prtHeader, h.cookie(w.nonce()))
+	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
+		t.Errorf("our own agent: %d %v", a.status, a.header)
+	}
 	a = w.authorize(bare(broker))
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
 		t.Errorf("nobody brought anything: %d %v", a.status, a.header)
@@ -464,5 +472,22 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 	access := claimsOf(t, out["access_token"])
 	if access["deviceid"] != string(m.ID) || !slices.Contains(access["amr"].([]any), any("ngcmfa")) || access["aud"] != token.RegistrationAudience {
 		t.Errorf("access token %v", access)
+	}
+}
+
+// TestSec_T46_AppOfAnotherTenant: a device brings its credential to every
+// request. At the address of all tenants it says for built-in applications alone
+// whose request that is: an application of another tenant is found as without it,
+// and is told nothing of the device's person.
+func TestSec_T46_AppOfAnotherTenant(t *testing.T) {
+	w := lite(t)
+	theirs := w.app(func(c *client.Client) { c.Tenant = w.other.ID })
+	_, _, h := w.enrolled(0, w.ada)
+	a := w.authorizeAt(w.node, "/common/oauth2/v2.0/authorize", ask(theirs), prtHeader, h.cookie(w.nonce()))
+	if a.header.Get("X-Page") != "step-up" || sessionOf(a) != "" {
+		t.Errorf("%d page %q: %s", a.status, a.header.Get("X-Page"), a.body)
+	}
+	if got := w.spent(); got != 2 { // those of the PRT
+		t.Errorf("%d nonces burnt", got)
 	}
 }

@@ -211,6 +211,9 @@ func updateDevice(ctx context.Context, c *call) (any, error) {
 		return nil, badProperty("", "Of a device, accountEnabled and displayName can be changed.")
 	}
 	ends := in.Enabled != nil && !*in.Enabled
+	if c.onDesk() && (!ends || in.Name != nil) {
+		return nil, denied("desk_only_stops", "The help desk may switch a device off or remove it; only a Global Administrator may switch it on or rename it.")
+	}
 	return nil, c.onDevice(ctx, in.activity(), ends, func(ctx context.Context, tx *sqldb.Tx, d device.Device, e *audit.Event) error {
 		if in.Name != nil {
 			e.Detail["displayName"] = d.Name + " -> " + audit.Clean(*in.Name, 256)
@@ -262,10 +265,16 @@ func (c *call) onDevice(ctx context.Context, activity string, ends bool, fn func
 	return err
 }
 
+// onDesk says whether the caller is of the help desk and nothing more. What
+// stopped a machine may be what made its thief call there.
+func (c *call) onDesk() bool {
+	return c.caller.holds([]Role{AuthenticationAdministrator}) && !c.caller.holds(admins)
+}
+
 // overDevice keeps the help desk from the machines of those who stand above it
 // (security.md ADM04): of their own, and of those with a key that lets them in.
 func (c *call) overDevice(ctx context.Context, tx *sqldb.Tx, d device.Device, s Standing) error {
-	if !c.caller.holds([]Role{AuthenticationAdministrator}) || c.caller.holds(admins) {
+	if !c.onDesk() {
 		return nil
 	}
 	for _, u := range append([]idp.UserID{d.Owner}, s.Holders...) {

@@ -358,6 +358,32 @@ func TestSec_ADM04_DevicesOfAdministrators(t *testing.T) {
 	})
 }
 
+// TestSec_ADM04_OnlyOff: the help desk stops a machine, and no more. Who calls it
+// may have the very machine that an administrator stopped; that one comes back,
+// or is called something else, by an administrator alone, as in the console.
+func TestSec_ADM04_OnlyOff(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		d := w.join(w.eve, "ws-17")
+		at := devices + "/" + string(d.ID)
+		refused := func(bearer string, body map[string]any) {
+			t.Helper()
+			w.ask(bearer, "PATCH", at, body).want(t, http.StatusForbidden, "Authorization_RequestDenied")
+		}
+		on, off := map[string]any{"accountEnabled": true}, map[string]any{"accountEnabled": false}
+		for _, desk := range []string{w.cli("helpdesk"), w.bearer(w.bob)} {
+			w.ask(w.bearer(w.ada), "PATCH", at, off).want(t, http.StatusNoContent, "")
+			refused(desk, on)
+			refused(desk, map[string]any{"displayName": "ws-18"})
+			refused(desk, map[string]any{"accountEnabled": false, "displayName": "ws-18"})
+			if now, err := w.devices.Load(t.Context(), w.db, w.tenant.ID, d.ID); err != nil || now.Enabled || now.Name != "ws-17" {
+				t.Errorf("%+v, %v", now, err)
+			}
+			w.ask(w.bearer(w.ada), "PATCH", at, on).want(t, http.StatusNoContent, "")
+			w.ask(desk, "PATCH", at, off).want(t, http.StatusNoContent, "")
+		}
+	})
+}
+
 // No administrator is locked out by what happens to a machine (POL07).
 func TestSec_POL07_LastDevice(t *testing.T) {
 	w := newWorld(t, sqldbtest.Open(t, sources))

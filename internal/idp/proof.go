@@ -18,7 +18,7 @@ const (
 	MultiFactor       Property = "multi-factor"
 	// Remote marks a proof that was approved in another place than where it is
 	// used: by a device code (RFC 8628). No room claims it; whoever passes such
-	// a proof on adds it.
+	// a proof on adds it, by Elsewhere.
 	Remote Property = "remote"
 )
 
@@ -89,3 +89,22 @@ type Proof struct {
 
 // Has says whether the proof claims p.
 func (p Proof) Has(want Property) bool { return slices.Contains(p.Properties, want) }
+
+// Elsewhere is the proof as it counts in another place than where it was made,
+// to which its person approved to carry it: Remote, and not phishing-resistant
+// any more. The person was asked by a page of ours, but who asks for the machine
+// at the other end is whoever sent them there (security.md OAU12, T15).
+func (p Proof) Elsewhere() Proof {
+	kept := slices.DeleteFunc(slices.Clone(p.Properties), func(one Property) bool { return one == PhishingResistant || one == Remote })
+	p.Properties = append(kept, Remote)
+	return p
+}
+
+// Elsewhere is each of the proofs Elsewhere.
+func Elsewhere(proofs []Proof) []Proof {
+	out := slices.Clone(proofs)
+	for i := range out {
+		out[i] = out[i].Elsewhere()
+	}
+	return out
+}

@@ -55,6 +55,8 @@ type approvalGrant struct {
 	AMR      []string      `json:"m,omitempty"`
 	AuthTime int64         `json:"t"`
 	Basis    []token.Basis `json:"b,omitempty"`
+	// PRT is what the session stood on in which it was allowed.
+	PRT idp.SessionID `json:"o,omitempty"`
 }
 
 // How often a person may type codes: ten in fifteen minutes, counted over all
@@ -91,6 +93,10 @@ func (s *Server) ClaimDevice(ctx context.Context, sess session.Session, typed st
 	var answer error
 	err = s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		answer = nil
+		// One after the other, or tries side by side would all be the tenth.
+		if err := s.cfg.Directory.Lock(ctx, tx, sess.Tenant, sess.User); err != nil {
+			return err
+		}
 		n, err := countApprovals(ctx, tx, sess.Tenant, sess.User, now.Add(-claimsWithin))
 		if err != nil {
 			return err
@@ -268,13 +274,26 @@ func (s *Server) SettleRemote(ctx context.Context, f signin.Flow, step signin.St
 	if err := s.mayAskCode(ctx, exchange{tenant: t, client: c}); err != nil {
 		return "", err
 	}
-	granted, err := json.Marshal(approvalGrant{
-		ACR: step.Decision.ACR, AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(), Basis: token.BasisOf(sess.Proofs),
-	})
+	granted, err := s.remoteGrant(ctx, t, c, sess)
 	if err != nil {
 		return "", err
 	}
 	return kept.ID, s.settleApproval(ctx, sess, kept.ID, approvalAllowed, granted, from)
+}
+
+// remoteGrant is what tokens for the machine may state of the person's sign-in:
+// what the proofs are worth there, where nobody made a gesture.
+func (s *Server) remoteGrant(ctx context.Context, t tenant, c client.Client, sess session.Session) ([]byte, error) {
+	user, err := s.livingUser(ctx, t.ID, sess.User)
+	if err != nil {
+		return nil, err
+	}
+	proofs := idp.Elsewhere(sess.Proofs)
+	d, err := s.decided(ctx, t, token.Subject{Tenant: t.ID, User: user, Client: c, Basis: token.BasisOf(proofs)})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(approvalGrant{ACR: d.ACR, AMR: d.AMR, AuthTime: d.ProofTime.UnixMilli(), Basis: token.BasisOf(proofs), PRT: sess.PRT})
 }
 
 // DenyRemote is the person's no. It needs no proof, and stands even when it

@@ -106,7 +106,9 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) error {
 // applications exist in every tenant, and the device's credential says in which.
 func (s *Server) byClientOrDevice(r *http.Request, id string) func() (idp.TenantID, error) {
 	return func() (idp.TenantID, error) {
-		if s.cfg.Devices != nil {
+		// Only for those: what nobody has verified leads no other application
+		// astray.
+		if s.cfg.Devices != nil && client.IsBuiltIn(idp.ClientID(id)) {
 			if t, ok := s.cfg.Devices.TenantOf(r); ok {
 				return t, nil
 			}
@@ -214,7 +216,7 @@ func (s *Server) flow(t tenant, c client.Client, q request, back reply, peer sig
 	f := signin.Flow{
 		Tenant: t.ID, Door: Door, Ask: kept, Client: c.ID, ClientName: c.Name, LeadsTo: originOf(back.Redirect),
 		Scopes: q.Claims.agree(q.Scopes), ACR: q.Demanded, Required: c.ACR, MaxAge: q.MaxAge, Prompt: q.Prompt, LoginHint: q.LoginHint,
-		Browser: signin.BrowserDigest(peer.Browser),
+		Enlists: enlists(c, q.Resource), Browser: signin.BrowserDigest(peer.Browser),
 	}
 	if c.Subject != "pairwise" {
 		f.HintUser = idp.UserID(q.Subject) // public subjects are user ids

@@ -201,3 +201,34 @@ func TestSec_OAU02_BrokerWithoutPKCE(t *testing.T) {
 		t.Errorf("after the switch went off: %d %v", status, out)
 	}
 }
+
+// TestSec_DEV01_RegistrationIsForBuiltIns: no application that somebody registered
+// is given tokens for the service that registers devices, by none of its names:
+// a person's consent to an application is none to a device (security.md T06, OAU20).
+func TestSec_DEV01_RegistrationIsForBuiltIns(t *testing.T) {
+	d := newDoor(t)
+	d.devices(deviceCodeOn)
+	for _, name := range []string{drs, drs + "/", "01cb2876-7ebd-4aa4-9cc9-d28bd4d359a9"} {
+		a := d.television(func(c *client.Client) {
+			c.Name, c.Scopes = "Television "+name, []string{drs + "/user_impersonation"}
+			if !strings.HasPrefix(name, "urn:") {
+				c.ID, c.Scopes = idp.ClientID(name), []string{"join"}
+			}
+		})
+		for _, asks := range []url.Values{
+			a.ask("scope", "openid "+name+"/user_impersonation"), a.ask("scope", "openid "+name+"/.default"),
+			a.ask("scope", "openid", "resource", name), a.ask("scope", "openid join"),
+		} {
+			if got := d.browser().authorize(asks); got.Header.Get("X-Page") != "" || got.back(t, a.RedirectURIs[0]).Get("error") == "" {
+				t.Errorf("%s %s: page %q", asks["scope"], asks["resource"], got.Header.Get("X-Page"))
+			}
+		}
+		status, out := a.call(d, "/oauth2/v2.0/devicecode", url.Values{"scope": {"openid"}, "resource": {name}})
+		if status != http.StatusBadRequest {
+			t.Errorf("a device code for %s: %d %v", name, status, out)
+		}
+		if c, _, audience, err := d.server.Entitle(t.Context(), d.tenant.ID, a.ID, "openid", name, ""); err == nil {
+			t.Errorf("a device gets a token for %s in the name of %s", audience, c.ID)
+		}
+	}
+}

@@ -32,9 +32,10 @@ func checkChallenge(challenge, method string) error {
 
 // needsChallenge says whether a code without a challenge is refused: always,
 // but for those of built-in applications that are bound to a device, or where
-// the tenant lets them do without (decisions 4.1; compat.brokerWithoutPkce).
+// the tenant lets them do without (decisions 4.1; compat.brokerWithoutPkce). Our
+// own agent always sends one.
 func needsChallenge(c client.Client, bound bool) bool {
-	return !c.WithoutPKCE && !(c.BuiltIn && bound)
+	return !c.WithoutPKCE && !(c.BuiltIn && bound && c.ID != client.Agent)
 }
 
 // checkVerifier follows RFC 7636, Sections 4.1 and 4.6.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
@@ -103,7 +104,7 @@ func (s *Server) newDeviceCode(r *http.Request, x exchange, g grant) (deviceRepl
 		return deviceReply{}, err
 	}
 	body, err := nonce.Encode(deviceBody{Client: x.client.ID, Code: mac, deviceAsk: deviceAsk{
-		Scopes: g.Scopes, Audience: g.Audience, IP: x.ip, Agent: clipAgent(x.agent), Asked: s.cfg.Now().UnixMilli(),
+		Scopes: g.Scopes, Audience: g.Audience, IP: x.ip, Agent: audit.Clean(x.agent, maxAgent), Asked: s.cfg.Now().UnixMilli(),
 	}})
 	if err != nil {
 		return deviceReply{}, err
@@ -120,14 +121,9 @@ func (s *Server) newDeviceCode(r *http.Request, x exchange, g grant) (deviceRepl
 	}, nil
 }
 
-// clipAgent keeps of a User-Agent header what a page can show.
-func clipAgent(agent string) string {
-	const longest = 256
-	if len(agent) > longest {
-		return agent[:longest]
-	}
-	return agent
-}
+// maxAgent is how much of a User-Agent header goes into a device code, in
+// characters: as much as a page can show.
+const maxAgent = 256
 
 // mayAskCode says whether this application may be let in from another machine
 // now: the tenant allows it, the application is registered for it, and no
@@ -244,6 +240,9 @@ func (s *Server) redeemApproval(ctx context.Context, x exchange, id token.CodeID
 	sub := token.Subject{
 		Tenant: x.tenant.ID, User: user, Session: a.Session, Client: x.client, Scopes: body.Scopes, Audience: body.Audience,
 		AuthTime: time.UnixMilli(g.AuthTime), ACR: g.ACR, AMR: g.AMR, Basis: g.Basis, Code: token.ByDeviceCode,
+	}
+	if !x.client.BuiltIn { // those are bound to the machine that asks, when it has a token of its own
+		sub.PRT = g.PRT
 	}
 	if err == nil {
 		sub, err = s.presently(ctx, x.tenant, sub)

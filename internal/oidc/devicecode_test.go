@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -549,4 +550,100 @@ func TestUserCodesDiffer(t *testing.T) {
 			t.Errorf("letter %c %d times of 18000", r, n)
 		}
 	}
+}
+
+// TestSec_T15_RemoteStates: tokens that somebody allowed for another machine
+// state no strength that a phished person could not have been asked for, and
+// their refresh ends when the application comes to demand one (security.md
+// OAU12, T11).
+func TestSec_T15_RemoteStates(t *testing.T) {
+	d := newDoor(t)
+	d.devices(deviceCodeOn)
+	tv := d.television(nil)
+	asked := tv.askCode(d, "/oauth2/v2.0/devicecode", url.Values{"scope": {"openid offline_access"}})
+	s := d.sessionOf(d.ada)
+	id := d.claim(s, str(asked, "user_code"))
+	tv.poll(d, asked["device_code"])
+	if _, err := d.allow(s, id); err != nil {
+		t.Fatal(err)
+	}
+	d.advance(6 * time.Second)
+	status, out := tv.poll(d, asked["device_code"])
+	if status != http.StatusOK {
+		t.Fatalf("%d %v", status, out)
+	}
+	for _, name := range []string{"access_token", "id_token"} {
+		if acr := payload(t, str(out, name))["acr"]; acr != nil {
+			t.Errorf("acr of the %s: %v", name, acr)
+		}
+	}
+	if amr := fmt.Sprint(payload(t, str(out, "access_token"))["amr"]); amr != "[fido mfa]" {
+		t.Errorf("amr %s", amr)
+	}
+	d.update(tv, func(c *client.Client) { c.ACR = "phr" })
+	status, out = tv.token(d, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {str(out, "refresh_token")}})
+	wantError(t, status, out, http.StatusBadRequest, "invalid_grant", 50074)
+}
+
+// A machine whose name is no text, or cut in the middle of a letter, gets its
+// tokens all the same.
+func TestDeviceCodeOfOddMachines(t *testing.T) {
+	d := newDoor(t)
+	d.devices(deviceCodeOn)
+	tv := d.television(nil)
+	for _, agent := range []string{"caf\xe9", strings.Repeat("x", 255) + "é", strings.Repeat("\u00e9", 4000)} {
+		form := url.Values{"client_id": {string(tv.ID)}, "scope": {"openid"}}
+		r, err := http.NewRequest("POST", d.at("/oauth2/v2.0/devicecode"), strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("User-Agent", agent)
+		reply, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var asked map[string]any
+		if err := json.NewDecoder(reply.Body).Decode(&asked); err != nil {
+			t.Fatal(err)
+		}
+		reply.Body.Close()
+		status, out := tv.poll(d, asked["device_code"])
+		wantError(t, status, out, http.StatusBadRequest, "authorization_pending", 70016)
+	}
+}
+
+// TestSec_T49_ParallelGuesses: who types codes side by side gets no more tries
+// than one after the other.
+func TestSec_T49_ParallelGuesses(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		d := newDoorOn(t, db)
+		d.devices(deviceCodeOn)
+		s := d.sessionOf(d.ada)
+		letters := "BCDFGHJKLMNPQRSTVWXZ"
+		var group sync.WaitGroup
+		start := make(chan struct{})
+		results := make([]error, 60)
+		for i := range results {
+			group.Go(func() {
+				<-start
+				code := strings.Repeat("B", 7) + string(letters[i/20]) + string(letters[i%20])
+				_, results[i] = d.server.ClaimDevice(t.Context(), s, code, signin.Peer{})
+			})
+		}
+		close(start)
+		group.Wait()
+		ok := 0
+		for _, err := range results {
+			switch {
+			case err == nil:
+				ok++
+			case !errors.Is(err, idp.Limited):
+				t.Error(err)
+			}
+		}
+		if ok != 10 {
+			t.Errorf("%d tries went through", ok)
+		}
+	})
 }

@@ -121,15 +121,21 @@ func resourceOf(scope string, c client.Client) string {
 
 // reserved says whether a resource is one for which no application may be
 // registered: tokens for our own issuer, or for what `signet admin token`
-// gives, say what only we may say (security.md TOK01).
+// gives, say what only we may say (security.md TOK01). The service that registers
+// devices and their keys is for the applications that are built in: what a person
+// allows another one must not end in a machine of the organisation (DEV01).
 func reserved(resource string, c client.Client) bool {
-	return resource == token.AdministrationAudience || strings.HasSuffix(resource, "/"+string(c.Tenant)+"/v2.0")
+	return resource == token.AdministrationAudience || strings.HasSuffix(resource, "/"+string(c.Tenant)+"/v2.0") ||
+		!c.BuiltIn && client.Canonical(resource) == token.RegistrationAudience
 }
 
 // resourcesOf lists the audiences that the client may have tokens for, beyond
 // the issuer: its own API, and those that its scopes name.
 func resourcesOf(c client.Client) []string {
-	out := []string{string(c.ID)}
+	var out []string
+	if !reserved(string(c.ID), c) {
+		out = append(out, string(c.ID))
+	}
 	for _, s := range c.Scopes {
 		if r := resourceOf(s, c); !slices.Contains(out, r) && !reserved(r, c) {
 			out = append(out, r)

@@ -25,6 +25,9 @@ var Migrations embed.FS
 // answer to a renewal may have been lost (decisions 3.3).
 const Overlap = 10 * time.Minute
 
+// maxAgent is how much of a User-Agent is kept, in characters.
+const maxAgent = 256
+
 // AADSTS numbers of this package (device-protocol.md §3.2) [K].
 const (
 	codeUnreadable = 70000
@@ -160,6 +163,7 @@ func (s *Service) Prepare(ctx context.Context, p PRT) (Issued, error) {
 		p.Ends = now.Add(absolute)
 	}
 	p.Expires = earlier(now.Add(idle), p.Ends)
+	p.Agent = audit.Clean(p.Agent, maxAgent) // what is no text no column takes
 	p.stand()
 	i := Issued{PRT: p}
 	if p.Protocol != V4 {

@@ -162,6 +162,17 @@ func endAll(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.Use
 	return int(n), nil
 }
 
+func endDevice(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, d idp.DeviceID, now time.Time) error {
+	// device_id <> '' is what the index is about.
+	_, err := tx.Exec(ctx, `
+		update session set ended = $3
+		where tenant_id = $1 and device_id = $2 and device_id <> '' and ended = 0`, tenant, d, ms(now))
+	if err != nil {
+		return fmt.Errorf("end sessions of device %s: %w", d, err)
+	}
+	return nil
+}
+
 type scanner interface{ Scan(...any) error }
 
 func scan(row scanner) (Session, error) {

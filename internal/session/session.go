@@ -29,8 +29,8 @@ type Session struct {
 	Tenant idp.TenantID
 	User   idp.UserID
 	Proofs []idp.Proof
-	// ProofTime is when the user last made a verified gesture; no renewal
-	// moves it. MFATime is when multi-factor was last proven, carried as
+	// ProofTime is when the user last made a verified gesture, here or at the
+	// machine whose token the session stands on; no renewal moves it. MFATime is when multi-factor was last proven, carried as
 	// Entra does (decisions 2.5).
 	ProofTime, MFATime time.Time
 	Opened, LastSeen   time.Time
@@ -153,7 +153,8 @@ func (st *Store) Renew(ctx context.Context, tx *sqldb.Tx, s Session, proofs []id
 func (s *Session) stand(now time.Time, absolute time.Duration) {
 	s.ProofTime = time.Time{}
 	for _, p := range s.Proofs {
-		if p.Time.After(s.ProofTime) {
+		// What was approved elsewhere is no gesture at this browser.
+		if p.Time.After(s.ProofTime) && !p.Has(idp.Remote) {
 			s.ProofTime = p.Time
 		}
 		if p.Has(idp.MultiFactor) && p.Time.After(s.MFATime) {
@@ -294,6 +295,12 @@ func (st *Store) End(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, id 
 // and says how many.
 func (st *Store) EndAll(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID, except idp.SessionID) (int, error) {
 	return endAll(ctx, tx, tenant, user, except, st.now())
+}
+
+// EndDevice ends all sessions that belong to a device which is switched off: they
+// do not come back when it is switched on again. It fits device.OnDisable.
+func (st *Store) EndDevice(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, d idp.DeviceID) error {
+	return endDevice(ctx, tx, tenant, d, st.now())
 }
 
 // EndStanding ends the live sessions of the user that stand on a credential

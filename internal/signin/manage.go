@@ -259,10 +259,11 @@ func OnPass(s session.Session) bool {
 	return s.Restricted || !slices.ContainsFunc(s.Proofs, lasts)
 }
 
-// gesture is when the person last proved themselves by something of their own.
+// gesture is when the person last proved themselves by something of their own,
+// and not in another place than where it is used.
 func gesture(s session.Session) (last time.Time) {
 	for _, p := range s.Proofs {
-		if lasts(p) && p.Time.After(last) {
+		if lasts(p) && !p.Has(idp.Remote) && p.Time.After(last) {
 			last = p.Time
 		}
 	}

@@ -82,7 +82,9 @@ func (c *Corridor) mayAdd(ctx context.Context, s session.Session, user idp.User,
 	if slices.ContainsFunc(all, resists) {
 		return stale(s.User, age).Say(sayStronger)
 	}
-	mfa := func(p idp.Proof) bool { return p.Has(idp.MultiFactor) && now.Sub(p.Time) <= changeWithin }
+	mfa := func(p idp.Proof) bool {
+		return p.Has(idp.MultiFactor) && !p.Has(idp.Remote) && now.Sub(p.Time) <= changeWithin
+	}
 	if !slices.ContainsFunc(s.Proofs, mfa) {
 		return stale(s.User, age).Say(sayStronger)
 	}

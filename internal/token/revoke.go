@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -33,6 +34,19 @@ func (s *Service) RevokeSession(ctx context.Context, tx *sqldb.Tx, t idp.TenantI
 		where tenant_id = $1 and user_id = $2 and (session_id = $3 or stands_on = $3) and revoked_at = 0`,
 		t, u, id, s.cfg.Now().UnixMilli())
 	return err
+}
+
+// RevokeDevice ends all families that belong to a device which is switched off:
+// they do not come back when it is switched on again. It fits device.OnDisable.
+func (s *Service) RevokeDevice(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID) error {
+	// device_id <> '' is what the index is about.
+	_, err := tx.Exec(ctx, `
+		update refresh_family set revoked_at = $3
+		where tenant_id = $1 and device_id = $2 and device_id <> '' and revoked_at = 0`, t, d, s.cfg.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("revoke what belongs to device %s: %w", d, err)
+	}
+	return nil
 }
 
 // RevokeUser ends all families of a person.
