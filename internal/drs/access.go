@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
@@ -71,6 +72,25 @@ func (s *Server) authorise(r *http.Request) (access, error) {
 		return access{}, err
 	}
 	return a, nil
+}
+
+// turnedAway records that somebody came with a token that is not good, in the
+// tenant that it names. Nothing of such a token is proven, so the record has
+// nobody's name; a token that names no tenant of ours is recorded nowhere.
+func (s *Server) turnedAway(ctx context.Context, r *http.Request, e audit.Event, err error) error {
+	_, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	t, ok := token.ClaimedTenant(strings.TrimSpace(presented))
+	if !ok {
+		return err
+	}
+	switch _, unknown := s.cfg.Directory.Tenant(ctx, t); {
+	case errors.Is(unknown, idp.NotFound):
+		return err
+	case unknown != nil:
+		return unknown
+	}
+	e.Tenant = t
+	return s.failed(ctx, e, err)
 }
 
 func badToken(reason, format string, args ...any) *idp.Error {

@@ -23,6 +23,7 @@ import (
 // AADSTS numbers of this package (entra-behaviours §13).
 const (
 	codeRevoked        = 50173
+	codeUnreadable     = 70000
 	codeOver           = 70008
 	codeUserDisabled   = 50057
 	codeClientDisabled = 7000112
@@ -179,7 +180,7 @@ type claimed struct {
 // readRefresh takes a presented token apart and checks its MAC.
 func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented string) (claimed, error) {
 	unreadable := func() error {
-		return idp.Expiredf("refresh_unreadable", "refresh token of %d bytes", len(presented)).Coded(codeOver)
+		return idp.Expiredf("refresh_unreadable", "refresh token of %d bytes", len(presented)).Coded(codeUnreadable)
 	}
 	if len(presented) != base64.RawURLEncoding.EncodedLen(refreshSize) {
 		return claimed{}, unreadable()
