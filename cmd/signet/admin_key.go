@@ -97,8 +97,17 @@ func readPIN(path string) (string, error) {
 		return "", fmt.Errorf("the PIN file cannot be read: %w", err)
 	}
 	pin := strings.TrimRight(string(text), "\r\n")
-	if len(pin) < 4 || len(pin) > 63 || strings.ContainsAny(pin, "\r\n\x00") {
+	if checkKeyPIN(pin) != nil {
 		return "", errors.New("the PIN file must have a PIN of 4 to 63 bytes on one line")
 	}
 	return pin, nil
+}
+
+// checkKeyPIN says whether a security key could have this PIN (CTAP 2.1,
+// §6.5.1).
+func checkKeyPIN(pin string) error {
+	if len(pin) < 4 || len(pin) > 63 || strings.ContainsAny(pin, "\r\n\x00") {
+		return errors.New("the PIN of a security key has 4 to 63 bytes")
+	}
+	return nil
 }

@@ -58,7 +58,7 @@ func TestKeyProvision(t *testing.T) {
 
 	// Another key, with a certificate; the tool asks for the PIN by itself.
 	set(securitykeytest.Key{Devices: append(plugged.Devices, "/dev/hidraw8: vendor=0x20a0, product=0x42b1 (Other key)"), PIN: "1234", Certified: true})
-	refused("2 security keys are plugged in: name one with --device", "ada@one.example")
+	refused("2 security keys are plugged in: say which", "ada@one.example")
 	r := atTerminal(t, "1234\n", provision("ada@one.example", "--device", "/dev/hidraw8")...)
 	if r.code != 0 || !strings.Contains(r.errs, "A passkey for ada@one.example on Other key (/dev/hidraw8).\nTouch the key") || !strings.Contains(r.out, "ada@one.example") {
 		t.Errorf("at a terminal: %+v", r)

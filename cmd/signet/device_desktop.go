@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +55,10 @@ A request is a line of JSON, and so is the answer:
 			if err != nil {
 				return err
 			}
-			l, err := listenBroker(socket)
+			if socket == "" {
+				socket = brokerSocket()
+			}
+			l, err := desk.Listen(socket, os.Geteuid() == 0)
 			if err != nil {
 				return err
 			}
@@ -66,7 +68,7 @@ A request is a line of JSON, and so is the answer:
 			return b.Run(cmd.Context(), l)
 		},
 	}
-	cmd.Flags().StringVar(&socket, "socket", brokerSocket(), "where to listen")
+	cmd.Flags().StringVar(&socket, "socket", "", "where to listen (default: "+machineSocket+" for root, else $XDG_RUNTIME_DIR/signet/broker.sock)")
 	cmd.Flags().StringVar(&accounts, "accounts", desk.DefaultAccounts, "which person each local account is; for root")
 	markFiles(cmd, "socket", "accounts")
 	return cmd
@@ -84,40 +86,6 @@ func (d *desktop) who(accounts string) func(uint32) (string, error) {
 		}
 		return d.user, nil
 	}
-}
-
-// listenBroker takes the socket. One that a dead broker left is replaced, one
-// that answers is not.
-func listenBroker(socket string) (net.Listener, error) {
-	mode := os.FileMode(0o700)
-	if os.Geteuid() == 0 {
-		mode = 0o755 // others must reach it; whom it serves it knows itself
-	}
-	if err := os.MkdirAll(filepath.Dir(socket), mode); err != nil {
-		return nil, fmt.Errorf("make the folder of the socket: %w; name another with --socket", err)
-	}
-	if c, err := net.Dial("unix", socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("a broker listens on %s already: stop it first, or choose another with --socket", socket)
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		if err := os.Remove(socket); err != nil {
-			return nil, fmt.Errorf("replace the socket of a broker that is gone: %w", err)
-		}
-	}
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; name another with --socket", socket, err)
-	}
-	if os.Geteuid() == 0 {
-		mode = 0o666
-	} else {
-		mode = 0o600
-	}
-	if err := os.Chmod(socket, mode); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
 }
 
 func (d *desktop) browserHostCommand() *cobra.Command {
@@ -144,18 +112,12 @@ the device itself. signet device browser-extension tells browsers about it.`,
 
 // header asks the broker, or where there is none the device.
 func (d *desktop) header(ctx context.Context, socket, address string) (agent.HeaderResult, error) {
-	sockets := []string{socket}
-	if socket == "" {
-		sockets = []string{brokerSocket(), machineSocket}
+	got, err := askBroker(ctx, socket, desk.Request{Do: "header", URL: address})
+	if err == nil && got.Header != nil {
+		return *got.Header, nil
 	}
-	for _, one := range sockets {
-		got, err := desk.Ask(ctx, one, desk.Request{Do: "header", URL: address})
-		if err == nil && got.Header != nil {
-			return *got.Header, nil
-		}
-		if err != nil && !errors.Is(err, idp.Unavailable) {
-			return agent.HeaderResult{}, err
-		}
+	if err != nil && !errors.Is(err, idp.Unavailable) {
+		return agent.HeaderResult{}, err
 	}
 	a, err := d.open()
 	if err != nil {
@@ -164,61 +126,144 @@ func (d *desktop) header(ctx context.Context, socket, address string) (agent.Hea
 	return a.BrowserHeader(ctx, d.user, address)
 }
 
+// askBroker asks the broker at a socket; without one that of this account, else
+// that of the machine.
+func askBroker(ctx context.Context, socket string, r desk.Request) (desk.Response, error) {
+	sockets := []string{socket}
+	if socket == "" {
+		sockets = []string{brokerSocket(), machineSocket}
+	}
+	var got desk.Response
+	var err error
+	for _, one := range slices.Compact(sockets) {
+		if got, err = desk.Ask(ctx, one, r); !errors.Is(err, idp.Unavailable) {
+			return got, err
+		}
+	}
+	return got, err
+}
+
+// viaBroker are the flags of commands that a broker can answer as well.
+type viaBroker struct {
+	on     bool
+	socket string
+}
+
+func (v *viaBroker) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&v.on, "broker", false, "ask the broker that runs, as an account without a device of its own does")
+	cmd.Flags().StringVar(&v.socket, "socket", "", "the broker's socket (default: that of this account, else that of the machine)")
+	markFiles(cmd, "socket")
+}
+
+// ask sends r when the flags say so. The broker knows itself who asks.
+func (v *viaBroker) ask(cmd *cobra.Command, d *desktop, r desk.Request) (desk.Response, error) {
+	if d.user != "" {
+		return desk.Response{}, usagef("--user is not for --broker: it answers for the person that this account is")
+	}
+	return askBroker(cmd.Context(), v.socket, r)
+}
+
+// extension are the flags of browser-extension.
+type extension struct {
+	family, id      string
+	machine, remove bool
+}
+
 func (d *desktop) browserExtensionCommand() *cobra.Command {
-	var family string
-	var machine bool
+	var x extension
 	cmd := &cobra.Command{
-		Use: "browser-extension FOLDER", Short: "Write the browser extension, and tell browsers about this device",
+		Use: "browser-extension [FOLDER]", Short: "Write the browser extension, and tell browsers about this device",
 		Long: `Write the browser extension for the server that this device joined into a new
 folder, and the files by which browsers find its host: signet device
 browser-host. Load the folder as an extension (chrome://extensions, "Load
-unpacked"), or let your organisation's browser policy install it.
+unpacked"), or let your organisation's browser policy install it; without FOLDER
+only the files are written, for browsers that have it already.
 
-The extension acts on the server's address and on no other.`,
-		Example: "  signet device browser-extension ~/signet-extension\n  signet device browser-extension --browser firefox ~/signet-extension",
-		Args:    cobra.ExactArgs(1),
+The extension acts on the server's address and on no other. To be rid of it,
+remove it in the browser, then run this with --remove.`,
+		Example: `  signet device browser-extension ~/signet-extension
+  signet device browser-extension --browser firefox ~/signet-extension
+  signet device browser-extension --machine --extension-id abcdefghijklmnopabcdefghijklmnop
+  signet device browser-extension --remove`,
+		Args: atMost(1, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := d.open()
-			if err != nil {
-				return err
+			if x.remove {
+				if len(args) > 0 {
+					return usagef("--remove takes no FOLDER: remove that yourself, after the browser has let go of it")
+				}
+				files, err := x.uninstall()
+				if err != nil {
+					return err
+				}
+				return d.print(cmd, map[string]any{"removed": files}, "removed")
 			}
-			st, err := a.Status(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if !st.Joined {
-				return idp.NotFoundf("not_joined", "no device").Say("this machine has not joined: signet device join --server https://id.example.com")
-			}
-			if err := desk.WriteExtension(args[0], st.Server); err != nil {
-				return err
-			}
-			files, err := installHost(desk.Family(family), machine, d.state)
-			if err != nil {
-				return err
-			}
-			return d.print(cmd, map[string]any{"extension": args[0], "server": st.Server, "hostFiles": files}, "extension", "server", "hostFiles=host files")
+			return d.writeExtension(cmd, x, args)
 		},
 	}
-	cmd.Flags().StringVar(&family, "browser", string(desk.Chromium), "chromium or firefox")
-	cmd.Flags().BoolVar(&machine, "machine", false, "tell the browsers of all accounts, as root")
+	cmd.Flags().StringVar(&x.family, "browser", string(desk.Chromium), "chromium or firefox")
+	cmd.Flags().StringVar(&x.id, "extension-id", "", "what the browser calls an extension that your organisation packed (default: the one written here)")
+	cmd.Flags().BoolVar(&x.machine, "machine", false, "tell the browsers of all accounts, as root")
+	cmd.Flags().BoolVar(&x.remove, "remove", false, "take back what tells browsers about this device")
 	return cmd
 }
 
-// installHost writes a starter next to the state, since browsers pass no
+func (d *desktop) writeExtension(cmd *cobra.Command, x extension, args []string) error {
+	result := map[string]any{}
+	fields := []string{"hostFiles=host files"}
+	if len(args) > 0 {
+		a, err := d.open()
+		if err != nil {
+			return err
+		}
+		st, err := a.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if !st.Joined {
+			return idp.NotFoundf("not_joined", "no device").Say("this machine has not joined: signet device join --server https://id.example.com")
+		}
+		if err := desk.WriteExtension(args[0], st.Server); err != nil {
+			return err
+		}
+		result["extension"], result["server"] = args[0], st.Server
+		fields = append([]string{"extension", "server"}, fields...)
+	}
+	files, err := x.install(d.state)
+	if err != nil {
+		return err
+	}
+	result["hostFiles"] = files
+	return d.print(cmd, result, fields...)
+}
+
+// places are the starter and the files that tell browsers of it.
+func (x extension) places() (starter string, files []string, err error) {
+	home := ""
+	starter = "/usr/lib/signet/browser-host"
+	if !x.machine {
+		if home, err = os.UserHomeDir(); err != nil {
+			return "", nil, fmt.Errorf("find the home folder: %w", err)
+		}
+		starter = filepath.Join(home, ".local", "lib", "signet", "browser-host")
+	}
+	for _, folder := range desk.HostFolders(desk.Family(x.family), home) {
+		files = append(files, filepath.Join(folder, desk.HostName+".json"))
+	}
+	return starter, files, nil
+}
+
+// install writes a starter next to the state, since browsers pass no
 // arguments of ours, and the files that name it.
-func installHost(family desk.Family, machine bool, state string) ([]string, error) {
+func (x extension) install(state string) ([]string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	home, starter := "", "/usr/lib/signet/browser-host"
-	if !machine {
-		if home, err = os.UserHomeDir(); err != nil {
-			return nil, fmt.Errorf("find the home folder: %w", err)
-		}
-		starter = filepath.Join(home, ".local", "lib", "signet", "browser-host")
+	starter, files, err := x.places()
+	if err != nil {
+		return nil, err
 	}
-	text, err := desk.HostFile(family, starter)
+	text, err := desk.HostFile(desk.Family(x.family), starter, x.id)
 	if err != nil {
 		return nil, err
 	}
@@ -229,15 +274,46 @@ func installHost(family desk.Family, machine bool, state string) ([]string, erro
 	if err := place(starter, []byte(script+"\n"), 0o755); err != nil {
 		return nil, err
 	}
-	var files []string
-	for _, folder := range desk.HostFolders(family, home) {
-		file := filepath.Join(folder, desk.HostName+".json")
+	for _, file := range files {
 		if err := place(file, append(text, '\n'), 0o644); err != nil {
 			return nil, err
 		}
-		files = append(files, file)
 	}
 	return files, nil
+}
+
+// uninstall removes what install wrote for one family of browsers. The starter
+// goes with the last of them.
+func (x extension) uninstall() ([]string, error) {
+	removed := []string{}
+	remove := func(file string) error {
+		err := os.Remove(file)
+		if err == nil {
+			removed = append(removed, file)
+		} else if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return err
+	}
+	starter, files, err := x.places()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		if err := remove(file); err != nil {
+			return nil, fmt.Errorf("remove what browsers know: %w", err)
+		}
+	}
+	for _, family := range []desk.Family{desk.Chromium, desk.Firefox} {
+		_, others, err := extension{family: string(family), machine: x.machine}.places()
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(others, func(file string) bool { _, err := os.Lstat(file); return err == nil }) {
+			return removed, nil
+		}
+	}
+	return removed, remove(starter)
 }
 
 // quoted is a word for the shell.
@@ -262,6 +338,7 @@ func place(file string, text []byte, mode os.FileMode) error {
 
 func (d *desktop) pamCommand() *cobra.Command {
 	var accounts string
+	var seats []string
 	var distant bool
 	cmd := &cobra.Command{
 		Use: "pam", Short: "Let people in at this machine by their PIN; for pam_exec",
@@ -270,16 +347,18 @@ their key in the TPM, and the server takes its signature. Without the server the
 key alone lets them in, for as many days as the organisation allows.
 
 Only at the machine itself: over a network strangers could make the TPM stop
-answering. An account is a person by a line of /etc/signet/accounts, which must
-be root's; uid 0 never is one.
+answering. Consoles, login managers, screen lockers, sudo, su and polkit are
+known; --service adds one. An account is a person by a line of
+/etc/signet/accounts, which must be root's, and so must its folder; uid 0 never
+is one.
 
 In /etc/pam.d, before the line that asks for a password:
-  auth sufficient pam_exec.so quiet expose_authtok /usr/bin/signet device pam
+  auth sufficient pam_exec.so quiet seteuid expose_authtok /usr/bin/signet device pam
 
 It ends with 0 to let in; 1 refused, 2 not run by pam_exec, 10 wrong PIN, 11 the
-TPM is locked, 12 nobody's account, 13 over a network, 14 no key here, 15 no
-server and not allowed without.`,
-		Example: "  auth sufficient pam_exec.so quiet expose_authtok /usr/bin/signet device pam",
+TPM is locked, 12 nobody's account, 13 over a network or by a service that is
+not known, 14 no key here, 15 no server and not allowed without.`,
+		Example: "  signet device pam --accounts /etc/signet/accounts",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			door := desk.DoorOf(os.Getenv)
@@ -291,7 +370,7 @@ server and not allowed without.`,
 			if err != nil {
 				return &exitError{desk.ExitRefused, err}
 			}
-			gate := desk.Gate{Device: a, Accounts: desk.Accounts{File: accounts, Lookup: user.Lookup}, Distant: distant}
+			gate := desk.Gate{Device: a, Accounts: desk.Accounts{File: accounts, Lookup: user.Lookup}, Seats: seats, Distant: distant}
 			offline, code, err := gate.Admit(cmd.Context(), door, pin)
 			if err != nil {
 				return &exitError{code, err}
@@ -303,6 +382,7 @@ server and not allowed without.`,
 		},
 	}
 	cmd.Flags().StringVar(&accounts, "accounts", desk.DefaultAccounts, "which person each local account is")
+	cmd.Flags().StringSliceVar(&seats, "service", nil, "a service of PAM that is only ever used at the machine itself, beside the known ones")
 	cmd.Flags().BoolVar(&distant, "allow-remote", false, "let people in over a network, too: strangers can then lock the TPM")
 	markFiles(cmd, "accounts")
 	return cmd

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signetid/signet/internal/securitykey"
 )
 
 // ctx is short for a signature that would not fit.
@@ -77,4 +80,39 @@ func (l *lines) newPIN(stdin bool) (string, error) {
 		err = errPINsDiffer
 	}
 	return pin, err
+}
+
+// terminal says whether somebody can be asked.
+func (l *lines) terminal() bool {
+	if l.file == nil {
+		return false
+	}
+	restore, err := hush(l.file)
+	if err != nil {
+		return false
+	}
+	restore()
+	return true
+}
+
+// choose asks which of several passkeys is meant.
+func (l *lines) choose(all []securitykey.Passkey) (int, error) {
+	fmt.Fprintln(l.prompt, "The key has several passkeys for this server:")
+	for i, p := range all {
+		name := printable(p.Name)
+		if name == "" {
+			name = "without a name"
+		}
+		fmt.Fprintf(l.prompt, "  %d  %s (%.12x)\n", i+1, name, p.ID)
+	}
+	fmt.Fprintf(l.prompt, "Which one (1 to %d)? ", len(all))
+	text, err := l.next("the number of the passkey")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		return 0, fmt.Errorf("%q is no number: run this again", text)
+	}
+	return n - 1, nil
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/agent"
+	"github.com/signetid/signet/internal/securitykey"
 )
 
 // onDevice runs a command on a state folder of the test's own.
@@ -34,6 +37,11 @@ func TestDeviceSaysWhatToDo(t *testing.T) {
 		{[]string{"join", "--server", "http://127.0.0.1:1"}, exitFailed, "127.0.0.1:1 does not answer"},
 		{[]string{"sign-in", "--pin-stdin"}, exitFailed, "has not joined: signet device join"},
 		{[]string{"sign-in", "extra"}, exitUsage, `takes no "extra"`},
+		{[]string{"sign-in", "--security-key"}, exitFailed, "has not joined: signet device join"},
+		{[]string{"sign-in", "--security-key", "/dev/hidraw5", "more"}, exitUsage, `takes no`},
+		{[]string{"token", "--broker", "--resource", "x", "--socket", filepath.Join(state, "none")}, exitFailed, "does not run: signet device broker"},
+		{[]string{"token", "--broker", "--resource", "x", "--user", "ada@example.com"}, exitUsage, "--user is not for --broker"},
+		{[]string{"browser-header", "--broker", "--url", "https://x/", "--socket", filepath.Join(state, "none")}, exitFailed, "does not run: signet device broker"},
 		{[]string{"hello"}, exitDone, ""},
 		{[]string{"hello", "enrol", "--pin-stdin"}, exitFailed, "has not joined"},
 		{[]string{"token"}, exitUsage, "one of --resource and --scope"},
@@ -136,5 +144,82 @@ func TestDeviceStatusTable(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "\x1b") {
 		t.Error("a device's name moves the cursor")
+	}
+}
+
+// What tells browsers of this device is written for an account or taken back,
+// and an extension that was packed by somebody else is named by its own id.
+func TestDeviceBrowserExtension(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	state := filepath.Join(t.TempDir(), "device")
+	if r := onDevice(t, state, "browser-extension", filepath.Join(home, "x")); r.code != exitFailed || !strings.Contains(r.errs, "has not joined") {
+		t.Errorf("on a machine that has not joined: %+v", r)
+	}
+	own := strings.Repeat("abcd", 8)
+	chromium := filepath.Join(home, ".config/chromium/NativeMessagingHosts/org.signetid.device.json")
+	firefox := filepath.Join(home, ".mozilla/native-messaging-hosts/org.signetid.device.json")
+	starter := filepath.Join(home, ".local/lib/signet/browser-host")
+	for _, args := range [][]string{{"browser-extension", "--extension-id", own}, {"browser-extension", "--browser", "firefox"}} {
+		if r := onDevice(t, state, args...); r.code != exitDone {
+			t.Fatalf("%q: %+v", args, r)
+		}
+	}
+	text, err := os.ReadFile(chromium)
+	if err != nil || !strings.Contains(string(text), own) || !strings.Contains(string(text), starter) {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, step := range []struct {
+		args []string
+		left []string
+		gone []string
+	}{
+		{[]string{"browser-extension", "--remove"}, []string{firefox, starter}, []string{chromium}},
+		{[]string{"browser-extension", "--remove", "--browser", "firefox"}, nil, []string{firefox, starter}},
+		{[]string{"browser-extension", "--remove"}, nil, []string{chromium, firefox, starter}},
+	} {
+		if r := onDevice(t, state, step.args...); r.code != exitDone {
+			t.Errorf("%q: %+v", step.args, r)
+		}
+		for _, file := range step.left {
+			if _, err := os.Stat(file); err != nil {
+				t.Errorf("%q: %v", step.args, err)
+			}
+		}
+		for _, file := range step.gone {
+			if _, err := os.Stat(file); !os.IsNotExist(err) {
+				t.Errorf("%q: %s is still there, %v", step.args, file, err)
+			}
+		}
+	}
+	for _, bad := range [][]string{{"--browser", "lynx"}, {"--extension-id", "*"}, {"--remove", "folder"}} {
+		if r := onDevice(t, state, append([]string{"browser-extension"}, bad...)...); r.code == exitDone {
+			t.Errorf("%q: %+v", bad, r)
+		}
+	}
+	if _, err := os.Stat(starter); !os.IsNotExist(err) {
+		t.Errorf("a refused command left %s", starter)
+	}
+}
+
+// Somebody with several passkeys on one key is asked which is meant, and the
+// names, which are a server's, move no cursor.
+func TestDeviceChoosesPasskey(t *testing.T) {
+	all := []securitykey.Passkey{{ID: []byte("first id"), Name: "Ada\x1b[2J"}, {ID: []byte("second id")}}
+	for typed, want := range map[string]int{"1\n": 0, " 2 \n": 1, "9\n": 8} {
+		var asked strings.Builder
+		l := &lines{in: bufio.NewReader(strings.NewReader(typed)), prompt: &asked}
+		if n, err := l.choose(all); err != nil || n != want {
+			t.Errorf("%q: %d, %v", typed, n, err)
+		}
+		if strings.Contains(asked.String(), "\x1b") || !strings.Contains(asked.String(), "without a name") {
+			t.Errorf("asked %q", asked.String())
+		}
+	}
+	for _, typed := range []string{"", "Ada\n"} {
+		l := &lines{in: bufio.NewReader(strings.NewReader(typed)), prompt: io.Discard}
+		if _, err := l.choose(all); err == nil {
+			t.Errorf("%q is a choice", typed)
+		}
 	}
 }

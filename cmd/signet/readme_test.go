@@ -94,3 +94,41 @@ func commandsOf(t *testing.T, page string) [][]string {
 	}
 	return all
 }
+
+// TestDesktopPages: the commands of the pages about desktops, which need a TPM
+// and a person, are at least commands with those flags and arguments. Those of
+// test/browser run them.
+func TestDesktopPages(t *testing.T) {
+	for _, page := range []string{"docs/desktop.md", "clients/browser/README.md", "clients/linux/README.md", "clients/linux/pam.d.example", "clients/linux/signet-broker.service",
+		"clients/linux/user/signet-broker.service"} {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for line := range strings.Lines(string(text)) {
+			parts := strings.Split(strings.TrimSpace(line), "`")
+			for i, part := range parts {
+				_, after, ok := strings.Cut(part, "signet device ")
+				if !ok || i%2 == 0 && len(parts) > 1 || strings.HasPrefix(part, "#") || strings.HasPrefix(part, "|") {
+					continue
+				}
+				args := append([]string{"device"}, words(strings.NewReplacer("…", "x", "'", `"`).Replace(after))...)
+				cmd, rest, err := newRoot().Find(args)
+				if err == nil {
+					err = cmd.ParseFlags(rest)
+				}
+				if err == nil {
+					err = cmd.ValidateArgs(cmd.Flags().Args())
+				}
+				if err != nil {
+					t.Errorf("%s: %q: %v", page, part, err)
+				}
+				found++
+			}
+		}
+		if found == 0 && !strings.HasSuffix(page, "linux/README.md") {
+			t.Errorf("%s has no commands", page)
+		}
+	}
+}

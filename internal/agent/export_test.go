@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/html"
 )
@@ -66,4 +68,69 @@ func PassForm(page string) (string, int) {
 		return "", 0
 	}
 	return f.action, len(f.fields)
+}
+
+// Seated is a device on which one person, or two, may come in: its state, as
+// a join, an enrolment and a sign-in leave it.
+type Seated struct {
+	*Agent
+	PIN string
+	st  *state
+}
+
+// Seat writes such a state into folder, with real keys. The server is one that
+// nobody listens at.
+func Seat(v Vault, tpm, folder, pin string, now func() time.Time, online time.Time, days int) (*Seated, error) {
+	a, err := New(Config{Folder: folder, TPM: tpm, Now: now})
+	if err != nil {
+		return nil, err
+	}
+	salt := []byte("a salt of this test")
+	k, err := v.Make(forUser, pinAuth(salt, pin))
+	if err != nil {
+		return nil, err
+	}
+	k.Salt = salt
+	s := &Seated{Agent: a, PIN: pin, st: &state{
+		Version: stateVersion, Server: "http://127.0.0.1:1", Place: v.Place(), TPM: tpm, Device: &joined{ID: "device"},
+		Endpoints: endpoints{Tenant: "t", Authorize: "http://127.0.0.1:1/a", Token: "http://127.0.0.1:1/t"},
+		People: []person{
+			{ID: "1", UPN: "ada@corp.example", Hello: &hello{Key: k, ID: "kid"}, PRT: &prt{Value: "prt"}, Online: online, OfflineDays: days},
+			{ID: "2", UPN: "bela@corp.example", PRT: &prt{Value: "prt"}, Online: online, OfflineDays: days},
+		},
+	}}
+	return s, s.Write()
+}
+
+// Write puts the state into the folder.
+func (s *Seated) Write() error { return s.store.save(s.st, "test") }
+
+// Refuse does what a use of the server does whose answer is status and body.
+func (s *Seated) Refuse(ctx context.Context, upn string, status int, body string) error {
+	return s.during(ctx, "test", func(w *work) error {
+		p, err := w.st.person(upn)
+		if err != nil {
+			return err
+		}
+		return w.turnedAway(p, refused(reply{status: status, body: []byte(body)}))
+	})
+}
+
+// These change what is known of the first person.
+func (s *Seated) Online(at time.Time)   { s.st.People[0].Online = at }
+func (s *Seated) Unlocked(at time.Time) { s.st.People[0].Unlocked = at }
+func (s *Seated) Days(n int)            { s.st.People[0].OfflineDays = n }
+func (s *Seated) NoPRT()                { s.st.People[0].PRT = nil }
+func (s *Seated) NoKey()                { s.st.People[0].Hello = nil }
+func (s *Seated) Gone()                 { s.st.Device = nil }
+func (s *Seated) Leaves()               { s.st.Leaving = true }
+
+func (s *Seated) TPM() string { return s.st.TPM }
+
+// Copy is the same device with a state of its own to change.
+func (s *Seated) Copy() *Seated {
+	c, st := *s, *s.st
+	st.People = slices.Clone(st.People)
+	c.st = &st
+	return &c
 }

@@ -181,14 +181,22 @@ func (r *remote) requestPRT(ctx context.Context, v vault, e endpoints, d *joined
 		if err != nil {
 			return err
 		}
-		request, err := deviceMessage(v, d, payload)
-		if err != nil {
-			return err
-		}
-		return r.form(ctx, e.Token, url.Values{
-			"prt_protocol_version": {protocol}, "grant_type": {grantJWT}, "request": {request}, "client_info": {"1"},
-		}, &got)
+		got, err = r.sendPRT(ctx, v, e, d, payload)
+		return err
 	})
+	return got, err
+}
+
+// sendPRT sends one request for a PRT, once.
+func (r *remote) sendPRT(ctx context.Context, v vault, e endpoints, d *joined, payload prtRequest) (answer, error) {
+	var got answer
+	request, err := deviceMessage(v, d, payload)
+	if err != nil {
+		return got, err
+	}
+	err = r.form(ctx, e.Token, url.Values{
+		"prt_protocol_version": {protocol}, "grant_type": {grantJWT}, "request": {request}, "client_info": {"1"},
+	}, &got)
 	if err == nil && (got.RefreshToken == "" || got.SessionKey == "") {
 		err = errors.New("the server's answer has no primary refresh token")
 	}

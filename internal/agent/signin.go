@@ -14,8 +14,9 @@ const RenewAfter = 4 * time.Hour
 
 // How a PRT came about.
 const (
-	byHello  = "hello"
-	bySignIn = "sign-in"
+	byHello   = "hello"
+	byPasskey = "passkey"
+	bySignIn  = "sign-in"
 )
 
 // PRTResult is a primary refresh token, without its secrets.
@@ -116,11 +117,17 @@ func (w *work) keep(ctx context.Context, p *person, method string, got answer) e
 		Value: got.RefreshToken, Session: session, Method: method,
 		Issued: w.now, Renewed: w.now, Expires: w.now.Add(time.Duration(got.RefreshIn) * time.Second),
 	}
-	p.Online, p.OfflineDays = w.now, int(got.OfflineDays)
+	p.seen(w.now, got)
 	if i, err := who(got.IDToken); err == nil && i.ObjectID == p.ID && i.name() != "" {
 		p.UPN, p.Name = i.name(), i.Name
 	}
 	return w.save("signed in")
+}
+
+// seen notes that the server let somebody in. What an unlock noted of the
+// clock ends with that: it may have been wrong, and was set since.
+func (p *person) seen(now time.Time, got answer) {
+	p.Online, p.OfflineDays, p.Unlocked = now, int(got.OfflineDays), time.Time{}
 }
 
 // Renew moves the PRT on. The server takes the one before for ten minutes
@@ -142,7 +149,7 @@ func (a *Agent) Renew(ctx context.Context, user string) (PRTResult, error) {
 		w.store.step("renewal answered")
 		p.PRT.Value, p.PRT.Renewed = got.RefreshToken, w.now
 		p.PRT.Expires = w.now.Add(time.Duration(got.RefreshIn) * time.Second)
-		p.Online, p.OfflineDays = w.now, int(got.OfflineDays)
+		p.seen(w.now, got)
 		result = p.result()
 		return w.save("renewed")
 	})
@@ -180,16 +187,25 @@ func (w *work) use(ctx context.Context, p *person, client, scope string) (answer
 
 // turnedAway remembers that the server refused somebody, so that they do not
 // come in without it either: a device that was disabled, an account that ended.
-// A server that is away, or wants more for one app, has said no such thing.
+// A server that is away, or wants more for one app, has said no such thing. A
+// device that is refused is so for everybody on it; p may be nil then.
 func (w *work) turnedAway(p *person, err error) error {
 	r := refusal(err)
-	if r == nil || r.Status >= 500 || r.Status == http.StatusTooManyRequests || r.Code == codeNonce {
+	if r == nil || r.Status >= 500 || r.Status == http.StatusTooManyRequests {
 		return err
 	}
 	switch r.Code {
-	case codeDeviceDisabled, codeDeviceUnknown, codeUserDisabled, codeUserUnknown, codeRevoked, codeKeyUnknown, codeKeyWrong, codeKeyDisabled, codeKeyHomeless:
+	case codeDeviceDisabled, codeDeviceUnknown:
+		for i := range w.st.People {
+			w.st.People[i].Online = time.Time{}
+		}
+	case codeUserDisabled, codeUserUnknown, codeRevoked, codeKeyUnknown, codeKeyWrong, codeKeyDisabled, codeKeyHomeless:
+		if p == nil {
+			return err
+		}
 		p.Online = time.Time{}
-		return errors.Join(err, w.save("turned away"))
+	default:
+		return err
 	}
-	return err
+	return errors.Join(err, w.save("turned away"))
 }

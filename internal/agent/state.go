@@ -79,11 +79,21 @@ type person struct {
 	PRT       *prt   `json:"prt,omitempty"`
 	// Registration is what a join by access pass leaves for Enrol.
 	Registration *registration `json:"registration,omitempty"`
+	// Passkey is the one on a security key that signed them in last.
+	Passkey *passkey `json:"passkey,omitempty"`
 	// Online is when the server last let this person in; zero when its last
 	// word was a refusal.
 	Online time.Time `json:"online,omitzero"`
 	// OfflineDays is for how long after that Unlock does without it.
 	OfflineDays int `json:"offlineDays,omitempty"`
+	// Unlocked is when Unlock last let them in: time has passed at least so far.
+	Unlocked time.Time `json:"unlocked,omitzero"`
+}
+
+// passkey names a passkey on a security key; there is no secret in it.
+type passkey struct {
+	ID   []byte `json:"id"`
+	User []byte `json:"userHandle"`
 }
 
 // registration is a token that registers one user key on this device, which is
@@ -108,7 +118,7 @@ type hello struct {
 type prt struct {
 	Value   string    `json:"value"`
 	Session key       `json:"sessionKey"`
-	Method  string    `json:"method"` // "hello" or "sign-in"
+	Method  string    `json:"method"` // "hello", "passkey" or "sign-in"
 	Issued  time.Time `json:"issued"`
 	Renewed time.Time `json:"renewed"`
 	Expires time.Time `json:"expires"`

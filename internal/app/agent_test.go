@@ -22,11 +22,13 @@ import (
 	"github.com/signetid/signet/internal/demo"
 	"github.com/signetid/signet/internal/drs/tpmtest"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/securitykey/securitykeytest"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
 func TestMain(m *testing.M) {
 	agenttest.Main()
+	securitykeytest.Main()
 	os.Exit(m.Run())
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -84,6 +85,14 @@ func (a Accounts) uid(account string) (int, error) {
 
 // read checks who may write the file before a byte of it counts.
 func (a Accounts) read() ([]byte, error) {
+	folder, err := os.Stat(filepath.Dir(a.File))
+	if err == nil {
+		err = folderOf(folder, a.Trusted)
+		if err != nil { // whoever may write there may put another file in its place
+			return nil, idp.Deniedf("accounts_open", "%s: %w", filepath.Dir(a.File), err).
+				Say("the folder of " + a.File + " could be written by others than root: chown root and chmod 755 it")
+		}
+	}
 	f, err := os.Open(a.File)
 	if err != nil {
 		return nil, idp.NotFoundf("accounts_missing", "%w", err).

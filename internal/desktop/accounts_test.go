@@ -72,6 +72,16 @@ func TestSec_DEV_AccountsFileOfOthers(t *testing.T) {
 	if err := os.Chmod(a.File, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	above := filepath.Dir(a.File)
+	if err := os.Chmod(above, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Person("ada"); reasonOf(err) != "accounts_open" {
+		t.Errorf("a folder that all may write: %v", err)
+	}
+	if err := os.Chmod(above, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	other := a
 	other.Trusted = os.Geteuid() + 1
 	if _, err := other.Person("ada"); reasonOf(err) != "accounts_open" {

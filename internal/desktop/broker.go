@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/signetid/signet/internal/agent"
@@ -48,8 +49,20 @@ const (
 	waitMost  = time.Hour
 )
 
-// mostConns bounds how many programs are served at a time.
-const mostConns = 64
+// How many programs are served at a time, and how many of one account: one
+// must not keep the others waiting.
+const (
+	mostConns    = 64
+	mostConnsOne = 16
+)
+
+// acceptPause is waited when the machine has no file left for a connection.
+const acceptPause = 100 * time.Millisecond
+
+// workTime is how long one thing may take that the device is asked for. The
+// state is locked meanwhile, and somebody at the login waits for it: a network
+// that swallows everything must not keep them out of their machine.
+const workTime = 20 * time.Second
 
 // Run serves l and renews until ctx ends. It closes l.
 func (b *Broker) Run(ctx context.Context, l net.Listener) error {
@@ -60,39 +73,71 @@ func (b *Broker) Run(ctx context.Context, l net.Listener) error {
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { b.keepFresh(ctx) })
-	places := make(chan struct{}, mostConns)
+	var here guests
 	for {
 		c, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				c.Close()
 			}
+			return nil
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ECONNABORTED):
+			b.Log.Warn("take a connection", "cause", err)
+			sleep(ctx, acceptPause)
+			continue
+		case err != nil:
 			cancel()
 			return err
 		}
-		select {
-		case places <- struct{}{}:
-		default: // one program must not keep the others waiting
+		uid, err := peerOf(c)
+		if err != nil || !here.enter(uid) {
+			b.Log.Warn("turned away", "uid", uid, "cause", err)
 			c.Close()
 			continue
 		}
 		all.Go(func() {
-			defer func() { <-places }()
-			b.serve(ctx, c)
+			defer here.leave(uid)
+			b.serve(ctx, c, uid)
 		})
 	}
 }
 
-// serve answers one connection, line by line.
-func (b *Broker) serve(ctx context.Context, c net.Conn) {
+// guests counts who is served.
+type guests struct {
+	mu  sync.Mutex
+	all int
+	of  map[uint32]int
+}
+
+func (g *guests) enter(uid uint32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all >= mostConns || g.of[uid] >= mostConnsOne {
+		return false
+	}
+	if g.of == nil {
+		g.of = make(map[uint32]int)
+	}
+	g.all++
+	g.of[uid]++
+	return true
+}
+
+func (g *guests) leave(uid uint32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all--
+	if g.of[uid]--; g.of[uid] == 0 {
+		delete(g.of, uid)
+	}
+}
+
+// serve answers one connection of an account, line by line.
+func (b *Broker) serve(ctx context.Context, c net.Conn, uid uint32) {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	uid, err := peerOf(c)
-	if err != nil {
-		b.Log.Warn("who is asking", "cause", err)
-		return
-	}
 	in, out := bufio.NewReaderSize(c, 4096), json.NewEncoder(c)
 	// Whoever says nothing for so long is gone.
 	idle := time.AfterFunc(askTime, func() { c.Close() })
@@ -130,6 +175,8 @@ func (b *Broker) answer(ctx context.Context, uid uint32, line []byte) (Response,
 	if err != nil {
 		return Response{}, err
 	}
+	ctx, stop := context.WithTimeout(ctx, workTime)
+	defer stop()
 	switch r.Do {
 	case "token":
 		got, err := b.Device.Token(ctx, agent.TokenOptions{User: user, Resource: r.Resource, Scope: r.Scope, Client: r.Client})
@@ -185,6 +232,12 @@ func (b *Broker) keepFresh(ctx context.Context) {
 	}
 }
 
+func (b *Broker) renew(ctx context.Context, user string) (agent.PRTResult, error) {
+	ctx, stop := context.WithTimeout(ctx, workTime)
+	defer stop()
+	return b.Device.Renew(ctx, user)
+}
+
 func (b *Broker) renewDue(ctx context.Context, spread func() time.Duration) (away bool, err error) {
 	st, err := b.Device.Status(ctx)
 	if err != nil {
@@ -197,7 +250,7 @@ func (b *Broker) renewDue(ctx context.Context, spread func() time.Duration) (awa
 		if !sleep(ctx, spread()) {
 			return false, nil
 		}
-		got, err := b.Device.Renew(ctx, p.User)
+		got, err := b.renew(ctx, p.User)
 		switch {
 		case err == nil:
 			b.Log.Info("renewed", "user", p.User, "expires", got.Expires)

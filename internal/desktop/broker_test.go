@@ -209,3 +209,105 @@ func TestBrokerKeepsFresh(t *testing.T) {
 		})
 	}
 }
+
+// One account that holds connections open keeps itself out, and nobody else:
+// here it is the same account, which gets in again once it has let go.
+func TestSec_DEV_BrokerPlacesOfOneAccount(t *testing.T) {
+	socket := serving(t, &device{}, me)
+	var held []net.Conn
+	for range 17 {
+		c, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		held = append(held, c)
+	}
+	answers := func(c net.Conn) bool {
+		if _, err := c.Write([]byte(`{"do":"status"}` + "\n")); err != nil {
+			return false
+		}
+		var r desktop.Response
+		return json.NewDecoder(c).Decode(&r) == nil
+	}
+	for i, c := range held {
+		if got := answers(c); got != (i < 16) {
+			t.Errorf("connection %d is served: %t", i, got)
+		}
+	}
+	for _, c := range held {
+		c.Close()
+	}
+	for try := 0; ; try++ { // the broker hears of it a moment later
+		if _, err := desktop.Ask(t.Context(), socket, desktop.Request{Do: "status"}); err == nil {
+			break
+		} else if try == 200 {
+			t.Fatalf("after letting go: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	var g desktop.Guests
+	for uid := range uint32(4) {
+		for range 16 {
+			if !g.Enter(uid) {
+				t.Fatal("kept out below the limits")
+			}
+		}
+	}
+	if g.Enter(9) {
+		t.Error("more are served than there are places")
+	}
+	g.Leave(0)
+	if g.Enter(1) || !g.Enter(9) {
+		t.Error("the free place is not for the account that has none")
+	}
+}
+
+// A socket of another account is not asked: its answers would sign a browser in
+// as whom it likes.
+func TestSec_DEV_BrokerOfAStranger(t *testing.T) {
+	for uid, reason := range map[uint32]string{0: "", uint32(os.Geteuid()): "", 65534: "broker_stranger"} {
+		if err := desktop.Trusted(uid); reasonOf(err) != reason {
+			t.Errorf("a broker of uid %d: %v", uid, err)
+		}
+	}
+}
+
+// stuck stands in for an agent whose network swallows everything.
+type stuck struct {
+	device
+	took []time.Duration
+}
+
+func (s *stuck) wait(ctx context.Context) error {
+	began := time.Now()
+	<-ctx.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.took = append(s.took, time.Since(began))
+	return idp.Unavailablef("server_unreachable", "%w", ctx.Err())
+}
+
+func (s *stuck) Renew(ctx context.Context, _ string) (agent.PRTResult, error) {
+	return agent.PRTResult{}, s.wait(ctx)
+}
+
+// While the device is at work its state is locked, and somebody may be at the
+// login: the broker lets go in time.
+func TestBrokerLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &stuck{device: device{people: []agent.PersonStatus{{User: "ada", PRT: true, Due: true}}}}
+		b := &desktop.Broker{Device: d, Who: me, Log: slog.New(slog.DiscardHandler), Jitter: func() time.Duration { return 0 }}
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Hour)
+		defer cancel()
+		b.KeepFresh(ctx)
+		if len(d.took) < 2 {
+			t.Fatalf("%d tries", len(d.took))
+		}
+		for _, took := range d.took {
+			if took > 20*time.Second {
+				t.Errorf("the device was held for %s", took)
+			}
+		}
+	})
+}

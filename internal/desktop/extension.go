@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/signetid/signet/clients/browser"
@@ -68,22 +69,33 @@ type hostFile struct {
 
 // HostFile is the file that lets the extension, and no other, start program as
 // its host. program is an absolute path, and takes no arguments that are ours.
-func HostFile(family Family, program string) ([]byte, error) {
+// id is what the browser calls the extension; empty: that of the one that
+// WriteExtension writes. It is another when an organisation packs its own.
+func HostFile(family Family, program, id string) ([]byte, error) {
 	if !filepath.IsAbs(program) {
 		return nil, idp.Invalidf("program_path", "%q", program).Say("the program needs an absolute path")
 	}
 	h := hostFile{Name: HostName, Description: "Signet: signs browsers in by this device", Path: program, Type: "stdio"}
+	var err error
 	switch family {
 	case Chromium:
-		id, err := extensionID()
-		if err != nil {
-			return nil, err
+		if id == "" {
+			if id, err = extensionID(); err != nil {
+				return nil, err
+			}
+		}
+		if len(id) != 32 || strings.Trim(id, "abcdefghijklmnop") != "" {
+			return nil, idp.Invalidf("extension_id", "%q", id).Say("the id of an extension of chromium is 32 letters from a to p: chrome://extensions shows it")
 		}
 		h.Origins = []string{"chrome-extension://" + id + "/"}
 	case Firefox:
-		id, err := geckoID()
-		if err != nil {
-			return nil, err
+		if id == "" {
+			if id, err = geckoID(); err != nil {
+				return nil, err
+			}
+		}
+		if !geckoForm.MatchString(id) {
+			return nil, idp.Invalidf("extension_id", "%q", id).Say("the id of an extension of firefox looks like name@example.com: it is in its manifest.json")
 		}
 		h.Extensions = []string{id}
 	default:
@@ -91,6 +103,9 @@ func HostFile(family Family, program string) ([]byte, error) {
 	}
 	return json.MarshalIndent(h, "", "  ")
 }
+
+// geckoForm is that of ids in Firefox's manifest key browser_specific_settings.
+var geckoForm = regexp.MustCompile(`^([A-Za-z0-9._-]*@[A-Za-z0-9._-]+|\{[0-9a-fA-F-]{36}\})$`)
 
 // HostFolders are where browsers look for such files: those of one account
 // below its home folder, or those of the whole machine when home is empty.

@@ -133,15 +133,26 @@ func TestHostFile(t *testing.T) {
 	for family, want := range map[desktop.Family]string{
 		desktop.Chromium: `"chrome-extension://` + id + `/"`, desktop.Firefox: `"device-sign-in@signet.invalid"`,
 	} {
-		text, err := desktop.HostFile(family, "/usr/bin/host")
+		text, err := desktop.HostFile(family, "/usr/bin/host", "")
 		if err != nil || strings.Count(string(text), want) != 1 || strings.Contains(string(text), "*") {
 			t.Errorf("%s: %s, %v", family, text, err)
 		}
 	}
-	if _, err := desktop.HostFile(desktop.Chromium, "host"); !errors.Is(err, idp.Invalid) {
+	if _, err := desktop.HostFile(desktop.Chromium, "host", ""); !errors.Is(err, idp.Invalid) {
 		t.Errorf("a path that is not absolute: %v", err)
 	}
-	if _, err := desktop.HostFile("lynx", "/host"); !errors.Is(err, idp.Invalid) {
+	if _, err := desktop.HostFile("lynx", "/host", ""); !errors.Is(err, idp.Invalid) {
 		t.Errorf("another browser: %v", err)
+	}
+	own := strings.Repeat("abcd", 8)
+	if text, err := desktop.HostFile(desktop.Chromium, "/host", own); err != nil || !strings.Contains(string(text), `"chrome-extension://`+own+`/"`) || strings.Contains(string(text), id) {
+		t.Errorf("one that was packed: %s, %v", text, err)
+	}
+	for family, bad := range map[desktop.Family][]string{desktop.Chromium: {"*", "abcd", own + "/", strings.Repeat("z", 32)}, desktop.Firefox: {"*", "x", "a b@c"}} {
+		for _, id := range bad {
+			if _, err := desktop.HostFile(family, "/host", id); reasonOf(err) != "extension_id" {
+				t.Errorf("%s, %q: %v", family, id, err)
+			}
+		}
 	}
 }

@@ -3,9 +3,12 @@ package desktop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/idp"
@@ -13,25 +16,36 @@ import (
 
 // Door is what pam_exec(8) says of who wants in, in the environment.
 type Door struct {
-	Account  string // PAM_USER
-	Kind     string // PAM_TYPE: auth, account, …
-	Service  string // PAM_SERVICE: sudo, sshd, …
-	Remote   string // PAM_RHOST
-	Terminal string // PAM_TTY
+	Account string // PAM_USER
+	Kind    string // PAM_TYPE: auth, account, …
+	Service string // PAM_SERVICE: sudo, sshd, …
+	Remote  string // PAM_RHOST
 }
 
 // DoorOf reads the environment.
 func DoorOf(getenv func(string) string) Door {
-	return Door{getenv("PAM_USER"), getenv("PAM_TYPE"), getenv("PAM_SERVICE"), getenv("PAM_RHOST"), getenv("PAM_TTY")}
+	return Door{getenv("PAM_USER"), getenv("PAM_TYPE"), getenv("PAM_SERVICE"), getenv("PAM_RHOST")}
 }
 
-// remoteServices serve people who are elsewhere, whatever they say of it.
-var remoteServices = map[string]bool{"sshd": true, "telnet": true, "rsh": true, "rlogin": true, "vsftpd": true, "xrdp-sesman": true, "cockpit": true}
+// seats are the services of PAM behind which somebody sits at the machine
+// itself: consoles, login managers, lockers of screens, and what asks somebody
+// who is in already. A service that is not here may serve a network, whether
+// it says from where or not: sshd, cockpit, mail and web servers mostly say
+// nothing. PAM_TTY is no help, as network services fill it in as they like.
+var seats = map[string]bool{
+	"login": true,
+	"gdm":   true, "gdm3": true, "gdm-password": true, "sddm": true, "lightdm": true, "lxdm": true, "xdm": true, "slim": true, "nodm": true,
+	"greetd": true, "ly": true, "kde": true,
+	"sudo": true, "sudo-i": true, "su": true, "su-l": true, "doas": true, "polkit-1": true,
+	"swaylock": true, "waylock": true, "gtklock": true, "hyprlock": true, "i3lock": true, "vlock": true, "physlock": true, "xsecurelock": true,
+	"xscreensaver": true, "gnome-screensaver": true, "mate-screensaver": true, "cinnamon-screensaver": true, "xfce4-screensaver": true,
+}
 
-// Distant says whether somebody comes over a network. sudo says the name of
-// this machine where others say where a person is.
-func (d Door) Distant() bool {
-	if remoteServices[d.Service] {
+// Distant says whether somebody comes over a network, or may. more are services
+// that count as seats beside those that are known. sudo says the name of this
+// machine where others say where a person is.
+func (d Door) Distant(more ...string) bool {
+	if !seats[d.Service] && !slices.Contains(more, d.Service) {
 		return true
 	}
 	host, err := os.Hostname()
@@ -50,7 +64,7 @@ const (
 	ExitPIN      = 10 // the PIN is wrong
 	ExitLocked   = 11 // the TPM takes no PIN now
 	ExitUnmapped = 12 // the account is nobody's, or root's
-	ExitDistant  = 13 // over a network
+	ExitDistant  = 13 // over a network, or by a service that may be one
 	ExitNoKey    = 14 // no device, or no key of this person on it
 	ExitOffline  = 15 // no server, and not allowed without
 )
@@ -67,10 +81,17 @@ var _ Unlocker = (*agent.Agent)(nil)
 type Gate struct {
 	Device   Unlocker
 	Accounts Accounts
+	// Seats are services of PAM at the machine itself, beside the known ones.
+	Seats []string
 	// Distant lets people in over a network, too. A PIN is short because a
 	// TPM stops guessing; over a network strangers can make it stop.
 	Distant bool
 }
+
+// patience is how long the server may take before the TPM decides alone. A
+// network that swallows everything would take minutes to say so, and login
+// managers wait for less.
+const patience = 12 * time.Second
 
 // maxPAMSecret is the most that pam_exec hands over (PAM_MAX_RESP_SIZE).
 const maxPAMSecret = 512
@@ -97,15 +118,17 @@ func (g Gate) Admit(ctx context.Context, d Door, pin string) (offline bool, code
 	if d.Kind != "auth" {
 		return false, ExitUsage, idp.Invalidf("pam_type", "PAM_TYPE %q", d.Kind).Say("this is for the auth lines of PAM: it is run by pam_exec")
 	}
-	if d.Distant() && !g.Distant {
+	if d.Distant(g.Seats...) && !g.Distant {
 		return false, ExitDistant, idp.Deniedf("distant", "service %q from %q", d.Service, d.Remote).
-			Say("a device's PIN lets people in at the machine itself, not over a network")
+			Say(fmt.Sprintf("a device's PIN lets people in at the machine itself, not over a network. If %.40q is only ever used at the machine, add --service", d.Service))
 	}
 	user, err := g.Accounts.Person(d.Account)
 	if err != nil {
 		return false, ExitUnmapped, err
 	}
-	_, err = g.Device.SignIn(ctx, user, pin)
+	online, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	_, err = g.Device.SignIn(online, user, pin)
 	if err == nil {
 		return false, 0, nil
 	}
@@ -126,7 +149,7 @@ func exitOf(err error) int {
 		return ExitLocked
 	case "not_joined", "no_hello", "nobody", "leaving":
 		return ExitNoKey
-	case "offline_over", "offline_off", "offline_refused", "offline_clock":
+	case "offline_over", "offline_off", "offline_refused", "offline_clock", "offline_software":
 		return ExitOffline
 	}
 	return ExitRefused

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/desktop"
@@ -35,7 +37,7 @@ func TestAdmit(t *testing.T) {
 	}
 	away := idp.Unavailablef("server_unreachable", "no route")
 	reason := func(r string) error { return idp.Deniedf(r, "as told") }
-	seat := desktop.Door{Account: "ada", Kind: "auth", Service: "login", Terminal: "tty1"}
+	seat := desktop.Door{Account: "ada", Kind: "auth", Service: "login"}
 	with := func(change func(*desktop.Door)) desktop.Door {
 		d := seat
 		change(&d)
@@ -63,13 +65,19 @@ func TestAdmit(t *testing.T) {
 		{name: "over ssh", door: with(func(d *desktop.Door) { d.Service, d.Remote = "sshd", "192.0.2.7" }), code: desktop.ExitDistant, untouched: true},
 		{name: "over ssh from here", door: with(func(d *desktop.Door) { d.Service, d.Remote = "sshd", "127.0.0.1" }), code: desktop.ExitDistant, untouched: true},
 		{name: "from another machine", door: with(func(d *desktop.Door) { d.Remote = "192.0.2.7" }), code: desktop.ExitDistant, untouched: true},
+		{name: "by a service that nobody knows", door: with(func(d *desktop.Door) { d.Service = "wiki" }), code: desktop.ExitDistant, untouched: true},
+		{name: "by no service", door: with(func(d *desktop.Door) { d.Service = "" }), code: desktop.ExitDistant, untouched: true},
+		{name: "cockpit, which says nothing of where", door: with(func(d *desktop.Door) { d.Service = "cockpit" }), code: desktop.ExitDistant, untouched: true},
+		{name: "mail, which says nothing of where", door: with(func(d *desktop.Door) { d.Service = "dovecot" }), code: desktop.ExitDistant, untouched: true},
+		{name: "a seat that was added", door: with(func(d *desktop.Door) { d.Service = "kiosk" })},
+		{name: "a seat that was added, from elsewhere", door: with(func(d *desktop.Door) { d.Service, d.Remote = "kiosk", "192.0.2.7" }), code: desktop.ExitDistant, untouched: true},
 		{name: "over ssh, and allowed", door: with(func(d *desktop.Door) { d.Service, d.Remote = "sshd", "192.0.2.7" }), distant: true},
 		{name: "root", door: with(func(d *desktop.Door) { d.Account = "root" }), code: desktop.ExitUnmapped, untouched: true},
 		{name: "uid 0 by another name", door: with(func(d *desktop.Door) { d.Account = "toor" }), code: desktop.ExitUnmapped, untouched: true},
 		{name: "nobody's account", door: with(func(d *desktop.Door) { d.Account = "bela" }), code: desktop.ExitUnmapped, untouched: true},
 		{name: "another kind of line", door: with(func(d *desktop.Door) { d.Kind = "account" }), code: desktop.ExitUsage, untouched: true},
 	} {
-		g := desktop.Gate{Device: &c.u, Accounts: accounts(t, "ada ada@corp.example\nroot root@corp.example\ntoor root@corp.example\n"), Distant: c.distant}
+		g := desktop.Gate{Device: &c.u, Accounts: accounts(t, "ada ada@corp.example\nroot root@corp.example\ntoor root@corp.example\n"), Distant: c.distant, Seats: []string{"kiosk"}}
 		offline, code, err := g.Admit(t.Context(), c.door, "424289")
 		if code != c.code || offline != c.offline || (err == nil) != (code == 0) {
 			t.Errorf("%s: code %d, offline %t, %v", c.name, code, offline, err)
@@ -83,6 +91,36 @@ func TestAdmit(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A server that swallows everything keeps nobody waiting for long, and what a
+// refusal takes is not mistaken for its absence.
+func TestAdmitWaitsForTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := &slow{}
+		g := desktop.Gate{Device: u, Accounts: accounts(t, "ada ada@corp.example\n")}
+		began := time.Now()
+		offline, code, err := g.Admit(t.Context(), desktop.Door{Account: "ada", Kind: "auth", Service: "login"}, "424289")
+		if took := time.Since(began); err != nil || code != 0 || !offline || took > 15*time.Second {
+			t.Errorf("code %d, offline %t, %v after %s", code, offline, err, took)
+		}
+		if !u.lives {
+			t.Error("the unlock was given a context that is over")
+		}
+	})
+}
+
+// slow stands in for an agent whose server never answers.
+type slow struct{ lives bool }
+
+func (*slow) SignIn(ctx context.Context, _, _ string) (agent.PRTResult, error) {
+	<-ctx.Done()
+	return agent.PRTResult{}, idp.Unavailablef("server_unreachable", "%w", ctx.Err())
+}
+
+func (s *slow) Unlock(ctx context.Context, _, _ string) (agent.UnlockResult, error) {
+	s.lives = ctx.Err() == nil
+	return agent.UnlockResult{}, nil
 }
 
 func TestReadPIN(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/signetid/signet/internal/agent"
@@ -67,7 +68,9 @@ const (
 )
 
 // Ask sends one request to the broker at a socket. What the broker refuses is
-// a *Failure; that there is none at all is Unavailable.
+// a *Failure; that there is none at all is Unavailable; and a broker of another
+// account than root's or one's own is Denied: what it answers would sign a
+// browser in as whom it likes.
 func Ask(ctx context.Context, socket string, r Request) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -79,6 +82,13 @@ func Ask(ctx context.Context, socket string, r Request) (Response, error) {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
+	uid, err := peerOf(c)
+	if err != nil {
+		return Response{}, fmt.Errorf("ask the broker: %w", err)
+	}
+	if err := trusted(uid); err != nil {
+		return Response{}, err
+	}
 	if err := json.NewEncoder(c).Encode(r); err != nil {
 		return Response{}, fmt.Errorf("ask the broker: %w", err)
 	}
@@ -94,6 +104,15 @@ func Ask(ctx context.Context, socket string, r Request) (Response, error) {
 		return Response{}, out.Error
 	}
 	return out, nil
+}
+
+// trusted says whether a broker that runs as uid is this account's or the
+// machine's.
+func trusted(uid uint32) error {
+	if uid != 0 && int(uid) != os.Geteuid() {
+		return idp.Deniedf("broker_stranger", "broker of uid %d", uid).Say("the broker at that socket is another account's, and is not asked")
+	}
+	return nil
 }
 
 var errTooLong = errors.New("the message is too long")

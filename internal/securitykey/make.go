@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -67,12 +66,7 @@ func Make(ctx context.Context, t Terminal, d Device, origin string, o Creation) 
 	if err := holds(ctx, d, o); err != nil {
 		return Response{}, err
 	}
-	client, err := json.Marshal(struct {
-		Type        string `json:"type"`
-		Challenge   string `json:"challenge"`
-		Origin      string `json:"origin"`
-		CrossOrigin bool   `json:"crossOrigin"`
-	}{"webauthn.create", o.Challenge, origin, false})
+	client, err := clientData("webauthn.create", o.Challenge, origin)
 	if err != nil {
 		return Response{}, err
 	}
@@ -84,7 +78,9 @@ func Make(ctx context.Context, t Terminal, d Device, origin string, o Creation) 
 	if t.Say != nil {
 		t.Say("Touch the key when it blinks.")
 	}
-	out, err := create(ctx, t, d, form)
+	out, err := withForm(ctx, t, form, credTool, func(path string) []string {
+		return []string{"-M", "-r", "-v", "-i", path, d.Path, "es256"}
+	})
 	if err != nil {
 		return Response{}, err
 	}
@@ -122,9 +118,9 @@ func parameters(hash []byte, o Creation) ([]byte, error) {
 	return []byte(strings.Join([]string{std(hash), o.RP.ID, o.User.Name, std(handle), ""}, "\n")), nil
 }
 
-// create runs fido2-cred with its input in a file, so that standard input is
-// free for a PIN. There is nothing secret in it.
-func create(ctx context.Context, t Terminal, d Device, form []byte) ([]byte, error) {
+// withForm runs a tool with its input in a file, so that standard input is free
+// for a PIN. There is nothing secret in it.
+func withForm(ctx context.Context, t Terminal, form []byte, tool string, args func(path string) []string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "signet-key-")
 	if err != nil {
 		return nil, err
@@ -134,11 +130,8 @@ func create(ctx context.Context, t Terminal, d Device, form []byte) ([]byte, err
 	if err := os.WriteFile(path, form, 0o600); err != nil {
 		return nil, err
 	}
-	in, who := t.In, attended
-	if t.PIN != "" {
-		in, who = strings.NewReader(t.PIN+"\n"), alone
-	}
-	return run(ctx, in, who, credTool, "-M", "-r", "-v", "-i", path, d.Path, "es256")
+	in, who := t.pin()
+	return run(ctx, in, who, tool, args(path)...)
 }
 
 // holdsWithin is how long a key may take to say whether it knows a passkey.

@@ -99,3 +99,65 @@ func TestLastLine(t *testing.T) {
 		}
 	}
 }
+
+// answered is what fido2-assert -G prints.
+func answered(t testing.TB, change func(lines []string) []string) []byte {
+	lines := strings.Split(strings.TrimSpace(string(printed(t, nil))), "\n")
+	lines = []string{lines[0], lines[1], lines[3], lines[5]}
+	if change != nil {
+		lines = change(lines)
+	}
+	return []byte(strings.Join(lines, "\n") + "\n")
+}
+
+func TestParseSigned(t *testing.T) {
+	s, err := parseSigned(answered(t, nil))
+	if err != nil || len(s.authData) != 60 || string(s.sig) != "signature" {
+		t.Fatalf("read %+v, %v", s, err)
+	}
+	for _, tt := range []struct {
+		name, want string
+		change     func([]string) []string
+	}{
+		{"three lines", "3 lines", func(l []string) []string { return l[:3] }},
+		{"two assertions", "8 lines", func(l []string) []string { return append(l, l...) }},
+		{"a short hash", "client data hash of 1 bytes", func(l []string) []string { l[0] = "AA=="; return l }},
+		{"no base64", "signature is not base64", func(l []string) []string { l[3] = "***"; return l }},
+		{"authenticator data without its CBOR", "authenticator data", func(l []string) []string {
+			l[2] = base64.StdEncoding.EncodeToString([]byte("raw"))
+			return l
+		}},
+	} {
+		if _, err := parseSigned(answered(t, tt.change)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func FuzzParseSigned(f *testing.F) {
+	f.Add(answered(f, nil))
+	f.Fuzz(func(t *testing.T, out []byte) {
+		if s, err := parseSigned(out); err == nil && len(s.sig) == 0 {
+			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+func TestParsePasskeys(t *testing.T) {
+	all := parsePasskeys([]byte("a warning\n00: aWQ= Ada of the Harbour dXNlcg== es256 uvopt\n01: aWQy (null) dXNlcg== es256 uvreq\n" +
+		"02: aWQz  dXNlcg== es256 uvopt\n03: *** Ada dXNlcg== es256 uvopt\n04: aWQ= Ada  es256 uvopt\n05: aWQ=\n"))
+	if len(all) != 3 || string(all[0].ID) != "id" || string(all[0].User) != "user" || all[0].Name != "Ada of the Harbour" || all[1].Name != "" || all[2].Name != "" {
+		t.Errorf("%+v", all)
+	}
+}
+
+func FuzzParsePasskeys(f *testing.F) {
+	f.Add([]byte("00: aWQ= Ada of the Harbour dXNlcg== es256 uvopt\n"))
+	f.Fuzz(func(t *testing.T, out []byte) {
+		for _, p := range parsePasskeys(out) {
+			if len(p.ID) == 0 || len(p.User) == 0 || strings.Contains(p.Name, "\n") {
+				t.Fatalf("%+v", p)
+			}
+		}
+	})
+}

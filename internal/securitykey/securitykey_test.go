@@ -2,7 +2,9 @@ package securitykey_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 
 	"github.com/signetid/signet/internal/securitykey"
 	"github.com/signetid/signet/internal/securitykey/securitykeytest"
@@ -95,7 +99,7 @@ func TestRefused(t *testing.T) {
 		change     func(k *securitykeytest.Key, o *securitykey.Creation, pin, path *string)
 	}{
 		{"no key", "no security key is plugged in", func(k *securitykeytest.Key, _ *securitykey.Creation, _, _ *string) { k.Devices = nil }},
-		{"two keys", "2 security keys are plugged in: name one with --device", func(k *securitykeytest.Key, _ *securitykey.Creation, _, _ *string) { k.Devices = two }},
+		{"two keys", "2 security keys are plugged in: say which", func(k *securitykeytest.Key, _ *securitykey.Creation, _, _ *string) { k.Devices = two }},
 		{"another key", "no security key is at /dev/hidraw1; there are /dev/hidraw7 (Stand-in Software Key)", func(_ *securitykeytest.Key, _ *securitykey.Creation, _, path *string) {
 			*path = "/dev/hidraw1"
 		}},
@@ -155,5 +159,125 @@ func TestInterrupted(t *testing.T) {
 	defer cancel()
 	if _, err := securitykey.Find(ctx, ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// question is one as an agent asks it.
+func question() securitykey.Question {
+	return securitykey.Question{RPID: "id.nordhafen.example", Origin: origin, Challenge: []byte("a nonce of the server's")}
+}
+
+// TestGet: a passkey is found on the key and signs, and an independent library
+// reads and verifies what came of it.
+func TestGet(t *testing.T) {
+	state, _ := securitykeytest.Plug(t, securitykeytest.Key{Devices: []string{securitykeytest.Device}, PIN: "1234"})
+	d, err := securitykey.Find(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := securitykey.Terminal{PIN: "1234"}
+	if _, err := securitykey.List(t.Context(), at, d, "id.nordhafen.example"); !errors.Is(err, securitykey.ErrNoPasskey) {
+		t.Errorf("an empty key: %v", err)
+	}
+	registered, err := securitykey.Make(t.Context(), at, d, origin, creation())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := securitykey.List(t.Context(), at, d, "id.nordhafen.example")
+	if err != nil || len(all) != 1 || b64(all[0].ID) != registered.ID || len(all[0].User) != 64 || all[0].Name != "ada@nordhafen.example" {
+		t.Fatalf("listed %+v, %v", all, err)
+	}
+	q := question()
+	got, err := securitykey.Get(t.Context(), at, d, q, all[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if asked := state().Asked; len(asked) != 3 || asked[1] != q.RPID || asked[2] != base64.StdEncoding.EncodeToString(all[0].ID) {
+		t.Errorf("the tool was asked %q", asked)
+	}
+	text, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := base64.RawURLEncoding.DecodeString(registered.Response.AttestationObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var attested protocol.AttestationObject
+	if err := cbor.Unmarshal(object, &attested); err != nil || attested.AuthData.Unmarshal(attested.RawAuthData) != nil {
+		t.Fatal(err)
+	}
+	if c := parsed.Response.CollectedClientData; c.Type != "webauthn.get" || c.Challenge != b64(q.Challenge) || c.Origin != origin {
+		t.Errorf("client data %+v", c)
+	}
+	if string(parsed.Response.UserHandle) != string(all[0].User) || !parsed.Response.AuthenticatorData.Flags.UserVerified() {
+		t.Errorf("response %+v", parsed.Response)
+	}
+	client := sha256.Sum256(parsed.Raw.AssertionResponse.ClientDataJSON)
+	key, err := webauthncose.ParsePublicKey(attested.AuthData.AttData.CredentialPublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ok, err := webauthncose.VerifySignature(key, slices.Concat(parsed.Raw.AssertionResponse.AuthenticatorData, client[:]), parsed.Response.Signature)
+	if err != nil || !ok {
+		t.Errorf("the signature: %t, %v", ok, err)
+	}
+}
+
+func TestGetRefused(t *testing.T) {
+	state, set := securitykeytest.Plug(t, securitykeytest.Key{Devices: []string{securitykeytest.Device}, PIN: "1234"})
+	d, err := securitykey.Find(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := securitykey.Terminal{PIN: "1234"}
+	if _, err := securitykey.Make(t.Context(), at, d, origin, creation()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := securitykey.List(t.Context(), at, d, "id.nordhafen.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := state()
+	for _, tt := range []struct {
+		name, want string
+		change     func(k *securitykeytest.Key, q *securitykey.Question, p *securitykey.Passkey, at *securitykey.Terminal)
+	}{
+		{"a wrong PIN", "that PIN is wrong", func(_ *securitykeytest.Key, _ *securitykey.Question, _ *securitykey.Passkey, at *securitykey.Terminal) {
+			at.PIN = "4321"
+		}},
+		{"a passkey that is not there", "has no passkey for this site", func(_ *securitykeytest.Key, _ *securitykey.Question, p *securitykey.Passkey, _ *securitykey.Terminal) {
+			p.ID = []byte("x")
+		}},
+		{"another site", "has no passkey for this site", func(_ *securitykeytest.Key, q *securitykey.Question, _ *securitykey.Passkey, _ *securitykey.Terminal) {
+			q.RPID = "elsewhere.example"
+		}},
+		{"a site of two lines", "no name of a site", func(_ *securitykeytest.Key, q *securitykey.Question, _ *securitykey.Passkey, _ *securitykey.Terminal) {
+			q.RPID = "a\nb"
+		}},
+		{"nobody touches it", "nobody touched the key in time", func(k *securitykeytest.Key, _ *securitykey.Question, _ *securitykey.Passkey, _ *securitykey.Terminal) {
+			k.Error = "FIDO_ERR_ACTION_TIMEOUT"
+		}},
+		{"pulled out", "cannot be opened", func(k *securitykeytest.Key, _ *securitykey.Question, _ *securitykey.Passkey, _ *securitykey.Terminal) {
+			k.Devices = nil
+		}},
+	} {
+		k, q, p, at := good, question(), all[0], at
+		tt.change(&k, &q, &p, &at)
+		set(k)
+		if _, err := securitykey.Get(t.Context(), at, d, q, p); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
+		}
+	}
+	set(good)
+	if _, err := securitykey.List(t.Context(), securitykey.Terminal{PIN: "4321"}, d, "id.nordhafen.example"); err == nil || !strings.Contains(err.Error(), "that PIN is wrong") {
+		t.Errorf("listed with a wrong PIN: %v", err)
+	}
+	if _, err := securitykey.List(t.Context(), at, d, "-r"); err == nil || !strings.Contains(err.Error(), "no name of a site") {
+		t.Errorf("listed an option: %v", err)
 	}
 }

@@ -28,6 +28,14 @@ type Terminal struct {
 	Say func(string)
 }
 
+// pin is where a tool reads the PIN: from us, or from the person.
+func (t Terminal) pin() (io.Reader, company) {
+	if t.PIN != "" {
+		return strings.NewReader(t.PIN + "\n"), alone
+	}
+	return t.In, attended
+}
+
 // The tools, and the package that Debian has them in.
 const (
 	tokenTool  = "fido2-token"
@@ -71,7 +79,7 @@ func Find(ctx context.Context, path string) (Device, error) {
 	if path != "" {
 		return Device{}, fmt.Errorf("no security key is at %s; there are %s", path, strings.Join(there, ", "))
 	}
-	return Device{}, fmt.Errorf("%d security keys are plugged in: name one with --device, or leave only one in; there are %s", len(all), strings.Join(there, ", "))
+	return Device{}, fmt.Errorf("%d security keys are plugged in: say which, or leave only one in; there are %s", len(all), strings.Join(there, ", "))
 }
 
 // listed is a line of fido2-token -L: "/dev/hidraw5: vendor=0x1050,

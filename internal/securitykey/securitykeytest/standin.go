@@ -27,7 +27,18 @@ type Key struct {
 	Certified bool     // its statements have a certificate
 	Error     string   // what fido2-cred -M fails with: "FIDO_ERR_KEY_STORE_FULL"
 	Held      []string // ids of the passkeys on it, base64
-	Asked     []string // the input of the last fido2-cred -M, line by line
+	Passkeys  []Passkey
+	NoVerify  bool     // it signs that somebody was there, and not who
+	Asked     []string // the input of the last fido2-cred -M or fido2-assert -G, line by line
+	PINs      int      // how often it was asked for
+}
+
+// Passkey is one that fido2-cred -M made, with its private key: this stand-in
+// protects nothing.
+type Passkey struct {
+	ID, User     string // base64
+	RPID, Name   string
+	PrivatePKCS8 []byte
 }
 
 // Device is a line of fido2-token -L, of one key.
@@ -118,7 +129,11 @@ func standin(tool string, args []string) error {
 	case tool == "fido2-cred" && len(args) == 7 && slices.Equal(args[:4], []string{"-M", "-r", "-v", "-i"}) && args[6] == "es256":
 		return k.create(path, args[4], args[5])
 	case tool == "fido2-assert" && len(args) == 4 && slices.Equal(args[:3], []string{"-G", "-t", "up=false"}):
-		return k.assert(args[3])
+		return k.holds(args[3])
+	case tool == "fido2-assert" && len(args) == 5 && slices.Equal(args[:3], []string{"-G", "-v", "-i"}):
+		return k.assert(path, args[3], args[4])
+	case tool == "fido2-token" && len(args) == 4 && slices.Equal(args[:2], []string{"-L", "-k"}):
+		return k.list(path, args[2], args[3])
 	}
 	return fmt.Errorf("usage: the stand-in knows no %q", args)
 }
@@ -153,12 +168,8 @@ func (k *Key) create(state, input, device string) error {
 	if err := k.open(device); err != nil {
 		return err
 	}
-	if k.PIN != "" {
-		fmt.Fprintf(os.Stderr, "Enter PIN for %s: ", device)
-		pin, _ := bufio.NewReader(os.Stdin).ReadString('\n')
-		if strings.TrimSuffix(pin, "\n") != k.PIN {
-			return errors.New("fido_dev_make_cred: FIDO_ERR_PIN_INVALID")
-		}
+	if err := k.verify(state, device, "fido_dev_make_cred"); err != nil {
+		return err
 	}
 	if k.Error != "" {
 		return errors.New("fido_dev_make_cred: " + k.Error)
@@ -184,12 +195,96 @@ func (k *Key) create(state, input, device string) error {
 		lines = append(lines, std(made.Chain[0]))
 	}
 	k.Held, k.Asked = append(k.Held, std(made.ID)), asked
+	k.Passkeys = append(k.Passkeys, Passkey{ID: std(made.ID), User: asked[3], RPID: asked[1], Name: asked[2], PrivatePKCS8: made.Private})
 	fmt.Println(strings.Join(lines, "\n"))
 	return save(state, *k)
 }
 
-// assert is fido2-assert -G: it finds the passkey or does not.
-func (k *Key) assert(device string) error {
+// verify asks for the PIN, as each of the tools does.
+func (k *Key) verify(state, device, doing string) error {
+	if k.PIN == "" {
+		return nil
+	}
+	k.PINs++
+	if err := save(state, *k); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "Enter PIN for %s: ", device)
+	pin, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if strings.TrimSuffix(pin, "\n") != k.PIN {
+		return errors.New(doing + ": FIDO_ERR_PIN_INVALID")
+	}
+	return nil
+}
+
+// list is fido2-token -L -k.
+func (k *Key) list(state, rpID, device string) error {
+	if err := k.open(device); err != nil {
+		return err
+	}
+	if err := k.verify(state, device, "fido_credman_get_dev_rk"); err != nil {
+		return err
+	}
+	n := 0
+	for _, p := range k.Passkeys {
+		if p.RPID == rpID {
+			fmt.Printf("%02d: %s %s %s es256 uvopt\n", n, p.ID, p.Name, p.User)
+			n++
+		}
+	}
+	if n == 0 {
+		return errors.New("fido_credman_get_dev_rk: FIDO_ERR_NO_CREDENTIALS")
+	}
+	return nil
+}
+
+// assert is fido2-assert -G -v.
+func (k *Key) assert(state, input, device string) error {
+	text, err := os.ReadFile(input)
+	if err != nil {
+		return err
+	}
+	asked := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	if len(asked) != 3 {
+		return errors.New("input error")
+	}
+	hash, err := base64.StdEncoding.DecodeString(asked[0])
+	if err != nil || len(hash) != sha256.Size {
+		return errors.New("client data hash")
+	}
+	if err := k.open(device); err != nil {
+		return err
+	}
+	if err := k.verify(state, device, "fido_dev_get_assert"); err != nil {
+		return err
+	}
+	n := slices.IndexFunc(k.Passkeys, func(p Passkey) bool { return p.RPID == asked[1] && p.ID == asked[2] })
+	if n < 0 {
+		return errors.New("fido_dev_get_assert: FIDO_ERR_NO_CREDENTIALS")
+	}
+	if k.Error != "" {
+		return errors.New("fido_dev_get_assert: " + k.Error)
+	}
+	a := passkeytest.New(asked[1], "")
+	if k.NoVerify {
+		a.Flags &^= passkeytest.FlagUV
+	}
+	data, sig, err := a.GetBare(k.Passkeys[n].PrivatePKCS8, hash)
+	if err != nil {
+		return err
+	}
+	wrapped, err := cbor.Marshal(data)
+	if err != nil {
+		return err
+	}
+	std := base64.StdEncoding.EncodeToString
+	k.Asked = asked
+	fmt.Println(strings.Join([]string{asked[0], asked[1], std(wrapped), std(sig)}, "\n"))
+	return save(state, *k)
+}
+
+// holds is fido2-assert -G: it finds the passkey or does not.
+func (k *Key) holds(device string) error {
 	if err := k.open(device); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -262,6 +263,23 @@ func (a *Authenticator) newData(k *key, alg int) ([]byte, error) {
 type Bare struct {
 	AuthData, ID, Sig []byte
 	Chain             [][]byte // nil: the key signed for itself
+	Private           []byte   // PKCS #8, for an authenticator whose memory is a file
+}
+
+// GetBare signs with a key that CreateBare gave out, as an authenticator does
+// for a platform that knows the hash of the client data only (CTAP 2.1, §6.2.2).
+func (a *Authenticator) GetBare(private, clientHash []byte) (authData, sig []byte, err error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	signer, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, nil, errors.New("passkeytest: a key that does not sign")
+	}
+	data := a.authData(a.Flags, a.Count)
+	sig, err = sign(signer, slices.Concat(data, clientHash))
+	return data, sig, err
 }
 
 // CreateBare makes a key as Create does, for a platform that knows the hash of
@@ -283,6 +301,9 @@ func (a *Authenticator) CreateBare(clientHash []byte, handle []byte, name string
 		return Bare{}, err
 	}
 	made := Bare{AuthData: data, ID: k.id}
+	if made.Private, err = x509.MarshalPKCS8PrivateKey(k.signer); err != nil {
+		return Bare{}, err
+	}
 	message := slices.Concat(data, clientHash)
 	if a.CA != nil {
 		made.Sig, made.Chain, err = a.CA.attest(a.AAGUID, message)
