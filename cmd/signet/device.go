@@ -172,6 +172,10 @@ Two keys are made in the TPM, you sign in, and the server certifies the machine.
 You sign in with a browser on this machine, on another device (--device-code) or
 with an access pass. A join that was cut off can be run again.
 
+An access pass signs nobody in: it joins the machine and lets you make your own
+key on it, with signet device hello enrol within ten minutes. A pass for one use
+is spent with that.
+
 --insecure-software-keys is for trials on machines without a TPM: the keys are
 then files that can be copied, and the organisation's list of devices says so.`,
 		Example: `  signet device join --server https://id.example.com

@@ -15,15 +15,18 @@ func (d *desktop) enrolCommand() *cobra.Command {
 PIN stays here: the server never sees it. After too many wrong ones the TPM stops
 answering for a while.
 
-It takes a sign-in of at most ten minutes ago; if there is none, you sign in.`,
-		"  signet device hello enrol\n  signet device hello enrol --user ada@example.com", (*agent.Agent).Enrol)
+It takes a sign-in of at most ten minutes ago; if there is none, you sign in,
+with a browser, on another device, or with an access pass. What is left of a join
+by access pass does, too.`,
+		"  signet device hello enrol\n  signet device hello enrol --user ada@example.com\n  signet device hello enrol --user ada@example.com --access-pass-file ./pass", (*agent.Agent).Enrol)
 }
 
 func (d *desktop) resetCommand() *cobra.Command {
 	return d.keyCommand("reset", "Make a new key in the place of yours, with a new PIN",
 		`Make a new key in the place of yours, with a new PIN: for when the PIN is
-forgotten, or the server does not take the key any more. You sign in for it, and
-the old key is worth nothing afterwards.`,
+forgotten, or the server does not take the key any more. You sign in for it, by
+an access pass if you have nothing else, and the old key is worth nothing
+afterwards.`,
 		"  signet device hello reset", (*agent.Agent).Reset)
 }
 

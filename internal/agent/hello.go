@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net/http"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
@@ -71,7 +72,8 @@ func (a *Agent) enrol(ctx context.Context, doing string, o EnrolOptions, anew bo
 }
 
 // freshToken gives a registration token that shows a gesture of minutes ago:
-// by the PRT at hand, or by a new sign-in and a new PRT.
+// by the PRT at hand, by what a join by access pass has left, or by a new sign-in
+// and, unless that is by a pass, a new PRT.
 func (w *work) freshToken(ctx context.Context, p *person, o EnrolOptions) (string, *person, error) {
 	if p != nil && p.PRT != nil {
 		got, err := w.use(ctx, p, clientID, registrationResource+"/.default")
@@ -82,6 +84,9 @@ func (w *work) freshToken(ctx context.Context, p *person, o EnrolOptions) (strin
 			return "", nil, err
 		}
 	}
+	if p != nil && p.Registration != nil && w.now.Before(p.Registration.Until) {
+		return p.Registration.Token, p, nil
+	}
 	if o.SignIn == nil {
 		return "", nil, idp.Deniedf("not_fresh", "no interactive sign-in").Say("a key needs a sign-in of at most 10 minutes ago: run this at a terminal")
 	}
@@ -89,7 +94,7 @@ func (w *work) freshToken(ctx context.Context, p *person, o EnrolOptions) (strin
 	if p != nil {
 		login = p.UPN
 	}
-	g, err := o.SignIn.obtain(ctx, w.remote, w.st.Endpoints, login)
+	g, err := o.SignIn.obtain(ctx, w.remote, w.st.Endpoints, occasion{login, w.credential})
 	if err != nil {
 		return "", nil, err
 	}
@@ -101,6 +106,13 @@ func (w *work) freshToken(ctx context.Context, p *person, o EnrolOptions) (strin
 		return "", nil, idp.Deniedf("another_person", "%s", i.ObjectID).Say(i.name() + " signed in, but the key is for " + p.UPN + ": run this again as that person, or say --user")
 	}
 	p = w.st.known(i)
+	if g.byPass() {
+		if !ofDevice(g.AccessToken) {
+			return "", nil, idp.Deniedf("pass_elsewhere", "token of no device").
+				Say("a pass that is used in a browser makes no key on this device: run this with --access-pass-file and another pass, or sign in with a passkey")
+		}
+		return g.AccessToken, p, nil
+	}
 	if err := w.bySignIn(ctx, p, g); err != nil {
 		return "", nil, err
 	}
@@ -132,12 +144,15 @@ func (w *work) enrol(ctx context.Context, p *person, token, pin string) error {
 	if err != nil {
 		if r := refusal(err); r != nil && r.Status < 500 {
 			p.Enrolling = nil
+			if r.Status == http.StatusUnauthorized {
+				p.Registration = nil
+			}
 			return errors.Join(err, w.save("user key refused"))
 		}
 		return err
 	}
 	w.store.step("user key answered")
-	p.Hello, p.Enrolling = p.Enrolling, nil
+	p.Hello, p.Enrolling, p.Registration = p.Enrolling, nil, nil
 	return w.save("enrolled")
 }
 

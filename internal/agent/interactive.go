@@ -28,17 +28,28 @@ const personTime = 10 * time.Minute
 // SignIn is a way for a person to sign in afresh, outside of this device's own
 // keys: a browser, another device, or an access pass.
 type SignIn interface {
-	// obtain signs somebody in for a device registration token. login is who
-	// is expected; empty: anybody.
-	obtain(ctx context.Context, r *remote, e endpoints, login string) (grant, error)
+	// obtain signs somebody in for a device registration token.
+	obtain(ctx context.Context, r *remote, e endpoints, o occasion) (grant, error)
 }
 
-// grant is what a token endpoint gives for a sign-in.
+// occasion is what a sign-in is for.
+type occasion struct {
+	login string // who is expected; empty: anybody
+	// credential makes what says that a request comes of this device; nil
+	// before it has joined.
+	credential func(context.Context) (string, error)
+}
+
+// grant is what a token endpoint gives for a sign-in. For one by an access pass
+// there is no refresh token: it registers a device, and signs nobody in.
 type grant struct {
 	AccessToken  string `json:"access_token"`
+	ExpiresIn    number `json:"expires_in"`
 	RefreshToken string `json:"refresh_token"`
 	IDToken      string `json:"id_token"`
 }
+
+func (g grant) byPass() bool { return g.RefreshToken == "" }
 
 // Browser signs in with a browser on this machine, which comes back to an
 // address on it (RFC 8252, 7.3).
@@ -114,7 +125,7 @@ func plainText(description, word string) string {
 	return description
 }
 
-func (b Browser) obtain(ctx context.Context, r *remote, e endpoints, login string) (grant, error) {
+func (b Browser) obtain(ctx context.Context, r *remote, e endpoints, o occasion) (grant, error) {
 	ctx, stop := context.WithTimeout(ctx, personTime)
 	defer stop()
 	var lc net.ListenConfig
@@ -141,7 +152,7 @@ func (b Browser) obtain(ctx context.Context, r *remote, e endpoints, login strin
 	})}
 	go server.Serve(l) // ends with Close
 	defer server.Close()
-	if err := b.Open(ask.address(e, login)); err != nil {
+	if err := b.Open(ask.address(e, o.login)); err != nil {
 		return grant{}, err
 	}
 	select {
@@ -167,7 +178,7 @@ type DeviceCode struct {
 	Show func(address, code string)
 }
 
-func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, _ string) (grant, error) {
+func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, _ occasion) (grant, error) {
 	if e.DeviceCode == "" {
 		return grant{}, idp.Deniedf("no_device_code", "no endpoint").Say("this server has no sign-in by device code: use a browser")
 	}
@@ -212,15 +223,22 @@ func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, _ string
 
 // AccessPass signs in with a pass that an administrator gave, without a
 // browser: it fills in the sign-in page's form, whose field names are a promise
-// to scripts (product.md §5).
+// to scripts (product.md §5). It joins a device and registers a key there; a
+// device that has joined says which one it is.
 type AccessPass struct {
 	User, Pass string
 }
 
-func (a AccessPass) obtain(ctx context.Context, r *remote, e endpoints, _ string) (grant, error) {
+func (a AccessPass) obtain(ctx context.Context, r *remote, e endpoints, o occasion) (grant, error) {
 	const redirect = "http://127.0.0.1/"
 	ask := newAsked(redirect)
 	v := &visitor{remote: r, cookies: map[string]string{}}
+	if o.credential != nil {
+		var err error
+		if v.credential, err = o.credential(ctx); err != nil {
+			return grant{}, err
+		}
+	}
 	at, page, err := v.visit(ctx, http.MethodGet, ask.address(e, a.User), nil)
 	if err != nil {
 		return grant{}, err
@@ -255,9 +273,13 @@ func (a AccessPass) obtain(ctx context.Context, r *remote, e endpoints, _ string
 // visitor is as much of a browser as a page without script asks for: it keeps
 // cookies of one host and follows redirects there.
 type visitor struct {
-	remote  *remote
-	cookies map[string]string
+	remote     *remote
+	cookies    map[string]string
+	credential string // of the device, for the first request alone; empty: none
 }
+
+// deviceHeader says which device a browser is on (device-protocol.md §9.3).
+const deviceHeader = "x-ms-DeviceCredential"
 
 // visit goes to an address and where that leads. It stops at the first address
 // of another host, which is the last redirect's.
@@ -282,6 +304,10 @@ func (v *visitor) visit(ctx context.Context, method, address string, form url.Va
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Origin", at.Scheme+"://"+at.Host)
 			req.Header.Set("Sec-Fetch-Site", "same-origin")
+		}
+		if v.credential != "" {
+			req.Header.Set(deviceHeader, v.credential)
+			v.credential = ""
 		}
 		for name, value := range v.cookies {
 			req.AddCookie(&http.Cookie{Name: name, Value: value})

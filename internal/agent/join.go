@@ -59,7 +59,7 @@ func (a *Agent) Join(ctx context.Context, o JoinOptions) (JoinResult, error) {
 		if err := w.prepare(ctx, o); err != nil {
 			return err
 		}
-		g, err := o.SignIn.obtain(ctx, w.remote, w.st.Endpoints, "")
+		g, err := o.SignIn.obtain(ctx, w.remote, w.st.Endpoints, occasion{})
 		if err != nil {
 			return err
 		}
@@ -349,10 +349,20 @@ func (w *work) activate(ctx context.Context) error {
 }
 
 // first signs the person in who joined the device. That need not work: a
-// tenant may want another sign-in for it.
+// tenant may want another sign-in for it. Who came by an access pass is not
+// signed in: what is left of their sign-in registers their key.
 func (w *work) first(ctx context.Context, i identity, g grant, result *JoinResult) {
 	result.User = i.name()
 	p := w.st.known(i)
+	if g.byPass() {
+		p.Registration = &registration{g.AccessToken, w.now.Add(min(registrationLasts, time.Duration(g.ExpiresIn)*time.Second))}
+		result.Notes = append(result.Notes, fmt.Sprintf("an access pass signs nobody in: make your own key within %d minutes, with signet device hello enrol",
+			int(p.Registration.Until.Sub(w.now).Minutes())))
+		if err := w.save("person known"); err != nil {
+			result.Notes = append(result.Notes, text(err))
+		}
+		return
+	}
 	if err := w.bySignIn(ctx, p, g); err != nil {
 		result.Notes = append(result.Notes, "there is no primary refresh token yet: "+text(err))
 		if err := w.save("person known"); err != nil {

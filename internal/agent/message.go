@@ -52,6 +52,19 @@ func deviceMessage(v vault, d *joined, payload any) (string, error) {
 	}, text)
 }
 
+// credential says, signed by the device key, that a request to the authorization
+// endpoint comes of this device (§9.3).
+func (w *work) credential(ctx context.Context) (string, error) {
+	nonce, err := w.remote.nonce(ctx, w.st.Endpoints)
+	if err != nil {
+		return "", err
+	}
+	signed, err := deviceMessage(w.vault, w.st.Device, struct {
+		Nonce string `json:"request_nonce"`
+	}{nonce})
+	return signed, foreign(err)
+}
+
 // contextSize is that of the contexts that we derive keys with.
 const contextSize = 24
 

@@ -38,3 +38,11 @@ func fresh(accessToken string) bool {
 	}
 	return jose.Unverified(accessToken, &claims) == nil && slices.Contains(claims.AMR, "ngcmfa")
 }
+
+// ofDevice says whether an access token speaks for a device.
+func ofDevice(accessToken string) bool {
+	var claims struct {
+		Device string `json:"deviceid"`
+	}
+	return jose.Unverified(accessToken, &claims) == nil && claims.Device != ""
+}

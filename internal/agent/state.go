@@ -77,12 +77,25 @@ type person struct {
 	Enrolling *hello `json:"enrolling,omitempty"`
 	Hello     *hello `json:"hello,omitempty"`
 	PRT       *prt   `json:"prt,omitempty"`
+	// Registration is what a join by access pass leaves for Enrol.
+	Registration *registration `json:"registration,omitempty"`
 	// Online is when the server last let this person in; zero when its last
 	// word was a refusal.
 	Online time.Time `json:"online,omitzero"`
 	// OfflineDays is for how long after that Unlock does without it.
 	OfflineDays int `json:"offlineDays,omitempty"`
 }
+
+// registration is a token that registers one user key on this device, which is
+// of no use without the device's own key.
+type registration struct {
+	Token string    `json:"token"`
+	Until time.Time `json:"until"`
+}
+
+// registrationLasts is how long after the sign-in a server registers a key
+// (device-protocol.md §6).
+const registrationLasts = 10 * time.Minute
 
 // hello is a user key.
 type hello struct {

@@ -172,6 +172,10 @@ func (h *House) passOf(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.
 		}
 		o.Once = *once
 	}
+	// The one before goes, with what it opened (security.md POL04).
+	if err := h.withdrawPass(ctx, tx, t, u); err != nil {
+		return "", method.Credential{}, err
+	}
 	return h.Passes.Issue(ctx, tx, t, u, o)
 }
 

@@ -273,34 +273,165 @@ func (d *desk) switchedOff(t *testing.T, joined agent.JoinResult) {
 	}
 }
 
-// TestDesktopByPass: a machine without a browser signs in with an access pass.
-// What it says when the pass is wrong, when passes open nothing, and when one
-// is not strong enough to join, is what the person has to hear; a join by
-// browser afterwards begins where this one ended.
+// TestDesktopByPass: a machine without a browser joins by an access pass, whose
+// sign-in also registers a key there; the key then signs in. The pass opens
+// nothing else, and leaves no way in behind.
 func TestDesktopByPass(t *testing.T) {
-	s := newSite(t, withTLS)
+	t.Run("sqlite", func(t *testing.T) { desktopByPass(t, nil) })
+	t.Run("postgres", func(t *testing.T) {
+		if address := sqldbtest.NewPostgres(t); address != "" {
+			desktopByPass(t, func(c *app.Config) { c.Database = address })
+		}
+	})
+}
+
+func desktopByPass(t *testing.T, change func(*app.Config)) {
+	s := newSite(t, func(c *app.Config) {
+		withTLS(c)
+		if change != nil {
+			change(c)
+		}
+	})
 	devicesOn(t, s)
-	d := newDesk(t, s)
-	options := agent.JoinOptions{Server: s.BaseURL(), CA: must(os.ReadFile(s.LocalCA())), Name: "ws-18", OS: "Debian 12", Type: agent.Joined}
-	by := func(who demo.PersonFact, pass, reason string) {
-		t.Helper()
-		options.SignIn = agent.AccessPass{User: who.UserName, Pass: pass}
-		if _, err := d.Join(t.Context(), options); idp.AsError(err).Reason != reason {
-			t.Errorf("%v, want %s", err, reason)
-		}
-		if s := must(d.Status(t.Context())); s.Joined || s.Last == nil || s.Last.Reason != reason {
-			t.Errorf("status %+v", s)
-		}
+	ctx := t.Context()
+	d := bareDesk(t, s, s.made.Users[2])
+	pass := d.who.AccessPass
+	_, err := d.joinBy(t, pass[:len(pass)-1]+"?")
+	if st := must(d.Status(ctx)); idp.AsError(err).Reason != "pass_refused" || st.Joined || st.Last == nil || st.Last.Reason != "pass_refused" {
+		t.Errorf("a wrong pass: %v, status %+v", err, st)
 	}
-	two, three := s.made.Users[2], s.made.Users[3]
-	by(two, two.AccessPass[:len(two.AccessPass)-1]+"?", "pass_refused")
-	by(two, two.AccessPass, "pass_not_enough")
-	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
-	if _, err := do(t.Context(), "policy.set", map[string]string{"name": "accessPass.appSignIn", "value": "true"}, nil); err != nil {
+	joined, err := d.joinBy(t, pass)
+	if err != nil || joined.SignedIn || joined.User != d.who.UserName || len(joined.Notes) != 1 {
+		t.Fatalf("join: %+v, %v", joined, err)
+	}
+	registered := must(s.Devices.Get(ctx, idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
+	if string(registered.Owner) != d.who.ID {
+		t.Errorf("registered %+v", registered)
+	}
+	if _, err := d.Renew(ctx, ""); idp.AsError(err).Reason != "no_prt" {
+		t.Errorf("a primary refresh token by a pass: %v", err)
+	}
+	// The pass is spent; what is left of its sign-in registers one key.
+	if _, err := bareDesk(t, s, d.who).joinBy(t, pass); idp.AsError(err).Reason != "pass_refused" {
+		t.Errorf("a second device: %v", err)
+	}
+	if _, err := d.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN}); err != nil {
+		t.Fatalf("enrol: %v", err)
+	}
+	if _, err := d.Reset(ctx, agent.EnrolOptions{PIN: deskPIN}); idp.AsError(err).Reason != "not_fresh" {
+		t.Errorf("a second key: %v", err)
+	}
+	d.keepsNoSecret(t)
+	if text := must(os.ReadFile(filepath.Join(d.folder, "state.json"))); strings.Contains(string(text), `"registration"`) {
+		t.Error("the token of the pass stays in the state")
+	}
+	signed, err := d.SignIn(ctx, "", deskPIN)
+	if err != nil || signed.Method != "hello" {
+		t.Fatalf("sign in: %+v, %v", signed, err)
+	}
+	if _, err := d.Token(ctx, agent.TokenOptions{Resource: "https://graph.microsoft.com", Client: "29d9ed98-a469-4536-ade2-f981bc1d605e"}); err != nil {
+		t.Errorf("a token by the key: %v", err)
+	}
+	manyByPass(t, s)
+	takenBack(t, s)
+}
+
+// bareDesk gives a person a machine where nobody has a browser.
+func bareDesk(t *testing.T, s *site, who demo.PersonFact) *desk {
+	t.Helper()
+	d := &desk{site: s, who: who, folder: filepath.Join(t.TempDir(), "device"), tpm: agenttest.TPM(t)}
+	d.Agent = must(agent.New(agent.Config{Folder: d.folder, TPM: d.tpm, Now: time.Now, Child: agenttest.Child}))
+	return d
+}
+
+func (d *desk) byPass(pass string) agent.SignIn {
+	return agent.AccessPass{User: d.who.UserName, Pass: pass}
+}
+
+func (d *desk) joinBy(t *testing.T, pass string) (agent.JoinResult, error) {
+	t.Helper()
+	return d.Join(t.Context(), agent.JoinOptions{
+		Server: d.site.BaseURL(), CA: must(os.ReadFile(d.site.LocalCA())), Name: "ws-18", OS: "Debian 12", Type: agent.Joined, SignIn: d.byPass(pass),
+	})
+}
+
+// newPass gives the person of a desk another pass.
+func (d *desk) newPass(t *testing.T, once bool) string {
+	t.Helper()
+	do := must(app.Administer(t.Context(), app.Config{Data: d.site.data})).Do
+	raw, err := do(t.Context(), "tap.issue", map[string]any{"tenant": d.site.made.TenantID, "user": d.who.UserName, "isUsableOnce": once}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	by(three, three.AccessPass, "mfa_missing")
-	d.join(t)
+	var got struct {
+		Pass string `json:"temporaryAccessPass"`
+	}
+	if err := json.Unmarshal(raw, &got); err != nil || got.Pass == "" {
+		t.Fatalf("%s, %v", raw, err)
+	}
+	return got.Pass
+}
+
+// manyByPass uses a pass for several uses, and one for a PIN that was
+// forgotten: the device says itself which one it is.
+func manyByPass(t *testing.T, s *site) {
+	t.Helper()
+	ctx := t.Context()
+	do := must(app.Administer(ctx, app.Config{Data: s.data})).Do
+	if _, err := do(ctx, "policy.set", map[string]string{"name": "accessPass.once", "value": "false"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	other := bareDesk(t, s, s.made.Users[1])
+	many := other.newPass(t, false)
+	if got, err := other.joinBy(t, many); err != nil || got.SignedIn {
+		t.Fatalf("another device: %+v, %v", got, err)
+	}
+	if _, err := other.Enrol(ctx, agent.EnrolOptions{PIN: deskPIN}); err != nil {
+		t.Fatalf("a key there: %v", err)
+	}
+	if _, err := other.Reset(ctx, agent.EnrolOptions{PIN: "135791", SignIn: other.byPass(many)}); err != nil {
+		t.Fatalf("a key by another use: %v", err)
+	}
+	once := other.newPass(t, true)
+	if _, err := other.Reset(ctx, agent.EnrolOptions{PIN: deskPIN, SignIn: other.byPass(once)}); err != nil {
+		t.Errorf("a forgotten PIN: %v", err)
+	}
+	if _, err := other.Reset(ctx, agent.EnrolOptions{PIN: "135791", SignIn: other.byPass(once)}); err == nil || idp.AsError(err).Reason != "pass_refused" {
+		t.Errorf("a used pass: %v", err)
+	}
+	if got, err := other.SignIn(ctx, "", deskPIN); err != nil || got.Method != "hello" {
+		t.Errorf("sign in: %+v, %v", got, err)
+	}
+}
+
+// takenBack: a pass that is replaced ends what stands on it, a join under way
+// among that.
+func takenBack(t *testing.T, s *site) {
+	t.Helper()
+	d := bareDesk(t, s, s.made.Users[3])
+	if _, err := d.joinBy(t, d.who.AccessPass); err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	d.newPass(t, true)
+	_, err := d.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN})
+	if idp.AsError(err).Reason != "token_revoked" {
+		t.Errorf("a key by a pass that was replaced: %v", err)
+	}
+	if _, err := d.SignIn(t.Context(), "", deskPIN); idp.AsError(err).Reason != "no_hello" {
+		t.Errorf("a sign-in afterwards: %v", err)
+	}
+	// As it goes with whoever is given a role: the help desk may know the pass.
+	do := must(app.Administer(t.Context(), app.Config{Data: s.data})).Do
+	promoted := bareDesk(t, s, s.made.Users[3])
+	if _, err := promoted.joinBy(t, d.newPass(t, true)); err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	if _, err := do(t.Context(), "user.setRole", map[string]string{"tenant": s.made.TenantID, "user": d.who.UserName, "role": "helpdesk"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := promoted.Enrol(t.Context(), agent.EnrolOptions{PIN: deskPIN}); idp.AsError(err).Reason != "token_revoked" {
+		t.Errorf("a key by a pass of before the role: %v", err)
+	}
 }
 
 // TestSoftwareDesktop: a machine without a TPM, which everybody is told.

@@ -35,7 +35,7 @@ func TestDeviceDoor(t *testing.T) {
 		}
 	}
 	out := post("/common/oauth2/token", "windows_api_version=2.0&grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&request=abc")
-	if !strings.Contains(out, "AADSTS50027") || !strings.Contains(out, `"suberror":"bad_token"`) {
+	if !strings.Contains(out, "AADSTS50027") || strings.Contains(out, `"suberror"`) { // what cannot be read has none
 		t.Errorf("a message: %s", out)
 	}
 	if out := post("/common/oauth2/token", "grant_type=client_credentials"); strings.Contains(out, "access_token") || !strings.Contains(out, "error") {

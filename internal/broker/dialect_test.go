@@ -76,7 +76,7 @@ func TestOddClient(t *testing.T) {
 
 	// What is lenient has ends: a member that is there twice is not one.
 	twice := base64.RawURLEncoding.EncodeToString([]byte(`{"request_nonce":"` + w.nonce() + `","Request_Nonce":"` + w.nonce() + `"}`))
-	w.send(signParts(m.key, encode(m.header()), twice)).refused(t, "a member twice", "invalid_request", 50027, "bad_token")
+	w.send(signParts(m.key, encode(m.header()), twice)).refused(t, "a member twice", "invalid_request", 50027, "")
 }
 
 // A PRT by an assertion of a passkey: our extension (device-protocol.md §7.2).

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
@@ -54,7 +55,14 @@ func TestRefusedRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.receive(t, w.send(good()))
+	registrations, err := w.box.Seal(t.Context(), w.tenant.ID, nonce.RegistrationNonce, time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner := func(header object, payload any) []byte {
+		return []byte(signParts(m.key, encode(header), encode(payload)))
+	}
+	prtOf := m.receive(t, w.send(good()))
 	for name, c := range map[string]struct {
 		request string
 		form    []string
@@ -63,8 +71,8 @@ func TestRefusedRequests(t *testing.T) {
 		sub     string
 	}{
 		"no request":               {"", nil, "invalid_request", 900144, ""},
-		"no JWT":                   {"abc", nil, "invalid_request", 50027, "bad_token"},
-		"two parts":                {strings.Join(strings.Split(good(), ".")[:2], "."), nil, "invalid_request", 50027, "bad_token"},
+		"no JWT":                   {"abc", nil, "invalid_request", 50027, ""},
+		"two parts":                {strings.Join(strings.Split(good(), ".")[:2], "."), nil, "invalid_request", 50027, ""},
 		"other protocol":           {good(), []string{"windows_api_version", "1.0"}, "invalid_request", 9002313, ""},
 		"no protocol":              {good(), []string{"windows_api_version", ""}, "invalid_request", 9002313, ""},
 		"unknown protocol":         {good(), []string{"windows_api_version", "", "prt_protocol_version", "5.0"}, "invalid_request", 9002313, ""},
@@ -74,6 +82,7 @@ func TestRefusedRequests(t *testing.T) {
 		"late nonce":               {hello(object{"request_nonce": late}), nil, "invalid_grant", 140000, "bad_token"},
 		"nonce of another tenant":  {hello(object{"request_nonce": foreign}), nil, "invalid_grant", 140000, "bad_token"},
 		"value of another purpose": {hello(object{"request_nonce": flow}), nil, "invalid_grant", 140000, "bad_token"},
+		"nonce of registrations":   {hello(object{"request_nonce": registrations}), nil, "invalid_grant", 140000, "bad_token"},
 		"inner without nonce": {m.sign(byHello(w.nonce(), k.Sign(k.Header(), object{
 			"iss": w.ada.Name, "aud": "common", "exp": w.clock.now().Add(time.Minute).Unix(),
 		}))), nil, "invalid_request", 140000, ""},
@@ -83,10 +92,10 @@ func TestRefusedRequests(t *testing.T) {
 		"another device's certificate": {header(object{"x5c": base64.StdEncoding.EncodeToString(stranger.cert)}), nil,
 			"invalid_grant", 50006, "bad_token"},
 		"kdf of nobody":    {header(object{"kdf_ver": 3}), nil, "invalid_grant", 5000611, "bad_token"},
-		"algorithm none":   {header(object{"alg": "none"}), nil, "invalid_request", 50027, "bad_token"},
-		"another alg":      {header(object{"alg": "PS256"}), nil, "invalid_request", 50027, "bad_token"},
-		"critical header":  {header(object{"crit": []string{"exp"}}), nil, "invalid_request", 50027, "bad_token"},
-		"key in header":    {header(object{"jwk": object{"kty": "RSA"}}), nil, "invalid_request", 50027, "bad_token"},
+		"algorithm none":   {header(object{"alg": "none"}), nil, "invalid_request", 50027, ""},
+		"another alg":      {header(object{"alg": "PS256"}), nil, "invalid_request", 50027, ""},
+		"critical header":  {header(object{"crit": []string{"exp"}}), nil, "invalid_request", 50027, ""},
+		"key in header":    {header(object{"jwk": object{"kty": "RSA"}}), nil, "invalid_request", 50027, ""},
 		"over":             {hello(object{"exp": w.clock.now().Add(-2 * time.Minute).Unix()}), nil, "invalid_grant", 50027, "bad_token"},
 		"not yet":          {hello(object{"nbf": w.clock.now().Add(2 * time.Minute).Unix()}), nil, "invalid_grant", 50027, "bad_token"},
 		"no aza":           {hello(object{"scope": "openid ugs"}), nil, "invalid_scope", 70011, ""},
@@ -98,12 +107,17 @@ func TestRefusedRequests(t *testing.T) {
 		"P2P certificate":  {hello(object{"grant_type": "device_auth", "cert_token_use": "device_cert"}), nil, "unsupported_grant_type", 70003, ""},
 		"user certificate": {hello(object{"assertion": sign(m.key, object{"alg": "RS256", "x5c": base64.StdEncoding.EncodeToString(m.cert)}, object{"request_nonce": w.nonce()})}), nil, "unsupported_grant_type", 70003, ""},
 		"no grant":         {hello(object{"grant_type": nil}), nil, "unsupported_grant_type", 70003, ""},
-		"no assertion":     {hello(object{"assertion": nil}), nil, "invalid_request", 140000, ""},
+		"no assertion":     {hello(object{"assertion": nil}), nil, "invalid_request", 900144, ""},
+		"no passkey":       {hello(object{"grant_type": "urn:ietf:params:oauth:grant-type:webauthn", "assertion": nil}), nil, "invalid_request", 900144, ""},
+		"inner no JWT":     {m.sign(byHello(w.nonce(), []byte("abc"))), nil, "invalid_request", 50027, ""},
+		"inner alg none":   {m.sign(byHello(w.nonce(), inner(object{"alg": "none"}, object{"request_nonce": w.nonce()}))), nil, "invalid_request", 50027, ""},
+		"inner no object":  {m.sign(byHello(w.nonce(), inner(object{"alg": "RS256"}, []string{w.nonce()}))), nil, "invalid_request", 50027, ""},
 		"no refresh token": {hello(object{"grant_type": "refresh_token", "assertion": nil}), nil, "invalid_request", 900144, ""},
 		"refresh token of nobody": {hello(object{"grant_type": "refresh_token", "refresh_token": "abc"}), nil,
-			"invalid_grant", 70008, "token_expired"},
-		"unknown person": {m.sign(byHello(w.nonce(), k.Assertion("nobody@nordhafen.example", w.nonce(), w.clock.now()))), nil, "invalid_grant", 130005, "bad_token"},
-		"unknown key":    {m.sign(byHello(w.nonce(), helloKey(7).Assertion(w.ada.Name, w.nonce(), w.clock.now()))), nil, "invalid_grant", 130005, "bad_token"},
+			"invalid_grant", 70000, "bad_token"},
+		"PRT as refresh token": {hello(object{"grant_type": "refresh_token", "refresh_token": prtOf.value}), nil, "invalid_grant", 70000, "bad_token"},
+		"unknown person":       {m.sign(byHello(w.nonce(), k.Assertion("nobody@nordhafen.example", w.nonce(), w.clock.now()))), nil, "invalid_grant", 130005, "bad_token"},
+		"unknown key":          {m.sign(byHello(w.nonce(), helloKey(7).Assertion(w.ada.Name, w.nonce(), w.clock.now()))), nil, "invalid_grant", 130005, "bad_token"},
 	} {
 		w.send(c.request, c.form...).refused(t, name, c.word, c.code, c.sub)
 	}
@@ -151,6 +165,7 @@ func TestRefusedByState(t *testing.T) {
 		refused(t, "RSA key for a whole answer", "invalid_grant", 5001210, "")
 
 	refresh(func(s *token.Subject) { s.Code = token.ByDeviceCode }).refused(t, "device code", "invalid_grant", 53003, "message_only")
+	refresh(func(s *token.Subject) { s.Code, s.Until = token.ByAccessPass, w.clock.now().Add(time.Hour) }).refused(t, "access pass", "invalid_grant", 70008, "token_expired")
 	refresh(func(s *token.Subject) { s.Basis = nil }).refused(t, "nothing proven", "invalid_grant", 50058, "")
 	registered := w.app(nil)
 	w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, registered.ID)))).refused(t, "token of another application", "invalid_grant", 70000, "bad_token")
@@ -194,6 +209,10 @@ func TestRefusedUses(t *testing.T) {
 	late := w.nonce()
 	w.advance(nonceLives + time.Second)
 	foreign := w.nonceAt(t, string(w.other.ID))
+	registrations, err := w.box.Seal(t.Context(), w.tenant.ID, nonce.RegistrationNonce, time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.open(t, w.use(h, nil))
 	use := func(more object) string { return h.sign(using(h.value, w.nonce(), more)) }
 	confidential := w.app(func(c *client.Client) { c.Auth, c.Kind = client.AuthSecret, client.Web })
@@ -204,13 +223,14 @@ func TestRefusedUses(t *testing.T) {
 		code    int
 		sub     string
 	}{
-		"no token":                {use(object{"refresh_token": nil}), "invalid_grant", 70000, "bad_token"},
+		"no token":                {use(object{"refresh_token": nil}), "invalid_request", 900144, ""},
 		"token of nobody":         {use(object{"refresh_token": "1.AAAA"}), "invalid_grant", 70000, "bad_token"},
 		"token bent":              {use(object{"refresh_token": h.value[:len(h.value)-4] + "AAAA"}), "invalid_grant", 70000, "bad_token"},
 		"session key of another":  {other.sign(using(h.value, w.nonce(), nil)), "invalid_grant", 140001, "bad_token"},
 		"no nonce":                {use(object{"request_nonce": nil}), "invalid_request", 140000, ""},
 		"late nonce":              {use(object{"request_nonce": late}), "invalid_grant", 140000, "bad_token"},
 		"nonce of another tenant": {use(object{"request_nonce": foreign}), "invalid_grant", 140000, "bad_token"},
+		"nonce of registrations":  {use(object{"request_nonce": registrations}), "invalid_grant", 140000, "bad_token"},
 		"version 1":               {derived(h.key, 1, using(h.value, w.nonce(), nil)), "invalid_grant", 5000611, "bad_token"},
 		"over":                    {use(object{"exp": w.clock.now().Add(-time.Hour).Unix()}), "invalid_grant", 50027, "bad_token"},
 		"unknown client":          {use(object{"client_id": "nobody"}), "invalid_client", 700016, ""},

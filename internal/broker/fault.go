@@ -221,7 +221,7 @@ func (s *Server) phrase(w http.ResponseWriter, r *http.Request, err error) {
 		Error: f.Word, Codes: []int{code}, TraceID: trace, CorrelationID: correlation(r, trace),
 		Timestamp: now.Format("2006-01-02 15:04:05Z"), Suberror: f.Sub, Claims: f.Claims,
 	}
-	if body.Suberror == "" {
+	if body.Suberror == "" && f.Word != "invalid_request" { // of what cannot be read there is nothing to get anew
 		body.Suberror = subs[code]
 	}
 	body.Description = plain(fmt.Sprintf("AADSTS%d: %s Trace ID: %s Correlation ID: %s Timestamp: %s",

@@ -55,12 +55,13 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 		return reply{}, s.unburnt(ctx, x, activityIssue, d.Tenant, "", d.ID, unreadable(err))
 	}
 	values := []string{q.payload.Nonce}
-	inner := ""
-	if q.GrantType == grantJWT {
-		inner = innerNonce(q.Assertion)
-		values = append(values, inner)
+	var inner string
+	var unread, err error
+	if q.GrantType == grantJWT && len(q.Assertion) > 0 {
+		if inner, unread = innerNonce(q.Assertion); unread == nil {
+			values = append(values, inner)
+		}
 	}
-	var err error
 	if q.nonces, err = s.nonces(ctx, d.Tenant, values...); err != nil {
 		if len(q.nonces) > 0 { // the others are spent with it
 			return reply{}, s.refuse(ctx, q, activityIssue, err)
@@ -70,8 +71,11 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 	if x.protocol == prt.V4 && q.Token != "" && q.Purpose == purposeUse {
 		return s.useSigned(ctx, q)
 	}
-	if err := s.acceptable(ctx, &q); err != nil {
-		return reply{}, s.refuse(ctx, q, activityIssue, err)
+	if unread == nil {
+		unread = s.acceptable(ctx, &q)
+	}
+	if unread != nil {
+		return reply{}, s.refuse(ctx, q, activityIssue, unread)
 	}
 	switch q.GrantType {
 	case grantRefresh:
@@ -85,18 +89,18 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 
 // innerNonce is the request_nonce of an inner assertion, unverified: the room
 // holds the assertion to it.
-func innerNonce(a assertion) string {
-	m, err := jose.ParseLoose(string(a), "RS256", "ES256")
-	if err != nil {
-		return ""
-	}
+func innerNonce(a assertion) (string, error) {
 	var in struct {
 		Nonce string `json:"request_nonce"`
 	}
-	if m.Read(&in) != nil {
-		return ""
+	m, err := jose.ParseLoose(string(a), "RS256", "ES256")
+	if err == nil {
+		err = m.Read(&in)
 	}
-	return in.Nonce
+	if err != nil {
+		return "", fault(idp.Unproven, "invalid_request", codeToken, idp.AsError(err).Reason, "The assertion could not be read.", "assertion: %w", err)
+	}
+	return in.Nonce, nil
 }
 
 // refuse burns the nonces of a message and records why it was refused. The
@@ -149,6 +153,8 @@ func (q *request) refused() error {
 	case q.GrantType == grantPassword:
 		// Before anybody is looked up (device-protocol.md §7.2).
 		return grantFault(idp.Denied, codePassword, "password_refused", "Passwords are disabled here. Sign in with a key.", "grant %s", q.GrantType)
+	case (q.GrantType == grantJWT || q.GrantType == grantWebAuthn) && len(q.Assertion) == 0:
+		return missing("assertion")
 	case q.GrantType == grantJWT && len(inner.Chain) > 0:
 		return unsupported("certificate_grant", "Sign-in with a certificate of a person is not offered yet.", "inner assertion with x5c")
 	case q.GrantType == grantRefresh, q.GrantType == grantJWT, q.GrantType == grantWebAuthn:
@@ -225,7 +231,9 @@ func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, chall
 // byRefresh issues a PRT for a sign-in that was made before, which a refresh
 // token of a built-in application carries. Where the sign-in was is asked, too:
 // what was approved in another place ends in a PRT only where the tenant allows
-// it (compat.deviceCodeToPrt; device-protocol.md §15).
+// it (compat.deviceCodeToPrt), and only for the device that joined by that same
+// grant: whoever talked somebody into typing a code has a device of their own
+// (device-protocol.md §15).
 func (s *Server) byRefresh(ctx context.Context, q request) (reply, error) {
 	t := q.device.Tenant
 	sub, err := s.carrying(ctx, q)
@@ -331,6 +339,10 @@ func (s *Server) carrying(ctx context.Context, q request) (token.Subject, error)
 	case sub.Code == token.ByDeviceCode && !p.Devices.Compat.DeviceCodeToPRT:
 		return sub, grantFault(idp.Denied, codeBlocked, "device_code",
 			"A sign-in that was approved in another place does not sign in a device. Sign in on the device itself.", "grant by device code")
+	case sub.Code == token.ByDeviceCode && !sub.Bound() && q.device.By != sub.Family:
+		return sub, grantFault(idp.Denied, codeBlocked, "device_code_elsewhere",
+			"A sign-in that was approved in another place signs in only the device that it joined. Sign in on the device itself.",
+			"grant %s by device code, device %s joined by %q", sub.Family, q.device.ID, q.device.By)
 	}
 	return sub, nil
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signetid/signet/internal/client"
@@ -295,6 +296,8 @@ func TestSec_DEV04_OrderOfWork(t *testing.T) {
 	burns(1, m.sign(outer(w.nonce(), object{"grant_type": "password"})))
 	burns(1, m.sign(outer(w.nonce(), object{"grant_type": "device_token"})))
 	burns(1, m.sign(byRefresh(w.nonce(), "abc")))
+	burns(1, m.sign(byHello(w.nonce(), nil)))
+	burns(1, m.sign(byHello(w.nonce(), []byte("abc"))))
 	burns(1, m.sign(outer(w.nonce(), object{"scope": "openid"})))
 	burns(1, h.sign(using(h.value, w.nonce(), object{"client_id": "nobody"})))
 	burns(1, derived(h.key, 1, using(h.value, w.nonce(), nil)))
@@ -403,7 +406,7 @@ func TestSec_DEV04_ForeignCertificates(t *testing.T) {
 	theirs := w.joinWith(w.other.ID, idp.UserID(secret.NewUUID4()), rsaKey(12), rsaKey(13))
 	w.send(theirs.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker)))).refused(t, "another tenant's device", "invalid_grant", 50155, "device_authentication_failed")
 	w.post("/common/oauth2/token", form(theirs.sign(byRefresh(w.nonceAt(t, "common"), w.signIn(w.ada, client.Broker))))).
-		refused(t, "on the common address", "invalid_grant", 70008, "token_expired")
+		refused(t, "on the common address", "invalid_grant", 70000, "bad_token")
 	m.receive(t, w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker)))))
 }
 
@@ -598,10 +601,9 @@ func TestSec_DEV09_FreshMFA(t *testing.T) {
 // each (device-protocol.md §15).
 func TestSec_T15_DeviceCode(t *testing.T) {
 	w := lite(t)
-	m := w.join(0)
-	ask := func() answer {
-		return w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker, func(s *token.Subject) { s.Code = token.ByDeviceCode }))))
-	}
+	code := w.signIn(w.ada, client.Broker, func(s *token.Subject) { s.Code = token.ByDeviceCode })
+	m := w.join(0, joinedBy(t, code))
+	ask := func() answer { return w.send(m.sign(byRefresh(w.nonce(), code))) }
 	fresh := func(h held) bool {
 		return strings.Contains(fmt.Sprint(claimsOf(t, h.open(t, w.use(h, object{"resource": token.RegistrationAudience}))["access_token"])["amr"]), "ngcmfa")
 	}
@@ -623,6 +625,106 @@ func TestSec_T15_DeviceCode(t *testing.T) {
 	if !fresh(h) {
 		t.Error("the switch opens nothing")
 	}
+}
+
+// TestSec_T15_DeviceCodeElsewhere: whoever talks somebody into typing a code
+// holds that person's refresh token, and a device of their own. It gives no PRT
+// there, whatever the tenant allows: only the device that joined by that same
+// grant gets one, and no other afterwards (device-protocol.md §15, clause b).
+func TestSec_T15_DeviceCodeElsewhere(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.policy(func(p *policy.Policy) { p.Devices.Compat.DeviceCodeToPRT = true })
+		byCode := func(s *token.Subject) { s.Code = token.ByDeviceCode }
+		phished := w.signIn(w.ada, client.Broker, byCode)
+		ask := func(m *machine, refresh string) answer { return w.send(m.sign(byRefresh(w.nonce(), refresh))) }
+		for name, m := range map[string]*machine{
+			"joined by its owner":            w.joinWith(w.tenant.ID, w.bob.ID, rsaKey(2), rsaKey(3), joinedBy(t, w.signIn(w.bob, client.Broker))),
+			"joined by another code":         w.join(2, joinedBy(t, w.signIn(w.ada, client.Broker, byCode))),
+			"joined before this was kept":    w.join(3),
+			"joined by the person's passkey": w.join(4, joinedBy(t, w.signIn(w.ada, client.Broker))),
+		} {
+			ask(m, phished).refused(t, name, "invalid_grant", 53003, "message_only")
+		}
+		own := w.join(0, joinedBy(t, phished))
+		own.receive(t, ask(own, phished))
+		own.receive(t, ask(own, phished)) // bound to it now
+		later := w.join(5, joinedBy(t, phished))
+		ask(later, phished).refused(t, "a second device by the same code", "invalid_grant", 70000, "bad_token")
+	})
+}
+
+// TestSec_T15_StolenBrokerToken: an ordinary refresh token of a broker that
+// somebody steals before its device had a PRT is good for no more than decisions
+// 4.3 says: an hour, one device's PRT, and device registration. Of many devices
+// that show it at once, one has it from then on.
+func TestSec_T15_StolenBrokerToken(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		var all []*machine
+		for n := range 4 {
+			all = append(all, w.joinWith(w.tenant.ID, w.bob.ID, rsaKey(2*n), rsaKey(2*n+1)))
+		}
+		ask := func(m *machine, refresh string) answer { return w.send(m.sign(byRefresh(w.nonce(), refresh))) }
+		redeem := func(refresh, resource string) answer {
+			return w.post(w.at("/oauth2/token"), map[string][]string{
+				"grant_type": {"refresh_token"}, "client_id": {string(client.Broker)}, "refresh_token": {refresh}, "resource": {resource}})
+		}
+		stolen := w.signIn(w.ada, client.Broker)
+		for _, resource := range []string{"https://graph.microsoft.com", "https://graph.windows.net", "https://enrollment.manage.microsoft.com"} {
+			redeem(stolen, resource).refused(t, resource, "interaction_required", 50097, "")
+		}
+		if got := claimsOf(t, redeem(stolen, token.RegistrationAudience).json(t)["access_token"]); got["deviceid"] != nil {
+			t.Errorf("device %v", got["deviceid"])
+		}
+		var won atomic.Int64
+		var owner atomic.Pointer[machine]
+		var racing sync.WaitGroup
+		for _, m := range slices.Repeat(all, 4) {
+			request := m.sign(byRefresh(w.nonce(), stolen))
+			racing.Go(func() {
+				if a := w.send(request); a.status == http.StatusOK {
+					if had := owner.Swap(m); had != nil && had != m {
+						t.Errorf("devices %s and %s", had.ID, m.ID)
+					}
+					won.Add(1)
+				}
+			})
+		}
+		racing.Wait()
+		if won.Load() == 0 {
+			t.Fatal("nobody")
+		}
+		for _, m := range all {
+			prts, err := w.prts.OfDevice(t.Context(), w.tenant.ID, m.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m == owner.Load() {
+				m.receive(t, ask(m, stolen))
+				continue
+			}
+			ask(m, stolen).refused(t, "another device", "invalid_grant", 70000, "bad_token")
+			if len(prts) != 0 {
+				t.Errorf("%d PRTs on another device", len(prts))
+			}
+		}
+		late := w.signIn(w.ada, client.Broker)
+		w.advance(token.UnboundLives)
+		ask(all[0], late).refused(t, "after an hour", "invalid_grant", 70008, "token_expired")
+	})
+}
+
+// joinedBy makes a device one that joined with a token of that grant.
+func joinedBy(t *testing.T, refresh string) func(*device.Candidate) {
+	t.Helper()
+	raw, err := b64.DecodeString(refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	family, err := uuid.FromBytes(raw[:16])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *device.Candidate) { c.By = idp.FamilyID(family.String()) }
 }
 
 // TestSec_DEV06_CompatKDF: the switch for key derivation version 1 is off, and

@@ -42,6 +42,9 @@ func (s *Server) use(ctx context.Context, x exchange) (reply, error) {
 	if err := x.message.Read(&q.payload); err != nil {
 		return reply{}, unreadable(err)
 	}
+	if q.Token == "" {
+		return reply{}, missing("refresh_token")
+	}
 	t, ok := prt.Tenant(q.Token)
 	if !ok {
 		return reply{}, notOurs("prt_unreadable")

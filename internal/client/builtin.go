@@ -38,11 +38,14 @@ const (
 // spelling is compared by clients (device-protocol.md §0.17).
 const DeviceRegistration = "urn:ms-drs:enterpriseregistration.windows.net"
 
+// DirectoryAPI is what built-in applications call the administration API; with a
+// token for it they read there what the person may read of themselves.
+const DirectoryAPI = "https://graph.microsoft.com"
+
 // The other resources that built-in applications may have tokens for, in the
 // form that a token's audience has. Nothing here accepts those that begin with
 // spn: they are known because clients ask for them on their way.
 const (
-	resourceGraph      = "https://graph.microsoft.com"
 	resourceOldGraph   = "https://graph.windows.net"
 	resourceEnrolment  = "https://enrollment.manage.microsoft.com"
 	resourceManagement = "spn:0000000a-0000-0000-c000-000000000000" // [I] the form with spn
@@ -56,7 +59,7 @@ const nativeClientRedirect = "https://login.microsoftonline.com/common/oauth2/na
 // aliases are the ids that clients send in the place of a resource.
 var aliases = map[string]string{
 	"01cb2876-7ebd-4aa4-9cc9-d28bd4d359a9": DeviceRegistration,
-	"00000003-0000-0000-c000-000000000000": resourceGraph,
+	"00000003-0000-0000-c000-000000000000": DirectoryAPI,
 	"00000002-0000-0000-c000-000000000000": resourceOldGraph,
 	"0000000a-0000-0000-c000-000000000000": resourceManagement,
 	string(PortalPages):                    resourcePortal,
@@ -79,7 +82,7 @@ func Canonical(resource string) string {
 
 // everything lists the resources of the brokers.
 var everything = []string{
-	DeviceRegistration, resourceGraph, resourceOldGraph, resourceEnrolment, resourceManagement, resourceUpdatePRT, resourcePortal,
+	DeviceRegistration, DirectoryAPI, resourceOldGraph, resourceEnrolment, resourceManagement, resourceUpdatePRT, resourcePortal,
 }
 
 // userImpersonation is the one scope that built-in applications have at a
@@ -140,11 +143,11 @@ var table = []builtIn{
 	},
 	{
 		id: Shell, name: "Directory command line", native: true, grants: alsoByCode,
-		resources: []string{DeviceRegistration, resourceGraph, resourceOldGraph},
+		resources: []string{DeviceRegistration, DirectoryAPI, resourceOldGraph},
 		redirects: []string{pluginScheme + string(Shell)},
 	},
 	{
-		id: LinuxBrowser, name: "Linux browser", native: true, grants: interactive, resources: []string{resourceGraph},
+		id: LinuxBrowser, name: "Linux browser", native: true, grants: interactive, resources: []string{DirectoryAPI},
 		redirects: []string{pluginScheme + string(LinuxBrowser)},
 	},
 	{

@@ -55,6 +55,9 @@ func (v *visit) changeRow(ctx context.Context, pg *page.Page, names *names, e au
 			return changeRow{}, err
 		}
 	}
+	if whom == "" && e.Actor == "" && e.Outcome == audit.Failure {
+		whom = pg.T("log.who.nobody") // turned away before anybody was known
+	}
 	row := changeRow{ID: e.ID, When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure}
 	row.Text = pg.T(key, "who", who, "whom", whom, "what", e.Activity)
 	if !known && whom != "" {

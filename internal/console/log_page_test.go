@@ -439,6 +439,8 @@ func TestChangesPage(t *testing.T) {
 		wantWords(t, "by Ada", d.page(t, "/admin/changes?q=ada"), "1 change<", "passkey.synced")
 		wantWords(t, "about Bob", d.page(t, "/admin/changes?q=bob"), "1 change<", "Robert")
 		wantWords(t, "nothing", d.page(t, "/admin/changes?kind=groups"), "No change matches")
+		d.record(t, audit.Event{Category: audit.Change, Activity: "device.join", Outcome: audit.Failure, Reason: "wrong_signature"})
+		wantWords(t, "turned away before anybody was known", d.page(t, "/admin/changes"), "Somebody joined a device", "Refused")
 	})
 }
 

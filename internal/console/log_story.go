@@ -137,8 +137,11 @@ func (f facts) question(proofs ...idp.Proof) policy.Question {
 		User: f.user, Groups: f.groups, Proofs: proofs, App: f.event.Client, Required: f.told.Required, ACR: f.told.ACR,
 		MaxAge: f.told.MaxAge, Started: f.told.Started, Purpose: policy.SignIn, Usable: usable(f.held), Now: f.event.At,
 	}
-	if f.event.Client == "" {
+	switch {
+	case f.event.Client == "":
 		q.Purpose = policy.Account
+	case f.told.Enlists, f.event.Rule == policy.RuleEnlist: // a success says it by its rule
+		q.Purpose = policy.Enlist
 	}
 	if !f.told.Judged { // a success has nothing of this on record
 		q.Required = f.demand

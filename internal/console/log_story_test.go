@@ -95,6 +95,23 @@ func TestStoryOfARefusal(t *testing.T) {
 	}
 }
 
+// A pass that registered a device is told by the rule that let it, and refused
+// by none.
+func TestStoryOfAPassForADevice(t *testing.T) {
+	f := refusedFacts()
+	f.rules.Devices.On = true
+	f.event.Activity, f.event.Outcome, f.event.Method, f.event.Credential = "signin.done", audit.Success, policy.AccessPass, "pass"
+	f.event.Rule, f.event.Reason, f.event.Code = policy.RuleEnlist, "pass_enlists", 0
+	f.told = signin.Tell(f.event)
+	s := tell(f)
+	if s.deciding < 0 || s.checks[s.deciding] != (policy.Check{Rule: policy.RuleEnlist, Result: policy.Met, Reason: "pass_enlists"}) {
+		t.Errorf("deciding %d of %+v", s.deciding, s.checks)
+	}
+	if slices.ContainsFunc(s.checks, func(c policy.Check) bool { return c.Result == policy.Refused }) {
+		t.Errorf("refused in %+v", s.checks)
+	}
+}
+
 // The record has the last word, also when the rules have changed since.
 func TestStoryAfterTheRulesChanged(t *testing.T) {
 	f := refusedFacts()

@@ -27,6 +27,7 @@ type Candidate struct {
 	OSVersion string
 	Join      JoinType
 	Owner     idp.UserID
+	By        idp.FamilyID // whose access token it is
 	Assurance Assurance
 	Software  bool
 	Key       crypto.PublicKey
@@ -55,7 +56,7 @@ func (r *Registry) Prepare(ctx context.Context, c Candidate) (Device, []byte, er
 	}
 	d := Device{
 		ID: idp.DeviceID(secret.NewUUID4()), Tenant: c.Tenant, Name: said(c.Name, maxName), OS: said(c.OS, maxOS),
-		OSVersion: said(c.OSVersion, maxOS), Join: c.Join, Owner: c.Owner, Assurance: c.Assurance, Software: c.Software,
+		OSVersion: said(c.OSVersion, maxOS), Join: c.Join, Owner: c.Owner, By: c.By, Assurance: c.Assurance, Software: c.Software,
 		Enabled: c.Pending.IsZero(), Pending: c.Pending, Key: c.Key, Transport: c.Transport, Created: r.now(),
 	}
 	if d.Name == "" {

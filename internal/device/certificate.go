@@ -18,8 +18,9 @@ import (
 // The device certificate's profile (device-protocol.md §5.2).
 const (
 	certificateYears = 10
-	// region is what we say of where a tenant is: clients only show it. [I]
-	region = "EU"
+	// Region is what we say of where a tenant is, in certificates and in the
+	// OpenID configuration: clients only show it. [I]
+	Region = "EU"
 )
 
 var (
@@ -61,7 +62,7 @@ func certificateTemplate(d Device) (*x509.Certificate, error) {
 		extensions = append(extensions, pkix.Extension{Id: id.oid, Value: octets(guid)})
 	}
 	extensions = append(extensions,
-		pkix.Extension{Id: oidRegion, Value: octets([]byte(region))},
+		pkix.Extension{Id: oidRegion, Value: octets([]byte(Region))},
 		pkix.Extension{Id: oidJoinType, Value: octets([]byte(join))},
 	)
 	return &x509.Certificate{
@@ -162,62 +163,81 @@ func (r *Registry) Identify(ctx context.Context, leaf []byte) (Device, error) {
 	if len(leaf) > maxCertificate {
 		return Device{}, foreign("certificate of %d bytes", len(leaf))
 	}
-	cert, err := x509.ParseCertificate(leaf)
-	if err != nil {
-		return Device{}, foreign("%w", err)
-	}
-	says, err := readProfile(cert)
-	if err != nil {
-		return Device{}, foreign("%w", err)
-	}
-	ca, err := r.authority(ctx, says.tenant)
-	if errors.Is(err, idp.NotFound) {
-		return Device{}, foreign("tenant %s has no device authority", says.tenant)
-	}
+	c, err := r.certified.Get(ctx, string(leaf))
 	if err != nil {
 		return Device{}, err
 	}
-	if err := certifies(ca, cert, r.cfg.Now()); err != nil {
-		return Device{}, foreign("%w", err)
+	if now := r.cfg.Now(); now.Before(c.from) || now.After(c.until) {
+		return Device{}, foreign("it is good from %s to %s", c.from, c.until)
 	}
-	return r.holder(ctx, cert, says)
+	return r.holder(ctx, c)
 }
 
-// certifies says why a certificate is not one that ca made and that is good now.
-func certifies(ca, cert *x509.Certificate, now time.Time) error {
+// certified is a certificate that the authority of its tenant has made. That it
+// did stays so; whether it is good now is asked each time.
+type certified struct {
+	named
+	digest      string // of its key
+	from, until time.Time
+}
+
+// examine verifies a certificate: the work that Identify need not do twice for
+// one that it knows.
+func (r *Registry) examine(ctx context.Context, leaf string) (certified, error) {
+	cert, err := x509.ParseCertificate([]byte(leaf))
+	if err != nil {
+		return certified{}, foreign("%w", err)
+	}
+	says, err := readProfile(cert)
+	if err != nil {
+		return certified{}, foreign("%w", err)
+	}
+	ca, err := r.authority(ctx, says.tenant)
+	if errors.Is(err, idp.NotFound) {
+		return certified{}, foreign("tenant %s has no device authority", says.tenant)
+	}
+	if err != nil {
+		return certified{}, err
+	}
+	if err := certifies(ca, cert); err != nil {
+		return certified{}, foreign("%w", err)
+	}
+	digest, err := Digest(cert.PublicKey)
+	if err != nil {
+		return certified{}, foreign("%w", err)
+	}
+	return certified{says, string(digest), cert.NotBefore, cert.NotAfter}, nil
+}
+
+// certifies says why a certificate is not one that ca made.
+func certifies(ca, cert *x509.Certificate) error {
 	switch {
 	case !bytes.Equal(cert.RawIssuer, ca.RawSubject):
 		return errors.New("it names another issuer")
 	case cert.SignatureAlgorithm != x509.SHA256WithRSA:
 		return fmt.Errorf("it is signed by %s", cert.SignatureAlgorithm)
-	case now.Before(cert.NotBefore) || now.After(cert.NotAfter):
-		return fmt.Errorf("it is good from %s to %s", cert.NotBefore, cert.NotAfter)
 	}
 	return cert.CheckSignatureFrom(ca)
 }
 
 // holder finds the device by the key of a verified certificate.
-func (r *Registry) holder(ctx context.Context, cert *x509.Certificate, says named) (Device, error) {
-	digest, err := Digest(cert.PublicKey)
-	if err != nil {
-		return Device{}, foreign("%w", err)
-	}
-	gone := idp.Unprovenf("device_unknown", "device %s of %s is not registered", says.device, says.tenant).Coded(codeDevice).Say(sayDevice)
+func (r *Registry) holder(ctx context.Context, c certified) (Device, error) {
+	gone := idp.Unprovenf("device_unknown", "device %s of %s is not registered", c.device, c.tenant).Coded(codeDevice).Say(sayDevice)
 	for range 2 {
-		at, err := r.places.Get(ctx, string(digest))
+		at, err := r.places.Get(ctx, c.digest)
 		if errors.Is(err, idp.NotFound) {
 			return Device{}, gone
 		}
 		if err != nil {
 			return Device{}, err
 		}
-		if at.tenant != says.tenant || at.id != says.device {
-			r.places.Drop(string(digest)) // registered anew, maybe
+		if at.tenant != c.tenant || at.id != c.device {
+			r.places.Drop(c.digest) // registered anew, maybe
 			continue
 		}
 		d, err := r.Get(ctx, at.tenant, at.id)
 		if errors.Is(err, idp.NotFound) {
-			r.places.Drop(string(digest))
+			r.places.Drop(c.digest)
 			continue
 		}
 		return d, err

@@ -49,6 +49,10 @@ type Device struct {
 	OSVersion string
 	Join      JoinType
 	Owner     idp.UserID // who joined it
+	// By is the grant whose access token joined the device; empty: not known.
+	// What was approved in another place speaks for no other device
+	// (device-protocol.md §15).
+	By        idp.FamilyID
 	Assurance Assurance
 	Software  bool // its agent says that the keys are files
 	Enabled   bool
@@ -104,13 +108,18 @@ type Config struct {
 // How many devices, and keys of devices, a node remembers.
 const remembered = 20_000
 
+// knownCertificates bounds the certificates, some 1.2 KB each, whose
+// signature need not be verified again.
+const knownCertificates = 4_000
+
 // Registry keeps the devices of all tenants and certifies them. It is safe for
 // concurrent use once the hooks are in place.
 type Registry struct {
 	cfg         Config
 	devices     *cache.Cache[ref, Device]
-	places      *cache.Cache[string, ref] // digest of a device key → whose it is
-	authorities sync.Map                  // idp.TenantID → *x509.Certificate
+	places      *cache.Cache[string, ref]       // digest of a device key → whose it is
+	certified   *cache.Cache[string, certified] // certificate (DER) → what it says
+	authorities sync.Map                        // idp.TenantID → *x509.Certificate
 	removed     []Hook
 	disabled    []Hook
 }
@@ -130,6 +139,7 @@ func New(cfg Config) *Registry {
 	}
 	r.devices = cache.New(size, func(ctx context.Context, k ref) (Device, error) { return r.Load(ctx, cfg.DB, k.tenant, k.id) })
 	r.places = cache.New(size, func(ctx context.Context, digest string) (ref, error) { return locate(ctx, cfg.DB, []byte(digest)) })
+	r.certified = cache.New(min(size, knownCertificates), r.examine)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, r.forget)
 	}

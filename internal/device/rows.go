@@ -16,7 +16,7 @@ import (
 )
 
 const columns = `select tenant_id, id, name, os, os_version, join_type, owner, assurance, software, enabled, pending, key, transport,
-	thumbprint, created, seen, certified, voided from device `
+	thumbprint, created, seen, certified, voided, joined_by from device `
 
 // Load is Get, read from q: for a transaction that must know. There the row
 // stays as it was read until the transaction commits.
@@ -95,10 +95,10 @@ func insert(ctx context.Context, tx *sqldb.Tx, d Device) error {
 	}
 	_, err = tx.Exec(ctx, `
 		insert into device (tenant_id, id, name, name_folded, os, os_version, join_type, owner, assurance, software, enabled, pending,
-			key, transport, thumbprint, created, seen, certified, voided)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			key, transport, thumbprint, created, seen, certified, voided, joined_by)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		d.Tenant, d.ID, d.Name, fold(d.Name), d.OS, d.OSVersion, d.Join, d.Owner, d.Assurance, d.Software, d.Enabled, milli(d.Pending),
-		key, transport, d.Thumbprint, d.Created.UnixMilli(), milli(d.LastSeen), d.Certified.UnixMilli(), milli(d.Voided))
+		key, transport, d.Thumbprint, d.Created.UnixMilli(), milli(d.LastSeen), d.Certified.UnixMilli(), milli(d.Voided), d.By)
 	if err != nil {
 		return fmt.Errorf("add device %s: %w", d.ID, err)
 	}
@@ -148,7 +148,7 @@ func scan(r scanner) (Device, error) {
 	var key, transport []byte
 	var pending, created, seen, certified, voided int64
 	err := r.Scan(&d.Tenant, &d.ID, &d.Name, &d.OS, &d.OSVersion, &d.Join, &d.Owner, &d.Assurance, &d.Software, &d.Enabled, &pending,
-		&key, &transport, &d.Thumbprint, &created, &seen, &certified, &voided)
+		&key, &transport, &d.Thumbprint, &created, &seen, &certified, &voided, &d.By)
 	if err != nil {
 		return Device{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
@@ -73,6 +74,25 @@ func (s *Server) authorise(r *http.Request) (access, error) {
 	return a, nil
 }
 
+// turnedAway records that somebody came with a token that is not good, in the
+// tenant that it names. Nothing of such a token is proven, so the record has
+// nobody's name; a token that names no tenant of ours is recorded nowhere.
+func (s *Server) turnedAway(ctx context.Context, r *http.Request, e audit.Event, err error) error {
+	_, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	t, ok := token.ClaimedTenant(strings.TrimSpace(presented))
+	if !ok {
+		return err
+	}
+	switch _, unknown := s.cfg.Directory.Tenant(ctx, t); {
+	case errors.Is(unknown, idp.NotFound):
+		return err
+	case unknown != nil:
+		return unknown
+	}
+	e.Tenant = t
+	return s.failed(ctx, e, err)
+}
+
 func badToken(reason, format string, args ...any) *idp.Error {
 	return idp.Unprovenf(reason, format, args...).Coded(codeBadToken).Say("The access token is not good here. Sign in again.")
 }
@@ -99,11 +119,37 @@ func (a access) mayJoin(now time.Time) error {
 			Say("This device has joined already.")
 	case a.Code == token.ByDeviceCode && !a.rules.Devices.Compat.DeviceCodeToPRT:
 		return remote()
+	case a.byPass():
+		if err := a.passStands(); err != nil {
+			return err
+		}
 	case !slices.Contains(a.AMR, "mfa"):
 		return idp.Deniedf("mfa_missing", "amr %v", a.AMR).Coded(codeMFA).
 			Say("To join a device, sign in with a passkey, or with another way that is as strong.")
 	}
 	return a.fresh(now, joinWithin)
+}
+
+// byPass says whether an access pass is behind the token: it joins one device
+// and has one key registered there (ADR 0021). How strong a proof a pass is,
+// nobody asks.
+func (a access) byPass() bool { return a.Code == token.ByAccessPass }
+
+// passStands asks whether the tenant still takes passes of this person: one
+// that was switched off stops at once (security.md POL02).
+func (a access) passStands() error {
+	if no := a.rules.Judge(a.who, policy.Use, policy.AccessPass, nil); !no.Allowed() {
+		return idp.Deniedf(no.Reason, "rule %s", no.Rule).Coded(no.Code).Say("Your organisation does not take access passes of you any more.")
+	}
+	return nil
+}
+
+// bound is an error of the grant of a pass that has had what it was for.
+func bound(err error) error {
+	if errors.Is(err, idp.Expired) {
+		return badToken("token_used", "%w", err)
+	}
+	return err
 }
 
 // sayJoin tells the person why policy refuses; words that are missing are told

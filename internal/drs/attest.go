@@ -93,7 +93,7 @@ func (s *Server) shown(ctx context.Context, a access, j joining) (shown, error) 
 }
 
 func (s *Server) attested(ctx context.Context, t idp.TenantID, j joining) (shown, error) {
-	n, err := s.cfg.Box.Open(ctx, t, nonce.ServerNonce, string(j.attestation.Nonce))
+	n, err := s.cfg.Box.Open(ctx, t, nonce.RegistrationNonce, string(j.attestation.Nonce))
 	if errors.Is(err, idp.Expired) {
 		return shown{}, badNonce("%w", err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/signetid/signet/internal/drs"
 	"github.com/signetid/signet/internal/drs/tpmtest"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -232,6 +233,27 @@ func TestSec_DEV11_Assurance(t *testing.T) {
 	r := w.send("POST", joinPath, w.token(w.Ada, nil), w.attested(m.keys(), w.Tenant.ID), nil)
 	if got, asked := w.asked(r); r.status != 200 || got != device.Unattested || asked != nil {
 		t.Errorf("no policy: %d %s", r.status, r.raw)
+	}
+}
+
+// An attestation is made on a nonce of this service: one of the token endpoint
+// does not do, whatever its scope (decisions 4.8).
+func TestSec_T07_NoncesOfTheTokenEndpoint(t *testing.T) {
+	w := newWorldOn(t)
+	m := newMachine(t, tpmtest.NewMaker(t, w.Now())).keys()
+	bearer, body := w.token(w.Ada, nil), w.attested(m, w.Tenant.ID)
+	good := body["Attestation"]
+	for _, scope := range []idp.TenantID{w.Tenant.ID, nonce.CommonScope} {
+		value, err := w.Box.Seal(t.Context(), scope, nonce.ServerNonce, time.Minute, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body["Attestation"] = m.attestation(value)
+		w.refused(string(scope), w.send("POST", joinPath, bearer, body, nil), 401, "nonce_over")
+	}
+	body["Attestation"] = good
+	if r := w.send("POST", joinPath, bearer, body, nil); r.status != 200 {
+		t.Errorf("on a nonce of this service: %d %s", r.status, r.raw)
 	}
 }
 

@@ -25,14 +25,16 @@ type (
 	}
 )
 
-// discovered is device-protocol.md §2.5, without the services that we do not
-// have: clients do without those, or ask for them elsewhere and fail.
+// discovered is device-protocol.md §2.5, without the services and addresses that
+// nobody serves here: enrolment by SOAP, sign-in by WS-Federation, and those of
+// other products. Every member is optional for clients.
 type discovered struct {
 	DiscoveryService struct {
 		DiscoveryEndpoint, ServiceVersion string
 	}
+	// DeviceRegistrationService says what tokens have to be for, and no more.
 	DeviceRegistrationService struct {
-		RegistrationEndpoint, RegistrationResourceId, ServiceVersion string //nolint:revive // names of the wire
+		RegistrationResourceId string //nolint:revive // name of the wire
 	}
 	AuthenticationService struct {
 		OAuth2 struct {
@@ -40,8 +42,7 @@ type discovered struct {
 		}
 	}
 	IdentityProviderService struct {
-		Federated           bool
-		PassiveAuthEndpoint string
+		Federated bool
 	}
 	DeviceJoinService      joinService
 	KeyProvisioningService keyService
@@ -71,11 +72,9 @@ func (s *Server) discover(w http.ResponseWriter, r *http.Request) error {
 	const resource = token.RegistrationAudience
 	var d discovered
 	d.DiscoveryService.DiscoveryEndpoint, d.DiscoveryService.ServiceVersion = base+"/"+id+"/Discover", "1.9"
-	d.DeviceRegistrationService.RegistrationEndpoint = base + "/EnrollmentServer/DeviceEnrollmentWebService.svc"
-	d.DeviceRegistrationService.RegistrationResourceId, d.DeviceRegistrationService.ServiceVersion = resource, "1.0"
+	d.DeviceRegistrationService.RegistrationResourceId = resource
 	d.AuthenticationService.OAuth2.AuthCodeEndpoint = base + "/" + id + "/oauth2/authorize"
 	d.AuthenticationService.OAuth2.TokenEndpoint = base + "/" + id + "/oauth2/token"
-	d.IdentityProviderService.PassiveAuthEndpoint = base + "/" + id + "/wsfed"
 	d.DeviceJoinService = joinService{base + pathDevices, resource, "2.0"}
 	d.KeyProvisioningService = keyService{base + pathKey, resource, "1.0"}
 	d.NonceService = plainService{base + "/EnrollmentServer/nonce/" + id + "/", resource, "1.0"}
@@ -124,8 +123,8 @@ type nonceStatus struct {
 	Time    string `json:"time"`
 }
 
-// nonce gives out a nonce of the tenant (device-protocol.md §2.6). It is of the
-// same kind as those of the token endpoint; nothing is written.
+// nonce gives out a nonce of the tenant (device-protocol.md §2.6), for joins
+// alone: the token endpoint has others. Nothing is written.
 func (s *Server) nonce(w http.ResponseWriter, r *http.Request) error {
 	if ok, _ := s.nonces.Allow(web.Source(r)); !ok {
 		return idp.Limitedf("nonce_requests", "source %s", web.ClientIP(r)).Coded(codeTooMany)
@@ -134,7 +133,7 @@ func (s *Server) nonce(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	value, err := s.cfg.Box.Seal(r.Context(), t.ID, nonce.ServerNonce, nonceLives, nil)
+	value, err := s.cfg.Box.Seal(r.Context(), t.ID, nonce.RegistrationNonce, nonceLives, nil)
 	if err != nil {
 		return err
 	}

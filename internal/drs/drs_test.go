@@ -1,6 +1,7 @@
 package drs_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -36,6 +37,11 @@ func TestDiscover(t *testing.T) {
 			if err := json.Unmarshal(r.raw, &d); err != nil {
 				t.Fatal(err)
 			}
+			for _, nobodys := range []string{".svc", "wsfed", "webauthn", "manage/", "precreate"} {
+				if bytes.Contains(r.raw, []byte(nobodys)) {
+					t.Errorf("%s: names %s, which nobody serves: %s", path, nobodys, r.raw)
+				}
+			}
 			const urn = "urn:ms-drs:enterpriseregistration.windows.net"
 			for got, want := range map[string]string{
 				d.DeviceJoinService.JoinEndpoint:             base + "/EnrollmentServer/device/",
@@ -70,14 +76,17 @@ func TestNonce(t *testing.T) {
 		if r.status != 200 || status["message"] == "" || status["traceId"] == "" || status["time"] != "03-05-2026 09:14:00Z" {
 			t.Errorf("%d %s", r.status, r.raw)
 		}
-		if _, err := w.Box.Open(t.Context(), w.Tenant.ID, nonce.ServerNonce, r.text("Value")); err != nil {
+		if _, err := w.Box.Open(t.Context(), w.Tenant.ID, nonce.RegistrationNonce, r.text("Value")); err != nil {
 			t.Error(err)
 		}
-		if _, err := w.Box.Open(t.Context(), w.Other.ID, nonce.ServerNonce, r.text("Value")); err == nil {
+		if _, err := w.Box.Open(t.Context(), w.Tenant.ID, nonce.ServerNonce, r.text("Value")); err == nil {
+			t.Error("good where the token endpoint's are asked for")
+		}
+		if _, err := w.Box.Open(t.Context(), w.Other.ID, nonce.RegistrationNonce, r.text("Value")); err == nil {
 			t.Error("good in another tenant")
 		}
 		w.Advance(5 * time.Minute)
-		if _, err := w.Box.Open(t.Context(), w.Tenant.ID, nonce.ServerNonce, r.text("Value")); err == nil {
+		if _, err := w.Box.Open(t.Context(), w.Tenant.ID, nonce.RegistrationNonce, r.text("Value")); err == nil {
 			t.Error("good after 5 minutes")
 		}
 		if n := w.Count(t, "spent", w.Tenant.ID); n != 0 {

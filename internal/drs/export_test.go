@@ -15,7 +15,7 @@ func ReadJoin(raw []byte) (key, transport crypto.PublicKey, err error) {
 	if err := jose.Loosely(raw, &j); err != nil {
 		return nil, nil, err
 	}
-	out, err := j.read()
+	out, err := j.read(version3)
 	return out.key, out.transport, err
 }
 

@@ -20,8 +20,11 @@ import (
 var oidCommonName = asn1.ObjectIdentifier{2, 5, 4, 3}
 
 // versions are those of the API that published clients speak (device-protocol.md
-// §5.1). They differ in what bodies may hold, and we read all.
-var versions = []string{"1.0", "2.0", "3.0"}
+// §5.1). They differ in what bodies may hold, and we read all; but only version3
+// lets a request be signed by a P-256 key, as those of before never are.
+var versions = []string{"1.0", "2.0", version3}
+
+const version3 = "3.0"
 
 // joinReply is the answer to a join.
 type joinReply struct {
@@ -44,7 +47,7 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	event := audit.Event{Category: audit.Change, Activity: "device.join", IP: web.ClientIP(r), Agent: r.UserAgent(), Trace: web.Trace(ctx)}
 	a, err := s.authorise(r)
 	if err != nil {
-		return err // nobody is known yet, and no tenant to tell it to
+		return s.turnedAway(ctx, r, event, err)
 	}
 	event.Tenant, event.User, event.UserName, event.Actor = a.Tenant, a.person.ID, a.person.Name, string(a.person.ID)
 	event.Client, event.Session = a.Client, a.Session
@@ -56,8 +59,9 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) joined(ctx context.Context, w http.ResponseWriter, r *http.Request, a access, event audit.Event) (*joinReply, error) {
-	if v := r.URL.Query().Get("api-version"); !slices.Contains(versions, v) {
-		return nil, malformed("api-version", "version %.20q", v)
+	version := r.URL.Query().Get("api-version")
+	if !slices.Contains(versions, version) {
+		return nil, malformed("api-version", "version %.20q", version)
 	}
 	now := s.cfg.Now()
 	if err := a.mayJoin(now); err != nil {
@@ -67,7 +71,7 @@ func (s *Server) joined(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err := body(w, r, &asked); err != nil {
 		return nil, err
 	}
-	j, err := asked.read()
+	j, err := asked.read(version)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +104,7 @@ func (s *Server) candidate(a access, j joining, shown shown, now time.Time) devi
 	c := device.Candidate{
 		Tenant: a.Tenant, Name: j.name, OS: j.os, OSVersion: j.ver, Join: j.join, Owner: a.person.ID,
 		Assurance: shown.assurance, Software: j.software, Key: j.key, Transport: j.transport,
-		Quota: a.rules.Devices.Quota, Shared: a.rules.Devices.Compat.SharedDeviceKey,
+		By: a.Family, Quota: a.rules.Devices.Quota, Shared: a.rules.Devices.Compat.SharedDeviceKey,
 	}
 	if required(a.rules.Devices) {
 		c.Pending = now.Add(attestWithin)
@@ -125,6 +129,11 @@ func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a access, d device.De
 	}
 	if err := s.cfg.Devices.Add(ctx, tx, d, c); err != nil {
 		return err
+	}
+	if a.byPass() {
+		if err := s.cfg.Tokens.BindDevice(ctx, tx, a.Tenant, a.Family, d.ID); err != nil {
+			return bound(err)
+		}
 	}
 	event.Outcome = audit.Success
 	event.Detail = map[string]string{

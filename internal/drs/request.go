@@ -2,6 +2,7 @@ package drs
 
 import (
 	"crypto"
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -69,9 +70,9 @@ type joining struct {
 	attestation    *attestation
 }
 
-// read takes a body apart. Nothing of it is believed but that whoever made the
-// request holds the device key.
-func (j joinRequest) read() (joining, error) {
+// read takes the body of a request of that version apart. Nothing of it is
+// believed but that whoever made the request holds the device key.
+func (j joinRequest) read(version string) (joining, error) {
 	out := joining{
 		name: string(j.DeviceDisplayName), os: string(j.DeviceType), ver: string(j.OSVersion),
 		software: bool(j.Attributes.SoftwareKeys), attestation: j.Attestation,
@@ -79,6 +80,9 @@ func (j joinRequest) read() (joining, error) {
 	var err error
 	if out.key, err = requestKey(string(j.CertificateRequest.Type), string(j.CertificateRequest.Data)); err != nil {
 		return joining{}, err
+	}
+	if _, ec := out.key.(*ecdsa.PublicKey); ec && version != version3 {
+		return joining{}, malformed("CertificateRequest", "P-256 key in version %s", version)
 	}
 	if out.transport, err = j.transportKey(); err != nil {
 		return joining{}, err

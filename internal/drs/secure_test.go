@@ -26,6 +26,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
@@ -106,6 +107,77 @@ func TestBothNamesOfTheResource(t *testing.T) {
 		bearer := w.token(w.Ada, func(s *token.Subject) { s.Audience, s.AMR = "01cb2876-7ebd-4aa4-9cc9-d28bd4d359a9", []string{"mfa"} })
 		if r := w.send("POST", joinPath, bearer, w.joinBody(ecKey(t), ecKey(t)), nil); r.status != 200 {
 			t.Errorf("%d %s", r.status, r.raw)
+		}
+	})
+}
+
+// Whoever comes with a token that is not good is recorded in the tenant that it
+// names, without a name; one that names none of ours is nobody's affair. Many
+// from one source are one row (decisions 3.5).
+func TestSec_DEV01_BadTokensAreRecorded(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		good := w.token(w.Ada, nil)
+		forged := good[:len(good)-3] + "AAA"
+		stranger := func(tenant string) string {
+			claims := base64.RawURLEncoding.EncodeToString([]byte(`{"tid":"` + tenant + `"}`))
+			return strings.Join([]string{strings.Split(good, ".")[0], claims, "AAAA"}, ".")
+		}
+		for _, bearer := range []string{"", "garbage", stranger("0b1f6a0e-7a5c-4f1c-8d55-2f3a4b5c6d7e"), stranger("'")} {
+			if r := w.send("POST", joinPath, bearer, w.joinBody(ecKey(t), ecKey(t)), nil); r.status != 401 {
+				t.Errorf("%q: %d %s", bearer, r.status, r.raw)
+			}
+		}
+		if all := append(w.events(w.Tenant.ID), w.events(w.Other.ID)...); len(all) != 0 {
+			t.Fatalf("recorded: %+v", all)
+		}
+		w.refused("forged", w.send("POST", joinPath, forged, w.joinBody(ecKey(t), ecKey(t)), nil), 401, "wrong_signature")
+		all := w.events(w.Tenant.ID)
+		if len(all) != 1 || all[0].Activity != "device.join" || all[0].Outcome != audit.Failure || all[0].Reason != "wrong_signature" ||
+			all[0].Code != 50173 || all[0].IP == "" || all[0].User != "" || all[0].Actor != "" {
+			t.Errorf("recorded: %+v", all)
+		}
+		for range 100 {
+			w.send("POST", joinPath, forged, nil, nil)
+		}
+		if n := len(w.events(w.Tenant.ID)); n > 25 {
+			t.Errorf("%d rows", n)
+		}
+		if n := len(w.events(w.Other.ID)); n != 0 {
+			t.Errorf("%d rows in another tenant", n)
+		}
+	})
+}
+
+// Only requests of version 3.0 are signed by keys of P-256 (device-protocol.md
+// §5.1): in an older one that is nobody whom those clients know.
+func TestSec_DEV02_KeysOfTheVersion(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		bearer, body := w.token(w.Ada, nil), w.joinBody(ecKey(t), ecKey(t))
+		for _, version := range []string{"1.0", "2.0"} {
+			r := w.send("POST", "/EnrollmentServer/device/?api-version="+version, bearer, body, nil)
+			w.refused("P-256 in "+version, r, 400, "bad_request")
+		}
+		w.accepted(w.send("POST", joinPath, bearer, body, nil), w.Ada, nil)
+		body = w.joinBody(rsaKeys()[0], ecKey(t))
+		w.accepted(w.send("POST", joinPath, w.token(w.Ada, nil), body, nil), w.Ada, nil)
+	})
+}
+
+// The register knows whose access token joined a device: what was approved in
+// another place is held to it (device-protocol.md §15).
+func TestSec_DEV01_TheGrantThatJoined(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		bearer := w.token(w.Ada, nil)
+		claims, err := w.tokens.VerifyAccess(t.Context(), w.Tenant.ID, bearer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := w.accepted(w.send("POST", joinPath, bearer, w.joinBody(ecKey(t), ecKey(t)), nil), w.Ada, nil)
+		if claims.Family == "" || j.By != claims.Family {
+			t.Errorf("joined by %q, want %q", j.By, claims.Family)
+		}
+		if other := w.join(w.Ada); other.By == j.By || other.By == "" {
+			t.Errorf("another joined by %q", other.By)
 		}
 	})
 }

@@ -215,7 +215,7 @@ func (w *world) send(method, path, bearer string, content any, change func(*http
 	return out
 }
 
-const joinPath = "/EnrollmentServer/device/?api-version=2.0"
+const joinPath = "/EnrollmentServer/device/?api-version=3.0"
 
 // fresh keys, made ahead: RSA takes long.
 var rsaKeys = sync.OnceValue(func() []*rsa.PrivateKey {

@@ -30,13 +30,14 @@ type needs struct {
 // freshness is how old the proof behind a change may be (decisions 6.1).
 const freshness = 15 * time.Minute
 
-// me says whether the request is about the caller.
+// me says whether the request is about the caller: as "me", or by the id or the
+// name of their own.
 func (c *call) me() bool {
 	if strings.HasPrefix(c.op.path, "/me") {
 		return true
 	}
 	who := c.r.PathValue("user")
-	return c.caller.user != "" && strings.EqualFold(who, string(c.caller.user))
+	return c.caller.user != "" && (strings.EqualFold(who, string(c.caller.user)) || strings.EqualFold(who, c.caller.name))
 }
 
 // may refuses who must not do the operation.

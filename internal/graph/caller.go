@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/token"
@@ -34,6 +35,7 @@ var roleOf = map[string]Role{
 type caller struct {
 	tenant idp.TenantID
 	user   idp.UserID   // of a delegated call
+	name   string       // of that user
 	client idp.ClientID // through which the user calls, or which calls itself
 	cli    string       // subject of a token of `signet admin token`
 	scopes []string     // bare names: "User.Read.All"
@@ -100,7 +102,8 @@ func (s *Server) known(r *http.Request, claims token.Claims) (caller, error) {
 		}
 		return c, nil
 	}
-	if claims.Audience != s.cfg.BaseURL {
+	byDevice := client.Canonical(claims.Audience) == client.DirectoryAPI
+	if claims.Audience != s.cfg.BaseURL && !byDevice {
 		return caller{}, unauthorized("token_audience", "The token is for another API.")
 	}
 	for _, scope := range claims.Scopes {
@@ -112,8 +115,14 @@ func (s *Server) known(r *http.Request, claims token.Claims) (caller, error) {
 	if errors.Is(err, idp.NotFound) || err == nil && !app.Enabled {
 		return caller{}, unauthorized("client_gone", "The application is switched off or gone.")
 	}
-	if err != nil || c.user == "" {
+	if err != nil {
 		return c, err
+	}
+	if byDevice != app.BuiltIn || byDevice && c.user == "" {
+		return caller{}, unauthorized("token_audience", "The token is for another API.")
+	}
+	if c.user == "" {
+		return c, nil
 	}
 	u, err := s.cfg.Directory.User(r.Context(), s.cfg.DB, c.tenant, c.user)
 	if errors.Is(err, idp.NotFound) || err == nil && !u.Enabled {
@@ -121,6 +130,11 @@ func (s *Server) known(r *http.Request, claims token.Claims) (caller, error) {
 	}
 	if err != nil {
 		return caller{}, err
+	}
+	c.name = u.Name
+	if app.BuiltIn {
+		c.scopes = selfService
+		return c, nil
 	}
 	words, err := s.cfg.Directory.Roles(r.Context(), c.tenant, c.user)
 	for _, word := range words {
@@ -130,6 +144,11 @@ func (s *Server) known(r *http.Request, claims token.Claims) (caller, error) {
 	}
 	return c, err
 }
+
+// selfService is what a person may do here through an application that is built
+// in: read what is their own, and say that their device is theirs
+// (device-protocol.md §9.9). No role of theirs counts in one (decisions 4.3).
+var selfService = []string{"User.Read"}
 
 func plain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x21 || r > 0x7e })

@@ -45,6 +45,7 @@ func TestSec_ADM02_RoleMatrix(t *testing.T) {
 	}{
 		{"administrator", w.bearer(w.ada)}, {"helpdesk", w.bearer(w.bob)}, {"person", w.bearer(w.eve)},
 		{"administrator-stale", w.bearer(w.ada, func(s *token.Subject) { s.AuthTime = w.now.Add(-3600e9) })},
+		{"administrator-on-device", w.byDevice(w.ada)},
 		{"app", w.own(w.app)}, {"app-bare", w.own(bare)},
 		{"cli-administrator", w.cli("administrator")}, {"cli-helpdesk", w.cli("helpdesk")}, {"cli-reader", w.cli("reader")},
 	}

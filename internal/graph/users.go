@@ -72,6 +72,9 @@ func (c *call) person(ctx context.Context) (idp.User, error) {
 		}
 		who = string(c.caller.user)
 	}
+	if c.me() { // whoever has that name by now
+		who = string(c.caller.user)
+	}
 	return c.somebody(ctx, who)
 }
 

@@ -71,6 +71,8 @@ type world struct {
 	handler  http.Handler
 	revoked  []idp.UserID
 	apps     int // how many were made
+
+	devicesOff bool
 }
 
 func newWorld(t testing.TB, db *sqldb.DB) *world { return newWorldWith(t, db, nil) }
@@ -83,7 +85,9 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	epoch := func() int64 { return 1 }
 	w.audit = audit.New(clock)
 	w.dir = directory.New(directory.Config{DB: db, Now: clock})
-	w.clients = client.New(client.Config{DB: db, Now: clock})
+	w.clients = client.New(client.Config{DB: db, Now: clock, Devices: func(context.Context, idp.TenantID) (client.Devices, error) {
+		return client.Devices{On: !w.devicesOff}, nil
+	}})
 	known := func() map[string]string { return models }
 	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known, Groups: w.dir.GroupsOf})
 	ring := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock})
@@ -188,6 +192,18 @@ func (w *world) bearer(u idp.User, change ...func(*token.Subject)) string {
 		w.t.Fatal(err)
 	}
 	return jwt
+}
+
+// byDevice is a token of u as the broker of a device has it for the directory.
+func (w *world) byDevice(u idp.User, change ...func(*token.Subject)) string {
+	w.t.Helper()
+	broker, err := w.clients.Get(w.t.Context(), w.tenant.ID, client.Broker)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.bearer(u, append([]func(*token.Subject){func(s *token.Subject) {
+		s.Client, s.Audience, s.Scopes = broker, client.DirectoryAPI, []string{"openid", client.DefaultScope(client.DirectoryAPI)}
+	}}, change...)...)
 }
 
 // own is a token of an application for itself.

@@ -21,11 +21,15 @@ import (
 //go:embed migrations/*.sql
 var Migrations embed.FS
 
-// ServerNonce is the purpose of the nonces that devices ask for, and CommonScope
-// takes the tenant's place in one that is good in every tenant (decisions 1.4).
+// ServerNonce is the purpose of the nonces that the token endpoint gives out, and
+// CommonScope takes the tenant's place in one that is good in every tenant
+// (decisions 1.4). RegistrationNonce is that of the nonces of the registration
+// service, which an attestation is made on: neither does in the place of the
+// other (decisions 4.8).
 const (
-	ServerNonce = "nonce"
-	CommonScope = "common"
+	ServerNonce       = "nonce"
+	RegistrationNonce = "nonce.registration"
+	CommonScope       = "common"
 )
 
 // MaxLife is the longest that a value may live.

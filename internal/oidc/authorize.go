@@ -216,7 +216,7 @@ func (s *Server) flow(t tenant, c client.Client, q request, back reply, peer sig
 	f := signin.Flow{
 		Tenant: t.ID, Door: Door, Ask: kept, Client: c.ID, ClientName: c.Name, LeadsTo: originOf(back.Redirect),
 		Scopes: q.Claims.agree(q.Scopes), ACR: q.Demanded, Required: c.ACR, MaxAge: q.MaxAge, Prompt: q.Prompt, LoginHint: q.LoginHint,
-		Browser: signin.BrowserDigest(peer.Browser),
+		Enlists: enlists(c, q.Resource), Browser: signin.BrowserDigest(peer.Browser),
 	}
 	if c.Subject != "pairwise" {
 		f.HintUser = idp.UserID(q.Subject) // public subjects are user ids

@@ -43,6 +43,7 @@ type codeBody struct {
 	Device    idp.DeviceID  `json:"d,omitempty"`
 	PRT       idp.SessionID `json:"o,omitempty"` // that the session stands on
 	Caps      []string      `json:"l,omitempty"` // capabilities of the client
+	Until     int64         `json:"x,omitempty"` // end of a session on a pass that registers a device
 }
 
 // Resume goes on where a flow of this door left off: the corridor is done with
@@ -100,12 +101,16 @@ func (s *Server) mint(ctx context.Context, t tenant, c client.Client, step signi
 	if a.Challenge == "" && needsChallenge(c, step.Session.Device != "") {
 		return "", missing("code_challenge")
 	}
+	until := int64(0)
+	if step.Flow.Enlists && signin.OnPass(step.Session) {
+		until = step.Session.Expires.UnixMilli()
+	}
 	body, err := nonce.Encode(codeBody{
 		Client: c.ID, Redirect: a.Redirect, Challenge: a.Challenge,
 		User: step.Session.User, Session: step.Session.ID, Scopes: a.Scopes, Audience: a.Audience,
 		Nonce: a.Nonce, ACR: statedACR(step.Decision.ACR, a.ACR), AMR: step.Decision.AMR, AuthTime: step.Decision.ProofTime.UnixMilli(),
 		Info: a.Claims.info(), Recorded: step.Recorded, Basis: token.BasisOf(step.Session.Proofs), Asked: a.ACR,
-		Device: step.Session.Device, PRT: step.Session.PRT, Caps: a.Claims.Access.Capabilities,
+		Device: step.Session.Device, PRT: step.Session.PRT, Caps: a.Claims.Access.Capabilities, Until: until,
 	})
 	if err != nil {
 		return "", err

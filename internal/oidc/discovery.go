@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/web"
 )
@@ -50,6 +51,7 @@ type metadata struct {
 	Graph string `json:"msgraph_host"`
 	// These are there while the tenant has devices on, or device code.
 	Capabilities []string          `json:"capabilities,omitempty"`
+	Region       string            `json:"tenant_region_scope,omitempty"`
 	DeviceCode   string            `json:"device_authorization_endpoint,omitempty"`
 	WithCert     map[string]string `json:"mtls_endpoint_aliases,omitempty"`
 }
@@ -58,7 +60,7 @@ type metadata struct {
 func (s *Server) extended(doc metadata, p policy.Policy) metadata {
 	doc.Cloud, doc.Graph = s.host(), s.host()
 	if p.Devices.On {
-		doc.Capabilities = []string{"kdf_ver2"}
+		doc.Capabilities, doc.Region = []string{"kdf_ver2"}, device.Region
 	}
 	if p.Devices.DeviceCode {
 		doc.DeviceCode = strings.TrimSuffix(doc.Token, "/token") + "/devicecode"

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 )
@@ -249,6 +250,8 @@ func TestDiscoveryOfDevicesTellsTheTruth(t *testing.T) {
 			// kdf_ver2 is what the PRTs of the tenant are used with: the
 			// package that issues them has the vectors.
 			x.only("capabilities", "kdf_ver2")
+			// The same is in every device certificate.
+			x.same("tenant_region_scope", device.Region)
 			tv := d.television(func(c *client.Client) { c.Name = "Television " + d.clock().Format("150405.000000000") })
 			if status, out := d.send(x.request("device_authorization_endpoint"), url.Values{"client_id": {string(tv.ID)}, "scope": {"openid"}}); status != http.StatusOK {
 				t.Errorf("device code: %d %v", status, out)
@@ -265,7 +268,7 @@ func TestDiscoveryOfDevicesTellsTheTruth(t *testing.T) {
 			if res.StatusCode != http.StatusOK || len(aliases) != 1 {
 				t.Errorf("token endpoint over TLS: %d, %v", res.StatusCode, aliases)
 			}
-			for _, name := range []string{"capabilities", "device_authorization_endpoint", "mtls_endpoint_aliases"} {
+			for _, name := range []string{"capabilities", "tenant_region_scope", "device_authorization_endpoint", "mtls_endpoint_aliases"} {
 				delete(x.doc, name)
 			}
 			x.doc["grant_types_supported"] = slices.DeleteFunc(x.doc["grant_types_supported"].([]any), func(g any) bool { return g == client.GrantDeviceCode })
@@ -274,7 +277,7 @@ func TestDiscoveryOfDevicesTellsTheTruth(t *testing.T) {
 	}
 	d.devices(func(r *policy.DeviceRules) { r.On, r.DeviceCode = false, false })
 	doc := d.document("/" + string(d.tenant.ID) + "/v2.0/.well-known/openid-configuration")
-	if doc["capabilities"] != nil || doc["device_authorization_endpoint"] != nil {
+	if doc["capabilities"] != nil || doc["tenant_region_scope"] != nil || doc["device_authorization_endpoint"] != nil {
 		t.Errorf("advertised while off: %v", doc)
 	}
 }

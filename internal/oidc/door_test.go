@@ -273,6 +273,7 @@ type stub struct{}
 type told struct {
 	User       idp.UserID     `json:"user"`
 	Properties []idp.Property `json:"properties"`
+	Pass       bool           `json:"pass"` // it was an access pass, good for ten minutes
 }
 
 func (stub) ID() idp.MethodID { return "passkey" }
@@ -285,6 +286,12 @@ func (stub) Verify(_ context.Context, a method.Answer) (method.Verdict, error) {
 	var p told
 	if err := json.Unmarshal(a.Payload, &p); err != nil {
 		return method.Verdict{}, idp.Unprovenf("stub", "%w", err)
+	}
+	if p.Pass {
+		return method.Verdict{Until: a.Now.Add(10 * time.Minute), Proof: idp.Proof{
+			Tenant: a.Tenant, User: p.User, Method: "passkey", Mode: idp.ModeAccessPassOnce, Credential: "pass",
+			Properties: []idp.Property{idp.Possession}, Time: a.Now,
+		}}, nil
 	}
 	return method.Verdict{Proof: idp.Proof{
 		Tenant: a.Tenant, User: p.User, Method: "passkey", Mode: idp.ModeFIDO2, Credential: "stub",
@@ -480,7 +487,18 @@ func (b *browser) authorize(v url.Values) answer {
 // prove answers the page as the user.
 func (b *browser) prove(handle string, u idp.User, properties ...idp.Property) answer {
 	b.t.Helper()
-	payload, err := json.Marshal(told{u.ID, properties})
+	return b.tell(handle, u, told{User: u.ID, Properties: properties})
+}
+
+// provePass answers it with an access pass.
+func (b *browser) provePass(handle string, u idp.User) answer {
+	b.t.Helper()
+	return b.tell(handle, u, told{User: u.ID, Pass: true})
+}
+
+func (b *browser) tell(handle string, u idp.User, what told) answer {
+	b.t.Helper()
+	payload, err := json.Marshal(what)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ const (
 	codeBadResource        = 500011  // resource not known for the application
 	codeGrantExpired       = 70008   // code or refresh token late or revoked
 	codeGrantSpent         = 54005   // code redeemed before
-	codeGrantOther         = 70000   // grant was given to another client or address
+	codeGrantOther         = 70000   // grant was given to another client or address, or never
 	codeBadVerifier        = 501481  // verifier does not match the challenge
 	codeBadResponseType    = 700054  // response type not supported
 	codeNoSession          = 50058   // silent request without a session

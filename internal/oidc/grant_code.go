@@ -136,6 +136,9 @@ func (s *Server) judgeCode(ctx context.Context, x exchange, body codeBody) (toke
 		ACR: body.ACR, AMR: body.AMR, Nonce: body.Nonce, Info: body.Info, Basis: body.Basis, Asked: body.Asked,
 		Device: body.Device, PRT: body.PRT, Capabilities: body.Caps,
 	}
+	if body.Until > 0 {
+		sub.Until = time.UnixMilli(body.Until)
+	}
 	return s.presently(ctx, x.tenant, sub)
 }
 

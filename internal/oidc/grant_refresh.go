@@ -20,8 +20,8 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 		return tokenReply{}, missing("refresh_token")
 	}
 	if len(presented) > maxToken {
-		return tokenReply{}, fault(idp.Expired, "invalid_grant", codeGrantExpired, "refresh_unreadable",
-			"The refresh token is over, or was not given out here.", "refresh token of %d bytes", len(presented))
+		return tokenReply{}, whatToDo(fault(idp.Expired, "invalid_grant", codeGrantOther, "refresh_unreadable",
+			"The refresh token was not given out here.", "refresh token of %d bytes", len(presented)))
 	}
 	// Judged before the rotation: a request that asks for too much must not
 	// cost its client the grant.
@@ -41,13 +41,37 @@ func (s *Server) refresh(r *http.Request, x exchange) (tokenReply, error) {
 		return unbound(is)
 	})
 	if err != nil {
-		return tokenReply{}, err
+		return tokenReply{}, whatToDo(err)
 	}
 	out, err := s.reply(ctx, x, is, got.Refresh)
 	// The successor goes out even when the narrowed scope leaves
 	// offline_access out: the grant itself still has it.
 	out.RefreshToken = got.Refresh
 	return out, err
+}
+
+// subs say for the numbers of a refused refresh token what a client can do: get
+// another, sign the person in again, join again (device-protocol.md §3.2).
+var subs = map[int]string{
+	codeGrantOther: "bad_token", codeBadToken: "bad_token", codeGrantExpired: "token_expired",
+	codeDeviceGone: "device_authentication_failed", codeDeviceOff: "device_authentication_failed",
+}
+
+// The numbers of a device that is not there any more, or switched off; who gives
+// them is told of by token.Config.Stands.
+const (
+	codeDeviceGone = 50155
+	codeDeviceOff  = 135011
+)
+
+// whatToDo adds to a refusal of a refresh token what its number means to
+// clients.
+func whatToDo(err error) error {
+	e := idp.AsError(err)
+	if _, known := asFault(err); e.Kind != idp.Expired || subs[e.Code] == "" || known && e.Reason != "refresh_unreadable" {
+		return err
+	}
+	return &Fault{Word: word(err, false), Sub: subs[e.Code], Cause: e}
 }
 
 // claims are what a token request asks for by the parameter of that name: a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/token"
@@ -26,6 +27,9 @@ func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (to
 	if _, err := s.decided(ctx, t, sub); err != nil {
 		return sub, err
 	}
+	if purposeOf(sub) == policy.Enlist && onPass(sub) {
+		sub.Code = token.ByAccessPass
+	}
 	if sub.Audience != t.Issuer && !slices.Contains(resourcesOf(sub.Client), sub.Audience) {
 		return sub, fault(idp.Denied, "invalid_grant", codeBadResource, "resource_gone",
 			"The application is no longer registered for this resource.", "resource %q of client %s", sub.Audience, sub.Client.ID)
@@ -34,6 +38,22 @@ func (s *Server) presently(ctx context.Context, t tenant, sub token.Subject) (to
 		return !slices.Contains(openidScopes, one) && !slices.Contains(sub.Client.Scopes, one)
 	})
 	return sub, nil
+}
+
+// purposeOf says what a grant is for: a pass leads to the registration of
+// devices by a built-in application, and to nothing else (decisions 2.8, ADR
+// 0021).
+func purposeOf(sub token.Subject) policy.Purpose {
+	if sub.Code == "" && enlists(sub.Client, sub.Audience) {
+		return policy.Enlist
+	}
+	return policy.SignIn
+}
+
+// enlists says whether a grant leads to the registration of devices and to
+// nothing else.
+func enlists(c client.Client, audience string) bool {
+	return c.BuiltIn && audience == token.RegistrationAudience
 }
 
 // decided is what policy says of the proofs of a grant. How fresh they had to be
@@ -45,7 +65,7 @@ func (s *Server) decided(ctx context.Context, t tenant, sub token.Subject) (poli
 	}
 	d := policy.Decide(p, policy.Question{
 		User: sub.User, Groups: who.Groups, App: sub.Client.ID, Proofs: s.cfg.Policies.Present(sub.Proofs()),
-		ACR: demanded(p, sub.Client, sub.Asked), Required: sub.Client.ACR, MaxAge: -1, Purpose: policy.SignIn, Now: s.cfg.Now(),
+		ACR: demanded(p, sub.Client, sub.Asked), Required: sub.Client.ACR, MaxAge: -1, Purpose: purposeOf(sub), Now: s.cfg.Now(),
 	})
 	if d.Outcome != policy.Allow {
 		err = fault(idp.Denied, "invalid_grant", d.Code, d.Reason,

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,6 +55,9 @@ var grants = map[string]func(*Server, *http.Request, exchange) (tokenReply, erro
 // token is the token endpoint.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
 	v, typed, err := web.BareForm(w, r)
+	if err == nil {
+		err = unbindable(v)
+	}
 	switch {
 	case err == nil && v.Get("grant_type") == serverChallenge:
 		return s.serverNonce(w, r)
@@ -82,6 +87,18 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) (err error) {
 	// RFC 6749, Section 5.1 asks for both headers; JSON sets no-store.
 	w.Header().Set("Pragma", "no-cache")
 	return web.JSON(w, http.StatusOK, answerFor(r, out))
+}
+
+// unbindable refuses a request for a token that is bound to a key of the
+// client's (device-protocol.md §9.4): we issue none, and a bearer token in its
+// place would be taken for one.
+func unbindable(v url.Values) error {
+	if kind := v.Get("token_type"); !v.Has("req_cnf") && (kind == "" || strings.EqualFold(kind, "Bearer")) {
+		return nil
+	}
+	return fault(idp.Invalid, "invalid_request", codeMalformed, "pop_unsupported",
+		"Tokens that are bound to a key (token_type=pop, req_cnf) are not issued here. Ask for a bearer token, without these parameters.",
+		"token_type %q, req_cnf %t", clip(v.Get("token_type")), v.Has("req_cnf"))
 }
 
 // exchange judges a request of the token endpoint, whose form may have been
@@ -229,9 +246,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, status int, err er
 	trace := web.Trace(r.Context())
 	w.Header().Set("Pragma", "no-cache")
 	body := errorBody{
-		Error: word(err, false), Description: description(err, trace), Codes: []int{code(err)},
+		Error: word(err, false), Codes: []int{code(err)},
 		Timestamp: s.cfg.Now().UTC().Format("2006-01-02 15:04:05Z"), TraceID: trace, CorrelationID: correlation(r, trace),
 	}
+	// People send the one line to whoever is to help them (device-protocol.md §3.2).
+	body.Description = description(err, trace) + " Correlation ID: " + body.CorrelationID + " Timestamp: " + body.Timestamp
 	if f, ok := asFault(err); ok {
 		body.Suberror, body.Claims = f.Sub, f.Claims
 	}

@@ -333,7 +333,62 @@ func TestSec_OAU08_Refresh(t *testing.T) {
 		t.Errorf("client without the grant: %d %v", status, out)
 	}
 	for name, bad := range map[string]string{"garbage": "x", "missing": "", "huge": strings.Repeat("x", 20<<10), "access token": str(first, "access_token")} {
-		if status, out := refresh(a, bad); status != http.StatusBadRequest {
+		if status, out := refresh(a, bad); status != http.StatusBadRequest || name != "missing" && (fmt.Sprint(out["error_codes"]) != "[70000]" || out["suberror"] != "bad_token") {
+			t.Errorf("%s: %d %v", name, status, out)
+		}
+	}
+}
+
+// A client hears whether another token would do, or the person has to sign in
+// (device-protocol.md §3.2).
+func TestRefusedRefreshSaysWhatToDo(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	revoked := a.tokens(d, "openid offline_access")
+	d.write(func(ctx context.Context, tx *sqldb.Tx) error {
+		return d.tokens.RevokeGrant(ctx, tx, d.tenant.ID, d.ada.ID, a.ID)
+	})
+	late := a.tokens(d, "openid offline_access")
+	check := func(name, token string, code int, sub string) {
+		t.Helper()
+		status, out := a.token(d, refreshForm(token))
+		wantError(t, status, out, http.StatusBadRequest, "invalid_grant", code)
+		if out["suberror"] != sub {
+			t.Errorf("%s: suberror %v, want %s", name, out["suberror"], sub)
+		}
+	}
+	check("revoked", str(revoked, "refresh_token"), 50173, "bad_token")
+	d.advance(90 * 24 * time.Hour) // token.FamilyLives
+	check("late", str(late, "refresh_token"), 70008, "token_expired")
+}
+
+// A token that is bound to a key is refused, and not silently one for the bearer
+// (device-protocol.md §9.4); what the request had stays good.
+func TestSec_OAU08_NoSilentBearer(t *testing.T) {
+	d := newDoor(t)
+	a := d.newApp(nil)
+	first := a.tokens(d, "openid offline_access")
+	cnf := b64url.EncodeToString([]byte(`{"kid":"x"}`))
+	for name, pairs := range map[string][]string{
+		"both": {"token_type", "pop", "req_cnf", cnf}, "the key alone": {"req_cnf", cnf}, "the type alone": {"token_type", "PoP"}, "another type": {"token_type", "ssh-cert"},
+	} {
+		for kind, form := range map[string]url.Values{
+			"refresh": refreshForm(str(first, "refresh_token")), "code": a.redeem(a.code(d)),
+			"device": {"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "request": {"x.y.z"}},
+		} {
+			status, out := a.token(d, set(form, pairs...))
+			wantError(t, status, out, http.StatusBadRequest, "invalid_request", 9002313)
+			if !strings.Contains(str(out, "error_description"), "bearer") || out["access_token"] != nil {
+				t.Errorf("%s, %s: %v", name, kind, out)
+			}
+		}
+	}
+	code := a.code(d)
+	if status, out := a.token(d, set(a.redeem(code), "req_cnf", cnf)); status != http.StatusBadRequest {
+		t.Fatalf("%d %v", status, out)
+	}
+	for name, form := range map[string]url.Values{"code": a.redeem(code), "refresh": set(refreshForm(str(first, "refresh_token")), "token_type", "bearer")} {
+		if status, out := a.token(d, form); status != http.StatusOK || out["token_type"] != "Bearer" {
 			t.Errorf("%s: %d %v", name, status, out)
 		}
 	}
@@ -399,7 +454,8 @@ func TestErrorBody(t *testing.T) {
 	if _, err := time.Parse("2006-01-02 15:04:05Z", str(out, "timestamp")); err != nil {
 		t.Error(err)
 	}
-	if !strings.Contains(str(out, "error_description"), "Trace ID: "+str(out, "trace_id")) {
+	told := " Trace ID: " + str(out, "trace_id") + " Correlation ID: " + str(out, "correlation_id") + " Timestamp: " + str(out, "timestamp")
+	if !strings.HasSuffix(str(out, "error_description"), told) {
 		t.Errorf("description is %q", out["error_description"])
 	}
 }
@@ -456,7 +512,7 @@ func TestSec_OAU09_ClientAuthentication(t *testing.T) {
 		{"two methods", "both", both.secret, both, 400, 9002313, "invalid_request"},
 		{"nothing", "none", "", basic, 401, 7000218, "invalid_client"},
 		{"public with a secret", "post", "x", none, 401, 700025, "invalid_client"},
-		{"public", "none", "", none, 400, 70008, "invalid_grant"},
+		{"public", "none", "", none, 400, 70000, "invalid_grant"},
 		{"unknown app", "basic", "x", app{Client: client.Client{ID: "33333333-3333-4333-8333-333333333333"}}, 401, 700016, "invalid_client"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,6 +16,9 @@ const (
 	SignIn   Purpose = "signin"   // open an application
 	Account  Purpose = "account"  // open the account pages
 	Register Purpose = "register" // add a method
+	// Enlist is to get a token that is good for the registration of devices
+	// and their keys, and for nothing else (ADR 0021).
+	Enlist Purpose = "enlist"
 )
 
 // Outcome is what the corridor has to do next.
@@ -95,6 +98,9 @@ const (
 	CodeBlocked      = 53003 // a rule blocks
 )
 
+// RuleEnlist is the rule by which a pass opens the registration of devices.
+const RuleEnlist = "accessPass.devices"
+
 // skew is how far ahead of this node's clock a proof of another node may be
 // (product.md §6).
 const skew = 60 * time.Second
@@ -121,7 +127,7 @@ func decide(p Policy, q Question) Decision {
 	d.Refused, d.Would = c.refused, c.would
 	d.MayRegister = slices.ContainsFunc(counted, func(c idp.Proof) bool { return isPass(c.Mode) })
 	switch q.Purpose {
-	case SignIn, Account:
+	case SignIn, Account, Enlist:
 		return c.decideOpen(d, live, counted)
 	case Register:
 		return c.decideRegister(d, live)
@@ -204,14 +210,23 @@ func ageOK(q *Question, t time.Time) bool {
 	return q.MaxAge < 0 || made || !t.Before(q.Now.Add(-q.MaxAge))
 }
 
-// opening keeps the proofs that may open an app: a pass only by setting
-// (decisions 2.8).
+// opening keeps the proofs that may open what is asked for.
 func (c *hearing) opening(proofs []idp.Proof) []idp.Proof {
 	pass := func(c idp.Proof) bool { return isPass(c.Mode) }
-	if c.p.AccessPass.AppSignIn || !slices.ContainsFunc(proofs, pass) {
+	if c.passOpens() || !slices.ContainsFunc(proofs, pass) {
 		return proofs
 	}
 	return slices.DeleteFunc(slices.Clone(proofs), pass)
+}
+
+// passOpens says whether a pass opens what is asked for: an app only by
+// setting, the registration of devices wherever there is one (decisions 2.8).
+// Guests bring their devices' keys from home, as their methods.
+func (c *hearing) passOpens() bool {
+	if c.q.Purpose == Enlist {
+		return c.p.Devices.On && c.q.User.Type != idp.Guest
+	}
+	return c.p.AccessPass.AppSignIn
 }
 
 // need is something that must be met: one of the strengths. None: any proof.
@@ -297,6 +312,9 @@ func (c *hearing) decideOpen(d Decision, live, counted []idp.Proof) Decision {
 	lack, rule, own := unmet(needs, open)
 	if lack == nil {
 		d.Outcome, d.Rule, d.Reason, d.MayRegister = Allow, rule, "strength_met", false
+		if c.q.Purpose == Enlist && !slices.ContainsFunc(open, func(p idp.Proof) bool { return !isPass(p.Mode) }) {
+			d.Rule, d.Reason = RuleEnlist, "pass_enlists"
+		}
 		if own != "" {
 			d.ACR = own
 		}
@@ -405,7 +423,7 @@ func (c *hearing) whyNoMethod() string {
 // not, they are told so and not sent round in circles.
 func (c *hearing) reachable(n *need) bool {
 	if n.byAnyone {
-		return slices.ContainsFunc(c.methods(), func(m idp.MethodID) bool { return m != AccessPass || c.p.AccessPass.AppSignIn })
+		return slices.ContainsFunc(c.methods(), func(m idp.MethodID) bool { return m != AccessPass || c.passOpens() })
 	}
 	return slices.ContainsFunc(n.any, func(s *Strength) bool { return slices.ContainsFunc(s.Combinations, c.provable) })
 }
@@ -429,7 +447,7 @@ func (c *hearing) missing(n *need, proofs []idp.Proof) [][]idp.Mode {
 }
 
 // provable says whether the person's methods can prove all modes of a
-// combination, for an app.
+// combination, for what is asked.
 func (c *hearing) provable(combination []idp.Mode) bool {
 	if !c.counted {
 		for m := range c.p.Methods {
@@ -441,7 +459,7 @@ func (c *hearing) provable(combination []idp.Mode) bool {
 	}
 	for _, mode := range combination {
 		switch {
-		case isPass(mode) && !c.p.AccessPass.AppSignIn,
+		case isPass(mode) && !c.passOpens(),
 			!slices.Contains(c.modes, mode) && (!c.anyMode || slices.Contains(foreign, mode)):
 			return false
 		}

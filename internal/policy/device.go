@@ -47,8 +47,9 @@ type CompatRules struct {
 	// ExtraRelyingPartyID is one more RP ID, with https://<it> as origin, for
 	// which passkeys of desktops are taken; empty: none.
 	ExtraRelyingPartyID string `json:"extraRelyingPartyId"`
-	// DeviceCodeToPRT lets a sign-in that was approved in another place end in
-	// a PRT: a phished approval then lasts as long as one.
+	// DeviceCodeToPRT lets a sign-in that was approved in another place join a
+	// device, and end in a PRT of that device: a phished approval then lasts as
+	// long as one, on a machine under its victim's name.
 	DeviceCodeToPRT bool `json:"deviceCodeToPrt"`
 	// DeviceCodeToHello lets it end in a Hello key, too.
 	DeviceCodeToHello bool `json:"deviceCodeToHello"`

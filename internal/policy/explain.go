@@ -31,8 +31,8 @@ func (c Check) Covers(rule string) bool {
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// Explain lists the rules that Decide weighs for q to open an app or the
-// account pages, in that order, each with what it says. It is for people who
+// Explain lists the rules that Decide weighs for q to open an app, the account
+// pages or the registration of devices, in that order, each with what it says. It is for people who
 // ask why, and asks the same parts of this package: a rule that is Refused
 // here is one that Decide refuses by.
 func Explain(p Policy, q Question) []Check {
@@ -63,7 +63,10 @@ func Explain(p Policy, q Question) []Check {
 	out = append(out, explainTime(&q, live, old)...)
 	if slices.ContainsFunc(live, func(p idp.Proof) bool { return isPass(p.Mode) }) {
 		pass := Check{"accessPass.appSignIn", Met, "pass_opens_apps"}
-		if !p.AccessPass.AppSignIn {
+		switch {
+		case q.Purpose == Enlist && c.passOpens():
+			pass = Check{RuleEnlist, Met, "pass_enlists"}
+		case !c.passOpens():
 			pass = Check{"accessPass.appSignIn", Refused, "pass_opens_no_apps"}
 		}
 		out = append(out, pass)

@@ -217,7 +217,7 @@ func (c *Corridor) decide(ctx context.Context, t *try, current *session.Session)
 		if len(t.scopes) > 0 {
 			t.step = Consent
 		}
-		if t.paged {
+		if t.paged && !(t.flow.Enlists && bootstrap(t.verdict.Proof)) {
 			return c.afterwards(ctx, t)
 		}
 	}

@@ -31,6 +31,10 @@ type Flow struct {
 	Prompt    []string   `json:"prompt,omitempty"` // login and consent mean something here
 	LoginHint string     `json:"loginHint,omitempty"`
 	HintUser  idp.UserID `json:"hintUser,omitempty"` // when set, nobody else will do
+	// Enlists says that all this leads to is the registration of devices and
+	// their keys. A pass does for that, once: the session that it opens is
+	// restricted, and none on a pass finishes such a flow (ADR 0021).
+	Enlists bool `json:"enlists,omitempty"`
 	// Browser is the digest of the browser cookie: another browser cannot
 	// go on with this flow (SES05). See BrowserDigest.
 	Browser []byte    `json:"browser"`

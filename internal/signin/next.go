@@ -68,7 +68,7 @@ func (c *Corridor) next(ctx context.Context, f Flow, current *session.Session, p
 	if step.Kind != Done {
 		return step, nil
 	}
-	if current.Restricted {
+	if current.Restricted || f.Enlists && OnPass(*current) {
 		return c.nextRestricted(ctx, step, user, peer)
 	}
 	if f.Asked {
@@ -91,8 +91,8 @@ func (c *Corridor) next(ctx context.Context, f Flow, current *session.Session, p
 }
 
 // nextRestricted is for a session that would do if it were a full one. It was
-// opened to register what a rule requires, or by a pass before those opened
-// apps. One more gesture opens a full one: of what was registered now.
+// opened to register what a rule requires, or by a pass: before those opened
+// apps, or to register a device, of which each wants the pass anew. One more gesture opens a full one: of what was registered now.
 func (c *Corridor) nextRestricted(ctx context.Context, step Step, user idp.User, peer Peer) (Step, error) {
 	n, err := c.nudgeNow(ctx, step.Session, user, peer)
 	if err != nil {
@@ -192,8 +192,11 @@ func (c *Corridor) ask(ctx context.Context, f Flow, user idp.User, proofs []idp.
 		ACR: f.ACR, MaxAge: maxAge(f.MaxAge), Started: f.Started,
 		Purpose: policy.SignIn, Usable: usable, Now: c.now(),
 	}
-	if f.Client == "" {
+	switch {
+	case f.Client == "":
 		q.Purpose = policy.Account
+	case f.Enlists:
+		q.Purpose = policy.Enlist
 	}
 	if slices.Contains(f.Prompt, "login") {
 		q.Since = f.Started

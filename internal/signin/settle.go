@@ -73,6 +73,9 @@ func (c *Corridor) openSession(ctx context.Context, tx *sqldb.Tx, t try, add []i
 		Agent: audit.Clean(t.peer.Agent, maxAgent), IP: t.peer.IP, Browser: BrowserDigest(t.peer.Browser),
 		Proofs: append(standing(t.flow, nil), add...),
 	}
+	if t.flow.Enlists && !slices.ContainsFunc(s.Proofs, lasts) {
+		s.Restricted = true // the door gets its code; the session opens nothing
+	}
 	if !s.Restricted {
 		s.Proofs = lasting(s.Proofs)
 	}

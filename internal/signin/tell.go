@@ -22,6 +22,7 @@ const (
 	DetailACR      = "acr"      // what the request asks, blanks between
 	DetailMaxAge   = "maxAge"   // in seconds
 	DetailPrompt   = "prompt"   // "login", when a new proof was asked for
+	DetailFor      = "for"      // "devices", when it led to registering one
 	DetailPolicy   = "policy"   // version of the policy that decided
 	DetailMode     = "mode"     // of the proof
 	DetailClaims   = "claims"   // properties of the proof, blanks between
@@ -55,6 +56,9 @@ func tell(e *audit.Event, t try) {
 		if p == "login" {
 			put(DetailPrompt, p)
 		}
+	}
+	if f.Enlists {
+		put(DetailFor, "devices")
 	}
 	if p := t.verdict.Proof; t.proved && t.user.Known() {
 		put(DetailPolicy, strconv.FormatInt(t.decision.Version, 10))
@@ -100,6 +104,7 @@ type Told struct {
 	ACR        []string
 	MaxAge     time.Duration // below zero: not asked
 	Login      bool          // a new proof was asked for
+	Enlists    bool          // it led to registering a device
 	Policy     int64         // version; 0: not told, or never saved
 	Judged     bool          // policy was asked about a proof
 	Mode       idp.Mode
@@ -114,7 +119,7 @@ func Tell(e audit.Event) Told {
 	d := e.Detail
 	out := Told{
 		Flow: d[DetailFlow], Required: d[DetailRequired], ACR: strings.Fields(d[DetailACR]), MaxAge: -1,
-		Login: d[DetailPrompt] == "login", Mode: idp.Mode(d[DetailMode]), Judged: d[DetailMode] != "",
+		Login: d[DetailPrompt] == "login", Enlists: d[DetailFor] == "devices", Mode: idp.Mode(d[DetailMode]), Judged: d[DetailMode] != "",
 	}
 	if at, err := time.Parse(startedLayout, d[DetailStarted]); err == nil {
 		out.Started = at

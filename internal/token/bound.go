@@ -54,3 +54,37 @@ func (s *Service) Bind(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp
 	}
 	return nil
 }
+
+// BindDevice binds the grant of an access pass to the device that it joins: its
+// token speaks for that device from then on, and for no other. Whoever comes
+// second, on whatever node, or after the grant has ended, gets Expired
+// "grant_used".
+func (s *Service) BindDevice(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.FamilyID, device idp.DeviceID) error {
+	n, err := tx.Exec(ctx, `
+		update refresh_family set device_id = $3
+		where tenant_id = $1 and id = $2 and device_id = '' and revoked_at = 0 and expires_at > $4`,
+		t, id, device, s.cfg.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("bind family %s: %w", id, err)
+	}
+	if n == 0 {
+		return idp.Expiredf("grant_used", "family %s is bound or over", id)
+	}
+	return nil
+}
+
+// Finish ends a grant with what it was for, the errors being as those of
+// BindDevice.
+func (s *Service) Finish(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.FamilyID) error {
+	now := s.cfg.Now().UnixMilli()
+	n, err := tx.Exec(ctx, `
+		update refresh_family set revoked_at = $3
+		where tenant_id = $1 and id = $2 and revoked_at = 0 and expires_at > $3`, t, id, now)
+	if err != nil {
+		return fmt.Errorf("finish family %s: %w", id, err)
+	}
+	if n == 0 {
+		return idp.Expiredf("grant_used", "family %s is over", id)
+	}
+	return nil
+}

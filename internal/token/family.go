@@ -23,6 +23,7 @@ import (
 // AADSTS numbers of this package (entra-behaviours §13).
 const (
 	codeRevoked        = 50173
+	codeUnreadable     = 70000
 	codeOver           = 70008
 	codeUserDisabled   = 50057
 	codeClientDisabled = 7000112
@@ -179,7 +180,7 @@ type claimed struct {
 // readRefresh takes a presented token apart and checks its MAC.
 func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented string) (claimed, error) {
 	unreadable := func() error {
-		return idp.Expiredf("refresh_unreadable", "refresh token of %d bytes", len(presented)).Coded(codeOver)
+		return idp.Expiredf("refresh_unreadable", "refresh token of %d bytes", len(presented)).Coded(codeUnreadable)
 	}
 	if len(presented) != base64.RawURLEncoding.EncodedLen(refreshSize) {
 		return claimed{}, unreadable()
@@ -306,6 +307,8 @@ func (s *Service) usable(ctx context.Context, c client.Client, id idp.FamilyID) 
 		return f, idp.Expiredf("refresh_other_client", "family of %s used by %s", f.client, c.ID).Coded(codeOver)
 	case f.revoked:
 		return f, idp.Expiredf("refresh_revoked", "family %s", id).Coded(codeRevoked)
+	case f.grant.Code == ByAccessPass: // nobody was given one
+		return f, idp.Expiredf("refresh_on_pass", "family %s", id).Coded(codeOver)
 	case !s.cfg.Now().Before(f.expires):
 		return f, idp.Expiredf("refresh_over", "family %s", id).Coded(codeOver)
 	}

@@ -110,11 +110,14 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 	if err != nil {
 		return "", 0, err
 	}
-	now := s.cfg.Now()
+	now, lives := s.cfg.Now(), AccessLives
+	if sub.Code == ByAccessPass {
+		lives = min(lives, max(sub.Until.Sub(now), 0))
+	}
 	scope := strings.Join(sub.Scopes, " ")
 	c := accessClaims{
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Audience,
-		Expires: now.Add(AccessLives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
+		Expires: now.Add(lives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
 		Client: sub.Client.ID, Azp: sub.Client.ID, Scope: scope, Scp: scope, Tenant: sub.Tenant,
 		Session: session, Family: sub.Family,
 		ACR: sub.ACR, AMR: sub.AMR, AuthTime: sub.AuthTime.Unix(), Device: deviceOf(sub), Caps: sub.Capabilities,
@@ -127,7 +130,7 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 		c.Object = sub.User.ID // the object id would undo a pairwise subject
 	}
 	jwt, err := s.sign(ctx, sub.Tenant, sub.Client.Alg, typAccess, c)
-	return jwt, AccessLives, err
+	return jwt, lives, err
 }
 
 // ClientAccess mints an access token for the application itself (RFC 6749,

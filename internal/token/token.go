@@ -46,6 +46,11 @@ const RegistrationAudience = "urn:ms-drs:enterpriseregistration.windows.net"
 // where it is used (RFC 8628).
 const ByDeviceCode = "device_code"
 
+// ByAccessPass is Subject.Code of a sign-in by an access pass to register a
+// device: the grant joins one and registers one user key there, ends with the
+// pass, and is never refreshed (ADR 0021).
+const ByAccessPass = "access_pass"
+
 // Types of the two classes of signed token.
 const (
 	typAccess = "at+jwt"
@@ -109,7 +114,7 @@ type Subject struct {
 	// Until bounds the refresh token of a new grant; the zero time: FamilyLives.
 	Until time.Time
 	// Code says how the grant was asked for when that was not a code at an
-	// address: ByDeviceCode.
+	// address: ByDeviceCode, or ByAccessPass.
 	Code string
 	// CodeToHello says that a grant by device code may still count as a fresh
 	// gesture (compat.deviceCodeToHello). It is not kept: policy is asked anew.

@@ -92,6 +92,12 @@ func (s *Service) stands(ctx context.Context, c *Claims) error {
 		return err
 	}
 	c.User, c.Session, c.Info, c.Code = f.user, f.session, f.grant.Info, f.grant.Code
+	if c.Code == ByAccessPass {
+		if !s.cfg.Now().Before(f.expires) {
+			return idp.Expiredf("pass_over", "family %s", c.Family)
+		}
+		c.Device = f.device // that it has joined since, see BindDevice
+	}
 	return s.cameBy(ctx, s.cfg.DB, f)
 }
 

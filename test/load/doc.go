@@ -1,6 +1,8 @@
 // Load measures a built signet binary over loopback: server CPU per operation,
 // latency, memory and errors for nonce, passkey sign-in, refresh, client
-// credentials and the whole code flow, at 1, 16 and 64 callers.
+// credentials, the whole code flow, and what devices do: a primary refresh token
+// by Hello key, its use for tokens, and sign-in by a browser's header. At 1, 16
+// and 64 callers, and at half of the highest rate.
 //
 // Beside each figure stands a ceiling: the sum of the unavoidable parts of the
 // operation (a bare HTTP exchange, one signature check, one durable row …),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,19 @@ type result struct {
 	cpu     time.Duration // of the server
 	p50     time.Duration
 	p99     time.Duration
+	p999    time.Duration
 	slowest time.Duration
 }
+
+// quantiles are read from sorted times.
+func (r *result) quantiles(all []time.Duration) {
+	if n := len(all); n > 0 {
+		r.p50, r.p99, r.p999, r.slowest = all[n/2], all[n*99/100], all[n*999/1000], all[n-1]
+	}
+}
+
+// rate is how many were done in a second.
+func (r result) rate() float64 { return float64(r.done) / r.took.Seconds() }
 
 // per is the server's CPU for one operation.
 func (r result) per() time.Duration {
@@ -32,7 +44,8 @@ func (r result) per() time.Duration {
 }
 
 // drive lets each caller repeat its operation for the given time, after a
-// warm-up that does not count.
+// warm-up that does not count. It ends before that when a caller has nothing left
+// to send.
 func drive(ctx context.Context, pid int, callers []op, warm, length time.Duration) result {
 	var counting atomic.Bool
 	ctx, stop := context.WithTimeout(ctx, warm+length)
@@ -53,6 +66,9 @@ func drive(ctx context.Context, pid int, callers []op, warm, length time.Duratio
 				// What has begun is finished: a rotation whose answer nobody
 				// reads would look like theft to the next run.
 				err := do(context.WithoutCancel(ctx))
+				if errors.Is(err, errDry) {
+					stop()
+				}
 				if ctx.Err() != nil {
 					break // it ended after the run and counts for nothing
 				}
@@ -77,16 +93,17 @@ func drive(ctx context.Context, pid int, callers []op, warm, length time.Duratio
 			all = append(all, mine...)
 		})
 	}
-	time.Sleep(warm)
+	select {
+	case <-time.After(warm):
+	case <-ctx.Done():
+	}
 	counting.Store(true)
 	start, before := time.Now(), cpuOf(pid)
 	<-ctx.Done()
 	r.took, r.cpu = time.Since(start), cpuOf(pid)-before
 	wg.Wait()
 	slices.Sort(all)
-	if n := len(all); n > 0 {
-		r.p50, r.p99, r.slowest = all[n/2], all[n*99/100], all[n-1]
-	}
+	r.quantiles(all)
 	return r
 }
 

@@ -4,10 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -29,6 +25,10 @@ import (
 type floor struct {
 	Get, PostForm, PostJSON time.Duration // a bare net/http exchange, server side
 	Verify, Sign            time.Duration // ES256 with the standard library
+	VerifyRSA               time.Duration // RS256 with a key of 2048 bits
+	Wrap                    time.Duration // a session key to an RSA-2048 key, as RSA-OAEP with SHA-1 and A256GCM
+	Agree                   time.Duration // an answer of 2 KiB to a P-256 key, as ECDH-ES and A256GCM
+	MAC                     time.Duration // HS256 under a key derived for this message, claims read
 	Row                     time.Duration // one durable row in a group commit of 64
 	Read                    time.Duration // one row by key
 }
@@ -80,21 +80,9 @@ func measureFloor(ctx context.Context, length time.Duration) (floor, error) {
 	f.PostForm = exchange("POST", "application/x-www-form-urlencoded", "grant_type=x&client_id=0123456789&client_secret=0123456789")
 	f.PostJSON = exchange("POST", "application/json", `{"a":"0123456789","b":"0123456789"}`)
 
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	if err := f.crypto(length); err != nil {
 		return f, err
 	}
-	sum := sha256.Sum256([]byte("signet"))
-	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
-	if err != nil {
-		return f, err
-	}
-	f.Sign = busy(length, func() { ecdsa.SignASN1(rand.Reader, key, sum[:]) })
-	f.Verify = busy(length, func() {
-		if !ecdsa.VerifyASN1(&key.PublicKey, sum[:], sig) {
-			panic("floor: own signature does not verify")
-		}
-	})
 	f.Row, f.Read, err = storage(length)
 	return f, err
 }

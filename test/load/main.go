@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,12 +28,15 @@ func main() {
 	flag.DurationVar(&s.length, "time", 3*time.Second, "how long each run lasts, after a warm-up of a quarter of it")
 	flag.IntVar(&s.runs, "runs", 3, "runs of each measurement")
 	flag.StringVar(&s.only, "only", "", "measure only operations whose name contains this")
+	many := flag.String("callers", "1,16,64", "numbers of callers, the largest last")
 	flag.BoolVar(&s.scale, "scale", false, "compare with a million people and ten million passkeys as well (minutes, and about 8 GB of disk)")
 	flag.Parse()
-	err := error(nil)
-	if *bare {
+	err := counts(*many)
+	switch {
+	case err != nil:
+	case *bare:
 		err = bareServer()
-	} else {
+	default:
 		err = measure(context.Background(), s)
 	}
 	if err != nil {
@@ -41,7 +45,20 @@ func main() {
 	}
 }
 
-var callers = []int{1, 16, 64}
+// callers is how many do each operation at the same time, one row for each.
+var callers []int
+
+// counts reads the numbers of callers.
+func counts(list string) error {
+	for word := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 || len(callers) > 0 && n < callers[len(callers)-1] {
+			return fmt.Errorf("callers %q: numbers from 1 up, the largest last", list)
+		}
+		callers = append(callers, n)
+	}
+	return nil
+}
 
 func measure(ctx context.Context, set settings) error {
 	binary, err := filepath.Abs(set.binary)
@@ -62,7 +79,7 @@ func measure(ctx context.Context, set settings) error {
 	time.Sleep(2 * time.Second) // idle is what is measured next
 	fmt.Printf("resident when idle: %.1f MiB\n", rssOf(s.cmd.Process.Pid))
 
-	c, err := newCrowd(ctx, s, callers[len(callers)-1])
+	c, err := newCrowd(ctx, s, max(machinesEach, callers[len(callers)-1]))
 	if err != nil {
 		return err
 	}
@@ -70,8 +87,10 @@ func measure(ctx context.Context, set settings) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("floor, CPU in µs: GET %.1f, form %.1f, JSON %.1f, ES256 verify %.1f, sign %.1f, durable row in a group of 64 %.1f, read by key %.1f\n\n",
+	fmt.Printf("floor, CPU in µs: GET %.1f, form %.1f, JSON %.1f, ES256 verify %.1f, sign %.1f, durable row in a group of 64 %.1f, read by key %.1f\n",
 		us(f.Get), us(f.PostForm), us(f.PostJSON), us(f.Verify), us(f.Sign), us(f.Row), us(f.Read))
+	fmt.Printf("of devices: RS256 verify %.1f, session key wrapped %.1f, answer sealed by ECDH-ES %.1f, HS256 with derivation %.1f\n\n",
+		us(f.VerifyRSA), us(f.Wrap), us(f.Agree), us(f.MAC))
 	if err := c.table(ctx, f, set); err != nil {
 		return err
 	}
@@ -81,52 +100,6 @@ func measure(ctx context.Context, set settings) error {
 	}
 	if set.scale {
 		return c.scale(ctx, set)
-	}
-	return nil
-}
-
-// table prints one line for each operation and number of callers. Errors are
-// failures of the run, whatever the speed.
-func (c *crowd) table(ctx context.Context, f floor, set settings) error {
-	fmt.Println("| operation | callers | ceiling µs | CPU µs min / median / max | share | must | per second | p50 ms | p99 ms | errors |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
-	pid := c.site.cmd.Process.Pid
-	var parts []string
-	for _, o := range c.operations() {
-		if !strings.Contains(o.name, set.only) {
-			continue
-		}
-		ceiling, words := o.ceiling(f)
-		parts = append(parts, fmt.Sprintf("%s: %s = %.0f µs", o.name, words, ceiling))
-		for _, n := range callers {
-			ops := make([]op, n)
-			for i := range ops {
-				ops[i] = o.caller(i)
-			}
-			var runs []result
-			failed := 0
-			for range set.runs {
-				r := drive(ctx, pid, ops, set.length/4, set.length)
-				runs = append(runs, r)
-				failed += r.failed
-				if r.why != nil {
-					fmt.Fprintf(os.Stderr, "%s, %d callers: %v\n", o.name, n, r.why)
-				}
-			}
-			lo, mid, hi := spread(runs)
-			must := "–"
-			if o.goal > 0 && n > 1 {
-				must = fmt.Sprintf("%.2f", o.goal)
-			}
-			last := runs[len(runs)-1]
-			fmt.Printf("| %s | %d | %.0f | %.0f / %.0f / %.0f | %.2f | %s | %.0f | %.2f | %.2f | %d |\n", o.name, n, ceiling,
-				us(lo), us(mid), us(hi), ceiling/us(mid), must, float64(last.done)/last.took.Seconds(),
-				us(last.p50)/1000, us(last.p99)/1000, failed)
-		}
-	}
-	fmt.Println("\nceilings, from the floor of this run:")
-	for _, p := range parts {
-		fmt.Println("-", p)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/signetid/signet/test/person"
 )
@@ -32,22 +33,47 @@ func newCrowd(ctx context.Context, s *site, size int) (*crowd, error) {
 type operation struct {
 	name    string
 	ceiling func(floor) (us float64, parts string)
-	goal    float64 // the share of the ceiling that must be reached; 0: none
+	goal    float64                     // the share of the ceiling that must be reached; 0: none
+	setup   func(context.Context) error // before the first run; may be nil
 	caller  func(n int) op
+	stock   *stock // instead of caller, where requests are prepared
+}
+
+// callers are so many, each with its own state.
+func (o operation) callers(count int) []op {
+	caller := o.caller
+	if o.stock != nil {
+		caller = o.stock.caller
+	}
+	ops := make([]op, count)
+	for i := range ops {
+		ops[i] = caller(i)
+	}
+	return ops
+}
+
+// prepare makes what a run of so many callers will send.
+func (o operation) prepare(ctx context.Context, callers int, rate float64, length time.Duration) error {
+	if o.stock == nil {
+		return nil
+	}
+	return o.stock.prepare(ctx, callers, rate, length)
+}
+
+// micro sums parts: microseconds and their names in turn.
+func micro(parts ...any) (float64, string) {
+	total, words := 0.0, []string{}
+	for n := 0; n < len(parts); n += 2 {
+		v := parts[n].(float64)
+		total += v
+		words = append(words, fmt.Sprintf("%s %.1f", parts[n+1], v))
+	}
+	return total, strings.Join(words, " + ")
 }
 
 func (c *crowd) operations() []operation {
 	app := c.site.app
-	micro := func(parts ...any) (float64, string) {
-		total, words := 0.0, []string{}
-		for n := 0; n < len(parts); n += 2 {
-			v := parts[n].(float64)
-			total += v
-			words = append(words, fmt.Sprintf("%s %.1f", parts[n+1], v))
-		}
-		return total, strings.Join(words, " + ")
-	}
-	return []operation{
+	return append([]operation{
 		{name: "nonce", goal: 0.70,
 			ceiling: func(f floor) (float64, string) { return micro(us(f.PostForm), "form", 0.15, "seal") },
 			caller: func(n int) op {
@@ -88,7 +114,7 @@ func (c *crowd) operations() []operation {
 					us(f.PostForm), "token request", 2*us(f.Sign), "two tokens", 2*us(f.Row), "two commits", 8.0, "state, cookies")
 			},
 			caller: func(n int) op { return c.signIn(n, true) }},
-	}
+	}, c.deviceOperations()...)
 }
 
 func wanted(value string, got person.Tokens, err error) error {

@@ -23,6 +23,7 @@ type site struct {
 	cmd                     *exec.Cmd
 	tenant                  string
 	app                     person.App
+	tool                    string // id of an app that keeps no secret
 }
 
 func newSite(ctx context.Context, binary string) (*site, error) {
@@ -44,13 +45,24 @@ func newSite(ctx context.Context, binary string) (*site, error) {
 	if err := s.admin(ctx, &tenant, "tenant", "create", "Nordhafen", "--domain", "nordhafen.example"); err != nil {
 		return nil, err
 	}
+	for _, setting := range []string{"devices.on", "method.hello"} {
+		if err := s.admin(ctx, nil, "policy", "set", setting, "true"); err != nil {
+			return nil, err
+		}
+	}
 	var app struct{ ID, Secret string }
 	err = s.admin(ctx, &app, "app", "create", "Wiki", "--redirect-uri", "https://wiki.example/cb", "--first-party",
 		"--grant", "authorization_code,refresh_token,client_credentials")
 	if err != nil {
 		return nil, err
 	}
-	s.tenant = tenant.ID
+	var tool struct{ ID string }
+	err = s.admin(ctx, &tool, "app", "create", "Tool", "--kind", "native", "--redirect-uri", "http://127.0.0.1/callback", "--first-party",
+		"--grant", "authorization_code,refresh_token")
+	if err != nil {
+		return nil, err
+	}
+	s.tenant, s.tool = tenant.ID, tool.ID
 	s.app = person.App{Issuer: s.base + "/" + tenant.ID + "/v2.0", ID: app.ID, Secret: app.Secret,
 		Redirect: "https://wiki.example/cb", Scope: "openid profile offline_access"}
 	return s, nil

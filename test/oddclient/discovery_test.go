@@ -105,17 +105,24 @@ func TestRegistrationNonce(t *testing.T) {
 }
 
 // The members that OpenID configuration has for device clients (§2.2). The
-// kerberos_endpoint is Kerberos's to bring.
+// kerberos_endpoint is Kerberos's to bring. cloud_graph_host_name and rbac_url
+// must not be there: they name hosts of APIs that this server does not speak,
+// none of the clients of this protocol reads them, and a name that leads nowhere
+// is worse than none (internal/oidc/departures.md).
 func TestConfiguration(t *testing.T) {
 	s := newSite(t)
 	o := s.organise("corp.example", "devices.deviceCode", "true")
 	c := o.client(DialectC())
 	for _, path := range []string{"/" + o.id + "/v2.0/", "/" + o.id + "/", "/corp.example/", "/Common/", "//" + strings.ToUpper(o.id) + "//V2.0/"} {
 		got := c.object(t, s.base+path+".well-known/openid-configuration")
-		for _, member := range []string{"tenant_region_scope", "cloud_instance_name", "cloud_graph_host_name", "msgraph_host", "rbac_url",
-			"device_authorization_endpoint", "token_endpoint", "issuer"} {
+		for _, member := range []string{"tenant_region_scope", "cloud_instance_name", "msgraph_host", "device_authorization_endpoint", "token_endpoint", "issuer"} {
 			if v, ok := got[member].(string); !ok || v == "" {
 				t.Errorf("%s: %s is %v", path, member, got[member])
+			}
+		}
+		for _, member := range []string{"cloud_graph_host_name", "rbac_url"} {
+			if got[member] != nil {
+				t.Errorf("%s: %s is %v, which nobody serves", path, member, got[member])
 			}
 		}
 		caps, _ := got["capabilities"].([]any)
