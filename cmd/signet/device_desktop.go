@@ -358,7 +358,7 @@ In /etc/pam.d, before the line that asks for a password:
 It ends with 0 to let in; 1 refused, 2 not run by pam_exec, 10 wrong PIN, 11 the
 TPM is locked, 12 nobody's account, 13 over a network or by a service that is
 not known, 14 no key here, 15 no server and not allowed without.`,
-		Example: "  auth sufficient pam_exec.so quiet seteuid expose_authtok /usr/bin/signet device pam",
+		Example: "  signet device pam --accounts /etc/signet/accounts",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			door := desk.DoorOf(os.Getenv)

@@ -77,10 +77,10 @@ type person struct {
 	Enrolling *hello `json:"enrolling,omitempty"`
 	Hello     *hello `json:"hello,omitempty"`
 	PRT       *prt   `json:"prt,omitempty"`
-	// Passkey is the one on a security key that signed them in last.
-	Passkey *passkey `json:"passkey,omitempty"`
 	// Registration is what a join by access pass leaves for Enrol.
 	Registration *registration `json:"registration,omitempty"`
+	// Passkey is the one on a security key that signed them in last.
+	Passkey *passkey `json:"passkey,omitempty"`
 	// Online is when the server last let this person in; zero when its last
 	// word was a refusal.
 	Online time.Time `json:"online,omitzero"`

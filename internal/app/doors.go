@@ -137,6 +137,15 @@ func (h *House) standing(ctx context.Context, t idp.TenantID, d idp.DeviceID) (g
 			out.Holders = append(out.Holders, k.User)
 		}
 	}
+	if err != nil {
+		return out, err
+	}
+	signed, err := h.PRTs.OfDevice(ctx, t, d)
+	for _, p := range signed {
+		if !slices.Contains(out.Signed, p.User) {
+			out.Signed = append(out.Signed, p.User)
+		}
+	}
 	return out, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -21,6 +22,7 @@ type Standing struct {
 	Holders []idp.UserID // who has a Hello key on it, each once
 	Keys    int          // Hello keys that it keeps
 	Tokens  int          // primary refresh tokens
+	Signed  []idp.UserID // who is signed in by one of these, each once
 	Only    []idp.UserID // who has no other way in than a key of it
 }
 
@@ -272,12 +274,13 @@ func (c *call) onDesk() bool {
 }
 
 // overDevice keeps the help desk from the machines of those who stand above it
-// (security.md ADM04): of their own, and of those with a key that lets them in.
+// (security.md ADM04): of their own, of those with a key that lets them in, and
+// of those that they are signed in with.
 func (c *call) overDevice(ctx context.Context, tx *sqldb.Tx, d device.Device, s Standing) error {
 	if !c.onDesk() {
 		return nil
 	}
-	for _, u := range append([]idp.UserID{d.Owner}, s.Holders...) {
+	for _, u := range slices.Concat([]idp.UserID{d.Owner}, s.Holders, s.Signed) {
 		role, err := c.cfg.Directory.RoleIn(ctx, tx, c.tenant.ID, u)
 		if errors.Is(err, idp.NotFound) {
 			continue
@@ -286,7 +289,7 @@ func (c *call) overDevice(ctx context.Context, tx *sqldb.Tx, d device.Device, s 
 			return err
 		}
 		if role != "" {
-			return denied("device_of_administrator", "Somebody who has a role owns this device, or has a key on it; only a Global Administrator may do this.")
+			return denied("device_of_administrator", "Somebody who has a role owns this device, or signs in with it; only a Global Administrator may do this.")
 		}
 	}
 	return nil

@@ -337,10 +337,12 @@ func TestSec_ADM04_DevicesOfAdministrators(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		boss, plain, mixed := w.join(w.ada, "boss"), w.join(w.eve, "plain"), w.join(w.eve, "mixed")
 		w.enrol(w.ada, mixed)
+		signed := w.join(w.eve, "signed")
+		w.signedOn = map[idp.DeviceID][]idp.UserID{signed.ID: {w.eve.ID, w.ada.ID}}
 		off := map[string]any{"accountEnabled": false}
 		for name, bearer := range map[string]string{"help desk": w.cli("helpdesk"), "person of the help desk": w.bearer(w.bob)} {
 			t.Log(name)
-			for _, d := range []device.Device{boss, mixed, w.join(w.bob, "own")} {
+			for _, d := range []device.Device{boss, mixed, signed, w.join(w.bob, "own")} {
 				w.ask(bearer, "PATCH", devices+"/"+string(d.ID), off).want(t, http.StatusForbidden, "Authorization_RequestDenied").says(t, "has a role")
 				w.ask(bearer, "PATCH", devices+"/"+string(d.ID), map[string]any{"displayName": "x"}).want(t, http.StatusForbidden, "Authorization_RequestDenied")
 				w.ask(bearer, "DELETE", devices+"/"+string(d.ID), nil).want(t, http.StatusForbidden, "Authorization_RequestDenied")

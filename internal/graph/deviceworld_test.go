@@ -75,7 +75,7 @@ func (w *world) standing(ctx context.Context, t idp.TenantID, d idp.DeviceID) (g
 	if err != nil {
 		return graph.Standing{}, err
 	}
-	s := graph.Standing{Keys: len(keys), Tokens: w.tokensOn[d]}
+	s := graph.Standing{Keys: len(keys), Tokens: w.tokensOn[d], Signed: w.signedOn[d]}
 	for _, k := range keys {
 		if !slices.Contains(s.Holders, k.User) {
 			s.Holders = append(s.Holders, k.User)

@@ -67,6 +67,7 @@ type world struct {
 	hello    *hello.Room
 	corridor *signin.Corridor
 	tokensOn map[idp.DeviceID]int // PRTs that stand on a device
+	signedOn map[idp.DeviceID][]idp.UserID
 	handler  http.Handler
 	revoked  []idp.UserID
 	apps     int // how many were made

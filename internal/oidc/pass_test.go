@@ -103,17 +103,21 @@ func TestSec_POL04_PassOpensNoOtherResource(t *testing.T) {
 	broker := d.builtIn(client.Broker)
 	foreign := d.newApp(func(c *client.Client) { c.Scopes = append(c.Scopes, drs+"/user_impersonation") })
 	for what, ask := range map[string]url.Values{
-		"the directory":           broker.ask("scope", "", "resource", "https://graph.windows.net"),
-		"the person's own data":   broker.ask(),
-		"renewing what there is":  broker.ask("scope", "", "resource", "urn:aad:tb:update:prt"),
-		"registration by any app": foreign.ask("scope", "openid "+drs+"/user_impersonation"),
-		"a stronger proof":        broker.ask("scope", "", "resource", drs, "acr_values", "phr"),
+		"the directory":          broker.ask("scope", "", "resource", "https://graph.windows.net"),
+		"the person's own data":  broker.ask(),
+		"renewing what there is": broker.ask("scope", "", "resource", "urn:aad:tb:update:prt"),
+		"a stronger proof":       broker.ask("scope", "", "resource", drs, "acr_values", "phr"),
 	} {
 		b := d.browser()
 		a := b.provePass(b.authorize(ask).shown(t).Handle, d.ada)
 		if kind := a.shown(t).Kind; kind != signin.Register && kind != signin.StepUp {
 			t.Errorf("%s: %s", what, kind)
 		}
+	}
+	// An application of anybody's is not even asked who it is for.
+	heard := d.browser().authorize(foreign.ask("scope", "openid "+drs+"/user_impersonation")).back(t, callback+"?")
+	if heard.Get("error") != "invalid_target" {
+		t.Errorf("registration by any app: %v", heard)
 	}
 }
 
