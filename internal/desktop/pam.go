@@ -132,7 +132,9 @@ func (g Gate) Admit(ctx context.Context, d Door, pin string) (offline bool, code
 	if err == nil {
 		return false, 0, nil
 	}
-	if !errors.Is(err, idp.Unavailable) {
+	// What was cut off by the time that is over has refused nobody.
+	cutOff := online.Err() != nil && idp.AsError(err).Kind == idp.Internal
+	if !errors.Is(err, idp.Unavailable) && !cutOff {
 		return false, exitOf(err), err
 	}
 	if _, err := g.Device.Unlock(ctx, user, pin); err != nil {

@@ -96,26 +96,41 @@ func TestAdmit(t *testing.T) {
 // A server that swallows everything keeps nobody waiting for long, and what a
 // refusal takes is not mistaken for its absence.
 func TestAdmitWaitsForTheServer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := &slow{}
-		g := desktop.Gate{Device: u, Accounts: accounts(t, "ada ada@corp.example\n")}
-		began := time.Now()
-		offline, code, err := g.Admit(t.Context(), desktop.Door{Account: "ada", Kind: "auth", Service: "login"}, "424289")
-		if took := time.Since(began); err != nil || code != 0 || !offline || took > 15*time.Second {
-			t.Errorf("code %d, offline %t, %v after %s", code, offline, err, took)
-		}
-		if !u.lives {
-			t.Error("the unlock was given a context that is over")
-		}
-	})
+	for _, c := range []struct {
+		name    string
+		says    error
+		offline bool
+		code    int
+	}{
+		{"no answer", idp.Unavailablef("server_unreachable", "no route"), true, 0},
+		{"cut off", errors.New("signal: killed"), true, 0},
+		{"a refusal at the last moment", idp.Deniedf("device_authentication_failed", "as told"), false, desktop.ExitRefused},
+		{"a wrong PIN at the last moment", idp.Unprovenf("pin_wrong", "as told"), false, desktop.ExitPIN},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			u := &slow{says: c.says}
+			g := desktop.Gate{Device: u, Accounts: accounts(t, "ada ada@corp.example\n")}
+			began := time.Now()
+			offline, code, err := g.Admit(t.Context(), desktop.Door{Account: "ada", Kind: "auth", Service: "login"}, "424289")
+			if took := time.Since(began); (err == nil) != (c.code == 0) || code != c.code || offline != c.offline || took > 15*time.Second {
+				t.Errorf("%s: code %d, offline %t, %v after %s", c.name, code, offline, err, took)
+			}
+			if u.lives != c.offline {
+				t.Errorf("%s: unlocked with a context that lives: %t", c.name, u.lives)
+			}
+		})
+	}
 }
 
-// slow stands in for an agent whose server never answers.
-type slow struct{ lives bool }
+// slow stands in for an agent whose server does not answer in time.
+type slow struct {
+	says  error
+	lives bool
+}
 
-func (*slow) SignIn(ctx context.Context, _, _ string) (agent.PRTResult, error) {
+func (s *slow) SignIn(ctx context.Context, _, _ string) (agent.PRTResult, error) {
 	<-ctx.Done()
-	return agent.PRTResult{}, idp.Unavailablef("server_unreachable", "%w", ctx.Err())
+	return agent.PRTResult{}, s.says
 }
 
 func (s *slow) Unlock(ctx context.Context, _, _ string) (agent.UnlockResult, error) {
