@@ -26,8 +26,9 @@ import (
 func TestSec_T15_RemoteResistsNothing(t *testing.T) {
 	w := lite(t)
 	w.policy(func(p *policy.Policy) { p.Devices.Compat.DeviceCodeToPRT = true })
-	m := w.join(0)
-	h := m.receive(t, w.send(m.sign(byRefresh(w.nonce(), w.signIn(w.ada, client.Broker, func(s *token.Subject) { s.Code = token.ByDeviceCode })))))
+	code := w.signIn(w.ada, client.Broker, func(s *token.Subject) { s.Code = token.ByDeviceCode })
+	m := w.join(0, joinedBy(t, code))
+	h := m.receive(t, w.send(m.sign(byRefresh(w.nonce(), code))))
 
 	strict := w.app(func(c *client.Client) { c.ACR = policy.ACRPhishingResistant })
 	w.use(h, object{"client_id": string(strict.ID), "resource": nil}).refused(t, "phishing-resistant app", "invalid_grant", 50074, "basic_action")
