@@ -83,7 +83,7 @@ func TestDemo(t *testing.T) {
 	if who.Person, err = person.New(d.Base, person.At(strings.TrimPrefix(d.Base, "http://"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := who.FirstDay(t.Context(), o.app, who.upn, d.Users[0].Pass); err != nil {
+	if _, _, err := who.FirstDay(t.Context(), o.plain(), who.upn, d.Users[0].Pass); err != nil {
 		t.Fatal(err)
 	}
 	c := o.client(DialectB())

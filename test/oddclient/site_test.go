@@ -138,10 +138,18 @@ func (o *organisation) somebody(name string) *somebody {
 	if s.Person, err = person.New(o.base, person.At(o.addr)); err != nil {
 		o.t.Fatal(err)
 	}
-	if _, _, err := s.FirstDay(o.t.Context(), o.app, s.upn, tap.TemporaryAccessPass); err != nil {
+	if _, _, err := s.FirstDay(o.t.Context(), o.plain(), s.upn, tap.TemporaryAccessPass); err != nil {
 		o.t.Fatalf("the first day of %s: %v", name, err)
 	}
 	return s
+}
+
+// plain is the broker asking for no resource: for the registration of devices
+// alone a pass would do, and nobody be asked for a passkey.
+func (o *organisation) plain() person.App {
+	app := o.app
+	app.Scope = "openid profile"
+	return app
 }
 
 // tokens are new tokens of the broker for device registration, from the
