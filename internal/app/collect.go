@@ -34,6 +34,14 @@ func collectionPercent(live uint64, since time.Duration) int {
 	return int(max(percentAtRest, min(percentAtMost, roomBetween*100/max(live, 1))))
 }
 
+// giveBack returns to the system what only the start needed: the migrations
+// are read through buffers of 4 MiB each, and a pool keeps them through one
+// collection (sync.Pool). It takes some milliseconds.
+func giveBack() {
+	runtime.GC()
+	debug.FreeOSMemory()
+}
+
 // collections sets the percentage anew after each collection.
 type collections struct {
 	mu      sync.Mutex

@@ -209,6 +209,7 @@ func (s *Server) Run(ctx context.Context, ready func(base string)) error {
 		if ready != nil {
 			ready(s.base)
 		}
+		giveBack()
 		return nil
 	})
 	var err error
