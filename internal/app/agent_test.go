@@ -40,7 +40,6 @@ type desk struct {
 	web    *browser
 	folder string
 	tpm    string
-	now    time.Time
 }
 
 // devicesOn lets the tenant of a site have devices.

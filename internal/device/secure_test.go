@@ -206,11 +206,12 @@ func TestSec_DEV02_Keys(t *testing.T) {
 	good := rsaKey(t)
 	each(t, func(t *testing.T, w *world) {
 		for name, key := range map[string]crypto.PublicKey{
-			"RSA-1024":       &small.PublicKey,
-			"P-384":          &p384.PublicKey,
-			"exponent 3":     &rsa.PublicKey{N: good.N, E: 3},
-			"even exponent":  &rsa.PublicKey{N: good.N, E: 65538},
-			"even modulus":   &rsa.PublicKey{N: new(big.Int).Lsh(good.N, 1), E: 65537},
+			"RSA-1024":      &small.PublicKey,
+			"P-384":         &p384.PublicKey,
+			"exponent 3":    &rsa.PublicKey{N: good.N, E: 3},
+			"even exponent": &rsa.PublicKey{N: good.N, E: 65538},
+			"even modulus":  &rsa.PublicKey{N: new(big.Int).Lsh(good.N, 1), E: 65537},
+			//lint:ignore SA1019 a point off the curve is what no other function makes
 			"off the curve":  &ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)},
 			"no key":         nil,
 			"private key":    good,

@@ -381,7 +381,7 @@ func TestSec_DEV02_PossessionOfTheDeviceKey(t *testing.T) {
 		key, mallory := ecKey(t), ecKey(t)
 		body := w.joinBody(key, ecKey(t))
 		// A's public key under B's signature.
-		der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, posing{key.Public(), mallory})
+		_, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, posing{key.Public(), mallory})
 		if err == nil {
 			t.Fatal("crypto/x509 makes what does not verify")
 		}
@@ -393,7 +393,7 @@ func TestSec_DEV02_PossessionOfTheDeviceKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		der = spliced(t, good, other)
+		der := spliced(t, good, other)
 		body["CertificateRequest"] = map[string]any{"Type": "pkcs10", "Data": base64.StdEncoding.EncodeToString(der)}
 		w.refused("another's signature", w.send("POST", joinPath, w.token(w.Ada, nil), body, nil), 400, "bad_request")
 	})
@@ -701,13 +701,14 @@ func spki(t *testing.T, key crypto.PublicKey) string {
 func TestSec_DEV02_Leave(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		j, k := w.join(w.Ada), w.join(w.Bob)
-		self, err := x509.CreateCertificate(rand.Reader, j.cert, j.cert, j.key.Public(), j.key)
+		_, err := x509.CreateCertificate(rand.Reader, j.cert, j.cert, j.key.Public(), j.key)
 		if err == nil {
 			t.Fatal("a template with SHA256WithRSA is signed by P-256")
 		}
 		template := *j.cert
 		template.SignatureAlgorithm = 0
-		if self, err = x509.CreateCertificate(rand.Reader, &template, &template, j.key.Public(), j.key); err != nil {
+		self, err := x509.CreateCertificate(rand.Reader, &template, &template, j.key.Public(), j.key)
+		if err != nil {
 			t.Fatal(err)
 		}
 		foreign, err := x509.ParseCertificate(self)

@@ -144,9 +144,6 @@ func (s *Server) enter(ctx context.Context, f signin.Flow, current *session.Sess
 	return s.cfg.Corridor.Bring(ctx, f, current, b, peer)
 }
 
-// errStale says that the device has to sign again, on a new nonce.
-var errStale = errors.New("the device's credential needs a new nonce")
-
 // spentNonce says whether the corridor lost the burn of what was brought.
 func spentNonce(err error) bool {
 	return errors.Is(err, idp.Expired) && idp.AsError(err).Reason == "spent"

@@ -53,11 +53,7 @@ func TestClean(t *testing.T) {
 		if _, err := w.Sessions.Find(t.Context(), w.Tenant.ID, step.Bearer); err == nil {
 			t.Error("the session on a removed key lives")
 		}
-		var events []string
-		for _, e := range w.Events(t, w.Tenant.ID)[before:] {
-			events = append(events, e)
-		}
-		slices.Sort(events)
+		events := slices.Sorted(slices.Values(w.Events(t, w.Tenant.ID)[before:]))
 		if len(events) != len(list) || !slices.Contains(events, "passkey.remove success ") || !slices.Contains(events, "second.remove failure last_method") {
 			t.Errorf("on record: %q", events)
 		}

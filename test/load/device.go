@@ -109,7 +109,7 @@ func (f *fleet) join(ctx context.Context, p *person.Person, owner string, k keys
 		return nil, fmt.Errorf("join: %w", err)
 	}
 	if err := f.enrol(ctx, p, m); err != nil {
-		return nil, fmt.Errorf("Hello key: %w", err)
+		return nil, fmt.Errorf("make the Hello key: %w", err)
 	}
 	asked, err := f.askHello(ctx, m)
 	if err != nil {
