@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,10 +21,12 @@ import (
 	"github.com/signetid/signet/internal/agent/agenttest"
 	"github.com/signetid/signet/internal/app"
 	"github.com/signetid/signet/internal/demo"
-	"github.com/signetid/signet/internal/drs/tpmtest"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/securitykey/securitykeytest"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+	"github.com/signetid/signet/internal/tpmtest"
 )
 
 func TestMain(m *testing.M) {
@@ -526,6 +529,15 @@ func TestAttestedDesktop(t *testing.T) {
 	registered := must(s.Devices.Get(t.Context(), idp.TenantID(joined.TenantID), idp.DeviceID(joined.DeviceID)))
 	if joined.Assurance != agent.Attested || registered.Assurance != "attested" || !registered.Enabled || !joined.SignedIn {
 		t.Errorf("joined %+v, registered %+v", joined, registered)
+	}
+	// What was shown of the device's keys says nothing of a user key on it
+	// (security.md DEV11).
+	must(d.Enrol(t.Context(), agent.EnrolOptions{PIN: "blue horse", SignIn: d.inBrowser()}))
+	must(d.SignIn(t.Context(), "", "blue horse"))
+	tokens := must(s.PRTs.OfDevice(t.Context(), registered.Tenant, registered.ID))
+	byHello := slices.IndexFunc(tokens, func(p prt.PRT) bool { return p.Proofs[0].Method == policy.Hello })
+	if byHello < 0 || tokens[byHello].Proofs[0].Has(idp.HardwareBound) || slices.Contains(tokens[byHello].Proofs[0].AMR, "hwk") {
+		t.Errorf("tokens %+v", tokens)
 	}
 }
 

@@ -120,7 +120,7 @@ func (h *House) openHello() (*hello.Room, error) {
 		},
 		Device: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
 			d, err := h.device(ctx, tx, t, id)
-			return hello.Machine{Name: d.Name, Enabled: d.Enabled, Attested: d.Assurance == device.Attested}, err
+			return hello.Machine{Name: d.Name, Enabled: d.Enabled}, err
 		},
 		Claim: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID, key crypto.PublicKey) error {
 			return h.Devices.Claim(ctx, tx, t, d, key, roleHello)

@@ -34,7 +34,7 @@ func (w *world) helloRoom(policies *policy.Store) *hello.Room {
 				q = tx
 			}
 			d, err := w.devices.Load(ctx, q, t, id)
-			return hello.Machine{Name: d.Name, Enabled: d.Enabled, Attested: d.Assurance == device.Attested}, err
+			return hello.Machine{Name: d.Name, Enabled: d.Enabled}, err
 		},
 		Issuer: func(t idp.TenantID) string { return base + "/" + string(t) + "/v2.0" },
 		Audit:  w.audit.Write,

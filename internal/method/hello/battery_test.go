@@ -48,13 +48,12 @@ func TestFirstSteps(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for _, k := range []*hellotest.Key{rsaKey(0), hellotest.EC()} {
 			d := w.join("Laptop")
-			w.set(d, hello.Machine{Name: "Laptop", Enabled: true, Attested: true})
 			c := w.register(t, w.Ada, d, k)
 			p, err := w.signIn(t, w.Ada, d, k)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if p.Credential != c.ID || p.User != w.Ada.ID || p.Device != d || p.Mode != idp.ModeHello || !p.Has(idp.HardwareBound) {
+			if p.Credential != c.ID || p.User != w.Ada.ID || p.Device != d || p.Mode != idp.ModeHello || !p.Has(idp.PhishingResistant) {
 				t.Errorf("proof %+v of %+v", p, c)
 			}
 		}

@@ -3,7 +3,7 @@
 // people by them, and owns their rows.
 //
 // A proof of this room is phishing-resistant, user-verified, possession and
-// multi-factor; hardware-bound only when the device was attested. There is
+// multi-factor, and never hardware-bound: see below. There is
 // nothing of it on a page: it is the method of one message (method.OneShot).
 // The door verifies the device and opens the nonces, the room judges the
 // assertion that the user key signed. One key a person and device: a new one
@@ -12,8 +12,8 @@
 // and is deleted after as many.
 //
 // It issues nothing, burns nothing and knows no policy. It does not defend
-// against a device whose PIN is known, and whether a key really is in a TPM it
-// knows only by its device's attestation.
+// against a device whose PIN is known, and does not know whether a key really is
+// in a TPM: that its device was attested says so of the device's own keys only.
 //
 // # Payloads
 //

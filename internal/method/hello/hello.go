@@ -34,9 +34,8 @@ var Migrations embed.FS
 
 // Machine is what the room knows of the device that keeps a key.
 type Machine struct {
-	Name     string
-	Enabled  bool
-	Attested bool // its keys are in a TPM whose maker is trusted
+	Name    string
+	Enabled bool
 }
 
 // Config is what the room needs.

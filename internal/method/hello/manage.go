@@ -31,7 +31,7 @@ func (m *Room) credential(k row, d Machine, gone bool) method.Credential {
 	}
 	return method.Credential{
 		ID: k.id, Tenant: k.tenant, User: k.user, Method: ID, Name: k.name, Mode: idp.ModeHello,
-		Facts: facts(k, d), Properties: properties(d), Created: k.created, LastUsed: k.lastUsed,
+		Facts: facts(k), Properties: properties(), Created: k.created, LastUsed: k.lastUsed,
 		Disabled: !d.Enabled, Orphaned: orphaned, Weak: factorable(k.spki),
 	}
 }

@@ -3,6 +3,7 @@ package hello_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -190,6 +191,24 @@ func TestSec_DEV09_OnlyWhatWasProven(t *testing.T) {
 	p, _, err := w.Corridor.Once(t.Context(), r)
 	if err != nil || p.Has(idp.HardwareBound) || len(p.AMR) != 2 || p.Device != d {
 		t.Errorf("proof %+v, %v", p, err)
+	}
+}
+
+// TestSec_DEV11_NoHardwareUnshown: a user key comes without any attestation.
+// What was shown of its device is of the device's keys, and makes no software key
+// on it one that hardware holds.
+func TestSec_DEV11_NoHardwareUnshown(t *testing.T) {
+	w := oneWorld(t)
+	d, k := w.join("Laptop"), rsaKey(0)
+	w.register(t, w.Ada, d, k)
+	p, err := w.signIn(t, w.Ada, d, k)
+	if err != nil || p.Has(idp.HardwareBound) || p.Facts.Attested || slices.Contains(p.AMR, "hwk") {
+		t.Errorf("proof %+v, %v", p, err)
+	}
+	for _, c := range w.list(t, w.Ada) {
+		if slices.Contains(c.Properties, idp.HardwareBound) || c.Facts.Attested {
+			t.Errorf("key %+v", c)
+		}
 	}
 }
 

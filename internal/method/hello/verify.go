@@ -67,7 +67,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 		// Also when inner and outer nonce are one (decisions 4.8).
 		return v, idp.Unprovenf("other_device", "key of device %s, sent by %s", k.device, a.Device)
 	}
-	return method.Verdict{Proof: m.proof(a, k, said.message.Alg, d), Settle: settle(k, a)}, nil
+	return method.Verdict{Proof: m.proof(a, k, said.message.Alg), Settle: settle(k, a)}, nil
 }
 
 // claimed finds the key that an assertion names, of the person that it names.
@@ -108,33 +108,25 @@ func (m *Room) signed(said assertion, k row, known bool) *idp.Error {
 }
 
 // proof states what a judged assertion proves.
-func (m *Room) proof(a method.Answer, k row, alg string, d Machine) idp.Proof {
+func (m *Room) proof(a method.Answer, k row, alg string) idp.Proof {
 	p := idp.Proof{
 		Tenant: a.Tenant, User: k.user, Method: ID, Mode: idp.ModeHello, Credential: k.id, Device: k.device,
-		Properties: properties(d), AMR: []string{"rsa", "mfa"}, Facts: facts(k, d), Time: a.Now,
+		Properties: properties(), AMR: []string{"rsa", "mfa"}, Facts: facts(k), Time: a.Now,
 	}
 	if alg != "RS256" {
 		p.AMR[0] = "pop" // RFC 8176 §2; "rsa" would not be true
 	}
-	if p.Has(idp.HardwareBound) {
-		p.AMR = append(p.AMR, "hwk")
-	}
 	return p
 }
 
-// properties are what an answer of a key claims: that hardware holds it only
-// when that of its device is proven.
-func properties(d Machine) []idp.Property {
-	claims := []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor}
-	if d.Attested {
-		claims = append(claims, idp.HardwareBound)
-	}
-	return claims
+// properties are what an answer of a key claims. That hardware holds it nobody
+// has shown: the attestation of a device is of the device's own two keys, and
+// a user key comes without any (device-protocol.md §6; security.md DEV11).
+func properties() []idp.Property {
+	return []idp.Property{idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor}
 }
 
-func facts(k row, d Machine) idp.Facts {
-	return idp.Facts{Attested: d.Attested, Device: k.device, Name: k.name}
-}
+func facts(k row) idp.Facts { return idp.Facts{Device: k.device, Name: k.name} }
 
 // settle notes the use of a key, if it is still there and its device, too.
 func settle(k row, a method.Answer) method.Settle {

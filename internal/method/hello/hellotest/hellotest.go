@@ -1,5 +1,3 @@
-// Package hellotest is the other side of the Hello room: devices that keep user
-// keys in memory and sign assertions with them, for tests.
 package hellotest
 
 import (
