@@ -20,11 +20,11 @@ import (
 
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/drs"
-	"github.com/signetid/signet/internal/drs/tpmtest"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/tpmtest"
 )
 
 func b64(raw []byte) string { return base64.StdEncoding.EncodeToString(raw) }

@@ -1,68 +1,25 @@
-// Package agenttest gives tests of the device's side a TPM: swtpm, an emulator
-// that runs as a process of its own and answers as hardware does.
 package agenttest
 
 import (
-	"bytes"
 	"crypto"
 	"errors"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
+
+	"github.com/signetid/signet/internal/tpmtest"
 )
 
 // TPM starts an emulated TPM with a seed of its own and gives the path of its
-// socket. A machine without swtpm fails the test: scripts/test-setup has it.
-func TPM(t testing.TB) string {
-	t.Helper()
-	return TPMIn(t, t.TempDir())
-}
+// socket.
+func TPM(t testing.TB) string { return TPMIn(t, t.TempDir()) }
 
 // TPMIn is TPM with the emulator's state in a folder of the caller's, so that
 // one can be stopped and started again: what it kept is still there.
 func TPMIn(t testing.TB, state string) string {
 	t.Helper()
-	program, err := exec.LookPath("swtpm")
-	if err != nil {
-		t.Fatal("swtpm is not installed: run scripts/test-setup")
-	}
-	// A folder with a short name: paths of sockets end at 107 bytes.
-	dir, err := os.MkdirTemp("", "tpm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(program, "socket", "--tpm2", "--tpmstate", "dir="+state, "--server", "type=unixio,path="+socket,
-		"--flags", "not-need-init,startup-clear")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start swtpm: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("swtpm: %s", strings.ReplaceAll(said.String(), "swtpm: Data client disconnected\n", ""))
-		}
-		os.RemoveAll(dir)
-	})
-	for range 500 {
-		if c, err := net.Dial("unix", socket); err == nil {
-			c.Close()
-			return socket
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("swtpm did not open its socket within 5 s")
-	return ""
+	return tpmtest.Start(t, state)
 }
 
 // Clear clears a TPM, as its owner can in the firmware: everything that it made

@@ -1,18 +1,12 @@
 package tpmtest
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -28,42 +22,10 @@ type TPM struct {
 	EK     []byte // TPMT_PUBLIC
 }
 
-// New starts a TPM. A machine without swtpm fails the test.
+// New starts a TPM of its own.
 func New(t testing.TB) *TPM {
 	t.Helper()
-	program, err := exec.LookPath("swtpm")
-	if err != nil {
-		t.Fatal("swtpm is not installed: run scripts/test-setup")
-	}
-	// A folder with a short name: paths of sockets end at 107 bytes.
-	dir, err := os.MkdirTemp("", "tpm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(program, "socket", "--tpm2", "--tpmstate", "dir="+t.TempDir(), "--server", "type=unixio,path="+socket,
-		"--flags", "not-need-init,startup-clear")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start swtpm: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		os.RemoveAll(dir)
-	})
-	for n := 0; ; n++ {
-		// The file is there before anybody listens.
-		if c, err := net.Dial("unix", socket); err == nil {
-			c.Close()
-			break
-		}
-		if n == 500 {
-			t.Fatalf("swtpm did not open its socket within 5 s: %s", said.String())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	socket := Start(t, t.TempDir())
 	conn, err := linuxudstpm.Open(socket)
 	if err != nil {
 		t.Fatal(err)
