@@ -16,6 +16,7 @@ import (
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/unixpeer"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -62,7 +63,7 @@ type peer struct {
 // ConnContext notes who is at the other end of a connection of the socket. It
 // is for http.Server.ConnContext; without it Handler refuses everything.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	uid, err := peerUID(c)
+	uid, err := unixpeer.UID(c)
 	return context.WithValue(ctx, peerKey{}, peer{uid, err})
 }
 

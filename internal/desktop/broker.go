@@ -16,6 +16,7 @@ import (
 
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/unixpeer"
 )
 
 // Device is what the broker asks of the agent.
@@ -90,7 +91,7 @@ func (b *Broker) Run(ctx context.Context, l net.Listener) error {
 			cancel()
 			return err
 		}
-		uid, err := peerOf(c)
+		uid, err := unixpeer.UID(c)
 		if err != nil || !here.enter(uid) {
 			b.Log.Warn("turned away", "uid", uid, "cause", err)
 			c.Close()

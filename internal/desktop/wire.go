@@ -12,6 +12,7 @@ import (
 
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/unixpeer"
 )
 
 // Request is one line of JSON that a program sends to the broker. Unknown
@@ -82,7 +83,7 @@ func Ask(ctx context.Context, socket string, r Request) (Response, error) {
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
-	uid, err := peerOf(c)
+	uid, err := unixpeer.UID(c)
 	if err != nil {
 		return Response{}, fmt.Errorf("ask the broker: %w", err)
 	}

@@ -1,4 +1,4 @@
-package admin
+package unixpeer
 
 import (
 	"fmt"
@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerUID asks the kernel who is at the other end (unix(7), SO_PEERCRED): the
-// user that the peer was when it connected, which it cannot forge.
-func peerUID(c net.Conn) (uint32, error) {
+// UID is the user that the peer was when it connected, which it cannot forge.
+func UID(c net.Conn) (uint32, error) {
 	socket, ok := c.(*net.UnixConn)
 	if !ok {
 		return 0, fmt.Errorf("%T is no unix socket", c)
