@@ -20,30 +20,56 @@ import (
 	"github.com/signetid/signet/internal/web"
 )
 
-// mount adds the doors and the roads that rooms have of their own. They need
-// each other, oidc and console for their sign-in pages, and portal to go back
-// to where it came from: those are handed over by a func.
+// doors are those that need each other: oidc and console for their sign-in
+// pages, portal to go back to where it came from. Each has the others by a func
+// that looks here when it is called.
+type doors struct {
+	*House
+	pages  *portal.Portal
+	openID *oidc.Server
+	desk   *console.Console
+}
+
+// mount adds the doors and the roads that rooms have of their own.
 func (h *House) mount(mux *http.ServeMux) error {
-	var openID *oidc.Server
-	var desk *console.Console
-	var pages *portal.Portal
-	var err error
-	pages, err = portal.New(portal.Config{
+	d := &doors{House: h}
+	if err := d.openPages(); err != nil {
+		return err
+	}
+	if err := d.openDesk(); err != nil {
+		return err
+	}
+	d.openOpenID()
+	d.openID.Mount(mux)
+	d.registration().Mount(mux)
+	d.pages.Mount(mux)
+	d.desk.Mount(mux)
+	for _, m := range h.rooms.all() {
+		if road, ok := m.(method.Mounter); ok {
+			road.Mount(mux)
+		}
+	}
+	return nil
+}
+
+func (d *doors) openPages() (err error) {
+	h := d.House
+	d.pages, err = portal.New(portal.Config{
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients,
 		Sessions: h.Sessions, Audit: h.Audit, Now: h.cfg.Now,
 		Resume: map[string]portal.Resume{
-			"oidc": func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
-				return openID.Resume(w, r, f, s)
+			oidc.Door: func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
+				return d.openID.Resume(w, r, f, s)
 			},
 			oidc.DeviceDoor: func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
-				id, err := openID.SettleRemote(r.Context(), f, s, peerOf(r))
+				id, err := d.openID.SettleRemote(r.Context(), f, s, peerOf(r))
 				if err != nil {
 					return err
 				}
-				return pages.Settled(w, r, s.Session, id)
+				return d.pages.Settled(w, r, s.Session, id)
 			},
 			console.Door: func(w http.ResponseWriter, r *http.Request, f signin.Flow, s signin.Step) error {
-				return desk.Resume(w, r, f, s)
+				return d.desk.Resume(w, r, f, s)
 			},
 		},
 		Holding: func(ctx context.Context, t idp.TenantID, u idp.UserID) (portal.Holding, error) {
@@ -58,20 +84,26 @@ func (h *House) mount(mux *http.ServeMux) error {
 		RevokeUser:    h.SignOut,
 		RevokeGrant:   h.Tokens.RevokeGrant,
 		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
-		Remote:        remoteOf(func() *oidc.Server { return openID }),
+		Remote:        d.remote(),
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
 	})
-	if err != nil {
-		return err
-	}
-	devices := broker.New(broker.Config{
-		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices,
-		PRTs: h.PRTs, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
-		Entitle: func(ctx context.Context, t idp.TenantID, app idp.ClientID, scope, resource, redirect string) (client.Client, []string, string, error) {
-			return openID.Entitle(ctx, t, app, scope, resource, redirect)
-		},
+	return err
+}
+
+func (d *doors) openDesk() (err error) {
+	h := d.House
+	d.desk, err = console.New(console.Config{
+		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
+		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
+		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene,
 	})
-	openID = oidc.New(oidc.Config{
+	return err
+}
+
+func (d *doors) openOpenID() {
+	h, devices := d.House, d.broker()
+	d.openID = oidc.New(oidc.Config{
 		BaseURL: h.base, TLSURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
 		Audit: h.Audit, Now: h.cfg.Now, Epoch: h.epoch.Now,
@@ -79,33 +111,31 @@ func (h *House) mount(mux *http.ServeMux) error {
 			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
 		},
 		Devices: &oidc.Devices{Message: devices.Message, Brought: devices.Brought, TenantOf: devices.TenantOf},
-		SignIn:  pages.SignIn, ErrorPage: pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
-			return pages.ConfirmLogout(w, r, logoutPage(p))
+		SignIn:  d.pages.SignIn, ErrorPage: d.pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
+			return d.pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",
 	})
-	desk, err = console.New(console.Config{
-		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
-		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
-		SignIn: pages.SignIn, ErrorPage: pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
-		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene,
+}
+
+// broker answers what devices send to the addresses of the OpenID door.
+func (d *doors) broker() *broker.Server {
+	h := d.House
+	return broker.New(broker.Config{
+		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices,
+		PRTs: h.PRTs, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+		Entitle: func(ctx context.Context, t idp.TenantID, app idp.ClientID, scope, resource, redirect string) (client.Client, []string, string, error) {
+			return d.openID.Entitle(ctx, t, app, scope, resource, redirect)
+		},
 	})
-	if err != nil {
-		return err
-	}
-	openID.Mount(mux)
-	drs.New(drs.Config{
+}
+
+func (d *doors) registration() *drs.Server {
+	h := d.House
+	return drs.New(drs.Config{
 		BaseURL: h.base, TLSBaseURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Devices: h.Devices, Policies: h.Policies,
 		Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now, Roots: h.roots,
 		Limits: drs.Limits{Nonces: h.cfg.Limits.Nonces, Asks: h.cfg.Limits.Begins},
-	}).Mount(mux)
-	pages.Mount(mux)
-	desk.Mount(mux)
-	for _, m := range h.rooms.all() {
-		if road, ok := m.(method.Mounter); ok {
-			road.Mount(mux)
-		}
-	}
-	return nil
+	})
 }
 
 // machineRules are the tenant's rules about machines and the keys on them.
@@ -160,25 +190,25 @@ func logoutPage(p oidc.LogoutPrompt) portal.Logout {
 	return page
 }
 
-// remoteOf says what the OpenID door does about sign-ins on other machines in
-// the portal's words. The door is made after the portal.
-func remoteOf(door func() *oidc.Server) portal.Remote {
+// remote says what the OpenID door does about sign-ins on other machines in the
+// portal's words.
+func (d *doors) remote() portal.Remote {
 	return portal.Remote{
 		Claim: func(ctx context.Context, s session.Session, typed string, from signin.Peer) (string, error) {
-			return door().ClaimDevice(ctx, s, typed, from)
+			return d.openID.ClaimDevice(ctx, s, typed, from)
 		},
 		Asking: func(ctx context.Context, s session.Session, id string) (portal.Asking, error) {
-			a, err := door().Remote(ctx, s, id)
+			a, err := d.openID.Remote(ctx, s, id)
 			return portal.Asking{
 				State: portal.AskingState(a.State), App: a.Client.Name, Scopes: a.Scopes, IP: a.IP, Agent: a.Agent,
 				Since: a.Asked, Registers: a.Registers, Waiting: a.Waiting,
 			}, err
 		},
 		Flow: func(ctx context.Context, s session.Session, id string) (signin.Flow, error) {
-			return door().RemoteFlow(ctx, s, id)
+			return d.openID.RemoteFlow(ctx, s, id)
 		},
 		Deny: func(ctx context.Context, s session.Session, id string, from signin.Peer) error {
-			return door().DenyRemote(ctx, s, id, from)
+			return d.openID.DenyRemote(ctx, s, id, from)
 		},
 	}
 }
