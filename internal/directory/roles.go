@@ -55,6 +55,33 @@ func (d *Directory) ChangeRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return d.SetRole(ctx, tx, t, id, to)
 }
 
+// LockWithRole is Lock, and Administrators before it when the user is one; for
+// everybody else it lists none, so that only what concerns an administrator
+// waits for others such. It is for decisions about the last way in. The role is
+// read without a lock that could be shared: of two who share a row and both go on
+// to take it, neither would get it.
+func (d *Directory) LockWithRole(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.UserID) ([]idp.UserID, error) {
+	before, err := d.person(ctx, tx, t, id)
+	if err != nil {
+		return nil, err
+	}
+	var admins []idp.UserID
+	if before.Role == Administrator {
+		if admins, err = d.Administrators(ctx, tx, t); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.Lock(ctx, tx, t, id); err != nil {
+		return nil, err
+	}
+	now, err := d.person(ctx, tx, t, id)
+	if err != nil || now.Role != Administrator || before.Role == Administrator {
+		return admins, err
+	}
+	// Made one between the two: then the other order, this once.
+	return d.Administrators(ctx, tx, t)
+}
+
 // Administrators lists the administrators of the tenant who may sign in, and
 // keeps that list as it is until tx ends: what must leave one of them a way in
 // comes one after the other. Call it before Lock: two orders would wait for

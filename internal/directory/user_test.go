@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -336,5 +337,46 @@ func TestEnabled(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// Decisions about the last way in of one person come one after the other: each
+// transaction runs once, since none waits for a lock that another waits to
+// share.
+func TestLockWithRole(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		tenant := h.tenant("locks.example")
+		admin, ada := h.admin(tenant.ID, "admin@locks.example"), h.user(tenant.ID, "ada@locks.example")
+		for _, c := range []struct {
+			user idp.User
+			want []idp.UserID
+		}{{admin, []idp.UserID{admin.ID}}, {ada, nil}} {
+			const callers = 24
+			var runs atomic.Int64
+			var all sync.WaitGroup
+			for range callers {
+				all.Go(func() {
+					err := h.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+						runs.Add(1)
+						got, err := h.LockWithRole(ctx, tx, tenant.ID, c.user.ID)
+						if err == nil && !slices.Equal(got, c.want) {
+							t.Errorf("administrators beside %s: %v", c.user.Name, got)
+						}
+						return err
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if n := runs.Load(); n != callers {
+				t.Errorf("%s: %d runs of %d transactions", c.user.Name, n, callers)
+			}
+		}
+		wantKind(t, "nobody", h.write(func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := h.LockWithRole(ctx, tx, tenant.ID, "11111111-1111-4111-8111-111111111111")
+			return err
+		}), idp.NotFound)
 	})
 }

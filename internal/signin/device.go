@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/sqldb"
@@ -43,15 +42,7 @@ func (c *Corridor) GiveUp(ctx context.Context, s session.Session, d idp.DeviceID
 		}
 	}
 	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
-		// In this order, as removals of credentials take them.
-		role, err := c.directory.RoleIn(ctx, tx, s.Tenant, s.User)
-		if err == nil && role == directory.Administrator {
-			_, err = c.directory.Administrators(ctx, tx, s.Tenant)
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.directory.Lock(ctx, tx, s.Tenant, s.User); err != nil {
+		if _, err := c.directory.LockWithRole(ctx, tx, s.Tenant, s.User); err != nil {
 			return err
 		}
 		before, err := c.counted(ctx, tx, s.Tenant, s.User)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
-	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
@@ -145,20 +144,16 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 		return c.failed(ctx, event, err)
 	}
 	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
-		var admins []idp.UserID
-		if must.administrators {
-			// Only what concerns an administrator waits for others such.
-			role, err := c.directory.RoleIn(ctx, tx, tenant, user)
-			if err == nil && role == directory.Administrator {
-				admins, err = c.directory.Administrators(ctx, tx, tenant)
-			}
-			if err != nil {
-				return err
-			}
-		}
 		// The lock puts parallel removals in an order, over all rooms and
 		// on both databases: each sees what the one before has left.
-		if err := c.directory.Lock(ctx, tx, tenant, user); err != nil {
+		var admins []idp.UserID
+		var err error
+		if must.administrators {
+			admins, err = c.directory.LockWithRole(ctx, tx, tenant, user)
+		} else {
+			err = c.directory.Lock(ctx, tx, tenant, user)
+		}
+		if err != nil {
 			return err
 		}
 		had, err := r.manager.Count(ctx, tx, tenant, user)
