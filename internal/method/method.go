@@ -24,7 +24,24 @@ type Request struct {
 	// whether such a person exists: unknown names get decoys.
 	UserName string
 	Device   idp.DeviceID
-	Now      time.Time
+	// Scene is where a sign-in is asked from; zero for everything else.
+	Scene Scene
+	Now   time.Time
+}
+
+// Scene is what somebody who is asked elsewhere to approve a sign-in must know
+// of where it comes from (ADR 0022). A room shows it, compares it and keeps it;
+// it is no proof of anything.
+type Scene struct {
+	Client idp.ClientID // empty: our own pages
+	App    string       // the name of the application; empty: our own pages
+	IP     string
+	Agent  string // the User-Agent as it was sent
+	// Browser is the digest of the browser's cookie.
+	Browser []byte
+	// Knows are the people whom this browser is known to, and has shown to be
+	// by its key (passkeys-and-phone.md §6.7).
+	Knows []idp.UserID
 }
 
 // Challenge is what a room makes for a ceremony.
@@ -32,6 +49,10 @@ type Challenge struct {
 	Show  json.RawMessage // goes to the page
 	Keep  []byte          // comes back, sealed by the corridor, in Answer.Keep
 	Lives time.Duration   // zero: the corridor's default, five minutes
+	// Settle, of a Waiter only, writes that its other road was asked. The
+	// corridor runs it in the transaction that keeps the flow waiting; it does
+	// the same work whoever was named.
+	Settle Settle
 }
 
 // Answer is what came back. Payload is untrusted bytes.
@@ -153,9 +174,17 @@ type Restorer interface {
 }
 
 // Waiter is for methods whose answer comes by another road. Ready reads only:
-// the corridor burns a ceremony only once it says true.
+// asking it burns nothing, and what it says of a finished wait, refused or
+// late as well as approved, Verify says in full.
 type Waiter interface {
 	Ready(context.Context, Answer) (bool, error)
+	// Changed is closed when Ready may have something else to say, on any
+	// node; it may be closed too often, never too seldom. stop gives it back.
+	Changed(Answer) (changed <-chan struct{}, stop func())
+	// Again sends once more whatever told the other road, for somebody to whom
+	// nothing has come; what it returns is run in a transaction. Limited when
+	// it was sent often enough.
+	Again(context.Context, Answer) (Settle, error)
 }
 
 // Mounter adds endpoints of the room's own.

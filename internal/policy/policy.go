@@ -33,6 +33,7 @@ type Policy struct {
 	Order      OrderRules                   `json:"order"`
 	Devices    DeviceRules                  `json:"devices"`
 	Hello      HelloRules                   `json:"hello"`
+	Phone      PhoneRules                   `json:"phone"`
 	Strengths  []Strength                   `json:"strengths"` // the built-in ones first
 }
 
@@ -233,6 +234,7 @@ func Default() Policy {
 		Order:     OrderRules{On: true, Include: []Target{{All: true}}},
 		Devices:   defaultDevices(),
 		Hello:     HelloRules{Limit: 20, WarnAt: 15},
+		Phone:     defaultPhone(),
 		Strengths: builtIn(),
 	}
 }

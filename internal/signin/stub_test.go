@@ -375,6 +375,13 @@ func (s waitStub) Ready(ctx context.Context, a method.Answer) (bool, error) {
 	return err == nil, err
 }
 
+func (s waitStub) Changed(method.Answer) (<-chan struct{}, func()) {
+	never := make(chan struct{})
+	return never, func() {}
+}
+
+func (s waitStub) Again(context.Context, method.Answer) (method.Settle, error) { return nil, nil }
+
 func (s waitStub) Verify(ctx context.Context, a method.Answer) (method.Verdict, error) {
 	raw, err := s.come(ctx, a)
 	if err != nil {
