@@ -69,12 +69,6 @@ export async function lead() {
 // not have started the request, as a name that nobody has.
 const note = ".made.invalid";
 
-// passes lists the rules of a tab's passes that were made until then.
-async function passes(tab, until) {
-  const rules = await chrome.declarativeNetRequest.getSessionRules();
-  return rules.filter(({ id, condition }) => id >= firstPass && condition.tabIds.includes(tab) && parseInt(condition.excludedInitiatorDomains[0]) <= until).map((rule) => rule.id);
-}
-
 // pass lets one tab make one request, with the header when there is one.
 export async function pass(tab, url, header) {
   // In a filter * and ^ mean more than themselves, but themselves as well.
@@ -88,14 +82,13 @@ export async function pass(tab, url, header) {
     const requestHeaders = [{ header: header.name, operation: "set", value: header.value }];
     addRules.push({ id: id + 1, priority: 4, action: { type: "modifyHeaders", requestHeaders }, condition });
   }
-  await chrome.declarativeNetRequest.updateSessionRules({ removeRuleIds: await passes(tab, Infinity), addRules });
+  await chrome.declarativeNetRequest.updateSessionRules({ addRules });
 }
 
 // spend takes away the passes of a tab that were made until then, in
 // milliseconds since 1970.
 export async function spend(tab, until) {
-  const removeRuleIds = await passes(tab, until);
-  if (removeRuleIds.length > 0) {
-    await chrome.declarativeNetRequest.updateSessionRules({ removeRuleIds });
-  }
+  const rules = await chrome.declarativeNetRequest.getSessionRules();
+  const old = rules.filter(({ id, condition }) => id >= firstPass && condition.tabIds[0] === tab && parseInt(condition.excludedInitiatorDomains[0]) <= until);
+  await chrome.declarativeNetRequest.updateSessionRules({ removeRuleIds: old.map((rule) => rule.id) });
 }
