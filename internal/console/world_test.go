@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,9 @@ type world struct {
 	hedda   idp.User
 	group   directory.Group
 	app     client.Client
-	record  idp.EventID   // of a sign-in
+	record  idp.EventID // of a sign-in
+
+	mu      sync.Mutex    // of the two below: requests come at once in tests of races
 	asked   []signin.Flow // what the sign-in page was asked for
 	revoked []idp.UserID
 
@@ -106,6 +109,8 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(),
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.asked = append(w.asked, f)
 			rw.Header().Set("X-Page", "sign-in")
 			return nil
@@ -124,6 +129,8 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 		},
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		RevokeUser: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.revoked = append(w.revoked, u)
 			return nil
 		},
