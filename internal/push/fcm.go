@@ -71,7 +71,9 @@ func newFCM(c FCMConfig, client *http.Client, now func() time.Time) (*fcm, error
 	switch {
 	case a.Type != "service_account" || a.Project == "" || a.Email == "" || a.KeyID == "":
 		return nil, bad("it lacks type, project_id, client_email or private_key_id")
-	case strings.ContainsFunc(a.Project, func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == ':' || r == '.') }):
+	case strings.ContainsFunc(a.Project, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == ':' || r == '.')
+	}):
 		return nil, bad("its project_id is %q", a.Project)
 	case err != nil || u.Scheme != "https" || u.Host == "":
 		return nil, bad("its token_uri is %q", a.TokenURI)
