@@ -202,10 +202,10 @@ func (s *Service) settle(ctx context.Context, it item, res Result, stopped bool)
 			return giveBack(ctx, tx, it.ref.Tenant, it.id, it.claim, due)
 		}
 		ours, err := remove(ctx, tx, it.ref.Tenant, it.id, it.claim)
-		if err != nil || res.Outcome != Gone || !ours || s.cfg.OnGone == nil {
+		if err != nil || res.Outcome != Gone || !ours || s.onGone == nil {
 			return err
 		}
-		return s.cfg.OnGone(ctx, tx, it.ref)
+		return s.onGone(ctx, tx, it.ref)
 	})
 }
 

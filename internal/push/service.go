@@ -45,9 +45,6 @@ type Config struct {
 	APNs  *APNsConfig // nil: that road is closed
 	FCM   *FCMConfig
 
-	// OnGone takes a subscription away that will never take a message again, in
-	// the transaction that ends the message. It may be nil.
-	OnGone func(context.Context, *sqldb.Tx, Ref) error
 	// Failed hears what went wrong while a message was sent in the background.
 	// It may be nil.
 	Failed func(error)
@@ -76,7 +73,8 @@ type Service struct {
 	vapid atomic.Pointer[vapid]
 	mu    sync.Mutex // while the VAPID key is read
 
-	lanes lanes
+	onGone func(context.Context, *sqldb.Tx, Ref) error
+	lanes  lanes
 }
 
 // road is the client for one set of hosts, and the name of the lane that
@@ -154,6 +152,10 @@ func (s *Service) Prepare(ctx context.Context) error {
 	s.key.Store(k)
 	return nil
 }
+
+// OnGone has fn take a subscription away that will never take a message again,
+// in the transaction that ends the message. Call it before Run.
+func (s *Service) OnGone(fn func(context.Context, *sqldb.Tx, Ref) error) { s.onGone = fn }
 
 // Kinds are the roads that are open, as the constants say.
 func (s *Service) Kinds() []string {

@@ -97,14 +97,23 @@ func (s *Service) Check(t Target) error {
 
 // closed says why a road is not open.
 func (s *Service) closed(kind string) error {
-	e := idp.Invalidf("push_kind_closed", "%s is not set up", kind).On("push.kind")
-	switch kind {
-	case WebPush:
-		return e.Say("This server sends no notifications: its operator has to set push-subject to an address such as mailto:help@example.com.")
-	case APNs:
-		return e.Say("This server sends no notifications by Apple's service: its operator has to give it a key for that.")
+	return idp.Invalidf("push_kind_closed", "%s is not set up", kind).On("push.kind").Say(s.Closed(kind))
+}
+
+// Closed says in a sentence why a road is not open; "" of one that is.
+func (s *Service) Closed(kind string) string {
+	switch {
+	case s.roads[kind] != nil:
+		return ""
+	case kind == WebPush:
+		return "This server sends no notifications: push services want to know whom to ask about it, and its address is not a public one. " +
+			"Its operator has to set push-subject to an address such as mailto:help@example.com."
+	case kind == APNs:
+		return "This server sends no notifications by Apple's service: its operator has to give it a key for that."
+	case kind == FCM:
+		return "This server sends no notifications by Firebase: its operator has to give it credentials for that."
 	}
-	return e.Say("This server sends no notifications by Firebase: its operator has to give it credentials for that.")
+	return "This server does not know that kind of notification."
 }
 
 func badEndpoint(reason, public, format string, args ...any) error {
