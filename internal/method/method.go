@@ -149,6 +149,18 @@ func (c Credential) Usable() bool {
 	return !c.Bootstrap && !c.Disabled && !c.Orphaned && c.Refusal.Allowed()
 }
 
+// Asserted is what a passkey said over a challenge of another room's, verified
+// (decisions 2.10).
+type Asserted struct {
+	Credential        idp.CredentialID
+	AuthenticatorData []byte
+	Signature         []byte
+	Synced            bool
+	// Settle writes the sign counter and the last use, and decides: the passkey
+	// must still be there. Beside an error it counts the failure, or is nil.
+	Settle Settle
+}
+
 // Manager shows, renames and takes away credentials, and lets policy judge
 // them in bulk. Rename and Remove write in the caller's transaction, so that
 // the audit record commits with them; both return NotFound when the tenant
