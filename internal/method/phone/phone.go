@@ -102,12 +102,13 @@ type Room struct {
 }
 
 var (
-	_ method.Method  = (*Room)(nil)
-	_ method.Waiter  = (*Room)(nil)
-	_ method.Manager = (*Room)(nil)
-	_ method.Shaper  = (*Room)(nil)
-	_ method.Viewer  = (*Room)(nil)
-	_ method.Worker  = (*Room)(nil)
+	_ method.Method     = (*Room)(nil)
+	_ method.Waiter     = (*Room)(nil)
+	_ method.Withdrawer = (*Room)(nil)
+	_ method.Manager    = (*Room)(nil)
+	_ method.Shaper     = (*Room)(nil)
+	_ method.Viewer     = (*Room)(nil)
+	_ method.Worker     = (*Room)(nil)
 )
 
 // New checks the configuration and opens the room.

@@ -202,3 +202,11 @@ func cancelOf(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, n
 		where tenant_id = $1 and subject = $2 and state = 'pending'`, t, u, now.UnixMilli())
 	return err
 }
+
+// withdraw ends one request that still waits.
+func withdraw(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id string, now time.Time) error {
+	_, err := tx.Exec(ctx, `
+		update phone_request set state = 'cancelled', answered = $3
+		where tenant_id = $1 and id = $2 and state = 'pending' and expires > $3`, t, id, now.UnixMilli())
+	return err
+}

@@ -167,3 +167,18 @@ func (m *Room) spend(q request, now time.Time) method.Settle {
 		return nil
 	}
 }
+
+// Withdraw implements method.Withdrawer: phones do not show what nobody waits
+// for. What was answered meanwhile stays as it is.
+func (m *Room) Withdraw(a method.Answer) method.Settle {
+	return func(ctx context.Context, tx *sqldb.Tx) error {
+		k, fault := parseWait(a.Keep)
+		if fault != nil {
+			return nil // nothing was asked
+		}
+		if err := withdraw(ctx, tx, a.Tenant, k.ID, a.Now); err != nil {
+			return fmt.Errorf("withdraw request: %w", err)
+		}
+		return nil
+	}
+}
