@@ -70,7 +70,7 @@ type world struct {
 	phone   *phoneStub
 	known   *known.Registry
 	stop    chan struct{} // closed when the server stops
-	machine machine // of the pages for codes of other machines
+	machine machine       // of the pages for codes of other machines
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
