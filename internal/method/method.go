@@ -138,6 +138,9 @@ type Credential struct {
 	Disabled   bool
 	Orphaned   bool // its device is gone
 	Weak       bool // its key can be factored (ROCA)
+	// Needs is a credential of another room, by which this one proves as well:
+	// without it this one proves nobody. Empty: it stands alone.
+	Needs idp.CredentialID
 	// Bootstrap credentials (an access pass) never count as a way in that
 	// may be the last one.
 	Bootstrap bool
@@ -149,6 +152,18 @@ type Credential struct {
 // Usable says whether the credential is a way in that lasts.
 func (c Credential) Usable() bool {
 	return !c.Bootstrap && !c.Disabled && !c.Orphaned && c.Refusal.Allowed()
+}
+
+// Asserted is what a passkey said over a challenge of another room's, verified
+// (decisions 2.10).
+type Asserted struct {
+	Credential        idp.CredentialID
+	AuthenticatorData []byte
+	Signature         []byte
+	Synced            bool
+	// Settle writes the sign counter and the last use, and decides: the passkey
+	// must still be there. Beside an error it counts the failure, or is nil.
+	Settle Settle
 }
 
 // Manager shows, renames and takes away credentials, and lets policy judge
