@@ -59,9 +59,10 @@ create table phone_request (
 	number    text    not null,
 	nonce     bytea   not null,
 	context   text    not null,
-	state     text    not null, -- pending, approved, denied, reported, wrong_number, cancelled, consumed, silent
+	state     text    not null, -- pending, approved, denied, reported, wrong_number, cancelled, expired, consumed, silent
 	phone     text    not null, -- that answered
-	told      bigint  not null, -- how often phones were told
+	told      bigint  not null, -- how often phones are to be told
+	sent      bigint  not null, -- how often they were
 	created   bigint  not null,
 	expires   bigint  not null,
 	answered  bigint  not null, -- 0: not
@@ -70,6 +71,17 @@ create table phone_request (
 create unique index phone_request_open on phone_request (tenant_id, subject) where state = 'pending';
 create index phone_request_subject on phone_request (tenant_id, subject, created);
 create index phone_request_expires on phone_request (expires);
+create index phone_request_untold on phone_request (created) where state = 'pending' and sent < told;
+
+-- Whoever asks for a subject takes its row first, so that what is counted of it
+-- counts, on however many nodes it is asked for at once.
+create table phone_asked (
+	tenant_id text   not null,
+	subject   text   not null,
+	last      bigint not null,
+	primary key (tenant_id, subject)
+);
+create index phone_asked_last on phone_asked (last);
 
 -- What a report has closed: address empty is all of them.
 create table phone_block (
@@ -80,3 +92,4 @@ create table phone_block (
 	expires   bigint not null, -- 0: until an administrator lifts it
 	primary key (tenant_id, user_id, address)
 );
+create index phone_block_expires on phone_block (expires);
