@@ -24,7 +24,7 @@ import (
 var free = map[string]bool{
 	"/admin/report/count":    true,
 	"/admin/methods/passkey": true, "/admin/methods/passkey/profiles/new": true, "/admin/methods/accessPass": true, "/admin/methods/campaign": true,
-	"/admin/methods/order": true, "/admin/strengths/new": true,
+	"/admin/methods/order": true, "/admin/methods/phone": true, "/admin/strengths/new": true,
 	"/admin/devices/rules": true, "/admin/keys/clean": true,
 }
 
