@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -29,9 +30,14 @@ const (
 type door struct {
 	codes, opens, failures, asks, tests, answers *web.Limiter
 	decoy                                        *ecdsa.PublicKey
+	rpID                                         string // of the passkey room
 }
 
-func newDoor(now func() time.Time) (*door, error) {
+func newDoor(base string, now func() time.Time) (*door, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("phones: base URL: %w", err)
+	}
 	key, err := decoy()
 	return &door{
 		codes:    web.NewLimiter(codeTries, 15*time.Minute, 50_000, now),
@@ -40,7 +46,7 @@ func newDoor(now func() time.Time) (*door, error) {
 		asks:     web.NewLimiter(asksOfPhone, time.Minute, 100_000, now),
 		tests:    web.NewLimiter(testsOf, 10*time.Minute, 10_000, now),
 		answers:  web.NewLimiter(answersOf, time.Minute, 50_000, now),
-		decoy:    key,
+		decoy:    key, rpID: u.Hostname(),
 	}, err
 }
 

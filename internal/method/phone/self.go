@@ -41,7 +41,7 @@ func (m *Room) getSelf(w http.ResponseWriter, r *http.Request, s signed) error {
 // selfOf is what a phone is here.
 func (m *Room) selfOf(ctx context.Context, p phoneRow, now time.Time) (phonewire.Self, error) {
 	out := phonewire.Self{
-		State: p.state, Name: p.name, Push: p.pushKind, RPID: m.rpID, Passkey: string(p.passkey), Now: now.UTC(),
+		State: p.state, Name: p.name, Push: p.pushKind, RPID: m.door.rpID, Passkey: string(p.passkey), Now: now.UTC(),
 	}
 	user, err := m.cfg.User(ctx, p.tenant, p.user)
 	if errors.Is(err, idp.NotFound) {
