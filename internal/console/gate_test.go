@@ -62,7 +62,7 @@ func TestEveryRoute(t *testing.T) {
 		}
 		for _, rt := range routes {
 			method, path := w.at(rt)
-			changes := method == http.MethodPost && !free[path]
+			changes := method == http.MethodPost && !free[path] && !strings.HasSuffix(path, "/test-phone")
 			if changes != (rt.says != "") {
 				t.Errorf("%s: a change that asks for no gesture, or a question that does", rt.pattern)
 			}
