@@ -217,5 +217,9 @@ func tested(r push.Result) phonewire.Tested {
 		wait := cmp.Or(r.After.Round(time.Second), time.Minute)
 		return phonewire.Tested{Result: "later", Text: fmt.Sprintf("The phone maker's service is busy or cannot be reached. Try again in %s.", wait)}
 	}
-	return phonewire.Tested{Result: "config", Text: "The phone maker's service refuses messages of this server. Its administrator must look at the settings of messages."}
+	text := "The phone maker's service refuses messages of this server. Its administrator must look at the settings of messages."
+	if e := idp.AsError(r.Err); e != nil && e.Public != "" {
+		text = e.Public // which says what to set right
+	}
+	return phonewire.Tested{Result: "config", Text: text}
 }
