@@ -19,7 +19,7 @@ import (
 // Limits of the addresses that phones speak to, per node.
 const (
 	codeTries   = 10  // wrong codes of a source in a quarter of an hour (decisions 3.7)
-	opensOfOne  = 12  // opened and answered with one code, a minute
+	opensOfOne  = 20  // opened and answered with one code, a minute
 	failuresOf  = 60  // unproven requests of a source, a minute
 	asksOfPhone = 120 // requests of a phone, a minute: it asks every 3 seconds
 	testsOf     = 5   // messages for a test to a phone, in ten minutes
@@ -106,7 +106,7 @@ func tooMany(wait time.Duration, format string, args ...any) error {
 var (
 	words = map[string]string{
 		"code_unknown": "code_unknown", "clock_off": "clock_off", "answer_unproven": "answer_unproven",
-		"phone_waiting": "phone_waiting", "phone_exists": "phone_exists",
+		"request_replayed": "request_replayed", "phone_waiting": "phone_waiting",
 	}
 	kinds = map[idp.Kind]string{
 		idp.Invalid: "request_malformed", idp.Unproven: "phone_unproven", idp.Denied: "phone_refused",
