@@ -49,9 +49,11 @@ type Challenge struct {
 	Show  json.RawMessage // goes to the page
 	Keep  []byte          // comes back, sealed by the corridor, in Answer.Keep
 	Lives time.Duration   // zero: the corridor's default, five minutes
-	// Settle, of a Waiter only, writes that its other road was asked. The
-	// corridor runs it in the transaction that keeps the flow waiting; it does
-	// the same work whoever was named.
+	// Settle of a Waiter writes that its other road was asked: the corridor
+	// runs it in the transaction that keeps the flow waiting, and it does the
+	// same work whoever was named. That of a registration writes what the new
+	// credential's other road must find. Nil for everything else: nothing
+	// anonymous writes a row.
 	Settle Settle
 }
 
@@ -185,6 +187,12 @@ type Waiter interface {
 	// nothing has come; what it returns is run in a transaction. Limited when
 	// it was sent often enough.
 	Again(context.Context, Answer) (Settle, error)
+}
+
+// Withdrawer takes back what it asked by its other road, when nobody waits for
+// it any more. What is not waiting by then it leaves as it is.
+type Withdrawer interface {
+	Withdraw(Answer) Settle
 }
 
 // Mounter adds endpoints of the room's own.

@@ -34,6 +34,9 @@ func (c *Corridor) BeginRegister(ctx context.Context, s session.Session, m idp.M
 	if err != nil {
 		return Begun{}, fmt.Errorf("begin to register %s: %w", m, err)
 	}
+	if err := c.begins(ctx, ch); err != nil {
+		return Begun{}, fmt.Errorf("begin to register %s: %w", m, err)
+	}
 	return c.sealCeremony(ctx, s.Tenant, registerPurpose, ch, ceremony{Session: s.ID, Method: m, User: s.User})
 }
 
