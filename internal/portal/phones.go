@@ -10,6 +10,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -31,9 +32,10 @@ type Phones struct {
 	// Test sends a message to a phone and says what became of it: a result of
 	// phonewire.Tested.
 	Test func(context.Context, idp.TenantID, idp.UserID, idp.CredentialID) (result string, err error)
-	// Browsers are those that know the person; Forget makes one a stranger, in
-	// the transaction of its record.
-	Browsers func(context.Context, idp.TenantID, idp.UserID) ([]KnownBrowser, error)
+	// Browsers are those that know the person; digest says which of them is the
+	// one that asks (signin.BrowserDigest). Forget makes one a stranger, in the
+	// transaction of its record.
+	Browsers func(ctx context.Context, t idp.TenantID, u idp.UserID, digest []byte) ([]KnownBrowser, error)
 	Forget   func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, string) error
 }
 
@@ -145,7 +147,7 @@ func (p *Portal) fillPhones(ctx context.Context, pg *page.Page, v *visit, view *
 	if p.cfg.Phones.Browsers == nil {
 		return nil
 	}
-	known, err := p.cfg.Phones.Browsers(ctx, v.tenant.ID, v.user.ID)
+	known, err := p.cfg.Phones.Browsers(ctx, v.tenant.ID, v.user.ID, signin.BrowserDigest(v.peer.Browser))
 	if err != nil {
 		return err
 	}
@@ -180,13 +182,13 @@ func blocked(pg *page.Page, blocks []PhoneBlock) template.HTML {
 	}
 	switch {
 	case all != nil && all.Expires.IsZero():
-		return pg.T("phones.blocked.desk", "when", page.When(all.Since, "start"))
+		return pg.T("phones.blocked.desk", "when", page.When(all.Since, ""))
 	case all != nil:
-		return pg.T("phones.blocked", "when", page.When(all.Since, "start"), "until", page.When(all.Expires, ""))
+		return pg.T("phones.blocked", "when", page.When(all.Since, ""), "until", page.When(all.Expires, "exact"))
 	case some != nil && some.Expires.IsZero():
-		return pg.T("phones.blocked.from.desk", "when", page.When(some.Since, "start"), "ip", some.Address)
+		return pg.T("phones.blocked.from.desk", "when", page.When(some.Since, ""), "ip", some.Address)
 	case some != nil:
-		return pg.T("phones.blocked.from", "when", page.When(some.Since, "start"), "ip", some.Address, "until", page.When(some.Expires, ""))
+		return pg.T("phones.blocked.from", "when", page.When(some.Since, ""), "ip", some.Address, "until", page.When(some.Expires, "exact"))
 	}
 	return ""
 }

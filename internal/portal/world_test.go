@@ -67,6 +67,7 @@ type world struct {
 	prts    *prt.Service
 	hello   *hello.Room
 	machine machine // of the pages for codes of other machines
+	phone   *phoneRoom
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
@@ -122,8 +123,9 @@ func newWorld(t *testing.T) *world {
 			return p.Judge(who, policy.Use, policy.AccessPass, nil).Refusal, err
 		},
 	})
+	w.phone = &phoneRoom{now: w.clock, open: map[string]*openEnrolment{}, result: "sent", limit: 20}
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, other{w.keys}}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, w.phone, other{w.keys}}})
 	w.must(err)
 	w.openDevices()
 	w.portal, err = New(Config{
@@ -132,7 +134,7 @@ func newWorld(t *testing.T) *world {
 			w.ended = append(w.ended, s)
 			return web.NoContent(rw)
 		}},
-		Holding: w.held, Remote: w.machine.remote(),
+		Holding: w.held, Remote: w.machine.remote(), Phones: w.phone.forPages(),
 		Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.hello.OnDevice, Rules: w.deviceRules},
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown,
