@@ -26,7 +26,9 @@ type Request struct {
 	Device   idp.DeviceID
 	// Scene is where a sign-in is asked from; zero for everything else.
 	Scene Scene
-	Now   time.Time
+	// Session is the one that a person registers in; empty for everything else.
+	Session idp.SessionID
+	Now     time.Time
 }
 
 // Scene is what somebody who is asked elsewhere to approve a sign-in must know
@@ -149,6 +151,18 @@ type Credential struct {
 // Usable says whether the credential is a way in that lasts.
 func (c Credential) Usable() bool {
 	return !c.Bootstrap && !c.Disabled && !c.Orphaned && c.Refusal.Allowed()
+}
+
+// Asserted is what a passkey said over a challenge of another room's, verified
+// (decisions 2.10).
+type Asserted struct {
+	Credential        idp.CredentialID
+	AuthenticatorData []byte
+	Signature         []byte
+	Synced            bool
+	// Settle writes the sign counter and the last use, and decides: the passkey
+	// must still be there. Beside an error it counts the failure, or is nil.
+	Settle Settle
 }
 
 // Manager shows, renames and takes away credentials, and lets policy judge
