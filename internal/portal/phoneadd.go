@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -75,9 +76,8 @@ func (p *Portal) keptEnrolment(r *http.Request, s idp.SessionID, id string) (enr
 
 // phoneView is the page on which a phone is added, in each of its states.
 type phoneView struct {
-	State      string // "": begin; "code", "words", "over", "stopped"
-	Session    idp.SessionID
-	Flow, ID   string
+	State string // "": begin; "code", "words", "over", "stopped"
+	phonePlace
 	Steps      []stepMark
 	Lead, Full template.HTML
 	Warn       template.HTML
@@ -106,14 +106,30 @@ func phoneSteps(pg *page.Page, here int) []stepMark {
 	return out
 }
 
-// phoneAddress is where the page is; id empty: at its beginning.
-func phoneAddress(path string, s idp.SessionID, flow, id string) string {
-	q := url.Values{"session": {string(s)}}
-	if flow != "" {
-		q.Set("flow", flow)
+// phonePlace is what an address of the page says: whose it is, the flow that
+// goes on after it, whether a rule requires a phone, and the enrolment.
+type phonePlace struct {
+	Session  idp.SessionID
+	Flow, ID string
+	Must     bool
+}
+
+// placeOf reads it from an address or a form.
+func placeOf(v url.Values, s idp.SessionID) phonePlace {
+	return phonePlace{Session: s, Flow: v.Get("flow"), ID: v.Get("enrolment"), Must: v.Get("must") != ""}
+}
+
+// at is the address of a page about it.
+func (pl phonePlace) at(path string) string {
+	q := url.Values{"session": {string(pl.Session)}}
+	if pl.Flow != "" {
+		q.Set("flow", pl.Flow)
 	}
-	if id != "" {
-		q.Set("enrolment", id)
+	if pl.ID != "" {
+		q.Set("enrolment", pl.ID)
+	}
+	if pl.Must {
+		q.Set("must", "1")
 	}
 	return path + "?" + q.Encode()
 }
@@ -134,7 +150,7 @@ func (p *Portal) phoneAddPage(w http.ResponseWriter, r *http.Request) error {
 		return instead(w, r)
 	}
 	q := r.URL.Query()
-	view := &phoneView{Session: v.session.ID, Flow: q.Get("flow"), ID: q.Get("enrolment")}
+	view := &phoneView{phonePlace: placeOf(q, v.session.ID)}
 	switch {
 	case view.ID != "":
 		return p.showEnrolment(w, r, v, view)
@@ -182,7 +198,7 @@ func (p *Portal) codeEnds(view *phoneView) time.Time {
 
 // phoneLimits says why no phone can be added, or that there are many.
 func (p *Portal) phoneLimits(ctx context.Context, pg *page.Page, v *visit, view *phoneView) error {
-	if v.session.Restricted && !byPass(v.session) {
+	if view.must(v) {
 		view.Lead = pg.T("phone.lead.required", "org", pg.OrgName())
 	}
 	may, err := p.mayAddPhone(ctx, v.tenant.ID, v.user.ID)
@@ -204,6 +220,11 @@ func (p *Portal) phoneLimits(ctx context.Context, pg *page.Page, v *visit, view 
 	return nil
 }
 
+// must says that the session serves nothing else until a phone was added.
+func (view *phoneView) must(v *visit) bool {
+	return v.session.Restricted && (view.Must || !byPass(v.session))
+}
+
 // back says where "not now" leads. Who must add a phone has no such way; who
 // came by a pass may add a passkey in its place.
 func (view *phoneView) back(pg *page.Page, v *visit) {
@@ -212,7 +233,7 @@ func (view *phoneView) back(pg *page.Page, v *visit) {
 		flow = "/" + string(v.tenant.ID) + "/signin?" + url.Values{"flow": {view.Flow}}.Encode()
 	}
 	switch {
-	case v.session.Restricted && !byPass(v.session):
+	case view.must(v):
 	case v.session.Restricted:
 		view.BackText, view.Back = pg.T("phone.passkey"), flow
 		if flow == "" {
@@ -254,7 +275,10 @@ func (p *Portal) showEnrolment(w http.ResponseWriter, r *http.Request, v *visit,
 // came fills in the phone that has come.
 func (view *phoneView) came(ws *page.Words, e PhoneEnrolment) {
 	view.State, view.Words = "words", strings.Join(e.Words, " ")
-	view.Phone = ws.T("phone.is", "name", e.Name, "app", e.App, "system", e.Platform)
+	view.Phone = ws.T("phone.is", "name", e.Name, "system", e.Platform)
+	if e.Platform == "" {
+		view.Phone = ws.T("phone.is.only", "name", e.Name)
+	}
 }
 
 // code fills in what the phone is to be shown, or told.
@@ -263,8 +287,7 @@ func (view *phoneView) code(kept enrolment) (err error) {
 	view.Expires = kept.Expires.UTC().Format(time.RFC3339)
 	view.Where, _, _ = strings.Cut(kept.Link, "#")
 	_, view.Where, _ = strings.Cut(view.Where, "://")
-	view.Here = phoneAddress(phonePath, view.Session, view.Flow, view.ID)
-	view.Wait = phoneAddress(phonePath+"/wait", view.Session, "", view.ID)
+	view.Here, view.Wait = view.at(phonePath), view.at(phonePath+"/wait")
 	view.QR, err = qrOf(kept.Link)
 	return err
 }
@@ -301,7 +324,9 @@ func (p *Portal) phoneBegin(w http.ResponseWriter, r *http.Request) error {
 	if err := p.keepEnrolment(w, kept); err != nil {
 		return err
 	}
-	return web.SeeOther(w, r, phoneAddress(phonePath, v.session.ID, form.Get("flow"), kept.ID))
+	next := placeOf(form, v.session.ID)
+	next.ID = kept.ID
+	return web.SeeOther(w, r, next.at(phonePath))
 }
 
 // A page asks for news of its enrolment, and is answered when there is any, or
@@ -363,23 +388,22 @@ func (p *Portal) phoneAnswer(w http.ResponseWriter, r *http.Request) error {
 	if instead != nil {
 		return p.toAccount(w, r)
 	}
-	id, flow := form.Get("enrolment"), form.Get("flow")
-	here := phoneAddress(phonePath, v.session.ID, flow, id)
-	kept, err := p.keptEnrolment(r, v.session.ID, id)
+	here := placeOf(form, v.session.ID)
+	kept, err := p.keptEnrolment(r, v.session.ID, here.ID)
 	if err != nil {
-		return web.SeeOther(w, r, here) // which says that it is over
+		return web.SeeOther(w, r, here.at(phonePath)) // which says that it is over
 	}
 	switch form.Get("decision") {
 	case "confirm":
 	case "cancel":
-		return p.phoneStop(w, r, v, kept, phoneAddress(phonePath, v.session.ID, flow, "")+"&stopped=1")
+		return p.phoneStop(w, r, v, kept, here)
 	default:
 		return idp.Invalidf("decision_unknown", "decision %.20q", form.Get("decision")).On("decision")
 	}
 	// Whoever says yes before a phone is there would spend the ceremony.
-	e, err := p.cfg.Phones.Enrolment(r.Context(), v.tenant.ID, v.user.ID, id)
+	e, err := p.cfg.Phones.Enrolment(r.Context(), v.tenant.ID, v.user.ID, here.ID)
 	if errors.Is(err, idp.NotFound) || err == nil && !e.Answered {
-		return web.SeeOther(w, r, here)
+		return web.SeeOther(w, r, here.at(phonePath))
 	}
 	if err != nil {
 		return err
@@ -391,24 +415,28 @@ func (p *Portal) phoneAnswer(w http.ResponseWriter, r *http.Request) error {
 	if err := p.keepEnrolment(w, enrolment{}); err != nil {
 		return err
 	}
-	if v.session.Restricted || flow != "" {
-		return web.SeeOther(w, r, "/"+string(v.tenant.ID)+"/signin?"+url.Values{"flow": {flow}, "added": {string(cred.ID)}}.Encode())
+	if v.session.Restricted || here.Flow != "" {
+		return web.SeeOther(w, r, "/"+string(v.tenant.ID)+"/signin?"+url.Values{"flow": {here.Flow}, "added": {string(cred.ID)}}.Encode())
 	}
 	return web.SeeOther(w, r, "/account/phone/added?"+url.Values{"session": {string(v.session.ID)}, "credential": {string(cred.ID)}}.Encode())
 }
 
-// phoneStop ends an enrolment: its ceremony is spent with a no, which the room
-// refuses, and from then on nobody can say yes.
-func (p *Portal) phoneStop(w http.ResponseWriter, r *http.Request, v *visit, kept enrolment, next string) error {
+// phoneStop ends an enrolment whose words differ: nobody can say yes any more,
+// which is on record as a refusal, and the phone that came is gone.
+func (p *Portal) phoneStop(w http.ResponseWriter, r *http.Request, v *visit, kept enrolment, here phonePlace) error {
 	_, err := p.cfg.Corridor.FinishRegister(r.Context(), v.session, kept.Ceremony, []byte(`{"confirm":false}`), v.peer)
-	if e := idp.AsError(err); e == nil || e.Kind == idp.Internal || e.Kind == idp.Unavailable {
-		if err == nil {
-			err = idp.Invalidf("phone_kept", "the phone of enrolment %s was kept against a no", kept.ID)
-		}
+	switch e := idp.AsError(err); {
+	case e == nil:
+		return fmt.Errorf("phone of enrolment %s: added in spite of a no", kept.ID)
+	case e.Kind == idp.Internal, e.Kind == idp.Unavailable:
+		return err
+	}
+	if err := p.cfg.Phones.Withdraw(r.Context(), v.tenant.ID, v.user.ID, kept.ID); err != nil {
 		return err
 	}
 	if err := p.keepEnrolment(w, enrolment{}); err != nil {
 		return err
 	}
-	return web.SeeOther(w, r, next)
+	here.ID = ""
+	return web.SeeOther(w, r, here.at(phonePath)+"&stopped=1")
 }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
@@ -23,6 +24,8 @@ type Phones struct {
 	// Enrolled gives a channel that is closed when Enrolment may have something
 	// else to say. stop gives it back.
 	Enrolled func(context.Context, idp.TenantID, idp.UserID, string) (changed <-chan struct{}, stop func())
+	// Withdraw ends one that its person does not want any more.
+	Withdraw func(context.Context, idp.TenantID, idp.UserID, string) error
 	// List has what Corridor.Credentials does not tell of phones.
 	List func(context.Context, idp.TenantID, idp.UserID) ([]Phone, error)
 	// Holding says how many phones the person has of how many.
@@ -42,20 +45,19 @@ type Phones struct {
 // PhoneEnrolment is a phone on its way into an account.
 type PhoneEnrolment struct {
 	// Answered says that a phone has come, and shows Words.
-	Answered            bool
-	Words               []string
-	Name, Platform, App string // as the phone calls itself
-	Expires             time.Time
+	Answered       bool
+	Words          []string
+	Name, Platform string // as the phone calls itself
+	Expires        time.Time
 }
 
 // Phone is what is known of one besides its method.Credential.
 type Phone struct {
-	ID            idp.CredentialID
-	Passkey       idp.CredentialID // that it approves with
-	PasskeyGone   bool             // it was taken away, and the phone approves nothing
-	Platform, App string           // "Android", "Signet 1.2"
-	Push          string           // by which road messages come, as in phonewire.Push; empty: by none
-	Seen          time.Time        // when it last asked for something
+	ID          idp.CredentialID
+	Passkey     idp.CredentialID // that it approves with
+	PasskeyGone bool             // it was taken away, and the phone approves nothing
+	Platform    string           // "Android"; its app is the Model of the credential
+	Push        string           // by which road messages come, as in phonewire.Push; empty: by none
 }
 
 // PhoneBlock is a way to ask the person's phones that a report has closed.
@@ -213,19 +215,15 @@ type stand struct {
 func (row *methodRow) ofPhone(pg *page.Page, c method.Credential, phones []Phone, s idp.SessionID) {
 	row.Icon, row.Kind, row.Phone = "phone", pg.T("kind.phone"), true
 	row.Lost = "/account/phone/lost?" + url.Values{"session": {string(s)}, "credential": {string(c.ID)}}.Encode()
-	gone := c.Orphaned
+	gone := false
 	for _, ph := range phones {
 		if ph.ID != c.ID {
 			continue
 		}
-		gone = gone || ph.PasskeyGone
-		var meta []template.HTML
-		for _, fact := range []string{ph.App, ph.Platform} {
-			if fact != "" {
-				meta = append(meta, template.HTML(template.HTMLEscapeString(fact)))
-			}
+		gone = ph.PasskeyGone
+		if ph.Platform != "" {
+			row.Meta = dots(pg, []template.HTML{template.HTML(template.HTMLEscapeString(ph.Platform)), row.Meta})
 		}
-		row.Meta = dots(pg, append(meta, row.Meta))
 		row.Test = ph.Push != "" && !gone
 		if !gone {
 			row.Stands = append(row.Stands, messages(pg, ph.Push))
@@ -242,4 +240,18 @@ func messages(pg *page.Page, push string) stand {
 		return stand{"warn", pg.T("phones.push.none")}
 	}
 	return stand{"good", pg.T("phones.push")}
+}
+
+// phoneDeed tells what was answered on a phone. An approval that is a failure
+// had the wrong number.
+func phoneDeed(pg *page.Page, e audit.Event, name string) template.HTML {
+	switch {
+	case e.Activity == "phone.denied":
+		return pg.T("activity.phone.no", "name", name)
+	case e.Activity == "phone.reported":
+		return pg.T("activity.phone.reported", "name", name)
+	case e.Outcome == audit.Failure:
+		return pg.T("activity.phone.number", "name", name)
+	}
+	return pg.T("activity.phone.approved", "name", name)
 }

@@ -21,12 +21,12 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	}
 	blue, pixel, old := credential("blue", "Blue YubiKey", "YubiKey 5C NFC", x), phone("pixel", "Ada’s Pixel"), phone("old", "Old iPhone")
 	mine := credential("pk", "Passkey on Ada’s Pixel", "", x)
-	old.Orphaned = true
+	old.Disabled, pixel.Model = true, x("Signet 1.0")
 	account := func(h Holding) *accountView {
 		v := &accountView{Session: ada.Session, Person: ada, Fresh: true}
 		v.phones = []Phone{
-			{ID: pixel.ID, Passkey: mine.ID, Platform: x("Android 16"), App: x("Signet 1.0"), Push: "webpush", Seen: noon},
-			{ID: old.ID, PasskeyGone: true, Platform: "iOS", App: x("Signet")},
+			{ID: pixel.ID, Passkey: mine.ID, Platform: x("Android 16"), Push: "webpush"},
+			{ID: old.ID, PasskeyGone: true, Platform: "iOS"},
 		}
 		v.fill(pg, []method.Credential{blue, pixel, mine, old}, Holding{Held: 2, Limit: 20, WarnAt: 15})
 		v.phonesHeld(pg, h, true)
@@ -43,8 +43,8 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	} {
 		full.Phone.Browsers = append(full.Phone.Browsers, browserRowOf(pg, b))
 	}
-	for _, activity := range []string{"phone.register", "phone.rename", "phone.remove"} {
-		full.Events = append(full.Events, eventOf(pg, audit.Event{Activity: activity, Outcome: audit.Success, At: noon, Method: policy.Phone, Credential: pixel.ID, Agent: firefox}, "", []method.Credential{pixel}))
+	for _, activity := range []string{"phone.register", "phone.rename", "phone.remove", "phone.approved", "phone.denied", "phone.reported"} {
+		full.Events = append(full.Events, eventOf(pg, audit.Event{Activity: activity, Outcome: audit.Success, At: noon, Method: policy.Phone, Credential: pixel.ID, Agent: firefox, Detail: map[string]string{"asked": x("203.0.113.9")}}, "", []method.Credential{pixel}))
 	}
 	add("account-phones", "account", pg.T("account.title"), full)
 	none := account(Holding{Held: 20, Limit: 20, WarnAt: 15})
@@ -52,13 +52,13 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	add("account-phones-full", "account", pg.T("account.title"), none)
 
 	at := func(key string, title template.HTML, v phoneView, step int) {
-		v.Session, v.ID = idp.SessionID(x("s1")), x("e1")
+		v.phonePlace = phonePlace{Session: idp.SessionID(x("s1")), Flow: v.Flow, ID: x("e1"), Must: v.Flow != ""}
 		if step >= 0 {
 			v.Steps = phoneSteps(pg, step)
 		}
 		add(key, "phoneadd", title, &v)
 	}
-	back := phoneView{Back: x("/account"), BackText: pg.T("register.not_now"), Flow: x("f")}
+	back := phoneView{Back: x("/account"), BackText: pg.T("register.not_now"), phonePlace: phonePlace{Flow: x("f")}}
 	begin := back
 	begin.Lead, begin.Warn = pg.T("phone.lead"), pg.T("phones.warn", "n", 15, "limit", 20)
 	at("phone-add", pg.T("phone.title"), begin, 0)
@@ -73,7 +73,7 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	code.Lead, code.Until = pg.T("phone.code.lead"), page.When(noon, "")
 	at("phone-code", pg.T("phone.code.title"), code, 1)
 	words := back
-	words.came(pg.Words, PhoneEnrolment{Words: []string{"amber", x("falcon")}, Name: x("Ada’s Pixel"), App: x("Signet 1.0"), Platform: x("Android 16")})
+	words.came(pg.Words, PhoneEnrolment{Words: []string{"amber", x("falcon")}, Name: x("Ada’s Pixel"), Platform: x("Android 16")})
 	words.Lead = pg.T("phone.words.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example"))
 	at("phone-words", pg.T("phone.words.title", "words", words.Words), words, 2)
 	over := back

@@ -92,7 +92,7 @@ func TestAddPhone(t *testing.T) {
 	}
 	v := url.Values{"session": {done.field("session")}, "credential": {done.field("credential")}, "from": {"added"}}
 	b.follow(b.post("/account/phone/test", v)).want(t, 200, "A message is on its way to Ada's Pixel.", "can approve sign-ins now")
-	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Signet 1.0 · Android 16", "A message tells it when a sign-in waits", "2 ways to prove it is you")
+	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "A message tells it when a sign-in waits", "2 ways to prove it is you")
 	if !account.hasAction("test") || !account.hasAction("lost") {
 		t.Error("the phone cannot be tried, or lost")
 	}
@@ -124,12 +124,12 @@ func TestPhoneTests(t *testing.T) {
 	w, b, _ := phoneWorld(t)
 	done := b.addPhone("Pixel")
 	v := url.Values{"session": {done.field("session")}, "credential": {done.field("credential")}}
-	for result, says := range map[string]string{
-		"sent": "A message is on its way to Pixel.", "gone": "Pixel takes no messages any more.", "none": "Pixel takes no messages.",
-		"later": "The message is still on its way.", "config": "This server cannot send to the app on Pixel.",
+	for _, c := range [][2]string{
+		{"sent", "A message is on its way to Pixel."}, {"gone", "Pixel takes no messages any more."}, {"none", "Pixel takes no messages."},
+		{"later", "The message is still on its way."}, {"config", "This server cannot send to the app on Pixel."},
 	} {
-		w.phone.result = result
-		b.follow(b.post("/account/phone/test", v)).want(t, 200, says, "How you sign in")
+		w.phone.result = c[0]
+		b.follow(b.post("/account/phone/test", v)).want(t, 200, c[1], "How you sign in")
 	}
 	b.follow(b.post("/account/phone/test", v)).want(t, 200, "You sent five tests in five minutes")
 	if len(w.phone.tests) != testsAtMost {
@@ -208,7 +208,8 @@ func TestPhonesOff(t *testing.T) {
 	if page.hasAction("register-phone") {
 		t.Error("and on its page, too")
 	}
-	if r := b.post("/account/phone/add", url.Values{"session": {page.field("session")}}); r.StatusCode < 400 || len(w.phone.open) != 0 {
+	session := b.get("/account").field("session")
+	if r := b.post("/account/phone/add", url.Values{"session": {session}}); r.StatusCode < 400 || len(w.phone.open) != 0 {
 		t.Errorf("it begins: %d", r.StatusCode)
 	}
 }
@@ -395,7 +396,7 @@ func TestPhoneLosses(t *testing.T) {
 			[]string{"Lose A: P and K still work.", "Lose P: A still works.", "Lose both: the help desk must let you back in."}, 1},
 		{"two phones on one synced passkey", []method.Credential{phone("P"), phone("Q"), key("K", true)}, []Phone{on("P", "K"), on("Q", "K")},
 			[]string{"Lose P: Q and K still work.", "Lose Q: P and K still work.", "Lose the device with K: your passkey provider keeps a copy.", "Lose all 3: the help desk must let you back in."}, 1},
-		{"a phone whose passkey is gone", []method.Credential{key("A", false), func() method.Credential { c := phone("P"); c.Orphaned = true; return c }()}, []Phone{on("P", "K")},
+		{"a phone whose passkey is gone", []method.Credential{key("A", false), func() method.Credential { c := phone("P"); c.Disabled = true; return c }()}, []Phone{on("P", "K")},
 			[]string{"Lose A: the help desk must let you back in."}, 1},
 	} {
 		got, bad := []string{}, 0
@@ -426,9 +427,9 @@ func TestPhoneStates(t *testing.T) {
 	if page := b.get("/account").want(t, 200, "No messages: open its app when you sign in"); page.hasAction("test") {
 		t.Error("a message can be sent to what takes none")
 	}
-	w.phone.phones[0].PasskeyGone, w.phone.held[0].Orphaned = true, true
+	w.phone.phones[0].PasskeyGone, w.phone.held[0].Disabled = true, true
 	page := b.get("/account").want(t, 200, "Its passkey is gone, so it approves nothing.", "One way to prove it is you.")
-	if strings.Contains(page.text(), "No messages") || strings.Contains(page.text(), "Its device is gone") {
+	if strings.Contains(page.text(), "No messages") || strings.Contains(page.text(), "Switched off") {
 		t.Error("it says two things")
 	}
 }

@@ -69,7 +69,7 @@ func (f *phoneRoom) FinishRegister(_ context.Context, a method.Answer) (method.R
 		return method.Registration{}, idp.Unprovenf("words_differ", "enrolment %s", id)
 	}
 	c := method.Credential{
-		ID: idp.CredentialID("phone-of-" + id), Tenant: a.Tenant, User: a.User.ID, Method: policy.Phone, Name: e.Name, Created: a.Now,
+		ID: idp.CredentialID("phone-of-" + id), Tenant: a.Tenant, User: a.User.ID, Method: policy.Phone, Name: e.Name, Model: "Signet 1.0", Created: a.Now,
 		Mode: idp.ModePhone, Properties: []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor},
 	}
 	return method.Registration{Credential: c, Settle: func(context.Context, *sqldb.Tx) error {
@@ -77,7 +77,7 @@ func (f *phoneRoom) FinishRegister(_ context.Context, a method.Answer) (method.R
 		defer f.mu.Unlock()
 		delete(f.open, id)
 		f.held = append(f.held, c)
-		f.phones = append(f.phones, Phone{ID: c.ID, Platform: e.Platform, App: e.App, Push: "webpush", Seen: a.Now})
+		f.phones = append(f.phones, Phone{ID: c.ID, Platform: e.Platform, Push: "webpush"})
 		return nil
 	}}, nil
 }
@@ -87,7 +87,7 @@ func (f *phoneRoom) comes(name string, words ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.open[fmt.Sprintf("enrolment-%d", len(f.open))]
-	e.Answered, e.Words, e.Name, e.Platform, e.App = true, words, name, "Android 16", "Signet 1.0"
+	e.Answered, e.Words, e.Name, e.Platform = true, words, name, "Android 16"
 	close(e.changed)
 }
 
@@ -163,6 +163,14 @@ func (f *phoneRoom) forPages() *Phones {
 				return e.changed, func() {}
 			}
 			return nil, func() {}
+		},
+		Withdraw: func(_ context.Context, _ idp.TenantID, u idp.UserID, id string) error {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if _, err := find(u, id); err == nil {
+				delete(f.open, id)
+			}
+			return nil
 		},
 		List: func(context.Context, idp.TenantID, idp.UserID) ([]Phone, error) { return f.phones, nil },
 		Holding: func(_ context.Context, _ idp.TenantID, u idp.UserID) (Holding, error) {

@@ -141,7 +141,7 @@ func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.
 		if may, err := p.mayAddPhone(r.Context(), s.Tenant, s.User); err != nil {
 			return err
 		} else if may {
-			v.Approve = phoneAddress(phonePath, s.ID, v.Flow, "")
+			v.Approve = phonePlace{Session: s.ID, Flow: v.Flow}.at(phonePath)
 		}
 	}
 	pg.V = v
@@ -153,11 +153,11 @@ func (p *Portal) toRegister(w http.ResponseWriter, r *http.Request, f signin.Flo
 	if m != policy.Phone || p.cfg.Phones == nil {
 		return p.showRegister(w, r, s, f)
 	}
-	flow := ""
+	to := phonePlace{Session: s.ID, Must: s.Restricted}
 	if f.Stored() {
-		flow = f.Handle()
+		to.Flow = f.Handle()
 	}
-	return web.SeeOther(w, r, phoneAddress(phonePath, s.ID, flow, ""))
+	return web.SeeOther(w, r, to.at(phonePath))
 }
 
 // asksFor is the method that a step requires to be added: a passkey, unless a
