@@ -183,7 +183,12 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 	if err := admitSynced(rules, facts.Synced || said.Synced); err != nil {
 		return none, err
 	}
-	limit := min(rules.Limit, maxPhones)
+	// Keys are made in transactions of their own.
+	seal, err := m.cfg.Seal(ctx, a.Tenant)
+	if err != nil {
+		return none, fmt.Errorf("key of push targets: %w", err)
+	}
+	n := entry{e: e, p: p, passkey: settle, seal: seal, limit: min(rules.Limit, maxPhones), now: a.Now}
 	return method.Registration{
 		Credential: method.Credential{
 			ID: p.id, Tenant: p.tenant, User: p.user, Method: ID, Name: p.name, Model: p.platform, Mode: idp.ModePhone,
@@ -191,7 +196,7 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 			Properties: []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor},
 			Created:    a.Now,
 		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, e, p, settle, limit, a.Now) },
+		Settle: func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
 	}, nil
 }
 
@@ -205,59 +210,66 @@ func admitSynced(rules policy.PhoneRules, synced bool) error {
 	return nil
 }
 
+// entry is a phone that its person has compared.
+type entry struct {
+	e       enrolment
+	p       phoneRow
+	passkey method.Settle // of a new passkey
+	seal    *secret.Key
+	limit   int
+	now     time.Time
+}
+
 // add makes the phone active. The enrolment decides; what stands in the way of
 // the phone or its passkey undoes all of it.
-func (m *Room) add(ctx context.Context, tx *sqldb.Tx, e enrolment, p phoneRow, settle method.Settle, limit int, now time.Time) error {
+func (m *Room) add(ctx context.Context, tx *sqldb.Tx, n entry) error {
 	return tx.Nested(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if ok, err := finishEnrolment(ctx, tx, e, now); err != nil || !ok {
-			return over(ok, err, e)
+		if ok, err := finishEnrolment(ctx, tx, n.e, n.now); err != nil || !ok {
+			return ended(err, n.e)
 		}
-		older, err := phonesOf(ctx, tx, p.tenant, p.user)
+		older, err := phonesOf(ctx, tx, n.p.tenant, n.p.user)
 		if err != nil {
 			return err
 		}
-		if err := takeHolder(ctx, tx, p.tenant, p.user, limit); err != nil {
+		if err := takeHolder(ctx, tx, n.p.tenant, n.p.user, n.limit); err != nil {
 			return err
 		}
-		if ok, err := activate(ctx, tx, p, now); err != nil || !ok {
-			return over(ok, err, e)
+		if ok, err := activate(ctx, tx, n.p, n.now); err != nil || !ok {
+			return ended(err, n.e)
 		}
-		if settle != nil {
-			if err := settle(ctx, tx); err != nil {
+		if n.passkey != nil {
+			if err := n.passkey(ctx, tx); err != nil {
 				return err
 			}
 		}
-		if err := m.tellOlder(ctx, tx, older); err != nil {
+		if err := m.tellOlder(ctx, tx, n.seal, older); err != nil {
 			return err
 		}
-		return m.cfg.Bus.Publish(ctx, tx, topicEnrolment, e.id)
+		return m.cfg.Bus.Publish(ctx, tx, topicEnrolment, n.e.id)
 	})
 }
 
-func over(ok bool, err error, e enrolment) error {
-	if err == nil && !ok {
-		err = idp.Unprovenf("enrolment_over", "enrolment %s was used or ended meanwhile", e.id)
+// ended says why an enrolment did not become a phone.
+func ended(err error, e enrolment) error {
+	if err != nil {
+		return err
 	}
-	return err
+	return idp.Unprovenf("enrolment_over", "enrolment %s was used or ended meanwhile", e.id)
 }
 
 // tellOlder has a person's other phones told that one was added (security.md
 // PHN08).
-func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, older []phoneRow) error {
+func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, older []phoneRow) error {
 	if m.cfg.Push == nil {
 		return nil
 	}
 	for _, p := range older {
-		if p.pushKind == "" {
-			continue
-		}
-		key, err := m.cfg.Seal(ctx, p.tenant)
-		if err != nil {
-			return fmt.Errorf("key of push targets: %w", err)
-		}
-		to, _, err := p.target(key)
+		to, ok, err := p.target(key)
 		if err != nil {
 			return err
+		}
+		if !ok {
+			continue
 		}
 		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
 			ID: secret.NewUUID4(), Title: "A phone was added to your account",

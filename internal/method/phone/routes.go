@@ -106,7 +106,7 @@ func tooMany(wait time.Duration, format string, args ...any) error {
 var (
 	words = map[string]string{
 		"code_unknown": "code_unknown", "clock_off": "clock_off", "answer_unproven": "answer_unproven",
-		"phone_waiting": "phone_waiting", "phone_exists": "phone_exists",
+		"request_replayed": "request_replayed", "phone_waiting": "phone_waiting",
 	}
 	kinds = map[idp.Kind]string{
 		idp.Invalid: "request_malformed", idp.Unproven: "phone_unproven", idp.Denied: "phone_refused",
