@@ -2,193 +2,124 @@ package portal
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
+	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
+	"golang.org/x/net/html"
+
+	"github.com/signetid/signet/internal/bus"
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/phone"
+	"github.com/signetid/signet/internal/method/phone/phonetest"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/phonewire"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/push"
+	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-// phoneRoom stands in for the phone room where a test is about pages alone, and
-// about what a real one says in an hour only, or never: everything is in memory.
-type phoneRoom struct {
-	mu     sync.Mutex
-	now    func() time.Time
-	held   []method.Credential
-	phones []Phone
-	blocks []PhoneBlock
-	known  []KnownBrowser
-	open   map[string]*openEnrolment
-	tests  []string // ids that a message was sent to
-	result string   // of the next test
-	limit  int
+// post stands for package push: it keeps what is sent.
+type post struct {
+	sent   []push.Message
+	to     []push.Target
+	result push.Outcome
 }
 
-type openEnrolment struct {
-	PhoneEnrolment
-	user    idp.UserID
-	changed chan struct{}
-}
-
-func (f *phoneRoom) ID() idp.MethodID { return policy.Phone }
-func (f *phoneRoom) View() method.View {
-	return method.View{Action: "signin-phone", Icon: "phone", Label: "phones.add", Note: "phones.push"}
-}
-func (f *phoneRoom) Challenge(context.Context, method.Request) (method.Challenge, error) {
-	return method.Challenge{}, idp.Unprovenf("never", "no sign-in here")
-}
-func (f *phoneRoom) Verify(context.Context, method.Answer) (method.Verdict, error) {
-	return method.Verdict{}, idp.Unprovenf("never", "no sign-in here")
-}
-
-func (f *phoneRoom) BeginRegister(_ context.Context, r method.Request) (method.Challenge, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	id := fmt.Sprintf("enrolment-%d", len(f.open)+1)
-	e := &openEnrolment{user: r.User.ID, changed: make(chan struct{})}
-	e.Expires = r.Now.Add(10 * time.Minute)
-	f.open[id] = e
-	show, err := json.Marshal(shownEnrolment{ID: id, Link: origin + "/phone/add#" + fmt.Sprintf("%022d", len(f.open)), Typed: "K7QF2M9X", Expires: e.Expires})
-	return method.Challenge{Show: show, Keep: []byte(id), Lives: 10 * time.Minute}, err
-}
-
-func (f *phoneRoom) FinishRegister(_ context.Context, a method.Answer) (method.Registration, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	id := string(a.Keep)
-	e := f.open[id]
-	if e == nil || !e.Answered || string(a.Payload) != `{"confirm":true}` {
-		delete(f.open, id)
-		return method.Registration{}, idp.Unprovenf("words_differ", "enrolment %s", id)
-	}
-	c := method.Credential{
-		ID: idp.CredentialID("phone-of-" + id), Tenant: a.Tenant, User: a.User.ID, Method: policy.Phone, Name: e.Name, Model: "Signet 1.0", Created: a.Now,
-		Mode: idp.ModePhone, Properties: []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor},
-	}
-	return method.Registration{Credential: c, Settle: func(context.Context, *sqldb.Tx) error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.open, id)
-		f.held = append(f.held, c)
-		f.phones = append(f.phones, Phone{ID: c.ID, Platform: e.Platform, Push: "webpush"})
-		return nil
-	}}, nil
-}
-
-// comes is a phone that opens the newest code.
-func (f *phoneRoom) comes(name string, words ...string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	e := f.open[fmt.Sprintf("enrolment-%d", len(f.open))]
-	e.Answered, e.Words, e.Name, e.Platform = true, words, name, "Android 16"
-	close(e.changed)
-}
-
-func (f *phoneRoom) of(u idp.UserID) (out []method.Credential) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.held {
-		if c.User == u {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-func (f *phoneRoom) at(u idp.UserID, id idp.CredentialID) (int, error) {
-	n := slices.IndexFunc(f.held, func(c method.Credential) bool { return c.User == u && c.ID == id })
-	if n < 0 {
-		return n, idp.NotFoundf("credential_unknown", "phone %s of %s", id, u)
-	}
-	return n, nil
-}
-
-func (f *phoneRoom) List(_ context.Context, _ idp.TenantID, u idp.UserID) ([]method.Credential, error) {
-	return f.of(u), nil
-}
-func (f *phoneRoom) Rename(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, id idp.CredentialID, name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.at(u, id)
-	if err == nil {
-		f.held[n].Name = name
-	}
-	return err
-}
-func (f *phoneRoom) Remove(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, id idp.CredentialID) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.at(u, id)
-	if err == nil {
-		f.held = slices.Delete(f.held, n, n+1)
-	}
-	return err
-}
-func (f *phoneRoom) Count(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID) (int, error) {
-	return len(f.of(u)), nil
-}
-func (f *phoneRoom) Walk(context.Context, idp.TenantID, func(method.Credential) error) error {
+func (p *post) Queue(_ context.Context, tx *sqldb.Tx, _ push.Ref, to push.Target, m push.Message) error {
+	tx.OnCommit(func() { p.to, p.sent = append(p.to, to), append(p.sent, m) })
 	return nil
 }
 
-// forPages is what the portal is given of it.
-func (f *phoneRoom) forPages() *Phones {
-	find := func(u idp.UserID, id string) (*openEnrolment, error) {
-		if e := f.open[id]; e != nil && e.user == u {
-			return e, nil
-		}
-		return nil, idp.NotFoundf("enrolment_unknown", "enrolment %.40q of %s", id, u)
+func (p *post) Send(_ context.Context, to push.Target, m push.Message) push.Result {
+	p.to, p.sent = append(p.to, to), append(p.sent, m)
+	return push.Result{Outcome: p.result}
+}
+func (p *post) Check(push.Target) error                   { return nil }
+func (p *post) PublicKey(context.Context) (string, error) { return "key", nil }
+func (p *post) Kinds() []string                           { return []string{push.WebPush} }
+
+// openPhones is the phone room, which asks the passkey room about WebAuthn.
+func (w *world) openPhones() method.Method {
+	key := func(purpose string) func(context.Context, idp.TenantID) (*secret.Key, error) {
+		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return w.ring.Sealing(ctx, t, purpose) }
 	}
+	var err error
+	w.phones, err = phone.New(phone.Config{
+		DB: w.db, Now: w.clock, Bus: bus.New(w.db, nil), BaseURL: origin,
+		Rules: func(ctx context.Context, t idp.TenantID) (policy.PhoneRules, error) {
+			p, err := w.rules.Get(ctx, t)
+			return p.Phone, err
+		},
+		For: func(ctx context.Context, u idp.User) (policy.PhoneFor, error) {
+			p, who, err := w.rules.For(ctx, u.Tenant, u)
+			return p.PhoneFor(who), err
+		},
+		May: func(ctx context.Context, u idp.User) (policy.Refusal, error) {
+			p, who, err := w.rules.For(ctx, u.Tenant, u)
+			return p.Judge(who, policy.Use, policy.Phone, nil).Refusal, err
+		},
+		Fold:   directory.Fold,
+		Tenant: func(ctx context.Context, t idp.TenantID) (idp.Tenant, error) { return w.dir.Tenant(ctx, t) },
+		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+			return w.dir.User(ctx, w.db, t, id)
+		},
+		UserByName: func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
+			return w.dir.UserByName(ctx, w.db, t, name)
+		},
+		Seal: key("phone.push"), Decoy: key("phone.decoy"),
+		Code:     func(ctx context.Context) (*secret.Key, error) { return w.ring.Sealing(ctx, nonce.CommonScope, "phone.code") },
+		Passkeys: w.keys, Push: &w.post, Place: func(string) phone.Where { return phone.Where{Kind: "unknown"} },
+		Remove: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
+			return w.portal.cfg.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
+		},
+		Audit: w.audit.Write,
+	})
+	w.must(err)
+	return w.phones
+}
+
+// phonePages are the room's funcs in the portal's words, as app gives them.
+func (w *world) phonePages() *Phones {
 	return &Phones{
-		Enrolment: func(_ context.Context, _ idp.TenantID, u idp.UserID, id string) (PhoneEnrolment, error) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			e, err := find(u, id)
+		Enrolment: func(ctx context.Context, t idp.TenantID, u idp.UserID, id string) (PhoneEnrolment, error) {
+			e, err := w.phones.Enrolment(ctx, t, u, id)
+			if err == nil && e.State != phone.EnrolmentOpen && e.State != phone.EnrolmentAnswered {
+				err = idp.NotFoundf("enrolment_over", "enrolment %s is %s", id, e.State)
+			}
+			return PhoneEnrolment{Answered: e.State == phone.EnrolmentAnswered, Words: e.Words, Name: e.Phone, Platform: e.System, Expires: e.Expires}, err
+		},
+		Enrolled: w.phones.Enrolled, Withdraw: w.phones.WithdrawEnrolment,
+		List: func(ctx context.Context, t idp.TenantID, u idp.UserID) (out []Phone, err error) {
+			all, err := w.phones.Phones(ctx, t, u)
+			for _, p := range all {
+				out = append(out, Phone{ID: p.ID, Passkey: p.Passkey, PasskeyGone: p.Gone, Platform: p.Platform, Push: p.Push})
+			}
+			return out, err
+		},
+		Holding: func(ctx context.Context, t idp.TenantID, u idp.UserID) (Holding, error) {
+			all, err := w.phones.Phones(ctx, t, u)
 			if err != nil {
-				return PhoneEnrolment{}, err
+				return Holding{}, err
 			}
-			return e.PhoneEnrolment, nil
+			p, err := w.rules.Get(ctx, t)
+			return Holding{Held: len(all), Limit: p.Phone.Limit, WarnAt: p.Phone.WarnAt}, err
 		},
-		Enrolled: func(_ context.Context, _ idp.TenantID, u idp.UserID, id string) (<-chan struct{}, func()) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if e, err := find(u, id); err == nil {
-				return e.changed, func() {}
+		Blocks: func(ctx context.Context, t idp.TenantID, u idp.UserID) (out []PhoneBlock, err error) {
+			all, err := w.phones.Blocks(ctx, t, u)
+			for _, b := range all {
+				out = append(out, PhoneBlock{Address: b.Address, Since: b.Since, Expires: b.Until})
 			}
-			return nil, func() {}
+			return out, err
 		},
-		Withdraw: func(_ context.Context, _ idp.TenantID, u idp.UserID, id string) error {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if _, err := find(u, id); err == nil {
-				delete(f.open, id)
-			}
-			return nil
-		},
-		List: func(context.Context, idp.TenantID, idp.UserID) ([]Phone, error) { return f.phones, nil },
-		Holding: func(_ context.Context, _ idp.TenantID, u idp.UserID) (Holding, error) {
-			return Holding{Held: len(f.of(u)), Limit: f.limit, WarnAt: f.limit * 3 / 4}, nil
-		},
-		Blocks: func(context.Context, idp.TenantID, idp.UserID) ([]PhoneBlock, error) { return f.blocks, nil },
-		Test: func(_ context.Context, _ idp.TenantID, _ idp.UserID, id idp.CredentialID) (string, error) {
-			f.tests = append(f.tests, string(id))
-			return f.result, nil
-		},
-		Browsers: func(context.Context, idp.TenantID, idp.UserID, []byte) ([]KnownBrowser, error) { return f.known, nil },
-		Forget: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, _ idp.UserID, id string) error {
-			n := slices.IndexFunc(f.known, func(b KnownBrowser) bool { return b.ID == id })
-			if n < 0 {
-				return idp.NotFoundf("browser_gone", "browser %.40q", id)
-			}
-			f.known = slices.Delete(f.known, n, n+1)
-			return nil
+		Test: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) (string, error) {
+			r, err := w.phones.Test(ctx, t, u, id)
+			return r.Result, err
 		},
 	}
 }
@@ -196,7 +127,87 @@ func (f *phoneRoom) forPages() *Phones {
 // phonesOn switches the method on.
 func (w *world) phonesOn() {
 	w.t.Helper()
+	_, err := w.ring.Sealing(w.t.Context(), w.tenant.ID, "phone.push")
+	w.must(err)
 	w.policy(func(p *policy.Policy) { p.Methods[policy.Phone] = policy.Everybody() })
+}
+
+// phoneWorld is one in which phones are on, with Ada at her account page.
+func phoneWorld(t *testing.T) (*world, *browser, idp.User) {
+	t.Helper()
+	w := newWorld(t)
+	w.phonesOn()
+	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
+	b := w.newBrowser()
+	b.firstDay(ada, "Blue key")
+	return w, b, ada
+}
+
+// newPhone is a phone that takes messages and has no account yet.
+func (w *world) newPhone(name string) *phonetest.Phone {
+	p := phonetest.New(origin, w.server.Config.Handler, w.clock)
+	p.Name, p.Platform, p.App = name, "Android 16", "Signet 1.0"
+	p.Push = &phonewire.Push{Kind: push.WebPush, Endpoint: "https://push.example/" + url.PathEscape(name), P256DH: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}
+	return p
+}
+
+// code is the page with the code of a new enrolment, and the link in its
+// cookie, which the QR code is drawn from.
+func (b *browser) code() (reply, string) {
+	b.w.t.Helper()
+	return b.codeOf(b.get("/account/phone/add").want(b.w.t, 200, "Add a phone", "Have your phone at hand"))
+}
+
+func (b *browser) codeOf(begin reply) (reply, string) {
+	b.w.t.Helper()
+	v := url.Values{"session": {begin.field("session")}, "flow": {begin.field("flow")}, "must": {begin.field("must")}}
+	page := b.follow(b.post("/account/phone/add", v)).want(b.w.t, 200, "Scan this with your phone")
+	return page, b.kept().Link
+}
+
+// says is the answer to the words on a page.
+func (b *browser) says(page reply, decision string) reply {
+	b.w.t.Helper()
+	v := url.Values{"decision": {decision}}
+	for _, name := range []string{"session", "flow", "must"} {
+		v.Set(name, page.field(name))
+	}
+	v.Set("enrolment", page.Request.URL.Query().Get("enrolment"))
+	return b.post("/account/phone/answer", v)
+}
+
+// comes has a phone open the code of a page, and gives the page as it is then.
+func (b *browser) comes(p *phonetest.Phone, page reply, code string) reply {
+	b.w.t.Helper()
+	_, err := p.Enrol(code)
+	b.w.must(err)
+	return b.get(page.Request.URL.RequestURI()).want(b.w.t, 200, "Do both screens say "+strings.Join(p.Words(code), " ")+"?", p.Name)
+}
+
+// addPhone adds one, to the page that says so.
+func (b *browser) addPhone(name string) (*phonetest.Phone, reply) {
+	b.w.t.Helper()
+	p := b.w.newPhone(name)
+	page, link := b.code()
+	return p, b.follow(b.says(b.comes(p, page, link), "confirm")).want(b.w.t, 200, name+" can approve sign-ins now")
+}
+
+// phonesOf are somebody's, as the room knows them.
+func (w *world) phonesOf(u idp.User) []method.Credential {
+	w.t.Helper()
+	all, err := w.phones.List(w.t.Context(), u.Tenant, u.ID)
+	w.must(err)
+	return all
+}
+
+// linkOf is where the link with an action leads.
+func (r reply) linkOf(action string) (at string) {
+	walk(r.doc, func(n *html.Node) {
+		if a, _ := attr(n, "data-action"); a == action && n.Data == "a" {
+			at, _ = attr(n, "href")
+		}
+	})
+	return at
 }
 
 // drawing is which modules a path of horizontal runs fills.
