@@ -175,7 +175,7 @@ func TestPhoneAnswers(t *testing.T) {
 	// By keyboard alone, and wrong.
 	q = d.ask("phone-1", "47", hamburg(), 110*time.Second)
 	p.View("request")
-	p.Keys("15\b4\r")
+	p.Strike("15\b4\r")
 	p.View("end-wrong_number")
 	p.told("That was not the number")
 	p.PhonePictures("wrong-number")

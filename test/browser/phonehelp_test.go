@@ -140,5 +140,5 @@ func (p *Person) PhonePictures(name string) {
 	p.Look("light", 390, 844)
 }
 
-// Keys presses keys one after the other, wherever the focus is.
-func (p *Person) Keys(text string) { p.t.Helper(); p.do("press keys", chromedp.KeyEvent(text)) }
+// Strike presses keys one after the other, wherever the focus is.
+func (p *Person) Strike(text string) { p.t.Helper(); p.do("press keys", chromedp.KeyEvent(text)) }
