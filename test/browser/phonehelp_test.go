@@ -62,7 +62,8 @@ func NewPhone(t *testing.T, chromium context.Context, endpoint, p256dh, auth str
 // Sound fails the test when a script of the phone app let an error fall.
 func (p *Person) Sound() {
 	p.t.Helper()
-	if fell := Eval[string](p, `sessionStorage.getItem("test-errors") || ""`); fell != "" {
+	p.Until("a page to look at", `(window.fell = sessionStorage.getItem("test-errors") || "", true)`)
+	if fell := Eval[string](p, `window.fell || ""`); fell != "" {
 		p.t.Errorf("errors in the page:\n%s", fell)
 	}
 }
@@ -115,7 +116,6 @@ func (p *Person) Online(on bool) {
 // View waits until the app shows this view.
 func (p *Person) View(name string) {
 	p.t.Helper()
-	p.Sound()
 	p.Until("the view "+name, `document.body.dataset.view === "`+name+`"`)
 }
 

@@ -58,7 +58,7 @@ function home() {
   const items = [...waiting.values()];
   const one = waiting.get(wanted) || (items.length === 1 && !passed.has(items[0].request.id) && items[0]);
   if (one) return open(one);
-  const looks = JSON.stringify([items.map((i) => i.request.id), list.map((a) => [a.phone, a.state, a.gone, a.refused, a.name]), offline, asked]);
+  const looks = JSON.stringify([items.map((i) => i.request.id), list.map((a) => [a.phone, a.state, a.gone, a.refused, a.usable]), offline, asked]);
   if (at("home") && looks === drawn) return;
   drawn = looks;
   const over = asked && wanted && !offline && !items.length;

@@ -164,7 +164,7 @@ export function openRequest(item, { over, leave, gone }) {
   }
 
   function result(word) {
-    view = show("end-" + (["approved", "denied", "reported", "wrong_number", "late", "mistake"].includes(word) ? word : "over"), { org: t("end.org", { org: account.tenant.name }), app: appOf(context) });
+    view = show("end-" + (["approved", "denied", "reported", "wrong_number", "late", "mistake"].includes(word) ? word : "over"), { text: t("end.approved.text", { app: appOf(context) }) });
     press(view, "done", leave);
     press(view, "report", report);
     press(view, "mistake", () => result("mistake"));

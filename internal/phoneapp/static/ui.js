@@ -55,6 +55,7 @@ export function busy(button, word) {
   return () => {
     label.textContent = before;
     button.removeAttribute("aria-busy");
+    button.style.removeProperty("min-inline-size");
   };
 }
 
@@ -89,7 +90,7 @@ export function wrongly(wrong) {
 const page = document.documentElement.lang || "en";
 const lang = (navigator.languages || []).find((l) => l.split("-")[0] === page.split("-")[0]) || page;
 
-export const clock = (date) => new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" }).format(date);
+export const clock = (date) => new Intl.DateTimeFormat(lang, { hour: "numeric", minute: "2-digit" }).format(date);
 
 export const seconds = (n) => new Intl.RelativeTimeFormat(lang, { numeric: "always" }).format(-n, "second");
 
