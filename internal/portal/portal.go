@@ -53,6 +53,8 @@ type Config struct {
 	// Devices are the machines that people sign in with; nil: the pages know
 	// nothing of any.
 	Devices *Devices
+	// Phones are those that approve sign-ins; nil: the pages know of none.
+	Phones *Phones
 	// Remote is about sign-ins on other machines; without it there is no page
 	// for their codes.
 	Remote Remote
@@ -83,6 +85,7 @@ type Portal struct {
 	// source and method, so that one method's limit locks nobody out of
 	// another (POL06).
 	passSources, begins *web.Limiter
+	phoneTests          *web.Limiter // by person
 }
 
 // assetPrefix is where files with a hash in their name are served.
@@ -102,6 +105,7 @@ func New(cfg Config) (*Portal, error) {
 		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
 		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
 		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
+		phoneTests:  web.NewLimiter(testsAtMost, testsWithin, 10_000, cfg.Now),
 	}, nil
 }
 
@@ -145,6 +149,9 @@ func (p *Portal) routes() []route {
 	}
 	if p.cfg.Devices != nil {
 		all = append(all, route{"GET /account/device", p.machinePage}, route{"POST /account/device", p.machineDeed})
+	}
+	if p.cfg.Phones != nil {
+		all = append(all, p.phoneRoutes()...)
 	}
 	return all
 }

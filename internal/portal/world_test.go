@@ -18,6 +18,8 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/signetid/signet/internal/audit"
+	known "github.com/signetid/signet/internal/browser"
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
@@ -29,6 +31,7 @@ import (
 	"github.com/signetid/signet/internal/method/hello"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
+	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
@@ -67,18 +70,27 @@ type world struct {
 	prts    *prt.Service
 	hello   *hello.Room
 	machine machine // of the pages for codes of other machines
+	phones  *phone.Room
+	post    post // what phones are sent
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
 func (w *world) later(d time.Duration) { w.now.Add(d.Milliseconds()) }
 
+// sources are the tables below it.
+var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
+	nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations,
+	device.Migrations, prt.Migrations, hello.Migrations, bus.Migrations, phone.Migrations, known.Migrations}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t}
+	return worldOn(t, sqldbtest.Open(t, sources))
+}
+
+func worldOn(t *testing.T, db *sqldb.DB) *world {
+	t.Helper()
+	w := &world{t: t, db: db}
 	w.now.Store(noon.UnixMilli())
-	w.db = sqldbtest.Open(t, []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-		nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations,
-		device.Migrations, prt.Migrations, hello.Migrations})
 	w.audit = audit.New(w.clock)
 	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
 	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
@@ -123,7 +135,7 @@ func newWorld(t *testing.T) *world {
 		},
 	})
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, other{w.keys}}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, w.openPhones(), other{w.keys}}})
 	w.must(err)
 	w.openDevices()
 	w.portal, err = New(Config{
@@ -132,7 +144,7 @@ func newWorld(t *testing.T) *world {
 			w.ended = append(w.ended, s)
 			return web.NoContent(rw)
 		}},
-		Holding: w.held, Remote: w.machine.remote(),
+		Holding: w.held, Remote: w.machine.remote(), Phones: w.phonePages(),
 		Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.hello.OnDevice, Rules: w.deviceRules},
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown,
@@ -146,6 +158,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	mux := http.NewServeMux()
 	w.portal.Mount(mux)
+	w.phones.Mount(mux)
 	// The door "app": begins w.flow and shows what comes next, as oidc does.
 	mux.Handle("GET /{t}/app", web.Adapt(w.portal.phrase, w.app))
 	w.server = httptest.NewServer(web.Chain(mux, web.Identify(nil)))
