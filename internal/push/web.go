@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -65,6 +66,9 @@ func (w webSender) Send(ctx context.Context, to Target, m Message) Result {
 		HTTPClient: way.client, RecordSize: record, TTL: seconds(m.Lives), Topic: m.Topic, Urgency: webpush.UrgencyHigh,
 		Subscriber: strings.TrimPrefix(w.s.cfg.Subject, "mailto:"), VAPIDPublicKey: keys.public, VAPIDPrivateKey: keys.private,
 	})
+	if errors.Is(err, webpush.ErrMaxPadExceeded) {
+		return faulty("push_too_large", "The message is too large.", "message of %d bytes", len(body))
+	}
 	if err != nil {
 		return unsent(err, host)
 	}
