@@ -92,7 +92,9 @@ func (d *doors) openPages() (err error) {
 		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
 		Remote:        d.remote(),
 		Phones:        h.phonePages(),
-		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
+		Browsers:      h.Browsers,
+		Stopping:      h.stopping,
+		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins, Asks: h.cfg.Limits.Asks},
 	})
 	return err
 }

@@ -23,6 +23,10 @@ var whatPassGets = map[string]int{
 	"POST /{t}/signin/choose":          410,
 	"POST /{t}/signin/consent":         410,
 	"POST /{t}/signin/nudge":           410,
+	"POST /{t}/signin/ask":             410,
+	"POST /{t}/signin/again":           410,
+	"POST /{t}/signin/cancel":          410,
+	"GET /{t}/signin/wait":             410,
 	"GET /account":                     303, // to the page that adds a method
 	"POST /account/organisation":       404,
 	"GET /account/register":            200,
@@ -41,11 +45,10 @@ var whatPassGets = map[string]int{
 // TestSec_POL04_PassSessionAtEveryAddress: a session that came by a pass adds a
 // method and ends itself, and does nothing else (decisions 2.8).
 func TestSec_POL04_PassSessionAtEveryAddress(t *testing.T) {
-	w := newWorld(t)
+	w := phoneHouse(t)
 	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
 	own := w.newBrowser()
 	mine := own.firstDay(ada, "Blue key")
-	w.phonesOn()
 	w.later(time.Minute)
 	seen := map[string]bool{}
 	for _, rt := range w.portal.routes() {

@@ -263,8 +263,11 @@ func (p *Portal) forget(w http.ResponseWriter, r *http.Request) error {
 	if instead != nil {
 		return p.toAccount(w, r)
 	}
+	if p.cfg.Browsers == nil {
+		return idp.NotFoundf("browser_gone", "no browser is known here")
+	}
 	err = p.cfg.DB.Write(r.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		if err := p.cfg.Phones.Forget(ctx, tx, v.tenant.ID, v.user.ID, form.Get("browser")); err != nil {
+		if err := p.cfg.Browsers.Forget(ctx, tx, v.tenant.ID, v.user.ID, form.Get("browser")); err != nil {
 			return err
 		}
 		e := v.event("browser.forget")

@@ -7,17 +7,17 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	known "github.com/signetid/signet/internal/browser"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
-	"github.com/signetid/signet/internal/sqldb"
 )
 
 // Phones is what the account pages know of phones that approve sign-ins, and
-// of the browsers that may ask them. All of it is of one person; what is
-// another's is idp.NotFound. Only Browsers and Forget may be nil.
+// of the enrolment of more. All of it is of one person; what is
+// another's is idp.NotFound.
 type Phones struct {
 	// Enrolment says how far an enrolment is; NotFound once it is over.
 	Enrolment func(context.Context, idp.TenantID, idp.UserID, string) (PhoneEnrolment, error)
@@ -35,11 +35,6 @@ type Phones struct {
 	// Test sends a message to a phone and says what became of it: a result of
 	// phonewire.Tested.
 	Test func(context.Context, idp.TenantID, idp.UserID, idp.CredentialID) (result string, err error)
-	// Browsers are those that know the person; digest says which of them is the
-	// one that asks (signin.BrowserDigest). Forget makes one a stranger, in the
-	// transaction of its record.
-	Browsers func(ctx context.Context, t idp.TenantID, u idp.UserID, digest []byte) ([]KnownBrowser, error)
-	Forget   func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID, string) error
 }
 
 // PhoneEnrolment is a phone on its way into an account.
@@ -64,14 +59,6 @@ type Phone struct {
 type PhoneBlock struct {
 	Address        string    // only requests from here; empty: all
 	Since, Expires time.Time // Expires zero: until an administrator has looked
-}
-
-// KnownBrowser is a browser in which the person has proven themselves.
-type KnownBrowser struct {
-	ID          string
-	Agent       string // User-Agent
-	Since, Used time.Time
-	Here        bool // the one that asks
 }
 
 // phonePath is where phones are added.
@@ -146,15 +133,15 @@ func (p *Portal) fillPhones(ctx context.Context, pg *page.Page, v *visit, view *
 	}
 	view.Phone.Blocked = blocked(pg, blocks)
 	view.phonesHeld(pg, hold, may)
-	if p.cfg.Phones.Browsers == nil {
+	if p.cfg.Browsers == nil {
 		return nil
 	}
-	known, err := p.cfg.Phones.Browsers(ctx, v.tenant.ID, v.user.ID, signin.BrowserDigest(v.peer.Browser))
+	list, err := p.cfg.Browsers.List(ctx, v.tenant.ID, v.user.ID, signin.BrowserDigest(v.peer.Browser))
 	if err != nil {
 		return err
 	}
-	view.Phone.OfBrowsers = len(known) > 0 || may || hold.Held > 0
-	for _, b := range known {
+	view.Phone.OfBrowsers = len(list) > 0 || may || hold.Held > 0
+	for _, b := range list {
 		view.Phone.Browsers = append(view.Phone.Browsers, browserRowOf(pg, b))
 	}
 	return nil
@@ -195,12 +182,9 @@ func blocked(pg *page.Page, blocks []PhoneBlock) template.HTML {
 	return ""
 }
 
-func browserRowOf(pg *page.Page, b KnownBrowser) browserRow {
+func browserRowOf(pg *page.Page, b known.Browser) browserRow {
 	row := browserRow{ID: b.ID, Icon: page.AgentIcon(b.Agent), Name: page.AgentName(pg, b.Agent), Here: b.Here}
-	meta := []template.HTML{pg.T("browsers.since", "when", page.When(b.Since, ""))}
-	if !b.Used.IsZero() {
-		meta = append(meta, pg.T("meta.used", "when", page.When(b.Used, "")))
-	}
+	meta := []template.HTML{pg.T("browsers.since", "when", page.When(b.Created, "")), pg.T("meta.used", "when", page.When(b.LastUsed, ""))}
 	row.Meta = dots(pg, meta)
 	return row
 }

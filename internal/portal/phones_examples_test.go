@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	known "github.com/signetid/signet/internal/browser"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
@@ -38,8 +39,8 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	full := account(Holding{Held: 15, Limit: 20, WarnAt: 15})
 	full.Notice, full.Trouble = phoneNotice(pg, "tested.sent", x("Ada’s Pixel")), troubles(pg, "tested.gone", x("Ada’s Pixel"))
 	full.Phone.Blocked = blocked(pg, []PhoneBlock{{Address: x("203.0.113.9"), Since: noon, Expires: noon.Add(time.Hour)}, {Since: noon, Expires: noon.Add(24 * time.Hour)}})
-	for _, b := range []KnownBrowser{
-		{ID: x("b1"), Agent: firefox, Since: noon.AddDate(0, -1, 0), Used: noon, Here: true}, {ID: "b2", Agent: x("weird"), Since: noon},
+	for _, b := range []known.Browser{
+		{ID: x("b1"), Agent: firefox, Created: noon.AddDate(0, -1, 0), LastUsed: noon, Here: true}, {ID: "b2", Agent: x("weird"), Created: noon, LastUsed: noon},
 	} {
 		full.Phone.Browsers = append(full.Phone.Browsers, browserRowOf(pg, b))
 	}

@@ -39,8 +39,7 @@ func (b *browser) kept() (out enrolment) {
 // the account page to a phone that can be tried, renamed and removed.
 func TestAddPhone(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
-		w := worldOn(t, db)
-		w.phonesOn()
+		w := phoneHouseOn(t, db)
 		ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
 		b := w.newBrowser()
 		if !b.firstDay(ada, "Blue key").hasAction("register-phone") {
@@ -51,7 +50,7 @@ func TestAddPhone(t *testing.T) {
 }
 
 func (w *world) addOne(t *testing.T, b *browser, ada idp.User) {
-	p := w.newPhone("Ada's Pixel")
+	p := w.appPhone("Ada's Pixel")
 	page, link := b.code()
 	typed := strings.Join(groups(b.kept().Typed), " ")
 	page.want(t, 200, typed, "localhost:8080/phone/add", "Good until", `http-equiv="refresh"`)
@@ -132,7 +131,7 @@ func TestPhoneTests(t *testing.T) {
 		says   string
 	}{
 		{push.Delivered, "A message is on its way to Pixel."}, {push.Later, "The message is still on its way."},
-		{push.Refused, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
+		{push.Config, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
 		{push.Delivered, "Pixel takes no messages."}, // it is gone for good
 	} {
 		w.post.result = c.result
@@ -215,8 +214,7 @@ func TestPhonesOff(t *testing.T) {
 // TestPhoneByPass: who came by a pass may add a phone in place of a passkey, and
 // goes on with their sign-in.
 func TestPhoneByPass(t *testing.T) {
-	w := newWorld(t)
-	w.phonesOn()
+	w := phoneHouse(t)
 	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
 	enter := func() (*browser, reply) {
 		b := w.newBrowser()
@@ -226,7 +224,7 @@ func TestPhoneByPass(t *testing.T) {
 	begin := b.get(page.linkOf("register-phone")).want(t, 200, "Add a phone", "Add a passkey instead")
 	b.get(begin.linkOf("cancel")).want(t, 200, "Add a passkey", "Where should it live?")
 	code, link := b.codeOf(begin)
-	words := b.comes(w.newPhone("Pixel"), code, link)
+	words := b.comes(w.appPhone("Pixel"), code, link)
 	b.follow(b.says(words, "confirm")).want(t, 200, "Try it once now", "Pixel is added")
 	if len(w.phonesOf(ada)) != 1 {
 		t.Error("it was not added")
@@ -254,7 +252,7 @@ func TestPhoneCampaign(t *testing.T) {
 	begin := b.follow(b.get(page.linkOf("register-phone"))).want(t, 200, "Add a phone", "Have your phone at hand")
 	b.get(begin.linkOf("cancel")).want(t, 200, "Add your phone now?")
 	code, link := b.codeOf(begin)
-	words := b.comes(w.newPhone("Pixel"), code, link)
+	words := b.comes(w.appPhone("Pixel"), code, link)
 	r := b.says(words, "confirm").want(t, 303)
 	b.get(r.Header.Get("Location")).want(t, 204)
 	w.wantHanded(1)
@@ -272,7 +270,7 @@ func TestPhoneCampaign(t *testing.T) {
 	if page.hasAction("cancel") || code.hasAction("cancel") {
 		t.Error("what is required can be put off")
 	}
-	words = b.comes(w.newPhone("Bob's phone"), code, link)
+	words = b.comes(w.appPhone("Bob's phone"), code, link)
 	b.follow(b.says(words, "confirm")).want(t, 200, "Try it once now", "you go on to Wiki")
 }
 

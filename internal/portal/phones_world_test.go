@@ -22,6 +22,7 @@ import (
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
 // post stands for package push: it keeps what is sent.
@@ -50,7 +51,8 @@ func (w *world) openPhones() method.Method {
 		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return w.ring.Sealing(ctx, t, purpose) }
 	}
 	var err error
-	w.phones, err = phone.New(phone.Config{
+	w.post.result = push.Delivered
+	w.approvers, err = phone.New(phone.Config{
 		DB: w.db, Now: w.clock, Bus: bus.New(w.db, nil), BaseURL: origin,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PhoneRules, error) {
 			p, err := w.rules.Get(ctx, t)
@@ -73,7 +75,9 @@ func (w *world) openPhones() method.Method {
 			return w.dir.UserByName(ctx, w.db, t, name)
 		},
 		Seal: key("phone.push"), Decoy: key("phone.decoy"),
-		Code:     func(ctx context.Context) (*secret.Key, error) { return w.ring.Sealing(ctx, nonce.CommonScope, "phone.code") },
+		Code: func(ctx context.Context) (*secret.Key, error) {
+			return w.ring.Sealing(ctx, nonce.CommonScope, "phone.code")
+		},
 		Passkeys: w.keys, Push: &w.post, Place: func(string) phone.Where { return phone.Where{Kind: "unknown"} },
 		Remove: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
 			return w.portal.cfg.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
@@ -81,29 +85,29 @@ func (w *world) openPhones() method.Method {
 		Audit: w.audit.Write,
 	})
 	w.must(err)
-	return w.phones
+	return w.approvers
 }
 
 // phonePages are the room's funcs in the portal's words, as app gives them.
 func (w *world) phonePages() *Phones {
 	return &Phones{
 		Enrolment: func(ctx context.Context, t idp.TenantID, u idp.UserID, id string) (PhoneEnrolment, error) {
-			e, err := w.phones.Enrolment(ctx, t, u, id)
+			e, err := w.approvers.Enrolment(ctx, t, u, id)
 			if err == nil && e.State != phone.EnrolmentOpen && e.State != phone.EnrolmentAnswered {
 				err = idp.NotFoundf("enrolment_over", "enrolment %s is %s", id, e.State)
 			}
 			return PhoneEnrolment{Answered: e.State == phone.EnrolmentAnswered, Words: e.Words, Name: e.Phone, Platform: e.System, Expires: e.Expires}, err
 		},
-		Enrolled: w.phones.Enrolled, Withdraw: w.phones.WithdrawEnrolment,
+		Enrolled: w.approvers.Enrolled, Withdraw: w.approvers.WithdrawEnrolment,
 		List: func(ctx context.Context, t idp.TenantID, u idp.UserID) (out []Phone, err error) {
-			all, err := w.phones.Phones(ctx, t, u)
+			all, err := w.approvers.Phones(ctx, t, u)
 			for _, p := range all {
 				out = append(out, Phone{ID: p.ID, Passkey: p.Passkey, PasskeyGone: p.Gone, Platform: p.Platform, Push: p.Push})
 			}
 			return out, err
 		},
 		Holding: func(ctx context.Context, t idp.TenantID, u idp.UserID) (Holding, error) {
-			all, err := w.phones.Phones(ctx, t, u)
+			all, err := w.approvers.Phones(ctx, t, u)
 			if err != nil {
 				return Holding{}, err
 			}
@@ -111,14 +115,14 @@ func (w *world) phonePages() *Phones {
 			return Holding{Held: len(all), Limit: p.Phone.Limit, WarnAt: p.Phone.WarnAt}, err
 		},
 		Blocks: func(ctx context.Context, t idp.TenantID, u idp.UserID) (out []PhoneBlock, err error) {
-			all, err := w.phones.Blocks(ctx, t, u)
+			all, err := w.approvers.Blocks(ctx, t, u)
 			for _, b := range all {
 				out = append(out, PhoneBlock{Address: b.Address, Since: b.Since, Expires: b.Until})
 			}
 			return out, err
 		},
 		Test: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) (string, error) {
-			r, err := w.phones.Test(ctx, t, u, id)
+			r, err := w.approvers.Test(ctx, t, u, id)
 			return r.Result, err
 		},
 	}
@@ -132,19 +136,31 @@ func (w *world) phonesOn() {
 	w.policy(func(p *policy.Policy) { p.Methods[policy.Phone] = policy.Everybody() })
 }
 
+// phoneHouse is a world with the real phone room, and phones on.
+func phoneHouse(t *testing.T) *world {
+	t.Helper()
+	return phoneHouseOn(t, sqldbtest.Open(t, sources))
+}
+
+func phoneHouseOn(t *testing.T, db *sqldb.DB) *world {
+	t.Helper()
+	w := worldOn(t, db, (*world).openPhones)
+	w.phonesOn()
+	return w
+}
+
 // phoneWorld is one in which phones are on, with Ada at her account page.
 func phoneWorld(t *testing.T) (*world, *browser, idp.User) {
 	t.Helper()
-	w := newWorld(t)
-	w.phonesOn()
+	w := phoneHouse(t)
 	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
 	b := w.newBrowser()
 	b.firstDay(ada, "Blue key")
 	return w, b, ada
 }
 
-// newPhone is a phone that takes messages and has no account yet.
-func (w *world) newPhone(name string) *phonetest.Phone {
+// appPhone is a phone that takes messages and has no account yet.
+func (w *world) appPhone(name string) *phonetest.Phone {
 	p := phonetest.New(origin, w.server.Config.Handler, w.clock)
 	p.Name, p.Platform, p.App = name, "Android 16", "Signet 1.0"
 	p.Push = &phonewire.Push{Kind: push.WebPush, Endpoint: "https://push.example/" + url.PathEscape(name), P256DH: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}
@@ -187,7 +203,7 @@ func (b *browser) comes(p *phonetest.Phone, page reply, code string) reply {
 // addPhone adds one, to the page that says so.
 func (b *browser) addPhone(name string) (*phonetest.Phone, reply) {
 	b.w.t.Helper()
-	p := b.w.newPhone(name)
+	p := b.w.appPhone(name)
 	page, link := b.code()
 	return p, b.follow(b.says(b.comes(p, page, link), "confirm")).want(b.w.t, 200, name+" can approve sign-ins now")
 }
@@ -195,7 +211,7 @@ func (b *browser) addPhone(name string) (*phonetest.Phone, reply) {
 // phonesOf are somebody's, as the room knows them.
 func (w *world) phonesOf(u idp.User) []method.Credential {
 	w.t.Helper()
-	all, err := w.phones.List(w.t.Context(), u.Tenant, u.ID)
+	all, err := w.approvers.List(w.t.Context(), u.Tenant, u.ID)
 	w.must(err)
 	return all
 }
