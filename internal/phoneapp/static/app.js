@@ -19,13 +19,16 @@ let current, offline = false, asked = false, drawn = "";
 
 const at = (view) => document.body.dataset.view === view;
 
+// named is the request that the address names: "#r=<id>", or the id alone.
+const named = () => (location.hash.match(/^#(?:r=)?([\w-]{16,64})$/) || ["", ""])[1];
+
 // Views by address. The fragment is never sent anywhere.
 
 function route() {
   const hash = location.hash;
   if (hash === "#main") return; // the skip link
   if (current) {
-    if (hash === "#r=" + current.id && current.asking) return;
+    if (named() === current.id && current.asking) return;
     if (current.asking) passed.add(current.id);
     current.close();
     current = undefined;
@@ -39,8 +42,7 @@ function route() {
   }
   if (tab === "history") return showHistory(list, () => location.hash === "#history");
   if (tab === "phone") return device();
-  const id = hash.startsWith("#r=") ? hash.slice(3) : "";
-  if (waiting.has(id)) return open(waiting.get(id));
+  if (waiting.has(named())) return open(waiting.get(named()));
   home();
 }
 
@@ -54,7 +56,7 @@ function device() {
 // home is the list of what waits, or that nothing does. It is drawn again only
 // when it would look different: nobody's place on the page is lost.
 function home() {
-  const wanted = location.hash.startsWith("#r=") ? location.hash.slice(3) : "";
+  const wanted = named();
   const items = [...waiting.values()];
   const one = waiting.get(wanted) || (items.length === 1 && !passed.has(items[0].request.id) && items[0]);
   if (one) return open(one);
