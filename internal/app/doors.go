@@ -105,7 +105,7 @@ func (d *doors) openDesk() (err error) {
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
-		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene, Phones: h.Phones,
 	})
 	return err
 }

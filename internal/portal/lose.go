@@ -194,6 +194,11 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 		row.Icon = "usb"
 	}
 	var meta []template.HTML
+	for _, o := range works {
+		if c.Method == passkey && needsPasskey(o, c.ID, phones) {
+			meta = append(meta, pg.T("meta.on", "device", credentialName(pg, o)))
+		}
+	}
 	if c.Model != "" && c.Model != row.Name {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}

@@ -87,7 +87,7 @@ type phoneView struct {
 	QR          qrPicture
 	Link, Where string // the address that the code stands for; where to type
 	Typed       []string
-	Expires     string        // RFC 3339
+	Left        int           // seconds that it is good for
 	Until       template.HTML // the same, to read
 	Here, Wait  string        // this page; where it asks for news
 	OnPhone     bool          // this browser is on a phone
@@ -173,7 +173,7 @@ func (p *Portal) showPhone(w http.ResponseWriter, r *http.Request, v *visit, vie
 		pg.Title, view.Lead = pg.T("phone.stopped.title"), pg.T("phone.stopped.lead")
 	case "code":
 		pg.Title, view.Lead, view.Steps = pg.T("phone.code.title"), pg.T("phone.code.lead"), phoneSteps(pg, 1)
-		view.Until = page.When(p.codeEnds(view), "")
+		pg.Refresh = 5
 	case "words":
 		pg.Title, view.Steps = pg.T("phone.words.title", "words", view.Words), phoneSteps(pg, 2)
 		view.Lead = pg.T("phone.words.lead", "name", shownName(v.user), "user", v.user.Name)
@@ -186,14 +186,6 @@ func (p *Portal) showPhone(w http.ResponseWriter, r *http.Request, v *visit, vie
 	view.back(pg, v)
 	pg.V = view
 	return p.show(w, http.StatusOK, pg)
-}
-
-func (p *Portal) codeEnds(view *phoneView) time.Time {
-	at, err := time.Parse(time.RFC3339, view.Expires)
-	if err != nil {
-		return p.cfg.Now()
-	}
-	return at
 }
 
 // phoneLimits says why no phone can be added, or that there are many.
@@ -265,7 +257,7 @@ func (p *Portal) showEnrolment(w http.ResponseWriter, r *http.Request, v *visit,
 		view.came(p.pages.Pick(r), e)
 		return p.showPhone(w, r, v, view)
 	}
-	if err := view.code(kept); err != nil {
+	if err := view.code(kept, p.cfg.Now()); err != nil {
 		return err
 	}
 	view.OnPhone = page.AgentIcon(r.UserAgent()) == "phone"
@@ -282,9 +274,9 @@ func (view *phoneView) came(ws *page.Words, e PhoneEnrolment) {
 }
 
 // code fills in what the phone is to be shown, or told.
-func (view *phoneView) code(kept enrolment) (err error) {
+func (view *phoneView) code(kept enrolment, now time.Time) (err error) {
 	view.State, view.Link, view.Typed = "code", kept.Link, groups(kept.Typed)
-	view.Expires = kept.Expires.UTC().Format(time.RFC3339)
+	view.Left, view.Until = int(kept.Expires.Sub(now).Seconds()), page.When(kept.Expires, "")
 	view.Where, _, _ = strings.Cut(kept.Link, "#")
 	_, view.Where, _ = strings.Cut(view.Where, "://")
 	view.Here, view.Wait = view.at(phonePath), view.at(phonePath+"/wait")
@@ -329,10 +321,6 @@ func (p *Portal) phoneBegin(w http.ResponseWriter, r *http.Request) error {
 	return web.SeeOther(w, r, next.at(phonePath))
 }
 
-// A page asks for news of its enrolment, and is answered when there is any, or
-// after this long: less than what proxies give up after.
-const newsWithin = 25 * time.Second
-
 // phoneWait is GET /account/phone/add/wait: how far it is, once that is
 // another than the page says, or after a while.
 func (p *Portal) phoneWait(w http.ResponseWriter, r *http.Request) error {
@@ -344,37 +332,54 @@ func (p *Portal) phoneWait(w http.ResponseWriter, r *http.Request) error {
 	if instead != nil || string(v.session.ID) != q.Get("session") {
 		return idp.Expiredf("session_over", "no session %.40q", q.Get("session"))
 	}
-	id := q.Get("enrolment")
-	if _, err := p.keptEnrolment(r, v.session.ID, id); err != nil {
+	kept, err := p.keptEnrolment(r, v.session.ID, q.Get("enrolment"))
+	if err != nil {
 		return err
 	}
-	changed, stop := p.cfg.Phones.Enrolled(r.Context(), v.tenant.ID, v.user.ID, id)
+	if !p.waiters.enter(idp.FlowID(kept.ID)) {
+		return idp.Limitedf("waits_throttled", "more than %d connections wait for enrolment %s", tabs, kept.ID)
+	}
+	defer p.waiters.leave(idp.FlowID(kept.ID))
+	// A request may last longer than what its body may take.
+	c := http.NewResponseController(w)
+	if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {
+		return fmt.Errorf("let a request wait: %w", err)
+	}
+	state, err := p.enrolled(r.Context(), v, kept)
+	if err != nil {
+		return err
+	}
+	return web.JSON(w, http.StatusOK, struct {
+		State string `json:"state"`
+	}{state})
+}
+
+// enrolled gives the state of an enrolment's page, once it is another than
+// "code", or after a while.
+func (p *Portal) enrolled(ctx context.Context, v *visit, kept enrolment) (string, error) {
+	changed, stop := p.cfg.Phones.Enrolled(ctx, v.tenant.ID, v.user.ID, kept.ID)
 	defer stop()
-	late := time.NewTimer(newsWithin)
+	late := time.NewTimer(min(pollFor, kept.Expires.Sub(p.cfg.Now())))
 	defer late.Stop()
-	for again := true; ; {
-		e, err := p.cfg.Phones.Enrolment(r.Context(), v.tenant.ID, v.user.ID, id)
-		if err != nil && !errors.Is(err, idp.NotFound) {
-			return err
-		}
-		state := "code"
-		if err != nil {
-			state = "over"
-		} else if e.Answered {
-			state = "words"
-		}
-		if state != "code" || !again {
-			return web.JSON(w, http.StatusOK, struct {
-				State string `json:"state"`
-			}{state})
+	for again := true; ; again = false {
+		e, err := p.cfg.Phones.Enrolment(ctx, v.tenant.ID, v.user.ID, kept.ID)
+		switch {
+		case errors.Is(err, idp.NotFound):
+			return "over", nil
+		case err != nil:
+			return "", err
+		case e.Answered:
+			return "words", nil
+		case !again:
+			return "code", nil
 		}
 		select {
 		case <-changed:
 		case <-late.C:
-		case <-r.Context().Done():
-			return r.Context().Err()
+		case <-p.cfg.Stopping: // the browser asks again, perhaps another node
+		case <-ctx.Done():
+			return "", ctx.Err()
 		}
-		again = false
 	}
 }
 

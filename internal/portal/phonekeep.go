@@ -173,9 +173,22 @@ func (p *Portal) lostPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	pg := p.newPage(r, "phonelost", v.tenant, "", nil)
 	pg.Title = pg.T("lost.title", "name", credentialName(pg, c))
-	a := askOf(pg, c, usable(all), nil, v.session.ID)
-	pg.V = &lostView{Session: v.session.ID, ID: c.ID, Left: a.Left, Last: a.Last, Add: refusal.Allowed()}
+	phones, err := p.phonesOf(r.Context(), v.tenant.ID, v.user.ID)
+	if err != nil {
+		return err
+	}
+	view := &lostView{Session: v.session.ID, ID: c.ID, Add: refusal.Allowed()}
+	view.before(pg, c, usable(all), phones)
+	pg.V = view
 	return p.show(w, http.StatusOK, pg)
+}
+
+// before says what is left without the phone, and what it keeps.
+func (view *lostView) before(pg *page.Page, c method.Credential, works []method.Credential, phones []Phone) {
+	view.Last = askOf(pg, c, works, phones, view.Session).Last
+	if rest := left(c, works, phones); len(rest) > 0 {
+		view.Left = pg.T("remove.left", "rest", nameList(pg, rest))
+	}
 }
 
 // lost is POST /account/phone/lost: the phone is taken out at once. What else

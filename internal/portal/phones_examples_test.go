@@ -48,9 +48,9 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 		full.Events = append(full.Events, eventOf(pg, audit.Event{Activity: activity, Outcome: audit.Success, At: noon, Method: policy.Phone, Credential: pixel.ID, Agent: firefox, Detail: map[string]string{"asked": x("203.0.113.9")}}, "", []method.Credential{pixel}))
 	}
 	add("account-phones", "account", pg.T("account.title"), full)
-	none := account(Holding{Held: 20, Limit: 20, WarnAt: 15})
-	none.Phone.Blocked = blocked(pg, []PhoneBlock{{Address: x("203.0.113.9"), Since: noon}})
-	add("account-phones-full", "account", pg.T("account.title"), none)
+	many := account(Holding{Held: 20, Limit: 20, WarnAt: 15})
+	many.Phone.Blocked = blocked(pg, []PhoneBlock{{Address: x("203.0.113.9"), Since: noon}})
+	add("account-phones-full", "account", pg.T("account.title"), many)
 
 	at := func(key string, title template.HTML, v phoneView, step int) {
 		v.phonePlace = phonePlace{Session: idp.SessionID(x("s1")), Flow: v.Flow, ID: x("e1"), Must: v.Flow != ""}
@@ -68,10 +68,10 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	code := back
 	code.Session, code.ID = idp.SessionID(x("s1")), x("e1")
 	code.OnPhone = true
-	if err := code.code(enrolment{shownEnrolment: shownEnrolment{ID: x("e1"), Link: "https://id.example/phone/add#" + x("q3VFQd8sKz2nP0rT7uWx1y")[:22], Typed: "K7QF2M9X", Expires: noon.Add(10 * time.Minute)}}); err != nil {
+	if err := code.code(enrolment{shownEnrolment: shownEnrolment{ID: x("e1"), Link: "https://id.example/phone/add#" + x("q3VFQd8sKz2nP0rT7uWx1y")[:22], Typed: "K7QF2M9X", Expires: noon.Add(10 * time.Minute)}}, noon); err != nil {
 		panic(err)
 	}
-	code.Lead, code.Until = pg.T("phone.code.lead"), page.When(noon, "")
+	code.Lead = pg.T("phone.code.lead")
 	at("phone-code", pg.T("phone.code.title"), code, 1)
 	words := back
 	words.came(pg.Words, PhoneEnrolment{Words: []string{"amber", x("falcon")}, Name: x("Ada’s Pixel"), Platform: x("Android 16")})
@@ -89,6 +89,9 @@ func phoneExamples(p *Portal, pg *page.Page, add func(string, string, template.H
 	}
 	lost := lostView{Session: ada.Session, ID: pixel.ID, Left: pg.T("remove.left", "rest", x("Blue YubiKey"))}
 	add("phone-lost", "phonelost", pg.T("lost.title", "name", x("Ada’s Pixel")), &lost)
+	none := lost
+	none.Left = ""
+	add("phone-lost-all", "phonelost", pg.T("lost.title", "name", x("Ada’s Pixel")), &none)
 	last := lost
 	last.Last, last.Add = true, true
 	add("phone-lost-last", "phonelost", pg.T("lost.title", "name", x("Ada’s Pixel")), &last)

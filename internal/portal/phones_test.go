@@ -88,14 +88,14 @@ func (w *world) addOne(t *testing.T, b *browser, ada idp.User) {
 	if len(w.post.sent) != 1 || w.post.to[0].Endpoint != p.Push.Endpoint {
 		t.Errorf("sent were %+v to %+v", w.post.sent, w.post.to)
 	}
-	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "A message tells it when a sign-in waits",
+	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "on Ada's Pixel", "A message tells it when a sign-in waits",
 		"Phone added: Ada's Pixel", "Lose Ada's Pixel: Blue key still works.")
 	if !account.hasAction("test") || !account.hasAction("lost") {
 		t.Error("the phone cannot be tried, or lost")
 	}
 	v = url.Values{"session": {account.field("session")}, "method": {"phone"}, "credential": {done.field("credential")}, "name": {"Pixel"}}
 	b.follow(b.post("/account/rename", v)).want(t, 200, "It is called Pixel now")
-	b.get("/account/remove?"+v.Encode()).want(t, 200, "You can still sign in with Blue key", "It approves nothing any more")
+	b.get("/account/remove?"+v.Encode()).want(t, 200, "You can still sign in with ", "Blue key", "It approves nothing any more")
 	b.follow(b.post("/account/remove", v)).want(t, 200, "Removed.")
 	if len(w.phonesOf(ada)) != 0 {
 		t.Error("it is still there")

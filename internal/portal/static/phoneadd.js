@@ -22,10 +22,10 @@ async function wait() {
 }
 
 function clock() {
-  const until = new Date(box.dataset.until).getTime();
+  const until = performance.now() + Number(box.dataset.left) * 1000;
   const left = document.getElementById("left");
   const tick = () => {
-    const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+    const seconds = Math.max(0, Math.ceil((until - performance.now()) / 1000));
     left.textContent = words("say-left").replace("{left}", Math.floor(seconds / 60) + ":" + String(seconds % 60).padStart(2, "0"));
     if (seconds > 0) setTimeout(tick, 1000);
     else location.replace(box.dataset.here);
