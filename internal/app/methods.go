@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
+	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
@@ -23,12 +24,13 @@ import (
 // when it has something to configure.
 type rooms struct {
 	Passkeys *passkey.Room
+	Phones   *phone.Room
 	Passes   *accesspass.Method
 	Hello    *hello.Room
 }
 
 // all lists the rooms in the order in which pages offer them.
-func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Hello, r.Passes} }
+func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Phones, r.Hello, r.Passes} }
 
 // Purposes of sealing keys that rooms are given. A name is for ever: it is
 // part of what the key is sealed with.
@@ -36,6 +38,10 @@ const (
 	purposePass  = "accesspass.code"
 	purposeDecoy = "passkey.decoy"
 	purposeMark  = "passkey.mark"
+
+	purposePhonePush  = "phone.push"
+	purposePhoneCode  = "phone.code"
+	purposePhoneDecoy = "phone.decoy"
 )
 
 // keyOf names a tenant's sealing key for one purpose.
@@ -103,7 +109,11 @@ func (h *House) openRooms() (rooms, error) {
 		User: h.userByName,
 	})
 	keeper, err := h.openHello()
-	return rooms{Passkeys: keys, Passes: passes, Hello: keeper}, err
+	if err != nil {
+		return rooms{}, err
+	}
+	phones, err := h.openPhones(keys)
+	return rooms{Passkeys: keys, Phones: phones, Passes: passes, Hello: keeper}, err
 }
 
 // roleHello is what the register of devices says of a key that one keeps for a

@@ -20,6 +20,7 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
+	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
@@ -39,7 +40,7 @@ func Sources() []fs.FS {
 		audit.Migrations, bus.Migrations, job.Migrations,
 		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations, hello.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations,
 	}
 }
 

@@ -26,7 +26,9 @@ type Request struct {
 	Device   idp.DeviceID
 	// Scene is where a sign-in is asked from; zero for everything else.
 	Scene Scene
-	Now   time.Time
+	// Session is the one that a person registers in; empty for everything else.
+	Session idp.SessionID
+	Now     time.Time
 }
 
 // Scene is what somebody who is asked elsewhere to approve a sign-in must know
@@ -49,9 +51,11 @@ type Challenge struct {
 	Show  json.RawMessage // goes to the page
 	Keep  []byte          // comes back, sealed by the corridor, in Answer.Keep
 	Lives time.Duration   // zero: the corridor's default, five minutes
-	// Settle, of a Waiter only, writes that its other road was asked. The
-	// corridor runs it in the transaction that keeps the flow waiting; it does
-	// the same work whoever was named.
+	// Settle of a Waiter writes that its other road was asked: the corridor
+	// runs it in the transaction that keeps the flow waiting, and it does the
+	// same work whoever was named. That of a registration writes what the new
+	// credential's other road must find. Nil for everything else: nothing
+	// anonymous writes a row.
 	Settle Settle
 }
 
@@ -149,6 +153,18 @@ func (c Credential) Usable() bool {
 	return !c.Bootstrap && !c.Disabled && !c.Orphaned && c.Refusal.Allowed()
 }
 
+// Asserted is what a passkey said over a challenge of another room's, verified
+// (decisions 2.10).
+type Asserted struct {
+	Credential        idp.CredentialID
+	AuthenticatorData []byte
+	Signature         []byte
+	Synced            bool
+	// Settle writes the sign counter and the last use, and decides: the passkey
+	// must still be there. Beside an error it counts the failure, or is nil.
+	Settle Settle
+}
+
 // Manager shows, renames and takes away credentials, and lets policy judge
 // them in bulk. Rename and Remove write in the caller's transaction, so that
 // the audit record commits with them; both return NotFound when the tenant
@@ -185,6 +201,12 @@ type Waiter interface {
 	// nothing has come; what it returns is run in a transaction. Limited when
 	// it was sent often enough.
 	Again(context.Context, Answer) (Settle, error)
+}
+
+// Withdrawer takes back what it asked by its other road, when nobody waits for
+// it any more. What is not waiting by then it leaves as it is.
+type Withdrawer interface {
+	Withdraw(Answer) Settle
 }
 
 // Mounter adds endpoints of the room's own.

@@ -44,6 +44,21 @@ func AgentName(pg *Page, agent string) template.HTML {
 	return pg.T("agent.on", "browser", browser, "system", system)
 }
 
+// AgentWords is AgentName in English, for what is kept and signed: it must read
+// the same to whoever looks. Empty when nothing is known.
+func AgentWords(agent string) string {
+	browser, system := find(agent, browsers), find(agent, systems)
+	switch {
+	case browser == "" && system == "":
+		return ""
+	case browser == "":
+		return "A browser on " + system
+	case system == "":
+		return browser
+	}
+	return browser + " on " + system
+}
+
 // AgentIcon is the picture of the machine.
 func AgentIcon(agent string) string {
 	switch find(agent, systems) {

@@ -25,6 +25,7 @@ type try struct {
 	current *session.Session // of the same person, or nil
 	room    room
 	sealed  nonce.Sealed
+	value   string // of the ceremony, as it came
 	answer  method.Answer
 	verdict method.Verdict
 	proved  bool // the room has found the answer good, or genuine at least
@@ -80,18 +81,22 @@ func (c *Corridor) Answer(ctx context.Context, f Flow, m idp.MethodID, value str
 		}
 		event.Detail[DetailFlow] = string(t.flow.ID)
 	}
+	// Whatever came by any road, nobody waits for the other one any more.
+	back := c.takeBack(ctx, t.flow)
 	var step Step
 	err := c.commit(ctx, deed{
 		burn:   []nonce.Sealed{t.sealed},
 		failed: t.failed,
 		count:  t.count,
 		effect: func(ctx context.Context, tx *sqldb.Tx) (err error) {
-			step, err = c.settle(ctx, tx, t, event)
-			return err
+			if step, err = c.settle(ctx, tx, t, event); err != nil || t.room.waiter != nil {
+				return err
+			}
+			return back(ctx, tx)
 		},
 		undone: func(ctx context.Context, tx *sqldb.Tx) error {
 			if !t.ends {
-				return nil
+				return c.unwait(ctx, tx, t, back)
 			}
 			// One that has moved on meanwhile is somebody's who proved more.
 			if err := drop(ctx, tx, t.flow); !errors.Is(err, idp.Expired) {
@@ -127,7 +132,7 @@ func (c *Corridor) take(ctx context.Context, t *try, m idp.MethodID, value strin
 	if len(payload) > maxAnswer {
 		return idp.Unprovenf("answer_size", "answer of %d bytes", len(payload)).Coded(codeUnproven).Say(sayUnproven)
 	}
-	t.sealed = sealed
+	t.sealed, t.value = sealed, value
 	t.answer = method.Answer{Tenant: t.flow.Tenant, Keep: cer.Keep, Payload: payload, Now: c.now()}
 	if cer.User != "" {
 		if t.answer.User, err = c.directory.User(ctx, c.db, t.flow.Tenant, cer.User); err != nil {

@@ -20,6 +20,11 @@ const (
 // ceremonyLives is how long a challenge may be answered, at most (NON01).
 const ceremonyLives = 5 * time.Minute
 
+// registerLives is how long a registration may take that says so: a phone is
+// fetched, its app added to the home screen (security.md PHN08). Its challenge
+// lives no longer than others.
+const registerLives = 10 * time.Minute
+
 // maxUserName is longer than any name that exists.
 const maxUserName = 320
 
@@ -34,33 +39,42 @@ type ceremony struct {
 
 // Begin asks a method for a challenge. userName is what was typed, if
 // anything; the reply does not tell whether such a person exists. Nothing is
-// written. A method that the tenant has switched off is idp.Denied.
+// written: a method that must write to be answered is idp.Invalid here, and
+// Ask's. A method that the tenant has switched off is idp.Denied.
 func (c *Corridor) Begin(ctx context.Context, f Flow, m idp.MethodID, userName string) (Begun, error) {
-	r, err := c.room(ctx, f.Tenant, m)
+	r, user, err := c.mayBegin(ctx, f, m)
 	if err != nil {
 		return Begun{}, err
+	}
+	if r.waiter != nil {
+		return Begun{}, idp.Invalidf("method_waits", "%s is asked by another road", m)
 	}
 	if len(userName) > maxUserName {
 		userName = ""
-	}
-	user, err := c.proven(ctx, f)
-	if err != nil {
-		return Begun{}, err
-	}
-	if user.Known() {
-		ruling, err := c.judge(ctx, user, policy.Use, m, nil)
-		if err != nil {
-			return Begun{}, err
-		}
-		if !ruling.Allowed() {
-			return Begun{}, refusedKey(ruling.Refusal)
-		}
 	}
 	ch, err := r.Challenge(ctx, method.Request{Tenant: f.Tenant, User: user, UserName: userName, Now: c.now()})
 	if err != nil {
 		return Begun{}, fmt.Errorf("challenge of %s: %w", m, err)
 	}
 	return c.sealCeremony(ctx, f.Tenant, signInPurpose, ch, ceremony{Flow: f.ID, Method: m, User: user.ID})
+}
+
+// mayBegin finds the room of a sign-in and the person that the flow knows, if
+// that person may use the method.
+func (c *Corridor) mayBegin(ctx context.Context, f Flow, m idp.MethodID) (room, idp.User, error) {
+	r, err := c.room(ctx, f.Tenant, m)
+	if err != nil {
+		return room{}, idp.User{}, err
+	}
+	user, err := c.proven(ctx, f)
+	if err != nil || !user.Known() {
+		return r, user, err
+	}
+	ruling, err := c.judge(ctx, user, policy.Use, m, nil)
+	if err == nil && !ruling.Allowed() {
+		err = refusedKey(ruling.Refusal)
+	}
+	return r, user, err
 }
 
 // proven is the person that the flow knows already; the zero User before
@@ -83,7 +97,11 @@ func (c *Corridor) sealCeremony(ctx context.Context, tenant idp.TenantID, purpos
 	if err != nil {
 		return Begun{}, fmt.Errorf("encode ceremony: %w", err)
 	}
-	lives := min(cmp.Or(ch.Lives, ceremonyLives), ceremonyLives)
+	longest := ceremonyLives
+	if purpose == registerPurpose {
+		longest = registerLives
+	}
+	lives := min(cmp.Or(ch.Lives, ceremonyLives), longest)
 	value, err := c.box.Seal(ctx, tenant, purpose, lives, body)
 	if err != nil {
 		return Begun{}, fmt.Errorf("seal ceremony: %w", err)

@@ -56,11 +56,12 @@ type Corridor struct {
 // room is a method with its optional sides, looked up once.
 type room struct {
 	method.Method
-	registrar method.Registrar
-	oneShot   method.OneShot
-	manager   method.Manager
-	waiter    method.Waiter
-	viewer    method.Viewer
+	registrar  method.Registrar
+	oneShot    method.OneShot
+	manager    method.Manager
+	waiter     method.Waiter
+	withdrawer method.Withdrawer
+	viewer     method.Viewer
 }
 
 // New makes a Corridor. Two methods of one id are an error.
@@ -80,6 +81,7 @@ func New(cfg Config) (*Corridor, error) {
 		r.oneShot, _ = m.(method.OneShot)
 		r.manager, _ = m.(method.Manager)
 		r.waiter, _ = m.(method.Waiter)
+		r.withdrawer, _ = m.(method.Withdrawer)
 		r.viewer, _ = m.(method.Viewer)
 		c.rooms = append(c.rooms, r)
 	}

@@ -611,7 +611,7 @@ func TestStatements(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	h := &signintest.House{}
 	for what, ms := range map[string][]method.Method{
-		"two of one id": {pageStub{newStub(h, "a")}, waitStub{newStub(h, "a")}},
+		"two of one id": {pageStub{newStub(h, "a")}, newWait(h, "a")},
 		"no id":         {pageStub{newStub(h, "")}},
 	} {
 		if _, err := signin.New(signin.Config{Methods: ms}); err == nil {

@@ -52,9 +52,14 @@ type Flow struct {
 	// Nudge. Recorded says that the audit has it already.
 	Asked    bool `json:"asked,omitempty"`
 	Recorded bool `json:"recorded,omitempty"`
+	// Waiting is what was asked by another road, of a stored flow; nil: nothing.
+	// It may be over: see Waits.
+	Waiting *Waiting `json:"waiting,omitempty"`
 
 	handle  string // as given to Resume
 	version int64  // of the row; 0: a sealed flow
+	// until is when the row is to go, if that is before Expires.
+	until time.Time
 }
 
 // Handle is the value that goes on with the flow: sealed, or the id of a
@@ -83,7 +88,7 @@ const (
 	Register StepKind = "register" // the person must register a method first
 	Nudge    StepKind = "nudge"    // the person is asked to register Step.Nudge first, and may say "not now": see Later
 	Consent  StepKind = "consent"  // the person must allow NewScopes
-	Wait     StepKind = "wait"     // the answer has not come yet by its other road; nothing was burnt
+	Wait     StepKind = "wait"     // the answer that Flow.Waiting is about has not come yet by its other road; nothing was burnt
 	Deny     StepKind = "deny"     // policy says no, whatever else is proven
 )
 

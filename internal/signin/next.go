@@ -30,6 +30,10 @@ func (c *Corridor) Next(ctx context.Context, f Flow, current *session.Session, p
 			return Step{}, err
 		}
 	}
+	// Whoever has what is needed by now, or may not have it, waits for nothing.
+	if step.Kind == StepUp && f.Stored() && f.Waits(c.now()) {
+		step.Kind = Wait
+	}
 	step.Flow, step.Handle = f, f.handle
 	return step, nil
 }

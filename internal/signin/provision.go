@@ -45,6 +45,9 @@ func (c *Corridor) BeginProvision(ctx context.Context, p Provisioning, lives tim
 	if err != nil {
 		return Begun{}, fmt.Errorf("begin to provision %s: %w", p.Method, err)
 	}
+	if ch.Settle != nil {
+		return Begun{}, idp.Invalidf("method_not_registered", "%s is registered by its owner", p.Method)
+	}
 	name, err := named(ch.Show)
 	if err != nil {
 		return Begun{}, fmt.Errorf("name of a provisioning challenge: %w", err)

@@ -19,18 +19,22 @@ func put(ctx context.Context, tx *sqldb.Tx, f Flow) (Flow, error) {
 	if err != nil {
 		return f, fmt.Errorf("encode flow: %w", err)
 	}
+	expires := f.Expires
+	if !f.until.IsZero() {
+		expires = f.until
+	}
 	var n int64
 	if f.version == 0 {
 		n, err = tx.Exec(ctx, `
 			insert into flow (tenant_id, id, body, version, expires)
 			values ($1, $2, $3, 1, $4)
 			on conflict (tenant_id, id) do nothing`,
-			f.Tenant, f.ID, string(body), f.Expires.UnixMilli())
+			f.Tenant, f.ID, string(body), expires.UnixMilli())
 	} else {
 		n, err = tx.Exec(ctx, `
-			update flow set body = $3, version = version + 1
+			update flow set body = $3, version = version + 1, expires = $5
 			where tenant_id = $1 and id = $2 and version = $4`,
-			f.Tenant, f.ID, string(body), f.version)
+			f.Tenant, f.ID, string(body), f.version, expires.UnixMilli())
 	}
 	if err != nil {
 		return f, fmt.Errorf("store flow %s: %w", f.ID, err)

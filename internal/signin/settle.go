@@ -27,7 +27,7 @@ func (c *Corridor) settle(ctx context.Context, tx *sqldb.Tx, t try, event audit.
 	// Whoever is asked to register something has signed in, unless consent is
 	// still to come.
 	done := t.step == Done || t.step == Nudge && len(t.scopes) == 0
-	t.flow.Asked, t.flow.Recorded = t.step == Nudge, done
+	t.flow.Asked, t.flow.Recorded, t.flow.Waiting = t.step == Nudge, done, nil
 	step := Step{Kind: t.step, Flow: t.flow, Decision: t.decision, NewScopes: t.scopes, Nudge: t.nudge, Recorded: t.step == Done}
 	if err := c.openSession(ctx, tx, t, []idp.Proof{t.verdict.Proof}, &step); err != nil {
 		return Step{}, over(err)

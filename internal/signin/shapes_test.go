@@ -19,6 +19,8 @@ var (
 	_ method.Manager   = pageStub{}
 	_ method.OneShot   = messageStub{}
 	_ method.Waiter    = waitStub{}
+
+	_ method.Withdrawer = waitStub{}
 )
 
 // The four shapes of a method run the battery (decisions 2.1).
@@ -32,7 +34,7 @@ func message(t testing.TB, h *signintest.House) signintest.Room {
 }
 
 func wait(t testing.TB, h *signintest.House) signintest.Room {
-	return waitStub{newStub(h, "stubWait")}.room(t)
+	return newWait(h, "stubWait").room(t)
 }
 
 func handover(t testing.TB, h *signintest.House) signintest.Room {
@@ -71,7 +73,7 @@ func newWorld(t testing.TB, db *sqldb.DB) *world {
 		w.second = pageStub{newStub(h, "second")}
 		w.second.properties = []idp.Property{idp.Possession, idp.MultiFactor}
 		w.message = messageStub{newStub(h, "message")}
-		w.wait = waitStub{newStub(h, "wait")}
+		w.wait = newWait(h, "wait")
 		w.handover = handoverStub{newStub(h, "handover")}
 		w.pass = pageStub{newStub(h, "accessPass")}
 		w.pass.mode, w.pass.properties, w.pass.bootstrap = idp.ModeAccessPassOnce, []idp.Property{idp.Possession}, true
@@ -92,8 +94,12 @@ func TestWholeSignIn(t *testing.T) {
 				t.Fatalf("%s: first step %q, %v, want step-up and a handle", m, first.Kind, err)
 			}
 			f := w.Resume(t, w.Tenant.ID, first.Handle, w.peer)
-			b := w.Begin(t, f, m, "ada@nordhafen.example")
-			if m == "wait" {
+			var b signin.Begun
+			if m != "wait" {
+				b = w.Begin(t, f, m, "ada@nordhafen.example")
+			} else {
+				f = w.Ask(t, f, m, "ada@nordhafen.example", w.peer)
+				b = signin.Begun{Ceremony: f.Waiting.Ceremony, Show: f.Waiting.Show}
 				spent := w.Count(t, "spent", w.Tenant.ID)
 				for range 3 { // a page that polls
 					step, err := w.Corridor.Answer(t.Context(), f, m, b.Ceremony, nil, nil, w.peer)
@@ -146,7 +152,8 @@ func TestWaitWrongBurns(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		id, key := w.wait.enrol(t, w.Ada)
 		f := w.Flow(t, signin.Flow{}, w.peer)
-		b := w.Begin(t, f, "wait", "")
+		f = w.Ask(t, f, "wait", "", w.peer)
+		b := f.Waiting
 		c := challengeIn(b.Show)
 		w.wait.approve(t, w.Tenant.ID, c, encode(id, mac(key, []byte("another number"))))
 		if _, err := w.Corridor.Answer(t.Context(), f, "wait", b.Ceremony, nil, nil, w.peer); !errors.Is(err, idp.Unproven) {

@@ -40,7 +40,7 @@ func (c *Corridor) start(ctx context.Context, f Flow) (Flow, error) {
 	now := c.now()
 	f.ID = idp.FlowID(secret.NewUUID7(now))
 	f.Started, f.Expires = now, now.Add(flowLives)
-	f.Proofs, f.User, f.Consented, f.Asked, f.Recorded, f.version = nil, "", false, false, false, 0
+	f.Proofs, f.User, f.Consented, f.Asked, f.Recorded, f.Waiting, f.version = nil, "", false, false, false, nil, 0
 	body, err := nonce.Encode(f)
 	if err != nil {
 		return Flow{}, fmt.Errorf("encode flow: %w", err)

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -58,9 +59,10 @@ type stub struct {
 	facts      idp.Facts // of every credential
 
 	mu       sync.Mutex
-	onVerify func() error // runs in Verify, before it judges
-	settle   func() error // runs in Settle, after the statement
-	register func() error // runs in the Settle of a registration, before the statement
+	onVerify func() error  // runs in Verify, before it judges
+	settle   func() error  // runs in Settle, after the statement
+	register func() error  // runs in the Settle of a registration, before the statement
+	begins   method.Settle // of the challenge of a registration
 }
 
 func newStub(h *signintest.House, id idp.MethodID) *stub {
@@ -264,7 +266,9 @@ type newKey struct {
 }
 
 func (s pageStub) BeginRegister(context.Context, method.Request) (method.Challenge, error) {
-	return challenge()
+	ch, err := challenge()
+	ch.Settle = s.begins
+	return ch, err
 }
 
 func (s pageStub) FinishRegister(_ context.Context, a method.Answer) (method.Registration, error) {
@@ -343,10 +347,41 @@ func (s messageStub) room(testing.TB) signintest.Room {
 
 // waitStub waits for another road, as the phone: what comes by it is kept
 // until the page asks.
-type waitStub struct{ *stub }
+type waitStub struct {
+	*stub
+	hub *hub
+}
 
-func (s waitStub) Challenge(context.Context, method.Request) (method.Challenge, error) {
-	return challenge()
+func newWait(h *signintest.House, id idp.MethodID) waitStub {
+	return waitStub{newStub(h, id), &hub{waits: map[string][]chan struct{}{}}}
+}
+
+// hub wakes who waits.
+type hub struct {
+	mu    sync.Mutex
+	waits map[string][]chan struct{}
+	asked []method.Request
+	again int
+}
+
+func (s waitStub) Challenge(_ context.Context, r method.Request) (method.Challenge, error) {
+	s.hub.mu.Lock()
+	s.hub.asked = append(s.hub.asked, r)
+	s.hub.mu.Unlock()
+	ch, err := challenge()
+	ch.Lives = 2 * time.Minute
+	ch.Settle = func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `insert into stub_road (tenant_id, id, ceremony, answer, expires) values ($1, $2, $2, '', $3)`,
+			r.Tenant, ch.Keep, r.Now.Add(2*time.Minute).UnixMilli())
+		if err != nil {
+			return err
+		}
+		if s.settle != nil {
+			return s.settle()
+		}
+		return nil
+	}
+	return ch, err
 }
 
 // approve is the road of the phone.
@@ -359,10 +394,16 @@ func (s waitStub) approve(t testing.TB, tenant idp.TenantID, ceremony, answer []
 			tenant, ceremony, string(answer), s.h.Now().Add(2*time.Minute).UnixMilli())
 		return err
 	})
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	for _, c := range s.hub.waits[string(ceremony)] {
+		close(c)
+	}
+	delete(s.hub.waits, string(ceremony))
 }
 
 func (s waitStub) come(ctx context.Context, a method.Answer) (answer string, err error) {
-	err = s.h.DB.QueryRow(ctx, `select answer from stub_road where tenant_id = $1 and id = $2 and expires > $3`,
+	err = s.h.DB.QueryRow(ctx, `select answer from stub_road where tenant_id = $1 and id = $2 and answer <> '' and expires > $3`,
 		a.Tenant, a.Keep, a.Now.UnixMilli()).Scan(&answer)
 	return answer, err
 }
@@ -375,12 +416,37 @@ func (s waitStub) Ready(ctx context.Context, a method.Answer) (bool, error) {
 	return err == nil, err
 }
 
-func (s waitStub) Changed(method.Answer) (<-chan struct{}, func()) {
-	never := make(chan struct{})
-	return never, func() {}
+func (s waitStub) Changed(a method.Answer) (<-chan struct{}, func()) {
+	c := make(chan struct{})
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	key := string(a.Keep)
+	s.hub.waits[key] = append(s.hub.waits[key], c)
+	return c, func() {
+		s.hub.mu.Lock()
+		defer s.hub.mu.Unlock()
+		s.hub.waits[key] = slices.DeleteFunc(s.hub.waits[key], func(o chan struct{}) bool { return o == c })
+	}
 }
 
-func (s waitStub) Again(context.Context, method.Answer) (method.Settle, error) { return nil, nil }
+func (s waitStub) Again(_ context.Context, a method.Answer) (method.Settle, error) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	if s.hub.again++; s.hub.again > 2 {
+		return nil, idp.Limitedf("stub_again", "told twice").Say("It was sent twice.")
+	}
+	return func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `update stub_road set expires = expires where tenant_id = $1 and id = $2`, a.Tenant, a.Keep)
+		return err
+	}, nil
+}
+
+func (s waitStub) Withdraw(a method.Answer) method.Settle {
+	return func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `delete from stub_road where tenant_id = $1 and id = $2 and answer = ''`, a.Tenant, a.Keep)
+		return err
+	}
+}
 
 func (s waitStub) Verify(ctx context.Context, a method.Answer) (method.Verdict, error) {
 	raw, err := s.come(ctx, a)

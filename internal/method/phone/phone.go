@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -34,6 +35,11 @@ type Config struct {
 	// Rules are those of the tenant, For what they say of one person.
 	Rules func(context.Context, idp.TenantID) (policy.PhoneRules, error)
 	For   func(context.Context, idp.User) (policy.PhoneFor, error)
+	// May is what policy has against this person's approving by phone.
+	May func(context.Context, idp.User) (policy.Refusal, error)
+	// Fold gives the spellings of a name that UserByName takes for one, and no
+	// other, one text.
+	Fold func(string) string
 	// Tenant, User and UserByName are NotFound for who does not exist.
 	Tenant     func(context.Context, idp.TenantID) (idp.Tenant, error)
 	User       func(context.Context, idp.TenantID, idp.UserID) (idp.User, error)
@@ -52,6 +58,8 @@ type Config struct {
 	Place func(ip string) Where
 	// Remove takes a phone away by its own wish, as its owner would on a page.
 	Remove func(context.Context, idp.TenantID, idp.UserID, idp.CredentialID) error
+	// Kick has the job of this name run now. Nil: it runs when it is due.
+	Kick func(job string)
 	// Audit writes what no sign-in record says. Nil: nothing is written.
 	Audit func(context.Context, *sqldb.Tx, audit.Event) error
 }
@@ -62,21 +70,14 @@ type Passkeys interface {
 	FinishRegister(context.Context, method.Answer) (method.Registration, error)
 	// Assertion makes the options of an assertion by a passkey of this person,
 	// over this challenge; only is the id of the one that will do, or "" for any.
+	// NotFound when the person has no such passkey.
 	Assertion(ctx context.Context, t idp.TenantID, u idp.UserID, only idp.CredentialID, challenge []byte) (json.RawMessage, error)
 	// VerifyAssertion judges one: user verified, this person's, alive. Errors are
 	// Unproven with a reason.
-	VerifyAssertion(ctx context.Context, t idp.TenantID, u idp.UserID, only idp.CredentialID, challenge, payload []byte, now time.Time) (Asserted, error)
-	// Held says whether the person has this passkey and could use it now.
-	Held(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) (bool, error)
-}
-
-// Asserted is a verified assertion.
-type Asserted struct {
-	Credential        idp.CredentialID
-	AuthenticatorData []byte
-	Signature         []byte
-	Synced            bool
-	Settle            method.Settle // sign counter, last use
+	VerifyAssertion(ctx context.Context, t idp.TenantID, u idp.UserID, only idp.CredentialID, challenge, payload []byte, now time.Time) (method.Asserted, error)
+	// Held says whether the person has this passkey and could use it now, as far
+	// as its room knows, and what is known of it.
+	Held(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, id idp.CredentialID) (idp.Facts, bool, error)
 }
 
 // Push is what the room asks of package push.
@@ -91,6 +92,62 @@ type Push interface {
 	PublicKey(context.Context) (string, error)
 	// Kinds are the roads that are open.
 	Kinds() []string
+}
+
+// Room is the phone room. It is safe for concurrent use.
+type Room struct {
+	cfg  Config
+	db   sqldb.Querier // reads only
+	hub  *hub          // of those who wait for a request or an enrolment
+	door *door         // what phones speak to
+}
+
+var (
+	_ method.Method     = (*Room)(nil)
+	_ method.Waiter     = (*Room)(nil)
+	_ method.Withdrawer = (*Room)(nil)
+	_ method.Manager    = (*Room)(nil)
+	_ method.Shaper     = (*Room)(nil)
+	_ method.Viewer     = (*Room)(nil)
+	_ method.Worker     = (*Room)(nil)
+	_ method.Registrar  = (*Room)(nil)
+	_ method.Mounter    = (*Room)(nil)
+)
+
+// New checks the configuration and opens the room.
+func New(c Config) (*Room, error) {
+	if c.DB == nil || c.Now == nil || c.Bus == nil || c.BaseURL == "" || c.Rules == nil || c.For == nil || c.May == nil || c.Fold == nil ||
+		c.Tenant == nil || c.User == nil || c.UserByName == nil || c.Seal == nil || c.Code == nil || c.Decoy == nil ||
+		c.Passkeys == nil || c.Place == nil || c.Remove == nil {
+		return nil, errors.New("phones: a dependency is missing")
+	}
+	door, err := newDoor(c.BaseURL, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	m := &Room{cfg: c, db: c.DB, hub: newHub(), door: door}
+	c.Bus.Subscribe(topicRequest, m.hub.wake)
+	c.Bus.Subscribe(topicEnrolment, m.hub.wake)
+	return m, nil
+}
+
+// ID implements method.Method.
+func (m *Room) ID() idp.MethodID { return ID }
+
+// kick asks for a run of a job.
+func (m *Room) kick(job string) {
+	if m.cfg.Kick != nil {
+		m.cfg.Kick(job)
+	}
+}
+
+// View implements method.Viewer: a button of its own, and the user name that is
+// typed on the page anyway.
+func (m *Room) View() method.View {
+	return method.View{
+		Action: "signin-phone", Icon: "phone",
+		Label: "method.phone", Note: "method.phone.note", Primary: true,
+	}
 }
 
 // Where is where an address is, as far as anybody here knows.

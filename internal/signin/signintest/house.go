@@ -248,6 +248,21 @@ func (h *House) Begin(t testing.TB, f signin.Flow, m idp.MethodID, userName stri
 	return b
 }
 
+// Ask asks by another road, which must work, in a browser that everybody in the
+// house is known in; it returns the flow that waits.
+func (h *House) Ask(t testing.TB, f signin.Flow, m idp.MethodID, userName string, peer signin.Peer) signin.Flow {
+	t.Helper()
+	scene := method.Scene{Knows: []idp.UserID{h.Ada.ID, h.Bob.ID, h.Eve.ID}}
+	step, err := h.Corridor.Ask(t.Context(), f, m, userName, scene, peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if step.Kind != signin.Wait || !step.Flow.Waits(h.Now()) || step.Handle != string(f.ID) {
+		t.Fatalf("asked: step %q, waiting for %+v", step.Kind, step.Flow.Waiting)
+	}
+	return step.Flow
+}
+
 // Session opens a full session on a proof made now, as if by a method that
 // claims everything.
 func (h *House) Session(t testing.TB, u idp.User) session.Session {

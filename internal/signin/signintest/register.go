@@ -44,7 +44,7 @@ func register(t *testing.T, b *bench) {
 	f := b.Flow(t, signin.Flow{}, b.peer)
 	_, err = b.Corridor.Answer(t.Context(), f, m, c.Ceremony, payload, nil, b.peer)
 	wantKind(t, "a registration as a sign-in", err, idp.Expired)
-	signIn := b.Begin(t, f, m, "")
+	signIn := b.beginIn(t, f, "")
 	_, err = b.Corridor.FinishRegister(t.Context(), s, signIn.Ceremony, payload, b.peer)
 	wantKind(t, "a sign-in as a registration", err, idp.Expired)
 	if n := held(); n != 0 {
@@ -56,8 +56,8 @@ func register(t *testing.T, b *bench) {
 	}
 	_, err = b.Corridor.FinishRegister(t.Context(), s, c.Ceremony, payload, b.peer)
 	wantKind(t, "second use", err, idp.Expired)
-	signIn = b.Begin(t, f, m, "")
-	step, err := b.Corridor.Answer(t.Context(), f, m, signIn.Ceremony, d.Answer(t, signIn.Show), nil, b.peer)
+	signIn = b.beginIn(t, signIn.flow, "")
+	step, err := b.Corridor.Answer(t.Context(), signIn.flow, m, signIn.Ceremony, d.Answer(t, signIn.Show), nil, b.peer)
 	if err != nil || step.Kind != signin.Done || step.Session.User != b.Ada.ID {
 		t.Errorf("sign-in with it: step %s, %v", step.Kind, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
@@ -26,6 +28,9 @@ func equalWork(t *testing.T, sources []fs.FS, mk func(testing.TB, *House) Room) 
 	}
 	b := newBench(t, db, mk)
 	held := b.Enrol(t, b.Ada)
+	if b.waits() {
+		equalAsks(t, b, statements)
+	}
 	if held.Answer == nil || held.Wrong == nil || b.Unknown == nil {
 		t.Log("this room names no answer for somebody who does not exist")
 		return
@@ -54,6 +59,27 @@ func equalWork(t *testing.T, sources []fs.FS, mk func(testing.TB, *House) Room) 
 	}
 	if known, unknown := cost(held.Wrong), cost(b.Unknown); known != unknown {
 		t.Errorf("after 30 unknown ones: %d statements for a known person, %d for an unknown one", known, unknown)
+	}
+}
+
+// equalAsks counts what it costs to ask by another road: somebody who has
+// something to be asked by, somebody who has not, and nobody at all.
+func equalAsks(t *testing.T, b *bench, statements func() int64) {
+	cost := func(userName string) int64 {
+		t.Helper()
+		f := b.Flow(t, signin.Flow{}, b.peer)
+		before := statements()
+		if _, err := b.Corridor.Ask(t.Context(), f, b.Method.ID(), userName, method.Scene{}, b.peer); err != nil {
+			t.Fatalf("ask %s: %v", userName, err)
+		}
+		return statements() - before
+	}
+	cost("nobody@nordhafen.example") // the first one fills caches
+	for n := range 6 {
+		ada, bob, nobody := cost(b.Ada.Name), cost(b.Bob.Name), cost("nobody@nordhafen.example")
+		if ada != nobody || bob != nobody || nobody == 0 {
+			t.Errorf("round %d: %d statements for who can be asked, %d for who cannot, %d for nobody", n, ada, bob, nobody)
+		}
 	}
 }
 

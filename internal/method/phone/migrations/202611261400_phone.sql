@@ -19,6 +19,7 @@ create table phone (
 );
 create index phone_user on phone (tenant_id, user_id, created);
 create unique index phone_key on phone (tenant_id, spki);
+create index phone_waiting on phone (created) where state = 'waiting';
 
 -- How many phones a person holds: many who come at once take places one after
 -- the other.
@@ -38,7 +39,8 @@ create table phone_enrolment (
 	typed     bytea  not null, -- HMAC of the code that is typed (decisions 1.5)
 	state     text   not null, -- open, answered, done
 	keep      bytea  not null, -- of the passkey's ceremony, as opened last
-	answer    bytea  not null, -- phonewire.Finish, verified
+	phone     text   not null, -- that answered; empty: none yet
+	answer    bytea  not null, -- what its passkey said, verified
 	words     text   not null,
 	created   bigint not null,
 	expires   bigint not null,
@@ -46,6 +48,7 @@ create table phone_enrolment (
 );
 create unique index phone_enrolment_link on phone_enrolment (link);
 create unique index phone_enrolment_typed on phone_enrolment (typed);
+create index phone_enrolment_user on phone_enrolment (tenant_id, user_id);
 create index phone_enrolment_expires on phone_enrolment (expires);
 
 -- subject is the user that is asked, or what stands for a name that nobody has.
@@ -59,9 +62,10 @@ create table phone_request (
 	number    text    not null,
 	nonce     bytea   not null,
 	context   text    not null,
-	state     text    not null, -- pending, approved, denied, reported, wrong_number, cancelled, consumed, silent
+	state     text    not null, -- pending, approved, denied, reported, wrong_number, cancelled, expired, consumed, silent
 	phone     text    not null, -- that answered
-	told      bigint  not null, -- how often phones were told
+	told      bigint  not null, -- how often phones are to be told
+	sent      bigint  not null, -- how often they were
 	created   bigint  not null,
 	expires   bigint  not null,
 	answered  bigint  not null, -- 0: not
@@ -70,6 +74,17 @@ create table phone_request (
 create unique index phone_request_open on phone_request (tenant_id, subject) where state = 'pending';
 create index phone_request_subject on phone_request (tenant_id, subject, created);
 create index phone_request_expires on phone_request (expires);
+create index phone_request_untold on phone_request (created) where state = 'pending' and sent < told;
+
+-- Whoever asks for a subject takes its row first, so that what is counted of it
+-- counts, on however many nodes it is asked for at once.
+create table phone_asked (
+	tenant_id text   not null,
+	subject   text   not null,
+	last      bigint not null,
+	primary key (tenant_id, subject)
+);
+create index phone_asked_last on phone_asked (last);
 
 -- What a report has closed: address empty is all of them.
 create table phone_block (
@@ -80,3 +95,4 @@ create table phone_block (
 	expires   bigint not null, -- 0: until an administrator lifts it
 	primary key (tenant_id, user_id, address)
 );
+create index phone_block_expires on phone_block (expires);
