@@ -140,6 +140,9 @@ type Credential struct {
 	Disabled   bool
 	Orphaned   bool // its device is gone
 	Weak       bool // its key can be factored (ROCA)
+	// Needs is a credential of another room, by which this one proves as well:
+	// without it this one proves nobody. Empty: it stands alone.
+	Needs idp.CredentialID
 	// Bootstrap credentials (an access pass) never count as a way in that
 	// may be the last one.
 	Bootstrap bool

@@ -49,7 +49,7 @@ func (c *Corridor) Clean(ctx context.Context, tenant idp.TenantID, list []Named,
 		return nil, err
 	}
 	return c.each(ctx, tenant, "remove", list, o, func() func(context.Context, *sqldb.Tx, Named) error {
-		refused := make(map[idp.UserID]map[Named]bool, len(dead))
+		refused := make(map[idp.UserID]map[Named]deadKey, len(dead))
 		for u, all := range dead {
 			refused[u] = maps.Clone(all)
 		}
@@ -140,22 +140,28 @@ func (c *Corridor) each(ctx context.Context, tenant idp.TenantID, verb string, l
 	return out, nil
 }
 
-// deadOf finds, for each person of the list, what looks like a way in and is
-// refused by policy. Asked before the transaction: it reads much.
-func (c *Corridor) deadOf(ctx context.Context, tenant idp.TenantID, list []Named) (map[idp.UserID]map[Named]bool, error) {
-	out := make(map[idp.UserID]map[Named]bool)
+// deadKey is what looks like a way in and is refused by policy.
+type deadKey struct {
+	needs  idp.CredentialID // without which it is not even that
+	needed bool             // by something that is a way in
+}
+
+// deadOf finds them, for each person of the list. Asked before the transaction:
+// it reads much.
+func (c *Corridor) deadOf(ctx context.Context, tenant idp.TenantID, list []Named) (map[idp.UserID]map[Named]deadKey, error) {
+	out := make(map[idp.UserID]map[Named]deadKey)
 	for _, n := range list {
 		if out[n.User] != nil {
 			continue
 		}
-		out[n.User] = make(map[Named]bool)
+		out[n.User] = make(map[Named]deadKey)
 		all, err := c.Credentials(ctx, tenant, n.User)
 		if err != nil {
 			return nil, err
 		}
 		for _, one := range all {
 			if refusedWay(one) {
-				out[n.User][Named{User: n.User, Method: one.Method, Credential: one.ID}] = true
+				out[n.User][Named{User: n.User, Method: one.Method, Credential: one.ID}] = deadKey{needs: one.Needs, needed: needed(all, one.ID)}
 			}
 		}
 	}
@@ -169,7 +175,7 @@ func refusedWay(c method.Credential) bool {
 }
 
 // cleanOne removes a credential that is not the last way in of its person.
-func (c *Corridor) cleanOne(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, n Named, refused map[Named]bool) error {
+func (c *Corridor) cleanOne(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, n Named, refused map[Named]deadKey) error {
 	r, err := c.managed(n.Method, n.Credential)
 	if err != nil {
 		return err
@@ -184,12 +190,15 @@ func (c *Corridor) cleanOne(ctx context.Context, tx *sqldb.Tx, tenant idp.Tenant
 	if err := r.manager.Remove(ctx, tx, tenant, n.User, n.Credential); err != nil {
 		return err
 	}
-	if !refused[n] {
-		if err := c.leavesOne(ctx, tx, r, had, len(refused), tenant, n.User); err != nil {
+	goes := func(one Named, key deadKey) bool { return one == n || key.needs == n.Credential }
+	stays := maps.Clone(refused)
+	maps.DeleteFunc(stays, goes) // what needs it goes along, and is counted no more
+	if key, ok := refused[n]; !ok || key.needed {
+		if err := c.leavesOne(ctx, tx, r, had, len(stays), tenant, n.User); err != nil {
 			return err
 		}
 	}
-	delete(refused, n)
+	maps.DeleteFunc(refused, goes)
 	return c.endOn(ctx, tx, tenant, n.User, n.Method, n.Credential, "")
 }
 
@@ -212,8 +221,10 @@ func (c *Corridor) endOn(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID,
 // credentials: what to tell before a device goes.
 func (c *Corridor) Stranded(ctx context.Context, tenant idp.TenantID, without []method.Credential) ([]idp.UserID, error) {
 	gone := make(map[Named]bool, len(without))
+	lost := make(map[idp.CredentialID]bool, len(without))
 	for _, w := range without {
 		gone[Named{User: w.User, Method: w.Method, Credential: w.ID}] = true
+		lost[w.ID] = true
 	}
 	var out []idp.UserID
 	seen := make(map[idp.UserID]bool)
@@ -228,7 +239,7 @@ func (c *Corridor) Stranded(ctx context.Context, tenant idp.TenantID, without []
 		}
 		has := slices.ContainsFunc(all, method.Credential.Usable)
 		keeps := slices.ContainsFunc(all, func(x method.Credential) bool {
-			return x.Usable() && !gone[Named{User: x.User, Method: x.Method, Credential: x.ID}]
+			return x.Usable() && !gone[Named{User: x.User, Method: x.Method, Credential: x.ID}] && !lost[x.Needs]
 		})
 		if has && !keeps {
 			out = append(out, w.User)

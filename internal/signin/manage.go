@@ -99,19 +99,27 @@ func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID
 
 // dead counts, of the credentials that would stay, those that look like a way
 // in and that policy refuses. It is below zero when the one to go is such: that
-// one may always go.
+// one may always go, unless a way in that is none without it goes along.
 func (c *Corridor) dead(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID) (n int, err error) {
 	all, err := c.Credentials(ctx, s.Tenant, s.User)
 	for _, one := range all {
-		if !refusedWay(one) {
-			continue
+		switch {
+		case !refusedWay(one):
+		case one.ID == cred && one.Method == m:
+			if !needed(all, cred) {
+				return -1, err
+			}
+		case cred != "" && one.Needs == cred: // it goes along, and is counted no more
+		default:
+			n++
 		}
-		if one.ID == cred && one.Method == m {
-			return -1, err
-		}
-		n++
 	}
 	return n, err
+}
+
+// needed says whether a way in is none without a credential.
+func needed(all []method.Credential, cred idp.CredentialID) bool {
+	return slices.ContainsFunc(all, func(one method.Credential) bool { return one.Needs == cred && one.Usable() })
 }
 
 // RemoveFor is Remove by somebody else: actor is for the record, and whether

@@ -2,7 +2,6 @@ package phone
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -70,7 +70,7 @@ func (m *Room) approve(ctx context.Context, a answer) (state, error) {
 		err = m.mayApprove(ctx, q, a)
 	}
 	to := wrongNumber
-	if subtle.ConstantTimeCompare([]byte(q.number), []byte(a.number)) == 1 {
+	if secret.Equal([]byte(q.number), []byte(a.number)) {
 		to = approved
 	}
 	return to, m.effect(ctx, a, q, err, func(ctx context.Context, tx *sqldb.Tx) error {

@@ -28,7 +28,7 @@ func (p phoneRow) facts(passkey idp.Facts) idp.Facts {
 func (p phoneRow) credential(passkey idp.Facts, held bool) method.Credential {
 	return method.Credential{
 		ID: p.id, Tenant: p.tenant, User: p.user, Method: ID, Name: p.name, Model: p.app, Mode: idp.ModePhone,
-		Facts: p.facts(passkey), Properties: properties(), Created: p.created, LastUsed: p.lastUsed, Disabled: !held,
+		Facts: p.facts(passkey), Properties: properties(), Created: p.created, LastUsed: p.lastUsed, Disabled: !held, Needs: p.passkey,
 	}
 }
 
