@@ -19,7 +19,7 @@ import (
 // Limits of the addresses that phones speak to, per node.
 const (
 	codeTries   = 10  // wrong codes of a source in a quarter of an hour (decisions 3.7)
-	opensOfOne  = 12  // opened and answered with one code, a minute
+	opensOfOne  = 20  // opened and answered with one code, a minute
 	failuresOf  = 60  // unproven requests of a source, a minute
 	asksOfPhone = 120 // requests of a phone, a minute: it asks every 3 seconds
 	testsOf     = 5   // messages for a test to a phone, in ten minutes

@@ -1,7 +1,6 @@
 package phone
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,16 +205,22 @@ func (m *Room) test(ctx context.Context, p phoneRow) (phonewire.Tested, error) {
 	return out, err
 }
 
-// tested says what became of a message.
+// tested says what became of a message, and what to do: in the words of the
+// road it took where that has some.
 func tested(r push.Result) phonewire.Tested {
+	var out phonewire.Tested
 	switch r.Outcome {
 	case push.Delivered:
-		return phonewire.Tested{Result: "sent", Text: "The message was handed over. It should be on the phone now; if it is not, look whether the phone lets this app show messages."}
+		return phonewire.Tested{Result: "sent", Text: "The message was handed over and should be on the phone now. If it is not, look whether the phone lets this app show messages."}
 	case push.Gone:
-		return phonewire.Tested{Result: "gone", Text: "The phone does not take messages any more: its subscription is over. Open the app and allow messages again."}
+		out = phonewire.Tested{Result: "gone", Text: "The phone does not take messages any more. Open the app there and allow them again."}
 	case push.Later:
-		wait := cmp.Or(r.After.Round(time.Second), time.Minute)
-		return phonewire.Tested{Result: "later", Text: fmt.Sprintf("The phone maker's service is busy or cannot be reached. Try again in %s.", wait)}
+		out = phonewire.Tested{Result: "later", Text: "The service that brings messages to this phone is busy or cannot be reached. Try again in a few minutes."}
+	default:
+		out = phonewire.Tested{Result: "config", Text: "The service that brings messages to this phone refuses those of this server. Its administrator must look at the settings."}
 	}
-	return phonewire.Tested{Result: "config", Text: "The phone maker's service refuses messages of this server. Its administrator must look at the settings of messages."}
+	if e := idp.AsError(r.Err); e != nil && e.Public != "" {
+		out.Text = e.Public
+	}
+	return out
 }
