@@ -60,7 +60,6 @@ func TestSigned(t *testing.T) {
 		"another host":          claim("htu", "https://evil.example/phone/v1/self"),
 		"another scheme of htu": claim("htu", strings.Replace(s.base, "http:", "https:", 1)+"/phone/v1/self"),
 		"no htu":                without("htu"),
-		"no iat":                without("iat"),
 		"iat in words":          claim("iat", "now"),
 		"a body's hash":         claim("bh", b64.EncodeToString(random(32))),
 	} {
@@ -84,6 +83,8 @@ func TestSigned(t *testing.T) {
 		a, err := p.Do(t.Context(), http.MethodPut, "/self", put, e)
 		refused(t, name, a, err, http.StatusUnauthorized, "phone_unproven")
 	}
+	a, err := p.Do(t.Context(), http.MethodGet, "/self", nil, without("iat"))
+	refused(t, "no iat", a, err, http.StatusUnauthorized, "clock_off")
 	// Off by more than a minute, with the server's time to set the clock by.
 	for _, off := range []time.Duration{-70 * time.Second, 70 * time.Second, -1000 * time.Hour} {
 		p.Now = func() time.Time { return time.Now().Add(off) }
@@ -102,7 +103,7 @@ func TestSigned(t *testing.T) {
 	p.Now = time.Now
 	// A stranger with a wrong clock is not told about clocks.
 	p.Now = func() time.Time { return time.Now().Add(-time.Hour) }
-	a, err := p.Do(t.Context(), http.MethodGet, "/self", nil, func(c *call) { c.key = other })
+	a, err = p.Do(t.Context(), http.MethodGet, "/self", nil, func(c *call) { c.key = other })
 	refused(t, "a stranger with a wrong clock", a, err, http.StatusUnauthorized, "phone_unproven")
 	p.Now = time.Now
 
@@ -121,7 +122,7 @@ func TestSigned(t *testing.T) {
 		t.Errorf("the first: %+v, %v", a, err)
 	}
 	a, err = p.Do(t.Context(), http.MethodPut, "/self", put, claim("jti", once))
-	refused(t, "a replay", a, err, http.StatusUnauthorized, "phone_unproven")
+	refused(t, "a replay", a, err, http.StatusUnauthorized, "request_replayed")
 	if a, err = q.Do(t.Context(), http.MethodPut, "/self", put, claim("jti", once)); err != nil || a.Status != http.StatusOK {
 		t.Errorf("the same by another phone: %+v, %v", a, err)
 	}
