@@ -195,7 +195,9 @@ func TestSeen(t *testing.T) {
 		var m sqldb.Meter
 		was := p.Do
 		defer func() { p.Do = was }()
-		p.Do = func(r *http.Request) (*http.Response, error) { return was(r.WithContext(sqldb.WithMeter(r.Context(), &m))) }
+		p.Do = func(r *http.Request) (*http.Response, error) {
+			return was(r.WithContext(sqldb.WithMeter(r.Context(), &m)))
+		}
 		if err := do(); err != nil {
 			t.Fatal(err)
 		}
