@@ -189,14 +189,11 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		return none, fmt.Errorf("key of push targets: %w", err)
 	}
 	n := entry{e: e, p: p, passkey: settle, seal: seal, limit: min(rules.Limit, maxPhones), now: a.Now}
+	c := p.credential(idp.Facts{Synced: facts.Synced || said.Synced}, true)
+	c.Created = a.Now
 	return method.Registration{
-		Credential: method.Credential{
-			ID: p.id, Tenant: p.tenant, User: p.user, Method: ID, Name: p.name, Model: p.platform, Mode: idp.ModePhone,
-			Facts:      idp.Facts{Synced: facts.Synced || said.Synced, Name: p.name},
-			Properties: []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor},
-			Created:    a.Now,
-		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
+		Credential: c,
+		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
 	}, nil
 }
 
