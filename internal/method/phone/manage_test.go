@@ -158,6 +158,11 @@ func TestSweep(t *testing.T) {
 		half := p
 		half.id, half.state, half.spki, half.created = "waiting", stateWaiting, []byte("other"), w.Now()
 		w.store(t, half)
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			return insertEnrolment(ctx, tx, enrolment{
+				tenant: w.Tenant.ID, id: "e", user: w.Ada.ID, link: []byte("l"), typed: []byte("t"), created: w.Now(), expires: w.Now().Add(10 * minute),
+			})
+		})
 		rows := func(at time.Duration, want map[string]int) {
 			t.Helper()
 			if err := w.room.Sweep(t.Context(), w.Now()); err != nil {
@@ -169,13 +174,13 @@ func TestSweep(t *testing.T) {
 				}
 			}
 		}
-		rows(0, map[string]int{"phone_request": 2, "phone_asked": 2, "phone_block": 2, "phone": 2})
+		rows(0, map[string]int{"phone_request": 2, "phone_asked": 2, "phone_block": 2, "phone": 2, "phone_enrolment": 1})
 		w.Advance(waitingKept)
 		rows(waitingKept, map[string]int{"phone_request": 2, "phone_asked": 0, "phone_block": 2, "phone": 1})
 		w.Advance(lives)
 		rows(waitingKept+lives, map[string]int{"phone_request": 1})
 		w.Advance(blockLives)
-		rows(blockLives, map[string]int{"phone_request": 1, "phone_block": 1, "phone": 1})
+		rows(blockLives, map[string]int{"phone_request": 1, "phone_block": 1, "phone": 1, "phone_enrolment": 0})
 		w.Advance(historyKept)
 		rows(historyKept, map[string]int{"phone_request": 0, "phone_block": 1, "phone": 1})
 	})
