@@ -269,6 +269,9 @@ func (m *Room) judgePasskey(ctx context.Context, f *finished, in phonewire.Finis
 		if err != nil {
 			return unprovenBy(err)
 		}
+		if err := m.accept(ctx, user, reg.Credential.Facts); err != nil {
+			return err
+		}
 		f.phone.passkey = reg.Credential.ID
 		f.answer = answered{Keep: o.Keep, Passkey: in.Passkey, Synced: reg.Credential.Facts.Synced}
 		return nil
@@ -279,6 +282,20 @@ func (m *Room) judgePasskey(ctx context.Context, f *finished, in phonewire.Finis
 		return unprovenBy(err)
 	}
 	f.phone.passkey, f.answer = said.Credential, answered{Synced: said.Synced}
+	return nil
+}
+
+// accept asks policy about a passkey that a phone has made: it is one more of
+// the person's, and adding a phone is no way around the rules on those.
+func (m *Room) accept(ctx context.Context, user idp.User, facts idp.Facts) error {
+	refusal, err := m.cfg.Accepts(ctx, user, facts)
+	if err != nil {
+		return fmt.Errorf("policy on passkeys: %w", err)
+	}
+	if !refusal.Allowed() {
+		return idp.Deniedf(refusal.Reason, "rule %s", refusal.Rule).Coded(refusal.Code).
+			Say("Your organisation does not accept the passkey that this phone makes.")
+	}
 	return nil
 }
 

@@ -171,6 +171,9 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		if reg.Credential.ID != p.passkey {
 			return none, idp.Unprovenf("other_passkey", "phone %s has passkey %s", p.id, p.passkey)
 		}
+		if err := m.accept(ctx, a.User, reg.Credential.Facts); err != nil {
+			return none, err
+		}
 		facts, settle = reg.Credential.Facts, reg.Settle
 	} else {
 		var held bool
@@ -270,7 +273,7 @@ func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, old
 		}
 		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
 			ID: secret.NewUUID4(), Title: "A phone was added to your account",
-			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone",
+			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone/",
 			Topic: topicOf(key, "added", p), Lives: 24 * time.Hour,
 		})
 		if err != nil {
