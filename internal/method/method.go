@@ -26,7 +26,9 @@ type Request struct {
 	Device   idp.DeviceID
 	// Scene is where a sign-in is asked from; zero for everything else.
 	Scene Scene
-	Now   time.Time
+	// Session is the one that a person registers in; empty for everything else.
+	Session idp.SessionID
+	Now     time.Time
 }
 
 // Scene is what somebody who is asked elsewhere to approve a sign-in must know

@@ -17,8 +17,8 @@ type Open struct {
 type Opened struct {
 	Tenant  Tenant          `json:"tenant"`
 	User    User            `json:"user"`
-	Options json.RawMessage `json:"options"`         // {"publicKey": PublicKeyCredentialCreationOptionsJSON}
-	Reuse   json.RawMessage `json:"reuse,omitempty"` // {"publicKey": PublicKeyCredentialRequestOptionsJSON}: for a phone that has a passkey of this person
+	Options json.RawMessage `json:"options,omitempty"` // {"publicKey": PublicKeyCredentialCreationOptionsJSON}; not there when the person may have no more passkeys
+	Reuse   json.RawMessage `json:"reuse,omitempty"`   // {"publicKey": PublicKeyCredentialRequestOptionsJSON}: for a phone that has a passkey of this person
 	Push    PushOffer       `json:"push"`
 	Expires time.Time       `json:"expires"`
 }

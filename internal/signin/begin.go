@@ -20,6 +20,11 @@ const (
 // ceremonyLives is how long a challenge may be answered, at most (NON01).
 const ceremonyLives = 5 * time.Minute
 
+// registerLives is how long a registration may take that says so: a phone is
+// fetched, its app added to the home screen (security.md PHN08). Its challenge
+// lives no longer than others.
+const registerLives = 10 * time.Minute
+
 // maxUserName is longer than any name that exists.
 const maxUserName = 320
 
@@ -92,7 +97,11 @@ func (c *Corridor) sealCeremony(ctx context.Context, tenant idp.TenantID, purpos
 	if err != nil {
 		return Begun{}, fmt.Errorf("encode ceremony: %w", err)
 	}
-	lives := min(cmp.Or(ch.Lives, ceremonyLives), ceremonyLives)
+	longest := ceremonyLives
+	if purpose == registerPurpose {
+		longest = registerLives
+	}
+	lives := min(cmp.Or(ch.Lives, ceremonyLives), longest)
 	value, err := c.box.Seal(ctx, tenant, purpose, lives, body)
 	if err != nil {
 		return Begun{}, fmt.Errorf("seal ceremony: %w", err)

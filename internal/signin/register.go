@@ -30,7 +30,7 @@ func (c *Corridor) BeginRegister(ctx context.Context, s session.Session, m idp.M
 	if err != nil {
 		return Begun{}, c.failed(ctx, c.change(s, string(m)+".register", m, "", peer), err)
 	}
-	ch, err := r.registrar.BeginRegister(ctx, method.Request{Tenant: s.Tenant, User: user, UserName: user.Name, Now: c.now()})
+	ch, err := r.registrar.BeginRegister(ctx, method.Request{Tenant: s.Tenant, User: user, UserName: user.Name, Session: s.ID, Now: c.now()})
 	if err != nil {
 		return Begun{}, fmt.Errorf("begin to register %s: %w", m, err)
 	}

@@ -29,6 +29,10 @@ const (
 	// ones may all the same (§6.4 step 6, decisions 5.3).
 	askMost   = 3
 	askWithin = 15 * time.Minute
+	// backOffAt requests of unknown browsers that nobody approved within
+	// backOffWithin, and none is told any more (PHN04).
+	backOffAt     = 10
+	backOffWithin = 24 * time.Hour
 
 	// tellMost is how often phones are told of one request: at once, and twice
 	// when somebody says that nothing has come (§6.5).
@@ -122,7 +126,7 @@ func (m *Room) ask(ctx context.Context, tx *sqldb.Tx, q request, may bool) error
 	if err := displace(ctx, tx, q); err != nil {
 		return fmt.Errorf("displace requests: %w", err)
 	}
-	if err := insertRequest(ctx, tx, q, may, q.created.Add(-askWithin), askMost); err != nil {
+	if err := insertRequest(ctx, tx, q, may); err != nil {
 		return fmt.Errorf("store request: %w", err)
 	}
 	tx.OnCommit(func() { m.kick(jobTell) })

@@ -96,9 +96,10 @@ type Push interface {
 
 // Room is the phone room. It is safe for concurrent use.
 type Room struct {
-	cfg Config
-	db  sqldb.Querier // reads only
-	hub *hub          // of those who wait for a request
+	cfg  Config
+	db   sqldb.Querier // reads only
+	hub  *hub          // of those who wait for a request or an enrolment
+	door *door         // what phones speak to
 }
 
 var (
@@ -109,6 +110,8 @@ var (
 	_ method.Shaper     = (*Room)(nil)
 	_ method.Viewer     = (*Room)(nil)
 	_ method.Worker     = (*Room)(nil)
+	_ method.Registrar  = (*Room)(nil)
+	_ method.Mounter    = (*Room)(nil)
 )
 
 // New checks the configuration and opens the room.
@@ -118,8 +121,13 @@ func New(c Config) (*Room, error) {
 		c.Passkeys == nil || c.Place == nil || c.Remove == nil {
 		return nil, errors.New("phones: a dependency is missing")
 	}
-	m := &Room{cfg: c, db: c.DB, hub: newHub()}
+	door, err := newDoor(c.BaseURL, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	m := &Room{cfg: c, db: c.DB, hub: newHub(), door: door}
 	c.Bus.Subscribe(topicRequest, m.hub.wake)
+	c.Bus.Subscribe(topicEnrolment, m.hub.wake)
 	return m, nil
 }
 

@@ -116,9 +116,9 @@ func displace(ctx context.Context, tx *sqldb.Tx, q request) error {
 
 // insertRequest stores q: pending, or silent when may is false, the person has
 // no phone, one waits already, asking was closed by a report, or an unknown
-// browser would be more than the most of these since then. It is one statement
-// whatever becomes of it.
-func insertRequest(ctx context.Context, tx *sqldb.Tx, q request, may bool, since time.Time, most int) error {
+// browser would be one too many: of all of them lately, or of those in a day
+// that nobody approved. It is one statement whatever becomes of it.
+func insertRequest(ctx context.Context, tx *sqldb.Tx, q request, may bool) error {
 	_, err := tx.Exec(ctx, `
 		insert into phone_request (`+requestColumns+`)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
@@ -128,11 +128,14 @@ func insertRequest(ctx context.Context, tx *sqldb.Tx, q request, may bool, since
 				and not exists (select 1 from phone_block b where b.tenant_id = $1 and b.user_id = $3
 					and b.address in ('', $6) and (b.expires = 0 or b.expires > $11))
 				and ($5 or (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
-					and o.created > $12 and o.state <> 'silent' and not o.known) < $13)
+					and o.created > $12 and o.state <> 'silent' and not o.known) < $13
+					and (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
+					and o.created > $15 and o.state not in ('silent', 'approved', 'consumed') and not o.known) < $16)
 			then 'pending' else 'silent' end,
 			'', 1, 0, $11, $14, 0)`,
 		q.tenant, q.id, q.subject, q.browser, q.known, q.address, q.number, q.nonce, q.context,
-		may, q.created.UnixMilli(), since.UnixMilli(), most, q.expires.UnixMilli())
+		may, q.created.UnixMilli(), q.created.Add(-askWithin).UnixMilli(), askMost, q.expires.UnixMilli(),
+		q.created.Add(-backOffWithin).UnixMilli(), backOffAt)
 	return err
 }
 

@@ -305,3 +305,38 @@ func wantState(t testing.TB, what string, got, want state) {
 }
 
 const minute = time.Minute
+
+// person is somebody new.
+func (w *world) person() idp.User {
+	u := idp.User{Tenant: w.Tenant.ID, Name: "p" + secret.Token()[:12] + "@nordhafen.example", Enabled: true}
+	err := w.DB.Write(context.Background(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		u, err = w.Directory.CreateUser(ctx, tx, idp.User{Tenant: u.Tenant, Name: u.Name, Enabled: true})
+		return err
+	})
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+func (w *world) exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	if _, err := w.DB.Exec(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// at is the answer as it is asked about then.
+func (a asked) at(now time.Time) method.Answer {
+	a.Now = now
+	return a.Answer
+}
+
+func (w *world) again(t testing.TB, a asked) {
+	t.Helper()
+	settle, err := w.room.Again(t.Context(), a.at(w.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(t, settle)
+}

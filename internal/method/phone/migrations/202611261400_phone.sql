@@ -19,6 +19,7 @@ create table phone (
 );
 create index phone_user on phone (tenant_id, user_id, created);
 create unique index phone_key on phone (tenant_id, spki);
+create index phone_waiting on phone (created) where state = 'waiting';
 
 -- How many phones a person holds: many who come at once take places one after
 -- the other.
@@ -38,7 +39,8 @@ create table phone_enrolment (
 	typed     bytea  not null, -- HMAC of the code that is typed (decisions 1.5)
 	state     text   not null, -- open, answered, done
 	keep      bytea  not null, -- of the passkey's ceremony, as opened last
-	answer    bytea  not null, -- phonewire.Finish, verified
+	phone     text   not null, -- that answered; empty: none yet
+	answer    bytea  not null, -- what its passkey said, verified
 	words     text   not null,
 	created   bigint not null,
 	expires   bigint not null,
@@ -46,6 +48,7 @@ create table phone_enrolment (
 );
 create unique index phone_enrolment_link on phone_enrolment (link);
 create unique index phone_enrolment_typed on phone_enrolment (typed);
+create index phone_enrolment_user on phone_enrolment (tenant_id, user_id);
 create index phone_enrolment_expires on phone_enrolment (expires);
 
 -- subject is the user that is asked, or what stands for a name that nobody has.
