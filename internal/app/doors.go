@@ -85,7 +85,9 @@ func (d *doors) openPages() (err error) {
 		RevokeGrant:   h.Tokens.RevokeGrant,
 		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
 		Remote:        d.remote(),
-		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
+		Browsers:      h.Browsers,
+		Stopping:      h.stopping,
+		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins, Asks: h.cfg.Limits.Asks},
 	})
 	return err
 }

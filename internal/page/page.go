@@ -56,6 +56,7 @@ type Page struct {
 	Theme   string
 	Back    string // where the appearance switch leads back; empty: no switch here
 	RPID    string
+	Refresh int    // seconds after which a browser without script loads the page again; 0: never
 	LeadsTo string // origin that forms of this page may end at, besides our own
 	V       any
 	Shell   any // the part of the frame around it

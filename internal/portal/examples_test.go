@@ -50,6 +50,7 @@ func credential(id, name, model string, x text) method.Credential {
 var offers = []signin.Offer{
 	{ID: passkey, View: method.View{Action: "signin-passkey", Icon: "passkey", Label: "method.passkey", Note: "method.passkey.note", Primary: true}},
 	{ID: accessPass, View: method.View{Action: "signin-access-pass", Icon: "ticket", Label: "method.accessPass.label", Note: "method.accessPass.note"}},
+	{ID: "phone", View: method.View{Action: "signin-phone", Icon: "phone", Label: "method.phone", Note: "method.phone.note", Primary: true}, Waits: true},
 }
 
 // examples gives every page in the states that matter.
@@ -83,6 +84,19 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		title: pg.T("signin.title.again"), Lead: pg.N("signin.lead.fresh", 6), Skip: x("/account")})
 	sign("try", "try", signInView{only: passkey, Known: &person{Name: ada.Name, Sub: ada.Sub, User: ada.User, Initials: ada.Initials, Fixed: true},
 		title: pg.T("signin.title.try"), Lead: pg.T("signin.lead.try", "name", x("Blue YubiKey")), Steps: steps(pg, 3), Skip: x("/account")})
+	number := func(key, title string, v numberView) {
+		v.Handle, v.UserName, v.Method = x("f1"), x("ada@nordhafen.example"), "phone"
+		v.Wait, v.Others, v.OtherWays, v.Known = x("/t/signin/wait?flow=f1"), x("/t/signin?flow=f1&other=1"), pg.T("wait.passkey"), string(tenant.ID)
+		add(key, "wait", pg.T(title), &v).Refresh = refreshAfter
+	}
+	code, err := qrOf("https://id.example/phone#r=4f6a1c0e2b7d4e8f9a3c5d7e1f2a4b6c")
+	if err != nil {
+		panic(err)
+	}
+	number("wait", "wait.title", numberView{Number: x("47"), Spelled: x("4, 7"), Left: 94, Clock: "1:34", QR: code, Late: true, Again: pg.T("wait.sent")})
+	number("wait-ready", "wait.title.ready", numberView{Number: x("47"), Spelled: x("4, 7"), Left: 94, Clock: "1:34", Ready: true})
+	number("wait-over", "wait.title.over", numberView{Over: true, Clock: "0:00"})
+	sign("signin-phone", "signin", signInView{BadName: pg.T("wait.problem.username"), Shows: string(tenant.ID)})
 	add("pick", "pick", pg.T("pick.title"), pickView{Lead: pg.T("pick.lead.app", "app", x("Wiki")), Verb: "post", Action: "/t/signin/choose", Handle: x("h"), People: []person{ada, kai}})
 	add("org", "org", pg.T("org.title"), orgView{Typed: x("ada@nowhere.example"), Bad: pg.T("org.problem")})
 	grants := []grant{}

@@ -16,6 +16,7 @@ var files embed.FS
 var views = map[string]page.View{
 	"signin":   {Frame: "door", Styles: []string{"door.css"}, Scripts: []string{"signin.js"}, Short: true, Alone: true},
 	"try":      {Name: "signin", Frame: "door", Styles: []string{"door.css", "parts.css", "account.css"}, Scripts: []string{"signin.js"}, Wide: true, Short: true, Alone: true},
+	"wait":     {Frame: "door", Styles: []string{"door.css", "wait.css"}, Scripts: []string{"wait.js"}, Alone: true},
 	"pick":     {Frame: "door", Styles: []string{"door.css"}, Short: true, Alone: true},
 	"org":      {Frame: "door", Styles: []string{"door.css"}, Short: true, Alone: true, Apart: true},
 	"consent":  {Frame: "door", Styles: []string{"door.css"}, Scripts: []string{"page.js"}, Alone: true},

@@ -23,6 +23,10 @@ var whatPassGets = map[string]int{
 	"POST /{t}/signin/choose":          410,
 	"POST /{t}/signin/consent":         410,
 	"POST /{t}/signin/nudge":           410,
+	"POST /{t}/signin/ask":             410,
+	"POST /{t}/signin/again":           410,
+	"POST /{t}/signin/cancel":          410,
+	"GET /{t}/signin/wait":             410,
 	"GET /account":                     303, // to the page that adds a method
 	"POST /account/organisation":       404,
 	"GET /account/register":            200,
