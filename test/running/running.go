@@ -173,16 +173,32 @@ type Machine struct {
 // Join gives a person of the demo a device with a Hello key on it.
 func (d *Demo) Join(t *testing.T, u User, name string) (m Machine) {
 	t.Helper()
-	cmd := exec.Command("go", "run", "./machine", "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name)
+	d.add(t, "./machine", u, name, &m)
+	return m
+}
+
+// Handset gives a person of the demo a phone, and says its id.
+func (d *Demo) Handset(t *testing.T, u User, name string) string {
+	t.Helper()
+	var phone struct {
+		ID string `json:"id"`
+	}
+	d.add(t, "./handset", u, name, &phone)
+	return phone.ID
+}
+
+// add runs one of the programs that write into the demo's database.
+func (d *Demo) add(t *testing.T, program string, u User, name string, into any) {
+	t.Helper()
+	cmd := exec.Command("go", "run", program, "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name)
 	cmd.Dir = "../../test"
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("join %s: %v\n%s", name, err, stderr.String())
+		t.Fatalf("%s %s: %v\n%s", program, name, err, stderr.String())
 	}
-	if err := json.Unmarshal(out, &m); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		t.Fatal(err)
 	}
-	return m
 }
