@@ -177,20 +177,22 @@ func (d *Demo) Join(t *testing.T, u User, name string) (m Machine) {
 	return m
 }
 
-// Handset gives a person of the demo a phone, and says its id.
-func (d *Demo) Handset(t *testing.T, u User, name string) string {
+// Handset gives a person of the demo a phone, and says its id. With "-reported"
+// a request was reported on it.
+func (d *Demo) Handset(t *testing.T, u User, name string, more ...string) string {
 	t.Helper()
 	var phone struct {
 		ID string `json:"id"`
 	}
-	d.add(t, "./handset", u, name, &phone)
+	d.add(t, "./handset", u, name, &phone, more...)
 	return phone.ID
 }
 
 // add runs one of the programs that write into the demo's database.
-func (d *Demo) add(t *testing.T, program string, u User, name string, into any) {
+func (d *Demo) add(t *testing.T, program string, u User, name string, into any, more ...string) {
 	t.Helper()
-	cmd := exec.Command("go", "run", program, "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name)
+	args := append([]string{"run", program, "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name}, more...)
+	cmd := exec.Command("go", args...)
 	cmd.Dir = "../../test"
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
