@@ -88,7 +88,7 @@ func (w *world) addOne(t *testing.T, b *browser, ada idp.User) {
 	if len(w.post.sent) != 1 || w.post.to[0].Endpoint != p.Push.Endpoint {
 		t.Errorf("sent were %+v to %+v", w.post.sent, w.post.to)
 	}
-	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "on Ada's Pixel", "A message tells it when a sign-in waits",
+	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "Passkey on Ada's Pixel", "A message tells it when a sign-in waits",
 		"Phone added: Ada's Pixel", "Lose Ada's Pixel: Blue key still works.")
 	if !account.hasAction("test") || !account.hasAction("lost") {
 		t.Error("the phone cannot be tried, or lost")
@@ -131,7 +131,7 @@ func TestPhoneTests(t *testing.T) {
 		says   string
 	}{
 		{push.Delivered, "A message is on its way to Pixel."}, {push.Later, "The message is still on its way."},
-		{push.Config, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
+		{push.Faulty, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
 		{push.Delivered, "Pixel takes no messages."}, // it is gone for good
 	} {
 		w.post.result = c.result
