@@ -224,11 +224,23 @@ func TestPhoneByPass(t *testing.T) {
 	begin := b.get(page.linkOf("register-phone")).want(t, 200, "Add a phone", "Add a passkey instead")
 	b.get(begin.linkOf("cancel")).want(t, 200, "Add a passkey", "Where should it live?")
 	code, link := b.codeOf(begin)
-	words := b.comes(w.appPhone("Pixel"), code, link)
-	b.follow(b.says(words, "confirm")).want(t, 200, "Try it once now", "Pixel is added")
-	if len(w.phonesOf(ada)) != 1 {
-		t.Error("it was not added")
+	p := w.appPhone("Pixel")
+	words := b.comes(p, code, link)
+	try := b.follow(b.says(words, "confirm")).want(t, 200, "Try it once now", "Pixel is added")
+	if len(w.phonesOf(ada)) != 1 || try.hasAction("signin-passkey") || !try.hasAction("signin-phone") {
+		t.Error("it was not added, or is not what is tried")
 	}
+	// Trying it is the sign-in.
+	at := "/" + string(w.tenant.ID) + "/signin"
+	number := b.follow(b.post(at+"/ask", url.Values{"handle": {try.field("handle")}, "method": {"phone"}, "username": {try.field("username")}})).want(t, 200)
+	waiting, err := p.Requests()
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("%d requests wait, %v", len(waiting), err)
+	}
+	if result, err := p.Approve(waiting[0], number.attrOf("data-number")); err != nil || result != "approved" {
+		t.Fatalf("the phone is told %q, %v", result, err)
+	}
+	b.follow(b.post(at+"/answer", url.Values{"handle": {number.field("handle")}, "method": {"phone"}})).want(t, 200, "How you sign in", "Pixel", "Approved a sign-in on Pixel")
 	// Where phones are off the page says nothing of them.
 	w.policy(func(p *policy.Policy) { delete(p.Methods, policy.Phone) })
 	w.later(time.Minute)
