@@ -18,7 +18,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
-	"github.com/signetid/signet/internal/push"
+	notify "github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
@@ -127,12 +127,12 @@ func TestPhoneTests(t *testing.T) {
 	_, done := b.addPhone("Pixel")
 	v := url.Values{"session": {done.field("session")}, "credential": {done.field("credential")}}
 	for _, c := range []struct {
-		result push.Outcome
+		result notify.Outcome
 		says   string
 	}{
-		{push.Delivered, "A message is on its way to Pixel."}, {push.Later, "The message is still on its way."},
-		{push.Faulty, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
-		{push.Delivered, "Pixel takes no messages."}, // it is gone for good
+		{notify.Delivered, "A message is on its way to Pixel."}, {notify.Later, "The message is still on its way."},
+		{notify.Faulty, "This server cannot send to the app on Pixel."}, {notify.Gone, "Pixel takes no messages any more."},
+		{notify.Delivered, "Pixel takes no messages."}, // it is gone for good
 	} {
 		w.post.result = c.result
 		b.follow(b.post("/account/phone/test", v)).want(t, 200, c.says, "How you sign in")
