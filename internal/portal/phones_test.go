@@ -520,3 +520,33 @@ func TestPhoneRedraw(t *testing.T) {
 		}
 	}
 }
+
+// TestPhoneWaits: a page that waits is told when the server stops, so that it
+// asks another; and one enrolment keeps no more connections than a few.
+func TestPhoneWaits(t *testing.T) {
+	w, b, _ := phoneWorld(t)
+	page, _ := b.code()
+	at, id := page.attrOf("data-wait"), idp.FlowID(b.kept().ID)
+	told := make(chan reply, tabs)
+	for range tabs {
+		go func() { told <- b.get(at) }()
+	}
+	seated := func() int {
+		w.portal.waiters.mu.Lock()
+		defer w.portal.waiters.mu.Unlock()
+		return len(w.portal.waiters.open[id])
+	}
+	for seated() < tabs {
+		time.Sleep(time.Millisecond)
+	}
+	b.get(at).want(t, 429)
+	close(w.stop)
+	for range tabs {
+		if r := (<-told).want(t, 200); strings.TrimSpace(r.body) != `{"state":"code"}` {
+			t.Errorf("who waited is told %s", r.body)
+		}
+	}
+	for seated() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+}
