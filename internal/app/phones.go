@@ -2,11 +2,13 @@ package app
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/place"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin"
@@ -45,7 +47,8 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 		},
 		Decoy:    h.keyOf(purposePhoneDecoy),
 		Passkeys: keys,
-		Place:    func(string) phone.Where { return phone.Where{Kind: "unknown"} },
+		Push:     h.Push,
+		Place:    h.whereIs,
 		Remove: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
 			// As its owner does it, so that the last way in stays.
 			return h.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
@@ -53,4 +56,15 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 		Kick:  func(job string) { h.jobs.Kick(job) },
 		Audit: h.Audit.Write,
 	})
+}
+
+// whereIs says where an address is, as far as the table of places knows. What
+// is no address is nowhere.
+func (h *House) whereIs(ip string) phone.Where {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return phone.Where{Kind: place.Unknown}
+	}
+	at := h.Places.Look(addr)
+	return phone.Where{Kind: at.Kind, Country: at.Country, Network: at.Network, Hosting: at.Hosting}
 }
