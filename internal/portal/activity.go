@@ -91,7 +91,7 @@ func (p *Portal) eventRows(ctx context.Context, pg *page.Page, list []audit.Even
 
 // eventOf tells one record in the words of this page.
 func eventOf(pg *page.Page, e audit.Event, app string, creds []method.Credential) eventRow {
-	row := eventRow{When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure || e.Activity == "phone.reported"}
+	row := eventRow{When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure || alarming[e.Activity]}
 	row.Text = deed(pg, e, app, creds)
 	var meta []template.HTML
 	if e.Agent != "" {
@@ -109,6 +109,9 @@ func eventOf(pg *page.Page, e audit.Event, app string, creds []method.Credential
 	row.Meta = dots(pg, meta)
 	return row
 }
+
+// alarming are what a person should not pass over, although nothing failed.
+var alarming = map[string]bool{"phone.denied": true, "phone.reported": true, "phone.wrong_number": true}
 
 // plainDeeds are the events that one sentence tells.
 var plainDeeds = map[string]string{
@@ -137,6 +140,7 @@ var plainDeeds = map[string]string{
 	"hello.restore":       "activity.hello.back",
 	"hello.expire":        "activity.hello.expired",
 	"prt.reuse":           "activity.prt.reuse",
+	"phone.later":         "activity.phone.later",
 	"phone.unblock":       "activity.phone.unblocked",
 	"browser.forget":      "activity.browser.forgotten",
 }
@@ -144,6 +148,10 @@ var plainDeeds = map[string]string{
 // telling says whether an event belongs on the page: tokens that apps fetch
 // every hour do not, one that was stolen does.
 func telling(e audit.Event) bool {
+	// What a phone said to a request is told by the event of the phone.
+	if e.Activity == "signin.refused" && slices.Contains([]string{"phone_denied", "phone_reported", "phone_wrong_number"}, e.Reason) {
+		return false
+	}
 	return e.Category != audit.Token || plainDeeds[e.Activity] != ""
 }
 
@@ -199,7 +207,7 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 			return pg.T("activity.phone.failed")
 		}
 		return pg.T("activity.phone.added", "name", name)
-	case "phone.approved", "phone.denied", "phone.reported":
+	case "phone.approved", "phone.denied", "phone.reported", "phone.wrong_number":
 		return phoneDeed(pg, e, name)
 	case "passkey.rename", "hello.rename", "phone.rename":
 		if failed {

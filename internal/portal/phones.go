@@ -226,15 +226,14 @@ func messages(pg *page.Page, push string) stand {
 	return stand{"good", pg.T("phones.push")}
 }
 
-// phoneDeed tells what was answered on a phone. An approval that is a failure
-// had the wrong number.
+// phoneDeed tells what was answered on a phone.
 func phoneDeed(pg *page.Page, e audit.Event, name string) template.HTML {
-	switch {
-	case e.Activity == "phone.denied":
+	switch e.Activity {
+	case "phone.denied":
 		return pg.T("activity.phone.no", "name", name)
-	case e.Activity == "phone.reported":
+	case "phone.reported":
 		return pg.T("activity.phone.reported", "name", name)
-	case e.Outcome == audit.Failure:
+	case "phone.wrong_number":
 		return pg.T("activity.phone.number", "name", name)
 	}
 	return pg.T("activity.phone.approved", "name", name)

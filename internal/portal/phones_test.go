@@ -131,7 +131,7 @@ func TestPhoneTests(t *testing.T) {
 		says   string
 	}{
 		{push.Delivered, "A message is on its way to Pixel."}, {push.Later, "The message is still on its way."},
-		{push.Config, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
+		{push.Faulty, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
 		{push.Delivered, "Pixel takes no messages."}, // it is gone for good
 	} {
 		w.post.result = c.result

@@ -409,7 +409,9 @@ func TestSec_PHN03_UnknownCostsTheSame(t *testing.T) {
 		var m sqldb.Meter
 		do := p.Do
 		defer func() { p.Do = do }()
-		p.Do = func(r *http.Request) (*http.Response, error) { return do(r.WithContext(sqldb.WithMeter(r.Context(), &m))) }
+		p.Do = func(r *http.Request) (*http.Response, error) {
+			return do(r.WithContext(sqldb.WithMeter(r.Context(), &m)))
+		}
 		_, err := p.Self()
 		var r *phonetest.Refusal
 		if !errors.As(err, &r) {
