@@ -116,6 +116,17 @@ func (o *office) refused() {
 	}
 }
 
+// leftAlone waits until the app has asked twice more, and nothing came.
+func (p *Person) leftAlone() {
+	p.t.Helper()
+	const asked = `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/phone/v1/requests")).length`
+	n := Eval[float64](p, asked)
+	p.Until("two more questions", fmt.Sprintf("%s > %v + 2", asked, n))
+	if got := Eval[string](p, `document.body.dataset.view`); got != "home" {
+		p.t.Errorf("the phone was not left alone: it shows %s", got)
+	}
+}
+
 // closed leaves the app, as one who puts the phone away.
 func (p *Person) closed() { p.t.Helper(); p.Open("about:blank") }
 
@@ -225,12 +236,7 @@ func TestPhoneSignIn(t *testing.T) {
 	phone.Press("done")
 	phone.told("Nothing to approve")
 	o.ask(o.desktop) // looks the same there
-	// Three turns of asking later nothing has come.
-	phone.Until("three more questions", `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/phone/v1/requests")).length > `+
-		Eval[string](phone, `String(performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/phone/v1/requests")).length + 2)`))
-	if got := Eval[string](phone, `document.body.dataset.view`); got != "home" {
-		t.Errorf("after the report a request came: %s", got)
-	}
+	phone.leftAlone()
 	phone.Sound()
 }
 
@@ -335,4 +341,60 @@ func TestPhoneRace(t *testing.T) {
 	}
 	one.Sound()
 	two.Sound()
+}
+
+// TestPhoneFromWhere: a browser that is not known asks, under each rule; and
+// the one that asked is closed before the phone answers.
+func TestPhoneFromWhere(t *testing.T) {
+	o := newOffice(t)
+	phone := o.newPhone()
+	o.add(phone)
+	phone.Press("done")
+	yes := func(number string) {
+		t.Helper()
+		phone.View("request")
+		phone.digits(number)
+		phone.Press("approve")
+		phone.View("end-approved")
+		phone.Press("done")
+	}
+	stranger := func() *Person {
+		p := NewPerson(t, o.desktop.ctx)
+		p.Presence(false)
+		return p
+	}
+
+	s := stranger()
+	number := o.ask(s)
+	phone.told("new for you")
+	yes(number)
+	if c := s.Claims(); c["preferred_username"] != o.user.Name || c["acr"] == "phr" {
+		t.Errorf("the stranger's browser was told %v, acr %v", c["preferred_username"], c["acr"])
+	}
+
+	setPolicy(t, o.Demo, [2]string{"phone.from", "known"})
+	s = stranger()
+	o.ask(s) // is shown a number, as anybody is
+	phone.leftAlone()
+	number = o.ask(o.desktop)
+	phone.told("used before")
+	yes(number)
+	o.desktop.Claims()
+
+	setPolicy(t, o.Demo, [2]string{"phone.from", "knownOrNetwork"})
+	s = stranger()
+	number = o.ask(s) // both are on this machine
+	yes(number)
+	s.Claims()
+
+	// The browser that asked was closed: the approval opens nothing elsewhere.
+	number = o.ask(o.desktop)
+	o.desktop.closed()
+	yes(number)
+	s = stranger()
+	s.Open(o.App + "/login")
+	s.See(`[data-action="signin-phone"]`)
+	o.desktop.Open(o.App + "/login?prompt=login")
+	o.desktop.See(`[data-action="signin-phone"]`)
+	phone.Sound()
 }
