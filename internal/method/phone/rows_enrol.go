@@ -56,6 +56,9 @@ func locateTyped(ctx context.Context, q sqldb.Querier, mac []byte) (t idp.Tenant
 }
 
 func findEnrolment(ctx context.Context, q sqldb.Querier, t idp.TenantID, id string) (enrolment, error) {
+	if !plain(id) {
+		return enrolment{}, notPlain("enrolment")
+	}
 	return scanEnrolment(q.QueryRow(ctx, `select `+enrolColumns+` from phone_enrolment where tenant_id = $1 and id = $2`, t, id))
 }
 

@@ -71,6 +71,9 @@ func at(ms int64) time.Time {
 // phoneByID reads a phone of the tenant, in whatever state. NotFound when there
 // is none.
 func phoneByID(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.CredentialID) (phoneRow, error) {
+	if !plain(string(t), string(id)) {
+		return phoneRow{}, notPlain("phone")
+	}
 	return scanPhone(q.QueryRow(ctx, `select `+phoneColumns+` from phone where tenant_id = $1 and id = $2`, t, id))
 }
 

@@ -75,6 +75,9 @@ func scanRequests(rows *sqldb.Rows, err error) ([]request, error) {
 
 // requestByID reads a request of the tenant. NotFound when there is none.
 func requestByID(ctx context.Context, q sqldb.Querier, t idp.TenantID, id string) (request, error) {
+	if !plain(id) {
+		return request{}, notPlain("request")
+	}
 	return scanRequest(q.QueryRow(ctx, `select `+requestColumns+` from phone_request where tenant_id = $1 and id = $2`, t, id))
 }
 
