@@ -71,7 +71,7 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 	})
 	if err == nil {
 		h.Push.OnGone(func(ctx context.Context, tx *sqldb.Tx, r push.Ref) error {
-			return room.Unsubscribe(ctx, tx, r.Tenant, r.Phone)
+			return room.Unsubscribe(ctx, tx, r)
 		})
 	}
 	return room, err

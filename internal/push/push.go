@@ -91,4 +91,7 @@ type Sender interface {
 type Ref struct {
 	Tenant idp.TenantID
 	Phone  idp.CredentialID
+	// Mark tells this target of the phone from another one that it has by the
+	// time a push service calls this one gone. Nothing here reads it.
+	Mark string
 }

@@ -25,6 +25,7 @@ const (
 type parcel struct {
 	Target  Target  `json:"target"`
 	Message Message `json:"message"`
+	Mark    string  `json:"mark,omitempty"` // Ref's
 }
 
 // item is a message that this node has claimed.
@@ -59,7 +60,7 @@ func (s *Service) Queue(ctx context.Context, tx *sqldb.Tx, ref Ref, to Target, m
 	if m.Lives <= 0 {
 		return nil
 	}
-	it := item{row: row{id: secret.NewUUID7(now), ref: ref, expires: now.Add(m.Lives)}, parcel: parcel{to, m}}
+	it := item{row: row{id: secret.NewUUID7(now), ref: ref, expires: now.Add(m.Lives)}, parcel: parcel{to, m, ref.Mark}}
 	if s.lanes.open() {
 		it.claim, it.until, it.tries = secret.NewUUID4(), now.Add(claimFor), 1
 	} else {
@@ -149,6 +150,7 @@ func (s *Service) open(r row, claim string) item {
 	if err != nil {
 		it.parcel = parcel{}
 	}
+	it.ref.Mark = it.parcel.Mark
 	return it
 }
 

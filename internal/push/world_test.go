@@ -131,7 +131,7 @@ func message(id string) push.Message {
 	}
 }
 
-var ref = push.Ref{Tenant: "3f1c9a66-3a1e-4d0b-9c7e-000000000001", Phone: "3f1c9a66-3a1e-4d0b-9c7e-000000000002"}
+var ref = push.Ref{Tenant: "3f1c9a66-3a1e-4d0b-9c7e-000000000001", Phone: "3f1c9a66-3a1e-4d0b-9c7e-000000000002", Mark: "1st"}
 
 func (w *world) queue(t *testing.T, s *push.Service, to push.Target, all ...push.Message) {
 	t.Helper()

@@ -318,7 +318,7 @@ func TestDecoySubject(t *testing.T) {
 func TestUnsubscribe(t *testing.T) {
 	w := sqliteWorld(t)
 	p := w.enrol(t, w.Ada)
-	w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.Unsubscribe(ctx, tx, p.tenant, p.id) })
+	w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.Unsubscribe(ctx, tx, p.ref()) })
 	a := w.ask(t, w.Ada.Name, from("desk"))
 	if w.post.count() != 0 {
 		t.Errorf("told %+v", w.post.sent)
@@ -326,4 +326,37 @@ func TestUnsubscribe(t *testing.T) {
 	if to, err := w.approve(t, p, a.Request, a.Number); err != nil || to != approved {
 		t.Errorf("%s, %v", to, err)
 	}
+}
+
+// TestSec_PHN06_OldSubscription: that an address takes no messages any more
+// says nothing of the one that the phone has got since.
+func TestSec_PHN06_OldSubscription(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.enrol(t, w.Ada)
+		w.ask(t, w.Ada.Name, from("desk"))
+		old := w.post.sent[0].ref
+		key, err := w.room.cfg.Seal(t.Context(), p.tenant)
+		if err == nil {
+			p.push, err = sealTarget(key, p.tenant, p.id, push.Target{Kind: push.WebPush, Endpoint: "https://push.example/renewed"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			if _, err := changePhone(ctx, tx, p); err != nil {
+				return err
+			}
+			return w.room.Unsubscribe(ctx, tx, old)
+		})
+		w.Advance(lives)
+		w.ask(t, w.Ada.Name, from("desk"))
+		if n := w.post.count(); n != 2 {
+			t.Fatalf("%d messages, want 2: the renewed subscription is forgotten", n)
+		}
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.Unsubscribe(ctx, tx, w.post.sent[1].ref) })
+		w.Advance(lives)
+		if w.ask(t, w.Ada.Name, from("desk")); w.post.count() != 2 {
+			t.Error("a subscription that is gone is told")
+		}
+	})
 }

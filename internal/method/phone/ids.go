@@ -23,4 +23,6 @@ func plain(ids ...string) bool {
 	return true
 }
 
-func notPlain(what string) error { return idp.NotFoundf("no_row", "what is asked for can be no %s", what) }
+func notPlain(what string) error {
+	return idp.NotFoundf("no_row", "what is asked for can be no %s", what)
+}

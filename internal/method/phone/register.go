@@ -294,7 +294,7 @@ func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, old
 		if !ok {
 			continue
 		}
-		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
+		err = m.cfg.Push.Queue(ctx, tx, p.ref(), to, push.Message{
 			ID: secret.NewUUID4(), Title: "A phone was added to your account",
 			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone/",
 			Topic: topicOf(key, "added", p), Lives: 24 * time.Hour,

@@ -32,4 +32,3 @@ func TestSec_PHN03_IdsThatNobodyHas(t *testing.T) {
 		}
 	})
 }
-

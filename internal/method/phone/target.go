@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 
@@ -22,6 +23,12 @@ func sealTarget(key *secret.Key, t idp.TenantID, id idp.CredentialID, to push.Ta
 		return nil, fmt.Errorf("encode target of %s: %w", id, err)
 	}
 	return key.Seal(plain, targetAAD(t, id)), nil
+}
+
+// ref names this target of the phone. One that is stored anew has another mark,
+// be it the same: then the next message says whether it is gone.
+func (p phoneRow) ref() push.Ref {
+	return push.Ref{Tenant: p.tenant, Phone: p.id, Mark: base64.RawURLEncoding.EncodeToString(secret.Digest(string(p.push)))}
 }
 
 // target opens what sealTarget made; ok is false for a phone that has none.

@@ -123,7 +123,7 @@ func (m *Room) tell(ctx context.Context, tx *sqldb.Tx, key *secret.Key, q reques
 		if !ok {
 			continue
 		}
-		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
+		err = m.cfg.Push.Queue(ctx, tx, p.ref(), to, push.Message{
 			ID: q.id, Title: tellTitle, Body: tellBody, Navigate: m.cfg.BaseURL + "/phone/#" + q.id,
 			Topic: topicOf(key, "signin", p), Lives: q.expires.Sub(now),
 		})
@@ -142,10 +142,18 @@ func topicOf(key *secret.Key, kind string, p phoneRow) string {
 }
 
 // Unsubscribe forgets where messages for a phone go, when that will never take
-// one again. An app that is opened sees it, and subscribes anew.
-func (m *Room) Unsubscribe(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.CredentialID) error {
-	if _, err := tx.Exec(ctx, `update phone set push_kind = '', push = $3 where tenant_id = $1 and id = $2`, t, id, []byte{}); err != nil {
-		return fmt.Errorf("forget the subscription of phone %s: %w", id, err)
+// one again. An app that is opened sees it, and subscribes anew: one that has
+// done so meanwhile keeps what it has now.
+func (m *Room) Unsubscribe(ctx context.Context, tx *sqldb.Tx, r push.Ref) error {
+	p, err := phoneByID(ctx, tx, r.Tenant, r.Phone)
+	if errors.Is(err, idp.NotFound) || err == nil && p.ref() != r {
+		return nil
+	}
+	if err == nil {
+		err = dropPush(ctx, tx, p)
+	}
+	if err != nil {
+		return fmt.Errorf("forget the subscription of phone %s: %w", r.Phone, err)
 	}
 	return nil
 }
