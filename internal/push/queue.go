@@ -193,7 +193,9 @@ func (s *Service) settle(ctx context.Context, it item, res Result, stopped bool)
 	now := s.cfg.Now()
 	due := now
 	if !stopped {
-		due = now.Add(max(res.After, min(firstWait<<min(max(it.tries-1, 0), 8), longest)))
+		// What is worth sending for a day is not tried twice a minute.
+		pause := max(longest, it.expires.Sub(now)/64)
+		due = now.Add(max(res.After, min(firstWait<<min(max(it.tries-1, 0), 10), pause)))
 	}
 	again := res.Outcome == Later && due.Before(it.expires)
 	if !again && res.Err != nil && res.Outcome != Gone {

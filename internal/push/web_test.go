@@ -46,9 +46,14 @@ func TestWebPush(t *testing.T) {
 		t.Errorf("body %v, want %v", body, want)
 	}
 	// A life that is longer than a message is worth, and one that is over.
-	m.Lives = time.Hour
-	if res := s.Send(t.Context(), target(sub), m); res.Outcome != push.Delivered || sub.Arrived(t).TTL != 120 {
+	m.Lives = 2 * push.MaxLife
+	if res := s.Send(t.Context(), target(sub), m); res.Outcome != push.Delivered || sub.Arrived(t).TTL != int(push.MaxLife/time.Second) {
 		t.Errorf("long life: %+v", res)
+	}
+	// PHN08: a notice waits for phones that are switched off.
+	m.Lives = 12 * time.Hour
+	if res := s.Send(t.Context(), target(sub), m); res.Outcome != push.Delivered || sub.Arrived(t).TTL != 12*3600 {
+		t.Errorf("half a day: %+v", res)
 	}
 	m.Lives = 0
 	if res := s.Send(t.Context(), target(sub), m); res.Outcome != push.Faulty {
