@@ -360,3 +360,40 @@ func TestSec_PHN06_OldSubscription(t *testing.T) {
 		}
 	})
 }
+
+// TestSec_PHN04_StrangersAsking: whoever only knows a name uses up what unknown
+// browsers may ask, and nothing of the browser that the person signs in with.
+func TestSec_PHN04_StrangersAsking(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.enrol(t, w.Ada)
+		signIn := func() asked {
+			t.Helper()
+			w.Advance(time.Second)
+			a := w.ask(t, w.Ada.Name, from("desk"))
+			wantState(t, "asked by Ada", w.state(t, a), pending)
+			if _, err := w.approve(t, p, a.Request, a.Number); err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		stranger := func() state {
+			w.Advance(20 * minute)
+			return w.state(t, w.ask(t, w.Ada.Name, from("stranger")))
+		}
+		if _, err := w.redeem(t, signIn()); err != nil {
+			t.Fatal(err)
+		}
+		for range backOffAt {
+			wantState(t, "stranger", stranger(), pending)
+			signIn() // in spite of what waits
+		}
+		wantState(t, "stranger, too often", stranger(), silent)
+		wantState(t, "another browser", w.state(t, w.ask(t, w.Ada.Name, from("new"))), silent)
+		signIn()
+		// An approval that nobody used makes no browser hers, and hers is not Bob's.
+		w.enrol(t, w.Bob)
+		w.Advance(lives)
+		w.ask(t, w.Bob.Name, from("stranger"))
+		wantState(t, "Bob, in her browser", w.state(t, w.ask(t, w.Bob.Name, from("desk"))), silent)
+	})
+}

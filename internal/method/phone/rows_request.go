@@ -106,14 +106,23 @@ func own(ctx context.Context, tx *sqldb.Tx, q request) error {
 	return err
 }
 
+// ownBrowser is of a request $1, $3, $4 whose browser somebody signed in with
+// by this person's phone before, in the time that requests are kept. It is no
+// known browser, since whoever relays a sign-in has one as well; but strangers
+// who only know a name have none, and what they ask must not keep the person
+// out of their own (security.md PHN04).
+const ownBrowser = `exists (select 1 from phone_request f where f.tenant_id = $1 and f.subject = $3
+	and f.browser = $4 and length(f.browser) > 0 and f.state = 'consumed')`
+
 // displace ends what does not stand in the way of q: what is late, what the
 // same browser asked before, and what an unknown browser asked, when q is of a
-// known one (decisions 5.3).
+// known one (decisions 5.3) or one of the person's own.
 func displace(ctx context.Context, tx *sqldb.Tx, q request) error {
 	_, err := tx.Exec(ctx, `
-		update phone_request set state = case when expires <= $3 then 'expired' else 'cancelled' end, answered = $3
-		where tenant_id = $1 and subject = $2 and state = 'pending' and (expires <= $3 or browser = $4 or ($5 and not known))`,
-		q.tenant, q.subject, q.created.UnixMilli(), q.browser, q.known)
+		update phone_request set state = case when expires <= $2 then 'expired' else 'cancelled' end, answered = $2
+		where tenant_id = $1 and subject = $3 and state = 'pending'
+			and (expires <= $2 or browser = $4 or ($5 or `+ownBrowser+`) and not known)`,
+		q.tenant, q.created.UnixMilli(), q.subject, q.browser, q.known)
 	return err
 }
 
@@ -130,7 +139,7 @@ func insertRequest(ctx context.Context, tx *sqldb.Tx, q request, may bool) error
 				and not exists (select 1 from phone_request o where o.tenant_id = $1 and o.subject = $3 and o.state = 'pending')
 				and not exists (select 1 from phone_block b where b.tenant_id = $1 and b.user_id = $3
 					and b.address in ('', $6) and (b.expires = 0 or b.expires > $11))
-				and ($5 or (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
+				and ($5 or `+ownBrowser+` or (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
 					and o.created > $12 and o.state <> 'silent' and not o.known) < $13
 					and (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
 					and o.created > $15 and o.state not in ('silent', 'approved', 'consumed') and not o.known) < $16)
