@@ -290,6 +290,17 @@ func TestSpendGone(t *testing.T) {
 		})
 		wantReason(t, "settle", w.DB.Write(t.Context(), v.Settle), idp.Unproven, "credential_gone")
 		wantState(t, "afterwards", w.state(t, q), approved)
+		p = w.enrol(t, w.Bob)
+		q = w.ask(t, w.Bob.Name, from("desk"))
+		if _, err := w.approve(t, p, q.Request, q.Number); err != nil {
+			t.Fatal(err)
+		}
+		if v, err = w.verify(t, q); err != nil {
+			t.Fatal(err)
+		}
+		w.keys.gone[p.passkey] = true
+		wantReason(t, "settle without the passkey", w.DB.Write(t.Context(), v.Settle), idp.Unproven, "credential_gone")
+		wantState(t, "afterwards", w.state(t, q), approved)
 	})
 }
 

@@ -151,7 +151,8 @@ func properties() []idp.Property {
 	return []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor}
 }
 
-// spend uses an approval up, if its phone is still there.
+// spend uses an approval up, if its phone and the passkey of that are still
+// there.
 func (m *Room) spend(q request, now time.Time) method.Settle {
 	return func(ctx context.Context, tx *sqldb.Tx) error {
 		ok, err := consume(ctx, tx, q.tenant, q.id, q.phone, now)
@@ -167,7 +168,8 @@ func (m *Room) spend(q request, now time.Time) method.Settle {
 		if !ok {
 			return idp.Unprovenf("credential_gone", "phone %s was removed meanwhile", q.phone)
 		}
-		return nil
+		_, _, err = m.standing(ctx, tx, q)
+		return err
 	}
 }
 
