@@ -162,7 +162,7 @@ func TestBindRace(t *testing.T) {
 // What a token says of devices and of fresh factors.
 func TestDeviceClaims(t *testing.T) {
 	w := newWorld(sqldbtest.Open(t, sources))
-	mfa := token.Basis{Method: "passkey", Properties: []idp.Property{idp.MultiFactor}, Time: w.now.UnixMilli()}
+	mfa := token.Basis{Method: "passkey", Properties: []idp.Property{idp.MultiFactor, idp.PhishingResistant}, Time: w.now.UnixMilli()}
 	for name, c := range map[string]struct {
 		change func(*token.Subject)
 		after  time.Duration
@@ -172,6 +172,7 @@ func TestDeviceClaims(t *testing.T) {
 		"ten minutes":             {nil, token.FreshLives, []string{"pop", "mfa", "ngcmfa"}},
 		"longer":                  {nil, token.FreshLives + time.Second, []string{"pop", "mfa"}},
 		"one factor":              {func(s *token.Subject) { s.Basis[0].Properties = nil }, 0, []string{"pop"}},
+		"by a phone":              {func(s *token.Subject) { s.Basis[0].Properties = []idp.Property{idp.MultiFactor, idp.Possession} }, 0, []string{"pop", "mfa"}},
 		"by device code":          {func(s *token.Subject) { s.Code = token.ByDeviceCode }, 0, []string{"pop", "mfa"}},
 		"approved in other place": {func(s *token.Subject) { s.Basis[0].Properties = append(s.Basis[0].Properties, idp.Remote) }, 0, []string{"pop", "mfa"}},
 		"which the tenant allows": {func(s *token.Subject) { s.Code, s.CodeToHello = token.ByDeviceCode, true }, 0, []string{"pop", "mfa", "ngcmfa"}},

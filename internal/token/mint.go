@@ -69,7 +69,9 @@ func deviceOf(sub Subject) idp.DeviceID {
 
 // registrationAMR are the words that the registration service looks for: that
 // several factors were shown at all, and that they were shown just now
-// (device-protocol.md §6). They come of the proofs alone.
+// (device-protocol.md §6). They come of the proofs alone. A user key is
+// phishing-resistant, and adding one wants no less (decisions 2.9): who got
+// somebody to approve a sign-in on their phone must not keep a key of their own.
 func (s *Service) registrationAMR(sub Subject) []string {
 	out := slices.Clone(sub.AMR)
 	add := func(word string) {
@@ -83,6 +85,9 @@ func (s *Service) registrationAMR(sub Subject) []string {
 			continue
 		}
 		add("mfa")
+		if !slices.Contains(b.Properties, idp.PhishingResistant) {
+			continue
+		}
 		remote := sub.Code == ByDeviceCode || slices.Contains(b.Properties, idp.Remote)
 		if now.Sub(time.UnixMilli(b.Time)) <= FreshLives && (!remote || sub.CodeToHello) {
 			add("ngcmfa")
