@@ -66,6 +66,7 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 			// As its owner does it, so that the last way in stays.
 			return h.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
 		},
+		Forget: h.Browsers.ForgetAll,
 		Failed: func(err error) { h.cfg.Log.Warn("phones to be told", "cause", err) },
 		Audit:  h.Audit.Write,
 	})

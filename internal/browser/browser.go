@@ -187,7 +187,7 @@ func (r *Registry) Forget(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID
 }
 
 // ForgetAll makes all browsers of a person unknown: when they report a request
-// that was not theirs, or are switched off.
+// that was not theirs and that came from one of these.
 func (r *Registry) ForgetAll(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) error {
 	if _, err := tx.Exec(ctx, `delete from known_browser where tenant_id = $1 and user_id = $2`, tenant, user); err != nil {
 		return fmt.Errorf("forget browsers of %s: %w", user, err)

@@ -148,6 +148,11 @@ func (m *Room) deny(ctx context.Context, a answer, report bool) (state, error) {
 			if err := block(ctx, tx, q, rules.Block, a.now); err != nil {
 				return fmt.Errorf("close after a report: %w", err)
 			}
+			if q.known && m.cfg.Forget != nil {
+				if err := m.cfg.Forget(ctx, tx, q.tenant, q.subject); err != nil {
+					return fmt.Errorf("forget browsers after a report: %w", err)
+				}
+			}
 		}
 		return m.told(ctx, tx, q, to, a)
 	})

@@ -62,6 +62,9 @@ type Config struct {
 	Place func(ip string) Where
 	// Remove takes a phone away by its own wish, as its owner would on a page.
 	Remove func(context.Context, idp.TenantID, idp.UserID, idp.CredentialID) error
+	// Forget makes the browsers of a person unknown: one that they are known in
+	// asked for what they report. Nil: none is known.
+	Forget func(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
 	// Failed hears what went wrong while phones were told. It may be nil.
 	Failed func(error)
 	// Audit writes what no sign-in record says. Nil: nothing is written.

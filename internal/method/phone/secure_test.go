@@ -189,6 +189,31 @@ func TestSec_PHN05_Report(t *testing.T) {
 	})
 }
 
+// TestSec_PHN05_ReportKnown: a browser that a person is known in, and that asks
+// for what they report, is somebody else's: none vouches for them any more.
+func TestSec_PHN05_ReportKnown(t *testing.T) {
+	w := sqliteWorld(t)
+	for _, c := range []struct {
+		name   string
+		knows  bool
+		report bool
+		want   int
+	}{{"known, denied", true, false, 0}, {"unknown, reported", false, true, 0}, {"known, reported", true, true, 1}} {
+		u := w.person()
+		p, s := w.enrol(t, u), from("desk")
+		if c.knows {
+			s = from("desk", u)
+		}
+		a := w.ask(t, u.Name, s)
+		if _, err := w.deny(t, p, a.Request, c.report); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.forgot); n != c.want || n > 0 && w.forgot[0] != u.ID {
+			t.Errorf("%s: browsers of %v are forgotten", c.name, w.forgot)
+		}
+	}
+}
+
 // TestSec_PHN05_ReportLater: what was denied, came too late, or ended with a
 // wrong number may still be reported; what was approved may not, nor twice.
 func TestSec_PHN05_ReportLater(t *testing.T) {

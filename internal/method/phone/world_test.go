@@ -77,6 +77,8 @@ type world struct {
 	post *post
 	// places are where addresses are; not named: unknown.
 	places map[string]Where
+	// forgot are whose browsers are to be strangers.
+	forgot []idp.UserID
 }
 
 func newRoom(t testing.TB, h *signintest.House, w *world) *Room {
@@ -118,7 +120,11 @@ func (w *world) node(t testing.TB, h *signintest.House) *Room {
 		Passkeys:   w.keys, Push: w.post,
 		Place:  func(ip string) Where { return w.places[ip] },
 		Remove: func(context.Context, idp.TenantID, idp.UserID, idp.CredentialID) error { return nil },
-		Audit:  h.Audit.Write,
+		Forget: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID) error {
+			w.forgot = append(w.forgot, u)
+			return nil
+		},
+		Audit: h.Audit.Write,
 	})
 	if err != nil {
 		t.Fatal(err)
