@@ -35,7 +35,7 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request) error {
 	} else if !waits {
 		return idp.Invalidf("method_unknown", "ask of method %.40q", in.method).On("method")
 	}
-	if ok, wait := p.asks.Allow(web.Source(r)); !ok {
+	if ok, wait := p.mayAsk(r); !ok {
 		return p.waitToAsk(w, r, &in, wait)
 	}
 	if in.userName == "" && f.User == "" {
@@ -51,6 +51,17 @@ func (p *Portal) ask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return web.SeeOther(w, r, flowAddress(step.Flow))
+}
+
+// asksPerSite is how many times as much a network may ask as one source in it.
+const asksPerSite = 20
+
+// mayAsk counts what is written for somebody who has proven nothing.
+func (p *Portal) mayAsk(r *http.Request) (ok bool, wait time.Duration) {
+	if ok, wait := p.asks.Allow(web.Source(r)); !ok {
+		return false, wait
+	}
+	return p.siteAsks.Allow(web.Site(r))
 }
 
 // waits says whether a method is one to ask by another road, and offered.
@@ -114,7 +125,7 @@ func (p *Portal) askAgain(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if ok, _ := p.asks.Allow(web.Source(r)); !ok {
+	if ok, _ := p.mayAsk(r); !ok {
 		err = idp.Limitedf("source_throttled", "asks from %s", web.ClientIP(r))
 	} else {
 		err = p.cfg.Corridor.AskAgain(r.Context(), f)

@@ -207,3 +207,35 @@ func TestSec_T64_LongNames(t *testing.T) {
 	b.usePass(page, "ada@NORDHAFEN.example", wrongPass).want(t, 429)
 	b.usePass(page, "bea@nordhafen.example", wrongPass).want(t, 401)
 }
+
+// TestSec_NON04_AsksOfOneNetwork: each ask writes rows, so a network with many
+// sources in it has an allowance of its own.
+func TestSec_NON04_AsksOfOneNetwork(t *testing.T) {
+	w := newWorld(t)
+	w.phones()
+	w.behindProxy()
+	b := w.newBrowser()
+	page := b.get(w.at0(""))
+	v := url.Values{"handle": {page.field("handle")}, "username": {"ada@nordhafen.example"}, "method": {"phone"}}
+	from := func(ip string) int {
+		return b.do("POST", w.at0("/ask"), "application/x-www-form-urlencoded", v.Encode(), func(r *http.Request) {
+			r.Header.Set("X-Forwarded-For", ip)
+		}).StatusCode
+	}
+	for what, at := range map[string]struct{ here, next string }{
+		"a /48 of IPv6": {"2001:db8:7:%x::1", "2001:db8:8::1"}, "a /24 of IPv4": {"198.51.100.%d", "198.51.101.1"},
+	} {
+		written := 0
+		for n := range asksPerSite*10 + 20 {
+			if from(fmt.Sprintf(at.here, n)) == http.StatusSeeOther {
+				written++
+			}
+		}
+		if written != asksPerSite*10 {
+			t.Errorf("%d asks from %s were written, want %d", written, what, asksPerSite*10)
+		}
+		if got := from(at.next); got != http.StatusSeeOther {
+			t.Errorf("%s: its neighbour is answered %d", what, got)
+		}
+	}
+}

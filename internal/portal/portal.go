@@ -93,7 +93,7 @@ type Portal struct {
 	// another (POL06).
 	passSources, begins *web.Limiter
 	phoneTests          *web.Limiter // by person
-	asks                *web.Limiter // by source: each of them writes (ADR 0022)
+	asks, siteAsks      *web.Limiter // by source, and by the network around it: each of them writes (ADR 0022)
 	waiters             waitRoom
 }
 
@@ -108,14 +108,15 @@ func New(cfg Config) (*Portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	tries := cmp.Or(cfg.Limits.PassTries, 5)
+	tries, asks := cmp.Or(cfg.Limits.PassTries, 5), cmp.Or(cfg.Limits.Asks, 10)
 	return &Portal{
 		cfg: cfg, pages: pages,
 		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
 		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
 		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
 		phoneTests:  web.NewLimiter(testsAtMost, testsWithin, 10_000, cfg.Now),
-		asks:        web.NewLimiter(cmp.Or(cfg.Limits.Asks, 10), time.Minute, 50_000, cfg.Now),
+		asks:        web.NewLimiter(asks, time.Minute, 50_000, cfg.Now),
+		siteAsks:    web.NewLimiter(asksPerSite*asks, time.Minute, 50_000, cfg.Now),
 	}, nil
 }
 

@@ -59,6 +59,22 @@ func SourceOf(addr string) string {
 	return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()
 }
 
+// Site is the network that a request's address is handed out in: 24 bits of
+// IPv4, 48 of IPv6 (RFC 6177, Section 2). Who has one of those has 65,536 Sources
+// of IPv6, so what strangers can have written is counted by it as well.
+func Site(r *http.Request) string {
+	ip, err := netip.ParseAddr(ClientIP(r))
+	if err != nil {
+		return ClientIP(r)
+	}
+	ip = ip.Unmap().WithZone("")
+	bits := 48
+	if ip.Is4() {
+		bits = 24
+	}
+	return netip.PrefixFrom(ip, bits).Masked().String()
+}
+
 func hostOf(addr string) string {
 	if h, _, err := net.SplitHostPort(addr); err == nil {
 		return h
