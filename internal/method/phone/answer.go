@@ -121,8 +121,8 @@ func (m *Room) mayApprove(ctx context.Context, q request, a answer) error {
 }
 
 // deny ends a request without opening anything: denied, or reported when report
-// is set and the rules let the person report. What was denied, or not answered
-// in time, may still be reported.
+// is set and the rules let the person report. What was denied, withdrawn, or not
+// answered in time, may still be reported.
 func (m *Room) deny(ctx context.Context, a answer, report bool) (state, error) {
 	rules, err := m.cfg.For(ctx, idp.User{ID: a.phone.user, Tenant: a.phone.tenant, Enabled: true})
 	if err != nil {
@@ -158,10 +158,11 @@ func (m *Room) deny(ctx context.Context, a answer, report bool) (state, error) {
 	})
 }
 
-// reportable says whether a request that is over may be reported.
+// reportable says whether a request that is over may be reported: also one that
+// was withdrawn, or whoever asks would do so before anybody can report it.
 func (q request) reportable() bool {
 	switch q.state {
-	case pending, expired, denied, wrongNumber:
+	case pending, expired, cancelled, denied, wrongNumber:
 		return true
 	}
 	return false

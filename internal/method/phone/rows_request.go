@@ -195,7 +195,7 @@ func refuseRequest(ctx context.Context, tx *sqldb.Tx, q request, p idp.Credentia
 	n, err := tx.Exec(ctx, `
 		update phone_request set state = $5, phone = $4, answered = $6
 		where tenant_id = $1 and id = $2 and subject = $3
-			and ((state = 'pending' and expires > $6) or ($7 and state in ('pending', 'expired', 'denied', 'wrong_number')))
+			and ((state = 'pending' and expires > $6) or ($7 and state in ('pending', 'expired', 'cancelled', 'denied', 'wrong_number')))
 			and exists (select 1 from phone p where p.tenant_id = $1 and p.user_id = $3 and p.id = $4 and p.state = 'active')`,
 		q.tenant, q.id, q.subject, p, to, now.UnixMilli(), late)
 	return n == 1, err

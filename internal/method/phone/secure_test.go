@@ -215,7 +215,8 @@ func TestSec_PHN05_ReportKnown(t *testing.T) {
 }
 
 // TestSec_PHN05_ReportLater: what was denied, came too late, or ended with a
-// wrong number may still be reported; what was approved may not, nor twice.
+// wrong number, or was withdrawn, may still be reported; what was approved may
+// not, nor twice.
 func TestSec_PHN05_ReportLater(t *testing.T) {
 	w := sqliteWorld(t)
 	for _, c := range []struct {
@@ -229,7 +230,7 @@ func TestSec_PHN05_ReportLater(t *testing.T) {
 		{"a wrong number", func(_ idp.User, p phoneRow, q asked) { w.approve(t, p, q.Request, other(q.Number)) }, true},
 		{"approved", func(_ idp.User, p phoneRow, q asked) { w.approve(t, p, q.Request, q.Number) }, false},
 		{"reported", func(_ idp.User, p phoneRow, q asked) { w.deny(t, p, q.Request, true) }, false},
-		{"withdrawn", func(_ idp.User, _ phoneRow, q asked) { w.Write(t, w.room.Withdraw(q.at(w.Now()))) }, false},
+		{"withdrawn", func(_ idp.User, _ phoneRow, q asked) { w.Write(t, w.room.Withdraw(q.at(w.Now()))) }, true},
 	} {
 		u := w.person()
 		p := w.enrol(t, u)

@@ -2,6 +2,7 @@ package phone
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,12 +71,13 @@ func (m *machine) ask(rt *rapid.T, t *testing.T) {
 	now := m.w.Now()
 	q := &model{asked: m.w.ask(t, m.user.Name, scene), browser: browser, known: known, state: pending, created: now}
 	lately, unapproved := 0, 0
+	own := known || slices.ContainsFunc(m.all, func(o *model) bool { return o.browser == browser && o.state == consumed })
 	for _, o := range m.all {
 		if o.state == pending {
 			switch {
 			case m.late(o):
 				o.state = expired
-			case o.browser == browser || known && !o.known:
+			case o.browser == browser || own && !o.known:
 				o.state = cancelled
 			default:
 				q.state = silent
@@ -91,7 +93,7 @@ func (m *machine) ask(rt *rapid.T, t *testing.T) {
 			unapproved++
 		}
 	}
-	if m.closed.After(now) || !known && (lately >= askMost || unapproved >= backOffAt) {
+	if m.closed.After(now) || !own && (lately >= askMost || unapproved >= backOffAt) {
 		q.state = silent
 	}
 	m.all = append(m.all, q)
@@ -128,7 +130,7 @@ func (m *machine) deny(rt *rapid.T, t *testing.T) {
 	q, report := m.some(rt), rapid.IntRange(0, 3).Draw(rt, "report") == 0
 	open := q.state == pending && !m.late(q)
 	if report {
-		open = q.state == pending || q.state == expired || q.state == denied || q.state == wrongNumber
+		open = q.state == pending || q.state == expired || q.state == cancelled || q.state == denied || q.state == wrongNumber
 	}
 	_, err := m.w.deny(t, m.phones[0], q.Request, report)
 	m.told(rt, q, err, open)
