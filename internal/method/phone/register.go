@@ -288,10 +288,10 @@ func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, old
 	}
 	for _, p := range older {
 		to, ok, err := p.target(key)
-		if err != nil {
-			return err
+		if err != nil && m.cfg.Failed != nil {
+			m.cfg.Failed(err) // which is nothing against the new one
 		}
-		if !ok {
+		if err != nil || !ok {
 			continue
 		}
 		err = m.cfg.Push.Queue(ctx, tx, p.ref(), to, push.Message{

@@ -523,6 +523,11 @@ func TestSec_PHN08_OlderPhonesAreTold(t *testing.T) {
 		if len(told) != 1 || string(told[0].Phone) != first.ID || told[0].Tenant != w.Tenant.ID {
 			t.Errorf("told %+v, want %s", told, first.ID)
 		}
+		// One that cannot be told keeps no other out.
+		if _, err := w.DB.Exec(t.Context(), `update phone set push = $2 where id = $1`, first.ID, []byte("damaged")); err != nil {
+			t.Fatal(err)
+		}
+		w.enrol(t, w.Ada)
 	})
 }
 
