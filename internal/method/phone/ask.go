@@ -34,6 +34,10 @@ const (
 	backOffAt     = 10
 	backOffWithin = 24 * time.Hour
 
+	// mostTaken bounds how many numbers a new one may not be, so that enough are
+	// left.
+	mostTaken = 50
+
 	// tellMost is how often phones are told of one request: at once, and twice
 	// when somebody says that nothing has come (§6.5).
 	tellMost = 3
@@ -69,6 +73,10 @@ func (m *Room) Challenge(ctx context.Context, r method.Request) (method.Challeng
 	if err != nil {
 		return method.Challenge{}, fmt.Errorf("phones to ask: %w", err)
 	}
+	taken, err := numbersOf(ctx, m.db, r.Tenant, who.ID, r.Now)
+	if err != nil {
+		return method.Challenge{}, fmt.Errorf("numbers that are shown: %w", err)
+	}
 	known := slices.Contains(r.Scene.Knows, who.ID)
 	may := there && who.Enabled && refusal.Allowed() && (known || rules.From != policy.FromKnown)
 	now := r.Now.UTC().Truncate(time.Millisecond)
@@ -79,7 +87,7 @@ func (m *Room) Challenge(ctx context.Context, r method.Request) (method.Challeng
 	q := request{
 		tenant: r.Tenant, id: base64.RawURLEncoding.EncodeToString(secret.Bytes(16)), subject: who.ID,
 		browser: notNil(r.Scene.Browser), known: known, address: r.Scene.IP,
-		number: number(), nonce: secret.Bytes(32), context: string(text), created: now, expires: now.Add(lives),
+		number: number(taken), nonce: secret.Bytes(32), context: string(text), created: now, expires: now.Add(lives),
 	}
 	show, err := json.Marshal(Shown{Number: q.number, Expires: q.expires, Request: q.id})
 	if err != nil {
@@ -133,12 +141,15 @@ func (m *Room) ask(ctx context.Context, tx *sqldb.Tx, q request, may bool) error
 	return nil
 }
 
-// number is two random digits, each pair as likely as any other.
-func number() string {
+// number is two random digits, each pair as likely as any other that is not
+// taken: somebody who types the number of their own page must not by chance
+// approve what another browser waits for (security.md PHN01).
+func number(taken []string) string {
 	for {
 		// 200 is the largest multiple of 100 that a byte holds.
-		if n := secret.Bytes(1)[0]; n < 200 {
-			return fmt.Sprintf("%02d", n%100)
+		n := secret.Bytes(1)[0]
+		if text := fmt.Sprintf("%02d", n%100); n < 200 && !slices.Contains(taken, text) {
+			return text
 		}
 	}
 }

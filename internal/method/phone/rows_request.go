@@ -88,6 +88,29 @@ func pendingOf(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserI
 		where tenant_id = $1 and subject = $2 and state = 'pending' and expires > $3`, t, u, now.UnixMilli()))
 }
 
+// numbersOf are the numbers that pages show now for a subject, the oldest first.
+// Which of them phones were told of is no matter, or numbers would tell it.
+func numbersOf(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, now time.Time) ([]string, error) {
+	rows, err := q.Query(ctx, `
+		select number from phone_request
+		where tenant_id = $1 and subject = $2 and created > $3 and expires > $4
+		order by created, id
+		limit $5`, t, u, now.Add(-2*lives).UnixMilli(), now.UnixMilli(), mostTaken)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var one string
+		if err := rows.Scan(&one); err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, rows.Err()
+}
+
 // overOf are the requests of a person that are over, newest first.
 func overOf(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, now, since time.Time, limit int) ([]request, error) {
 	return scanRequests(q.Query(ctx, `

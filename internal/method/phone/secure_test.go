@@ -3,6 +3,7 @@ package phone
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -41,7 +42,7 @@ func TestSec_PHN02_Number(t *testing.T) {
 	met := map[string]int{}
 	const draws = 20_000
 	for range draws {
-		n := number()
+		n := number(nil)
 		if len(n) != 2 || strings.Trim(n, "0123456789") != "" {
 			t.Fatalf("number %q", n)
 		}
@@ -69,6 +70,27 @@ func TestSec_PHN02_Number(t *testing.T) {
 	wantReason(t, "a second try", err, idp.Expired, "request_over")
 	_, err = w.redeem(t, q)
 	wantReason(t, "its browser", err, idp.Unproven, "phone_wrong_number")
+}
+
+// TestSec_PHN01_NumbersDiffer: of pages that wait for one person no two show one
+// number, whoever of them is told of, nor do those for a name that nobody has:
+// nobody approves another browser's request by the number of their own.
+func TestSec_PHN01_NumbersDiffer(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.enrol(t, w.Ada)
+		for _, name := range []string{w.Ada.Name, "nobody@nordhafen.example"} {
+			met := map[string]bool{}
+			for n := range mostTaken {
+				met[w.ask(t, name, from(fmt.Sprint("browser ", n))).Number] = true
+			}
+			if len(met) != mostTaken {
+				t.Errorf("%s: %d pages, %d numbers", name, mostTaken, len(met))
+			}
+			for n := range 100 { // there are always enough left
+				w.ask(t, name, from(fmt.Sprint("one more ", n)))
+			}
+		}
+	})
 }
 
 // TestSec_PHN03_RequestOfItsOwn: nonce and id are of one request, and nobody
