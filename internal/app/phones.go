@@ -8,16 +8,17 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
-	"github.com/signetid/signet/internal/place"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // openPhones opens the room of the phones that approve sign-ins. All WebAuthn in
 // it is the passkey room's.
 func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
-	return phone.New(phone.Config{
+	room, err := phone.New(phone.Config{
 		DB: h.DB, Now: h.cfg.Now, Bus: h.bus, BaseURL: h.base,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PhoneRules, error) {
 			p, err := h.Policies.Get(ctx, t)
@@ -32,6 +33,14 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 			u.Enabled = true
 			p, w, err := h.Policies.For(ctx, u.Tenant, u)
 			return p.Judge(w, policy.Use, policy.Phone, nil).Refusal, err
+		},
+		Accepts: func(ctx context.Context, u idp.User, f idp.Facts) (policy.Refusal, error) {
+			p, w, err := h.Policies.For(ctx, u.Tenant, u)
+			// Who may not use passkeys on pages may have one for their phone.
+			if err != nil || !p.Judge(w, policy.Use, policy.Passkey, nil).Allowed() {
+				return policy.Refusal{}, err
+			}
+			return p.Judge(w, policy.Add, policy.Passkey, &f).Refusal, nil
 		},
 		Fold: directory.Fold,
 		Tenant: func(ctx context.Context, t idp.TenantID) (idp.Tenant, error) {
@@ -48,23 +57,22 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 		Decoy:    h.keyOf(purposePhoneDecoy),
 		Passkeys: keys,
 		Push:     h.Push,
-		Place:    h.whereIs,
+		Place: func(ip string) phone.Where {
+			addr, _ := netip.ParseAddr(ip) // none is nowhere
+			a := h.Places.Look(addr)
+			return phone.Where{Kind: a.Kind, Country: a.Country, Network: a.Network, Hosting: a.Hosting}
+		},
 		Remove: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
 			// As its owner does it, so that the last way in stays.
 			return h.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
 		},
-		Kick:  func(job string) { h.jobs.Kick(job) },
-		Audit: h.Audit.Write,
+		Failed: func(err error) { h.cfg.Log.Warn("phones to be told", "cause", err) },
+		Audit:  h.Audit.Write,
 	})
-}
-
-// whereIs says where an address is, as far as the table of places knows. What
-// is no address is nowhere.
-func (h *House) whereIs(ip string) phone.Where {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return phone.Where{Kind: place.Unknown}
+	if err == nil {
+		h.Push.OnGone(func(ctx context.Context, tx *sqldb.Tx, r push.Ref) error {
+			return room.Unsubscribe(ctx, tx, r.Tenant, r.Phone)
+		})
 	}
-	at := h.Places.Look(addr)
-	return phone.Where{Kind: at.Kind, Country: at.Country, Network: at.Network, Hosting: at.Hosting}
+	return room, err
 }

@@ -164,12 +164,19 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 	var facts idp.Facts
 	var settle method.Settle
 	if said.Passkey != nil {
-		reg, err := m.cfg.Passkeys.FinishRegister(ctx, method.Answer{Tenant: a.Tenant, User: a.User, Keep: said.Keep, Payload: said.Passkey, Now: a.Now})
+		payload, err := named(said.Passkey, p.name)
+		if err != nil {
+			return none, fmt.Errorf("answer of enrolment %s: %w", e.id, err)
+		}
+		reg, err := m.cfg.Passkeys.FinishRegister(ctx, method.Answer{Tenant: a.Tenant, User: a.User, Keep: said.Keep, Payload: payload, Now: a.Now})
 		if err != nil {
 			return none, fmt.Errorf("passkey of a phone: %w", err)
 		}
 		if reg.Credential.ID != p.passkey {
 			return none, idp.Unprovenf("other_passkey", "phone %s has passkey %s", p.id, p.passkey)
+		}
+		if err := m.accept(ctx, a.User, reg.Credential.Facts); err != nil {
+			return none, err
 		}
 		facts, settle = reg.Credential.Facts, reg.Settle
 	} else {
@@ -189,15 +196,31 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		return none, fmt.Errorf("key of push targets: %w", err)
 	}
 	n := entry{e: e, p: p, passkey: settle, seal: seal, limit: min(rules.Limit, maxPhones), now: a.Now}
+	c := p.credential(idp.Facts{Synced: facts.Synced || said.Synced}, true)
+	c.Created = a.Now
 	return method.Registration{
-		Credential: method.Credential{
-			ID: p.id, Tenant: p.tenant, User: p.user, Method: ID, Name: p.name, Model: p.platform, Mode: idp.ModePhone,
-			Facts:      idp.Facts{Synced: facts.Synced || said.Synced, Name: p.name},
-			Properties: []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor},
-			Created:    a.Now,
-		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
+		Credential: c,
+		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
 	}, nil
+}
+
+// named is a new passkey with the name that its person knows it by, unless the
+// app has given it one. What the passkey room would suggest, "This device", is
+// read on another one.
+func named(passkey json.RawMessage, phone string) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(passkey, &members); err != nil {
+		return nil, err
+	}
+	if has := string(members["name"]); has != "" && has != `""` && has != "null" {
+		return passkey, nil
+	}
+	name, err := json.Marshal(cleanName("Passkey on " + phone))
+	if err != nil {
+		return nil, err
+	}
+	members["name"] = name
+	return json.Marshal(members)
 }
 
 // admitSynced refuses a passkey that may be on other devices where the tenant
@@ -273,7 +296,7 @@ func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, old
 		}
 		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
 			ID: secret.NewUUID4(), Title: "A phone was added to your account",
-			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone",
+			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone/",
 			Topic: topicOf(key, "added", p), Lives: 24 * time.Hour,
 		})
 		if err != nil {
