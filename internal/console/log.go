@@ -529,7 +529,10 @@ func (v *visit) whoIn(ctx context.Context, pg *page.Page, names *names, e audit.
 
 // appIn names what was to be opened.
 func (v *visit) appIn(ctx context.Context, pg *page.Page, names *names, e audit.Event) (template.HTML, error) {
-	if e.Client == "" {
+	switch {
+	case e.Client == "" && strings.HasPrefix(e.Activity, phoneAnswers):
+		return "", nil // the record of the sign-in says it
+	case e.Client == "":
 		return pg.T("log.app.own"), nil
 	}
 	return names.app(ctx, e.Client)

@@ -412,7 +412,11 @@ func (w wording) proved() step {
 		say(w.pg.T("log.proved.before"))
 	}
 	if k := w.s.key; k != nil && k.Model != "" {
-		out.Facts = append(out.Facts, pair{w.pg.T("log.fact.model"), escaped(k.Model)})
+		label := "log.fact.model"
+		if k.Method == policy.Phone {
+			label = "log.phone.app"
+		}
+		out.Facts = append(out.Facts, pair{w.pg.T(label), escaped(k.Model)})
 	}
 	return out
 }

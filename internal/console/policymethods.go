@@ -221,7 +221,8 @@ type sectionView struct {
 	Boxes       []boxView
 	Targets     []targetsView
 	Entries     []entryView
-	Parts       []sectionView // without ids and titles of their own
+	Parts       []sectionView // without ids; Title is what Targets are folded under
+	Open        bool          // they are not folded
 }
 
 type orderItem struct {

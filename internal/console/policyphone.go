@@ -220,9 +220,14 @@ func phoneSections(p *parts) ([]sectionView, error) {
 		Radios:  []radiosView{p.radios("from", "phoneFrom", false, string(policy.FromAnywhere), string(policy.FromNetwork), string(policy.FromKnown))},
 		Targets: []targetsView{lists["known"], lists["network"]},
 	}
+	// For whom is folded away as long as it is for everybody.
+	part := func(box, key, to, not string) sectionView {
+		plain := len(p.draft[to]) == 1 && p.draft.Get(to) == everybody && len(p.draft[not]) == 0 && !p.changed[to] && !p.changed[not] &&
+			!lists[to].Asked && !lists[not].Asked && len(lists[to].Wrong)+len(lists[not].Wrong) == 0
+		return sectionView{Title: pg.T("policy.phone.whom"), Boxes: []boxView{p.box(box, key)}, Targets: []targetsView{lists[to], lists[not]}, Open: !plain}
+	}
 	shows := sectionView{ID: "shows", Title: pg.T("policy.phone.shows"), Lead: pg.T("policy.phone.shows.lead"), Parts: []sectionView{
-		{Boxes: []boxView{p.box("showApp", "phone.showApp")}, Targets: []targetsView{lists["appTo"], lists["appNot"]}},
-		{Boxes: []boxView{p.box("showPlace", "phone.showPlace")}, Targets: []targetsView{lists["placeTo"], lists["placeNot"]}},
+		part("showApp", "phone.showApp", "appTo", "appNot"), part("showPlace", "phone.showPlace", "placeTo", "placeNot"),
 	}}
 	reports := sectionView{
 		ID: "reports", Title: pg.T("policy.phone.reports"), Lead: pg.T("policy.phone.reports.lead"),

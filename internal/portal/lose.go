@@ -3,6 +3,7 @@ package portal
 import (
 	"html/template"
 	"slices"
+	"strings"
 
 	"github.com/signetid/signet/internal/page"
 
@@ -195,7 +196,7 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 	}
 	var meta []template.HTML
 	for _, o := range works {
-		if c.Method == passkey && needsPasskey(o, c.ID, phones) {
+		if c.Method == passkey && needsPasskey(o, c.ID, phones) && !strings.Contains(row.Name, credentialName(pg, o)) {
 			meta = append(meta, pg.T("meta.on", "device", credentialName(pg, o)))
 		}
 	}

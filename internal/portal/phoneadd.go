@@ -336,10 +336,11 @@ func (p *Portal) phoneWait(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !p.waiters.enter(idp.FlowID(kept.ID)) {
-		return idp.Limitedf("waits_throttled", "more than %d connections wait for enrolment %s", tabs, kept.ID)
+	chair := p.waiters.enter(idp.FlowID(kept.ID), false)
+	if chair == nil {
+		return idp.Limitedf("waits_throttled", "%d connections wait for enrolment %s", tabs, kept.ID)
 	}
-	defer p.waiters.leave(idp.FlowID(kept.ID))
+	defer p.waiters.leave(chair)
 	// A request may last longer than what its body may take.
 	c := http.NewResponseController(w)
 	if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
-	"github.com/signetid/signet/internal/push"
+	notify "github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
@@ -88,7 +88,7 @@ func (w *world) addOne(t *testing.T, b *browser, ada idp.User) {
 	if len(w.post.sent) != 1 || w.post.to[0].Endpoint != p.Push.Endpoint {
 		t.Errorf("sent were %+v to %+v", w.post.sent, w.post.to)
 	}
-	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "on Ada's Pixel", "A message tells it when a sign-in waits",
+	account := b.get("/account").want(t, 200, "Ada's Pixel", "Phone approval", "Android 16 · Signet 1.0", "Passkey on Ada's Pixel", "A message tells it when a sign-in waits",
 		"Phone added: Ada's Pixel", "Lose Ada's Pixel: Blue key still works.")
 	if !account.hasAction("test") || !account.hasAction("lost") {
 		t.Error("the phone cannot be tried, or lost")
@@ -127,12 +127,12 @@ func TestPhoneTests(t *testing.T) {
 	_, done := b.addPhone("Pixel")
 	v := url.Values{"session": {done.field("session")}, "credential": {done.field("credential")}}
 	for _, c := range []struct {
-		result push.Outcome
+		result notify.Outcome
 		says   string
 	}{
-		{push.Delivered, "A message is on its way to Pixel."}, {push.Later, "The message is still on its way."},
-		{push.Faulty, "This server cannot send to the app on Pixel."}, {push.Gone, "Pixel takes no messages any more."},
-		{push.Delivered, "Pixel takes no messages."}, // it is gone for good
+		{notify.Delivered, "A message is on its way to Pixel."}, {notify.Later, "The message is still on its way."},
+		{notify.Faulty, "This server cannot send to the app on Pixel."}, {notify.Gone, "Pixel takes no messages any more."},
+		{notify.Delivered, "Pixel takes no messages."}, // it is gone for good
 	} {
 		w.post.result = c.result
 		b.follow(b.post("/account/phone/test", v)).want(t, 200, c.says, "How you sign in")
@@ -224,11 +224,23 @@ func TestPhoneByPass(t *testing.T) {
 	begin := b.get(page.linkOf("register-phone")).want(t, 200, "Add a phone", "Add a passkey instead")
 	b.get(begin.linkOf("cancel")).want(t, 200, "Add a passkey", "Where should it live?")
 	code, link := b.codeOf(begin)
-	words := b.comes(w.appPhone("Pixel"), code, link)
-	b.follow(b.says(words, "confirm")).want(t, 200, "Try it once now", "Pixel is added")
-	if len(w.phonesOf(ada)) != 1 {
-		t.Error("it was not added")
+	p := w.appPhone("Pixel")
+	words := b.comes(p, code, link)
+	try := b.follow(b.says(words, "confirm")).want(t, 200, "Try it once now", "Pixel is added")
+	if len(w.phonesOf(ada)) != 1 || try.hasAction("signin-passkey") || !try.hasAction("signin-phone") {
+		t.Error("it was not added, or is not what is tried")
 	}
+	// Trying it is the sign-in.
+	at := "/" + string(w.tenant.ID) + "/signin"
+	number := b.follow(b.post(at+"/ask", url.Values{"handle": {try.field("handle")}, "method": {"phone"}, "username": {try.field("username")}})).want(t, 200)
+	waiting, err := p.Requests()
+	if err != nil || len(waiting) != 1 {
+		t.Fatalf("%d requests wait, %v", len(waiting), err)
+	}
+	if result, err := p.Approve(waiting[0], number.attrOf("data-number")); err != nil || result != "approved" {
+		t.Fatalf("the phone is told %q, %v", result, err)
+	}
+	b.follow(b.post(at+"/answer", url.Values{"handle": {number.field("handle")}, "method": {"phone"}})).want(t, 200, "How you sign in", "Pixel", "Approved a sign-in on Pixel")
 	// Where phones are off the page says nothing of them.
 	w.policy(func(p *policy.Policy) { delete(p.Methods, policy.Phone) })
 	w.later(time.Minute)
@@ -506,5 +518,35 @@ func TestPhoneRedraw(t *testing.T) {
 		if got := fmt.Sprint(groups(in)); got != want {
 			t.Errorf("%q in groups is %s", in, got)
 		}
+	}
+}
+
+// TestPhoneWaits: a page that waits is told when the server stops, so that it
+// asks another; and one enrolment keeps no more connections than a few.
+func TestPhoneWaits(t *testing.T) {
+	w, b, _ := phoneWorld(t)
+	page, _ := b.code()
+	at, id := page.attrOf("data-wait"), idp.FlowID(b.kept().ID)
+	told := make(chan reply, tabs)
+	for range tabs {
+		go func() { told <- b.get(at) }()
+	}
+	seated := func() int {
+		w.portal.waiters.mu.Lock()
+		defer w.portal.waiters.mu.Unlock()
+		return len(w.portal.waiters.open[id])
+	}
+	for seated() < tabs {
+		time.Sleep(time.Millisecond)
+	}
+	b.get(at).want(t, 429)
+	close(w.stop)
+	for range tabs {
+		if r := (<-told).want(t, 200); strings.TrimSpace(r.body) != `{"state":"code"}` {
+			t.Errorf("who waited is told %s", r.body)
+		}
+	}
+	for seated() > 0 {
+		time.Sleep(time.Millisecond)
 	}
 }

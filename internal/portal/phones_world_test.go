@@ -18,7 +18,7 @@ import (
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/phonewire"
 	"github.com/signetid/signet/internal/policy"
-	"github.com/signetid/signet/internal/push"
+	notify "github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -27,23 +27,23 @@ import (
 
 // post stands for package push: it keeps what is sent.
 type post struct {
-	sent   []push.Message
-	to     []push.Target
-	result push.Outcome
+	sent   []notify.Message
+	to     []notify.Target
+	result notify.Outcome
 }
 
-func (p *post) Queue(_ context.Context, tx *sqldb.Tx, _ push.Ref, to push.Target, m push.Message) error {
+func (p *post) Queue(_ context.Context, tx *sqldb.Tx, _ notify.Ref, to notify.Target, m notify.Message) error {
 	tx.OnCommit(func() { p.to, p.sent = append(p.to, to), append(p.sent, m) })
 	return nil
 }
 
-func (p *post) Send(_ context.Context, to push.Target, m push.Message) push.Result {
+func (p *post) Send(_ context.Context, to notify.Target, m notify.Message) notify.Result {
 	p.to, p.sent = append(p.to, to), append(p.sent, m)
-	return push.Result{Outcome: p.result}
+	return notify.Result{Outcome: p.result}
 }
-func (p *post) Check(push.Target) error                   { return nil }
+func (p *post) Check(notify.Target) error                 { return nil }
 func (p *post) PublicKey(context.Context) (string, error) { return "key", nil }
-func (p *post) Kinds() []string                           { return []string{push.WebPush} }
+func (p *post) Kinds() []string                           { return []string{notify.WebPush} }
 
 // openPhones is the phone room, which asks the passkey room about WebAuthn.
 func (w *world) openPhones() method.Method {
@@ -51,7 +51,7 @@ func (w *world) openPhones() method.Method {
 		return func(ctx context.Context, t idp.TenantID) (*secret.Key, error) { return w.ring.Sealing(ctx, t, purpose) }
 	}
 	var err error
-	w.post.result = push.Delivered
+	w.post.result = notify.Delivered
 	w.approvers, err = phone.New(phone.Config{
 		DB: w.db, Now: w.clock, Bus: bus.New(w.db, nil), BaseURL: origin,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PhoneRules, error) {
@@ -65,6 +65,10 @@ func (w *world) openPhones() method.Method {
 		May: func(ctx context.Context, u idp.User) (policy.Refusal, error) {
 			p, who, err := w.rules.For(ctx, u.Tenant, u)
 			return p.Judge(who, policy.Use, policy.Phone, nil).Refusal, err
+		},
+		Accepts: func(ctx context.Context, u idp.User, f idp.Facts) (policy.Refusal, error) {
+			p, who, err := w.rules.For(ctx, u.Tenant, u)
+			return p.Judge(who, policy.Add, policy.Passkey, &f).Refusal, err
 		},
 		Fold:   directory.Fold,
 		Tenant: func(ctx context.Context, t idp.TenantID) (idp.Tenant, error) { return w.dir.Tenant(ctx, t) },
@@ -163,7 +167,7 @@ func phoneWorld(t *testing.T) (*world, *browser, idp.User) {
 func (w *world) appPhone(name string) *phonetest.Phone {
 	p := phonetest.New(origin, w.server.Config.Handler, w.clock)
 	p.Name, p.Platform, p.App = name, "Android 16", "Signet 1.0"
-	p.Push = &phonewire.Push{Kind: push.WebPush, Endpoint: "https://push.example/" + url.PathEscape(name), P256DH: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}
+	p.Push = &phonewire.Push{Kind: notify.WebPush, Endpoint: "https://push.example/" + url.PathEscape(name), P256DH: "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", Auth: "BTBZMqHH6r4Tts7J_aSIgg"}
 	return p
 }
 

@@ -10,7 +10,9 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -305,12 +307,22 @@ func TestSec_PHN07_WaitOfAnother(t *testing.T) {
 	flow = w.newBrowser().number(ada.Name).field("handle")
 	c := w.newBrowser()
 	flow = c.number(ada.Name).field("handle")
-	for range tabs {
+	var oldest *bufio.Reader
+	for n := range tabs {
 		_, lines := c.stream(ctx, flow)
 		until(t, lines, "retry")
+		if n == 0 {
+			oldest = lines
+		}
 	}
-	if res, _ := c.stream(t.Context(), flow); res.StatusCode != http.StatusTooManyRequests {
-		t.Errorf("one more: %d", res.StatusCode)
+	c.get(w.at0("/wait?flow="+flow)).want(t, http.StatusTooManyRequests)
+	_, lines := c.stream(ctx, flow) // one more takes the place of the oldest
+	until(t, lines, "retry")
+	if _, err := io.ReadAll(oldest); err != nil {
+		t.Errorf("the oldest ends with %v", err)
+	}
+	if n := w.portal.waiters.count(); n != tabs {
+		t.Errorf("%d wait, want %d", n, tabs)
 	}
 	cancel()
 	w.phone.say(ada.ID, "approved") // all end, and leave
@@ -480,7 +492,45 @@ func (wr *waitRoom) count() (n int) {
 	wr.mu.Lock()
 	defer wr.mu.Unlock()
 	for _, of := range wr.open {
-		n += of
+		n += len(of)
 	}
 	return n
+}
+
+// Where a connection is not ours to take over (HTTP/2), events come all the same.
+func TestEventsOverHTTP2(t *testing.T) {
+	w := newWorld(t)
+	w.phones()
+	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
+	b := w.newBrowser()
+	flow := b.number(ada.Name).field("handle")
+	server := httptest.NewUnstartedServer(w.server.Config.Handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := server.Client()
+	client.Jar = b.client.Jar
+	open := func(ctx context.Context) *bufio.Reader {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, "GET", server.URL+w.at0("/wait?flow="+flow), nil)
+		w.must(err)
+		req.Header.Set("Accept", "text/event-stream")
+		res, err := client.Do(req)
+		w.must(err)
+		t.Cleanup(func() { res.Body.Close() })
+		if res.ProtoMajor != 2 || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("%s %d %v", res.Proto, res.StatusCode, res.Header)
+		}
+		return bufio.NewReader(res.Body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	until(t, open(ctx), "retry: 2000")
+	cancel() // one that goes away leaves
+	for w.portal.waiters.count() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	lines := open(t.Context())
+	until(t, lines, "retry: 2000")
+	w.phone.say(ada.ID, "approved")
+	until(t, lines, "event: ready")
 }

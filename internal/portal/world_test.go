@@ -47,7 +47,7 @@ const origin = "http://localhost:8080"
 
 // world is the portal on real parts, with SQLite below and a clock by hand.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	now     atomic.Int64
 	db      *sqldb.DB
 	dir     *directory.Directory
@@ -85,7 +85,7 @@ var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations,
 	nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations,
 	device.Migrations, prt.Migrations, hello.Migrations, bus.Migrations, phone.Migrations, known.Migrations}
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	return worldOn(t, sqldbtest.Open(t, sources), func(w *world) method.Method {
 		w.phone = newPhone(w)
@@ -94,7 +94,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // worldOn is one with this phone room.
-func worldOn(t *testing.T, db *sqldb.DB, phones func(*world) method.Method) *world {
+func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *world {
 	t.Helper()
 	w := &world{t: t, db: db}
 	w.now.Store(noon.UnixMilli())
@@ -327,7 +327,7 @@ func (b *browser) json(path string, in, out any) reply {
 }
 
 // want fails unless the reply has the status and contains the words.
-func (r reply) want(t *testing.T, status int, words ...string) reply {
+func (r reply) want(t testing.TB, status int, words ...string) reply {
 	t.Helper()
 	if r.StatusCode != status {
 		t.Fatalf("%s %s: got %d %s, want %d\n%s", r.Request.Method, r.Request.URL, r.StatusCode, r.Header.Get("Location"), status, r.text())

@@ -3,11 +3,12 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -41,6 +42,7 @@ func newOffice(t *testing.T) *office {
 	o.user = o.Users[1]
 	o.desktop = NewPerson(t, Chromium(t))
 	o.desktop.FirstDay(o.Demo, o.user)
+	o.desktop.Presence(false) // from here on the passkey on the desktop is not touched
 	return o
 }
 
@@ -97,9 +99,32 @@ func (o *office) compare(phone *Person) {
 func (o *office) ask(p *Person) string {
 	o.t.Helper()
 	p.Open(o.App + "/login?prompt=login")
-	p.Type("username", o.user.Name)
+	p.See(`[data-action="signin-phone"]`)
+	if p.visible(`[name="username"]`) { // a browser that knows nobody
+		p.Type("username", o.user.Name)
+	}
 	p.Press("signin-phone")
 	return p.Read("[data-number]")
+}
+
+// refused waits until the desktop has heard that nobody was let in.
+func (o *office) refused() {
+	o.t.Helper()
+	o.desktop.Until("a page without a number", `document.readyState === "complete" && document.querySelector("main") && !document.querySelector("[data-number]")`)
+	if strings.HasPrefix(Eval[string](o.desktop, "location.href"), o.App) {
+		o.t.Errorf("the app was opened:\n%s", o.desktop.Where())
+	}
+}
+
+// leftAlone waits until the app has asked twice more, and nothing came.
+func (p *Person) leftAlone() {
+	p.t.Helper()
+	const asked = `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/phone/v1/requests")).length`
+	n := Eval[float64](p, asked)
+	p.Until("two more questions", fmt.Sprintf("%s > %v + 2", asked, n))
+	if got := Eval[string](p, `document.body.dataset.view`); got != "home" {
+		p.t.Errorf("the phone was not left alone: it shows %s", got)
+	}
 }
 
 // closed leaves the app, as one who puts the phone away.
@@ -184,7 +209,7 @@ func TestPhoneSignIn(t *testing.T) {
 	phone.digits(other)
 	phone.Press("approve")
 	phone.View("end-wrong_number")
-	o.desktop.Until("a new number to ask for", `!document.querySelector("[data-number]")`)
+	o.refused()
 	phone.Press("done")
 
 	// Not me; then a report, after which the phone is left alone.
@@ -192,7 +217,7 @@ func TestPhoneSignIn(t *testing.T) {
 	phone.View("request")
 	phone.Press("deny")
 	phone.View("end-denied")
-	o.desktop.Until("no number", `!document.querySelector("[data-number]")`)
+	o.refused()
 	phone.Press("mistake")
 	phone.Press("done")
 
@@ -211,9 +236,165 @@ func TestPhoneSignIn(t *testing.T) {
 	phone.Press("done")
 	phone.told("Nothing to approve")
 	o.ask(o.desktop) // looks the same there
-	time.Sleep(4 * time.Second)
-	if Eval[string](phone, `document.body.dataset.view`) != "home" {
-		t.Error("a request came after the report")
+	phone.leftAlone()
+	phone.Sound()
+}
+
+// TestPhoneTyped: the code is typed, messages are not allowed; then the phone
+// was offline when it was asked, and answers when it is opened.
+func TestPhoneTyped(t *testing.T) {
+	o := newOffice(t)
+	phone := o.newPhone()
+	_, typed := o.offer()
+	phone.Open(o.Base + "/phone/add")
+	phone.Type("code", strings.ToLower(typed))
+	phone.Press("next")
+	phone.View("whose")
+	phone.told(o.user.Show)
+	phone.Retype("phone", "Béla’s old phone")
+	phone.Press("make-passkey")
+	phone.View("messages")
+	phone.Press("skip-push")
+	phone.View("words")
+	o.desktop.told("Béla’s old phone")
+	o.compare(phone)
+	phone.Press("done")
+	phone.told("Nothing to approve")
+	phone.Until("a worker in charge", `navigator.serviceWorker.controller`)
+	// The same code again is as unknown as any other.
+	phone.Open(o.Base + "/phone/add")
+	phone.Type("code", typed)
+	phone.Press("next")
+	phone.told("Get a new one")
+
+	phone.closed()
+	phone.Online(false)
+	number := o.ask(o.desktop)
+	phone.Open(o.Base + "/phone/")
+	phone.told("No connection")
+	phone.told("Nordhafen")
+	phone.Online(true)
+	phone.View("request")
+	phone.digits(number)
+	phone.Press("approve")
+	phone.View("end-approved")
+	if got := o.desktop.Claims()["preferred_username"]; got != o.user.Name {
+		t.Errorf("signed in as %v", got)
 	}
+	phone.Press("done")
+
+	// Messages are allowed later, and tried.
+	phone.Click(`[data-tab="phone"]`)
+	phone.told("Open this app when you sign in, or allow messages.")
+	phone.Press("allow-push")
+	phone.told("A message comes when someone signs in")
+	phone.Press("test-push")
+	m := o.delivered(phone)
+	if !strings.Contains(string(m.Plain), "This is a test") {
+		t.Errorf("the test says %s", m.Plain)
+	}
+	phone.told("The message came.")
+	// The person takes the phone out; the page says so.
+	phone.Press("remove")
+	phone.Click(`dialog [data-action="confirm"]`)
+	phone.told("Add the account that you want")
+	o.desktop.Open(o.Base + "/account")
+	if strings.Contains(o.desktop.Read("main"), "Béla’s old phone") {
+		t.Error("the account still has the phone")
+	}
+	phone.Sound()
+}
+
+// TestPhoneRace: two phones answer one request at the same moment. One wins,
+// the other is told that it is over.
+func TestPhoneRace(t *testing.T) {
+	o := newOffice(t)
+	one := o.newPhone()
+	o.add(one)
+	two := o.newPhone()
+	o.add(two)
+	one.Press("done")
+	two.Press("done")
+	for range 2 {
+		number := o.ask(o.desktop)
+		for _, p := range []*Person{one, two} {
+			p.View("request")
+			p.digits(number)
+		}
+		// Pressed by their own scripts at one time, so that neither waits for
+		// this test to have pressed the other.
+		at := Eval[float64](one, `Date.now() + 1500`)
+		for _, p := range []*Person{one, two} {
+			Eval[bool](p, fmt.Sprintf(`setTimeout(() => document.querySelector('[data-action="approve"]').click(), %v - Date.now()), true`, at))
+		}
+		for _, p := range []*Person{one, two} {
+			p.Until("an end", `document.body.dataset.view.startsWith("end-")`)
+		}
+		views := []string{Eval[string](one, `document.body.dataset.view`), Eval[string](two, `document.body.dataset.view`)}
+		slices.Sort(views)
+		if !slices.Equal(views, []string{"end-approved", "end-over"}) {
+			t.Errorf("the phones show %q", views)
+		}
+		o.desktop.Claims()
+		one.Press("done")
+		two.Press("done")
+	}
+	one.Sound()
+	two.Sound()
+}
+
+// TestPhoneFromWhere: a browser that is not known asks, under each rule; and
+// the one that asked is closed before the phone answers.
+func TestPhoneFromWhere(t *testing.T) {
+	o := newOffice(t)
+	phone := o.newPhone()
+	o.add(phone)
+	phone.Press("done")
+	yes := func(number string) {
+		t.Helper()
+		phone.View("request")
+		phone.digits(number)
+		phone.Press("approve")
+		phone.View("end-approved")
+		phone.Press("done")
+	}
+	stranger := func() *Person {
+		p := NewPerson(t, o.desktop.ctx)
+		p.Presence(false)
+		return p
+	}
+
+	s := stranger()
+	number := o.ask(s)
+	phone.told("new for you")
+	yes(number)
+	if c := s.Claims(); c["preferred_username"] != o.user.Name || c["acr"] == "phr" {
+		t.Errorf("the stranger's browser was told %v, acr %v", c["preferred_username"], c["acr"])
+	}
+
+	setPolicy(t, o.Demo, [2]string{"phone.from", "known"})
+	s = stranger()
+	o.ask(s) // is shown a number, as anybody is
+	phone.leftAlone()
+	number = o.ask(o.desktop)
+	phone.told("used before")
+	yes(number)
+	o.desktop.Claims()
+
+	setPolicy(t, o.Demo, [2]string{"phone.from", "knownOrNetwork"})
+	s = stranger()
+	number = o.ask(s) // both are on this machine
+	yes(number)
+	s.Claims()
+
+	// The browser that asked was closed: the approval opens nothing elsewhere.
+	number = o.ask(o.desktop)
+	o.desktop.closed()
+	yes(number)
+	s = stranger()
+	s.Open(o.App + "/login")
+	s.See(`[data-action="signin-phone"]`)
+	o.desktop.Open(o.App + "/login?prompt=login")
+	o.desktop.See(`[data-action="signin-phone"]`)
 	phone.Sound()
 }

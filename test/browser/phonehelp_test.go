@@ -47,7 +47,7 @@ func NewPhone(t *testing.T, chromium context.Context, endpoint, p256dh, auth str
 		PushManager.prototype.getSubscription = async () => dress(made());
 		PushManager.prototype.subscribe = async ({ userVisibleOnly, applicationServerKey }) => {
 			if (!userVisibleOnly || Notification.permission !== "granted") throw new DOMException("no", "NotAllowedError");
-			localStorage.setItem("test-subscription", JSON.stringify({ endpoint: ` + quote(endpoint) + `, key: encoded(applicationServerKey), keys: { p256dh: ` + quote(p256dh) + `, auth: ` + quote(auth) + ` } }));
+			localStorage.setItem("test-subscription", JSON.stringify({ endpoint: ` + quote(endpoint) + ` + (localStorage.getItem("test-endpoint") || ""), key: encoded(applicationServerKey), keys: { p256dh: ` + quote(p256dh) + `, auth: ` + quote(auth) + ` } }));
 			return dress(made());
 		};
 		// Headless browsers ask nobody: the test's person says yes when asked.

@@ -174,16 +174,34 @@ type Machine struct {
 // Join gives a person of the demo a device with a Hello key on it.
 func (d *Demo) Join(t *testing.T, u User, name string) (m Machine) {
 	t.Helper()
-	cmd := exec.Command("go", "run", "./machine", "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name)
+	d.add(t, "./machine", u, name, &m)
+	return m
+}
+
+// Handset gives a person of the demo a phone, and says its id. With "-reported"
+// a request was reported on it.
+func (d *Demo) Handset(t *testing.T, u User, name string, more ...string) string {
+	t.Helper()
+	var phone struct {
+		ID string `json:"id"`
+	}
+	d.add(t, "./handset", u, name, &phone, more...)
+	return phone.ID
+}
+
+// add runs one of the programs that write into the demo's database.
+func (d *Demo) add(t *testing.T, program string, u User, name string, into any, more ...string) {
+	t.Helper()
+	args := append([]string{"run", program, "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name}, more...)
+	cmd := exec.Command("go", args...)
 	cmd.Dir = "../../test"
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("join %s: %v\n%s", name, err, stderr.String())
+		t.Fatalf("%s %s: %v\n%s", program, name, err, stderr.String())
 	}
-	if err := json.Unmarshal(out, &m); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		t.Fatal(err)
 	}
-	return m
 }

@@ -126,9 +126,20 @@ function messages() {
   });
 }
 
+let finishing = false;
+
+// finish sends all three: the key, the passkey, where messages go.
 async function finish() {
-  const button = view.querySelector("button");
-  if (button) button.setAttribute("aria-busy", "true");
+  if (finishing) return;
+  finishing = true;
+  try {
+    await send();
+  } finally {
+    finishing = false;
+  }
+}
+
+async function send() {
   const { publicKey } = made.passkey ? opened.options : opened.reuse;
   const credential = made.passkey || made.reuse;
   const jwk = await publicJWK(key.publicKey);
@@ -198,6 +209,10 @@ addEventListener("hashchange", () => {
 });
 
 register(boot);
-const waiting = (await accounts()).find((a) => a.state === "waiting" && a.words && Date.parse(a.until) > Date.now());
-if (waiting && !clean(location.hash.slice(1))) words(waiting);
-else await start();
+try {
+  const waiting = (await accounts()).find((a) => a.state === "waiting" && a.words && Date.parse(a.until) > Date.now());
+  if (waiting && !clean(location.hash.slice(1))) words(waiting);
+  else await start();
+} catch {
+  show("unable"); // nothing can be kept here: a private window
+}

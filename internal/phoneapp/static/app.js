@@ -2,7 +2,7 @@
 
 import { boot, t, show, part, fill, brand, place, appOf, read } from "./ui.js";
 import { call } from "./wire.js";
-import { accounts, keepAccount, keepNote } from "./store.js";
+import { accounts, keepAccount } from "./store.js";
 import { register, keepUp, permission } from "./push.js";
 import { openRequest } from "./request.js";
 import { showHistory } from "./history.js";
@@ -167,8 +167,9 @@ async function askFor(account) {
   const answer = await call(account, "GET", "/requests");
   if (account.refused) await mark(account, { refused: "" });
   const ahead = Date.parse(answer.now) - Date.now();
-  const there = new Set(answer.requests.map((r) => r.id));
-  for (const request of answer.requests) {
+  const requests = answer.requests || [];
+  const there = new Set(requests.map((r) => r.id));
+  for (const request of requests) {
     if (answered.has(request.id) || waiting.has(request.id)) continue;
     waiting.set(request.id, { account, request, context: read(request.context), until: Date.parse(request.expires) - ahead });
   }
@@ -220,9 +221,13 @@ addEventListener("hashchange", route);
 addEventListener("online", turn);
 document.addEventListener("visibilitychange", seen);
 
-list = await accounts();
-if (permission() === "granted") hush();
-route();
-register(boot);
-await seen();
-keepNote("seen", Date.now());
+try {
+  list = await accounts();
+  if (permission() === "granted") hush();
+  route();
+  register(boot);
+  await seen();
+} catch (wrong) {
+  if (list.length) throw wrong;
+  show("home", { title: t("home.broken"), lead: t("home.broken.lead"), add: "", seal: "", accounts: "" }); // no storage: a private window
+}

@@ -3,8 +3,8 @@
 
 import { t, show, part, fill, say, press, busy, alarm, wrongly } from "./ui.js";
 import { call } from "./wire.js";
-import { keepAccount, dropAccount } from "./store.js";
-import { permission, homeless, offered, allow, tell } from "./push.js";
+import { accounts, keepAccount, dropAccount } from "./store.js";
+import { permission, homeless, offered, allow, tell, forget } from "./push.js";
 
 // arrival is told by the worker when a message came.
 let arrival = () => {};
@@ -128,6 +128,7 @@ function removing(account, again) {
       if (wrong.word !== "phone_unproven") throw wrong; // it is gone there already
     }
     await dropAccount(account.phone);
+    if (!(await accounts()).length) await forget().catch(() => {});
     say(t("remove.done"));
     again();
   });
@@ -135,14 +136,14 @@ function removing(account, again) {
 
 // showDevice shows the accounts; changed is told what to keep up, or nothing
 // when an account went away.
-export function showDevice(accounts, version, changed) {
-  const view = show("device", { version: t("device.version", { version }), none: accounts.length ? "" : true });
+export function showDevice(all, version, changed) {
+  const view = show("device", { version: t("device.version", { version }), none: all.length ? "" : true });
   const list = view.querySelector("[data-accounts]");
   const again = async (account) => {
     await changed();
     if (account) document.querySelector(`[data-phone="${account.phone}"] h2`)?.focus();
   };
-  for (const account of accounts) list.append(panel(account, again));
+  for (const account of all) list.append(panel(account, again));
   const button = view.querySelector('[data-action="install"]');
   button.hidden = !installing;
   button.addEventListener("click", async () => {

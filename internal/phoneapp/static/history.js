@@ -67,7 +67,7 @@ export async function showHistory(accounts, shown) {
   draw(view, accounts, kept);
   await Promise.all(accounts.map(async (a) => {
     try {
-      const { entries } = await call(a, "GET", "/history");
+      const entries = (await call(a, "GET", "/history")).entries || [];
       kept.set(a.phone, { entries, at: Date.now(), fresh: true });
       await keepHistory(a.phone, entries, Date.now());
     } catch {

@@ -50,12 +50,12 @@ const sameKey = (subscription, key) => {
 };
 
 // subscribed gives the subscription of this browser under the server's key,
-// made anew when it was made under another.
-async function subscribed(key) {
+// made anew when it was made under another, or when stale says so.
+async function subscribed(key, stale = () => false) {
   const registration = await Promise.race([navigator.serviceWorker.ready, late(10000)]);
   const manager = registration.pushManager;
   const there = await manager.getSubscription();
-  if (there && sameKey(there, key)) return there;
+  if (there && sameKey(there, key) && !stale(there)) return there;
   if (there) await there.unsubscribe();
   return Promise.race([manager.subscribe({ userVisibleOnly: true, applicationServerKey: decode(key) }), late(20000)]);
 }
@@ -79,7 +79,9 @@ export async function allow(offer) {
 // subscriptions die, and the key they were made under may have been changed.
 export async function keepUp(account, self) {
   if (!offered(self.pushOffer) || permission() !== "granted" || account.silent) return self;
-  const push = wire(await subscribed(self.pushOffer.vapid));
+  // What the server no longer sends to, though it was told, is dead there.
+  const dead = ({ endpoint }) => self.push !== "webpush" && endpoint === account.endpoint;
+  const push = wire(await subscribed(self.pushOffer.vapid, dead));
   if (self.push === "webpush" && account.endpoint === push.endpoint) return self;
   return tell(account, push);
 }
@@ -91,4 +93,10 @@ export async function tell(account, push) {
   account.silent = false;
   await keepAccount(account);
   return self;
+}
+
+// forget ends the subscription, once nobody is left to be told of anything.
+export async function forget() {
+  const registration = await navigator.serviceWorker?.getRegistration("/phone/");
+  await (await registration?.pushManager?.getSubscription())?.unsubscribe();
 }

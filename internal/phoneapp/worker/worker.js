@@ -44,7 +44,7 @@ async function show(data) {
     // What cannot be read still says that something waits.
   }
   const { title = known.title, body = known.body, navigate } = message.notification || {};
-  const id = /^[\w-]{8,64}$/.test(message.id) ? message.id : "";
+  const id = typeof message.id === "string" && /^[\w-]{8,64}$/.test(message.id) ? message.id : "";
   await self.registration.showNotification(String(title), {
     body: String(body), icon: known.icon, tag: "signet-" + id, renotify: true, requireInteraction: true, data: { url: target(id, navigate) },
   });

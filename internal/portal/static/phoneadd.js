@@ -12,7 +12,7 @@ async function wait() {
   for (;;) {
     try {
       const reply = await fetch(box.dataset.wait, { cache: "no-store", headers: { Accept: "application/json" } });
-      if (reply.ok ? (await reply.json()).state !== box.dataset.state : reply.status < 500) break;
+      if (reply.ok ? (await reply.json()).state !== box.dataset.state : reply.status < 500 && reply.status !== 429) break;
       if (!reply.ok) await pause(3000);
     } catch {
       await pause(3000); // the network is away for a moment
