@@ -29,6 +29,7 @@ require (
 	golang.org/x/text v0.43.0 // languages and case folding
 	modernc.org/sqlite v1.60.1 // SQLite without cgo; v1.61.1 does not tidy
 	pgregory.net/rapid v1.3.0 // property tests
+	rsc.io/qr v0.2.0 // QR codes, drawn as SVG
 )
 
 require (
@@ -64,4 +65,5 @@ require (
 	modernc.org/libc v1.78.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )

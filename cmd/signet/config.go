@@ -58,6 +58,7 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges of one method that one source may ask for in a minute; raise it for many people behind one address")
 	fs.IntVar(&c.Limits.Failures, "limit-failures", c.Limits.Failures, "refused requests of apps that one source may make in a minute")
 	fs.IntVar(&c.Limits.PassTries, "limit-pass-tries", c.Limits.PassTries, "access passes that one source may try for a user name in 15 minutes; for all names together 20 times as many")
+	fs.IntVar(&c.Limits.Asks, "limit-phone-asks", c.Limits.Asks, "sign-ins by phone that one source may ask for in a minute; raise it for many people behind one address")
 	fs.StringVar(&c.TPMRoots, "tpm-roots", c.TPMRoots, "PEM file, or folder of such, with the certificates of TPM makers that devices may be attested by (default: none)")
 	addPushSettings(fs, c)
 	fs.StringVar(&c.Push.Proxy, "push-proxy", c.Push.Proxy, "http://… of the proxy by which push services are reached (default: directly; the environment's is not used)")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/broker"
+	"github.com/signetid/signet/internal/browser"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
@@ -52,6 +53,7 @@ type House struct {
 	Metadata  *metadata.Registry
 	Box       *nonce.Box
 	Sessions  *session.Store
+	Browsers  *browser.Registry
 	Tokens    *token.Service
 	PRTs      *prt.Service
 	Corridor  *signin.Corridor
@@ -65,12 +67,14 @@ type House struct {
 	// tlsBase is the address where client certificates are asked for; empty:
 	// there is none. It is set before the doors are made.
 	tlsBase string
-	roots   *x509.CertPool // of TPM makers
-	bus     *bus.Bus
-	jobs    *job.Runner
-	epoch   *epoch
-	high    *highWater
-	vault   *vault
+	// stopping is closed when the doors close: who waits there goes elsewhere.
+	stopping chan struct{}
+	roots    *x509.CertPool // of TPM makers
+	bus      *bus.Bus
+	jobs     *job.Runner
+	epoch    *epoch
+	high     *highWater
+	vault    *vault
 }
 
 // Open opens the data folder and wires the house. base is the address that
@@ -90,7 +94,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 			v.close()
 		}
 	}()
-	h := &House{cfg: cfg, base: base, roots: roots, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h := &House{cfg: cfg, base: base, roots: roots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
 	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
@@ -122,6 +126,7 @@ func (h *House) wire() error {
 	h.Policies = policy.New(policy.Config{
 		DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf, Models: h.Metadata.Names, Status: h.Metadata.Verdict,
 	})
+	h.Browsers = browser.New(browser.Config{DB: h.DB, Now: now})
 	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
 	h.Sessions = session.New(session.Config{
 		DB: h.DB, Now: now, Secure: strings.HasPrefix(h.base, "https:"), Epoch: h.epoch.Now,
@@ -208,6 +213,7 @@ func (h *House) follow() {
 		return h.SignOut(ctx, tx, t, u)
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
+	h.Directory.OnRemoveUser(h.Browsers.RemoveUser)
 	h.Directory.OnRemoveUser(h.PRTs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
@@ -277,6 +283,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(nonce.Jobs(h.DB)...)
 	h.jobs.Add(h.Keys.Jobs()...)
 	h.jobs.Add(h.Metadata.Jobs()...)
+	h.jobs.Add(h.Browsers.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)

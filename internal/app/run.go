@@ -236,6 +236,7 @@ func (s *Server) stop(ctx context.Context) {
 	if s.cfg.Drain > 0 {
 		time.Sleep(s.cfg.Drain)
 	}
+	close(s.House.stopping)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Stop)
 	defer cancel()
 	var closing errgroup.Group
