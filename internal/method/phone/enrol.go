@@ -86,13 +86,16 @@ func (m *Room) postOpen(w http.ResponseWriter, r *http.Request) error {
 // coded finds the enrolment of a code, and counts wrong ones by their source:
 // typed codes have 40 bits, ten minutes and so many guesses (decisions 1.5, 3.7).
 func (m *Room) coded(r *http.Request, code string, now time.Time) (enrolment, string, error) {
-	source := web.Source(r)
-	if full, wait := m.door.codes.Full(source); full {
+	source, guesses := web.Source(r), m.door.codes
+	if _, link, _ := readCode(code); link {
+		guesses = m.door.failures // 128 bits: nobody guesses one
+	}
+	if full, wait := guesses.Full(source); full {
 		return enrolment{}, "", tooMany(wait, "wrong codes from %s", source)
 	}
 	e, text, err := m.byCode(r.Context(), code, now)
 	if errors.Is(err, idp.NotFound) {
-		m.door.codes.Allow(source)
+		guesses.Allow(source)
 	}
 	if err != nil {
 		return e, "", err
