@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	filippo.io/age v1.3.2 // encrypted backups
+	github.com/SherClockHolmes/webpush-go v1.4.0 // Web Push: RFC 8291 and 8292 are not ours to write
 	github.com/coreos/go-oidc/v3 v3.21.0 // the demo app is a stock relying party
 	github.com/fxamacker/cbor/v2 v2.9.6 // CBOR: payloads of sealed values
 	github.com/go-jose/go-jose/v4 v4.1.8 // JWS, JWK: not ours to write
@@ -28,6 +29,7 @@ require (
 	golang.org/x/text v0.43.0 // languages and case folding
 	modernc.org/sqlite v1.60.1 // SQLite without cgo; v1.61.1 does not tidy
 	pgregory.net/rapid v1.3.0 // property tests
+	rsc.io/qr v0.2.0 // QR codes, drawn as SVG
 )
 
 require (
@@ -63,4 +65,5 @@ require (
 	modernc.org/libc v1.78.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )

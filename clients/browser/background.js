@@ -7,11 +7,13 @@ chrome.runtime.onInstalled.addListener(() => lead());
 chrome.runtime.onStartup.addListener(() => lead());
 lead();
 
-function over({ tabId, frameId, url }) {
-  if (frameId === 0 && !url.startsWith(chrome.runtime.getURL(""))) {
-    spend(tabId);
+// The time is that of the event. This worker may have to be started for it, and
+// by then the tab may have a pass for its next request.
+function over({ tabId, frameId, timeStamp }) {
+  if (frameId === 0) {
+    spend(tabId, timeStamp);
   }
 }
 chrome.webNavigation.onCommitted.addListener(over);
 chrome.webNavigation.onErrorOccurred.addListener(over);
-chrome.tabs.onRemoved.addListener((tabId) => spend(tabId));
+chrome.tabs.onRemoved.addListener((tabId) => spend(tabId, Infinity));

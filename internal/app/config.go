@@ -41,6 +41,8 @@ type Config struct {
 	RelatedOrigins []string      // other origins that may use this server's passkeys
 	Metadata       Metadata      // where what is known of key models comes from
 	Limits         Limits        // how often one source may try
+	Push           Push          // how phones are told that something waits
+	Places         Places        // where addresses are
 	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
 
 	// AcceptRollback starts a database that lacks what this node saw written,
@@ -91,6 +93,7 @@ type Limits struct {
 	Begins    int // challenges on the sign-in page a minute
 	Failures  int // refused requests of applications a minute; a tenth for each application
 	PassTries int // access passes for one user name in 15 minutes
+	Asks      int // sign-ins by phone a minute
 }
 
 // Default is the configuration of a server that was told nothing.
@@ -102,7 +105,7 @@ func Default() Config {
 		Drain:     time.Second,
 		Stop:      15 * time.Second,
 		AuditKeep: 180 * 24 * time.Hour,
-		Limits:    Limits{Nonces: 60, Begins: 240, Failures: 600, PassTries: 5},
+		Limits:    Limits{Nonces: 60, Begins: 240, Failures: 600, PassTries: 5, Asks: 10},
 		Now:       time.Now,
 	}
 }
@@ -119,6 +122,8 @@ func (c Config) Validate() error {
 		c.checkLimits(),
 		c.checkOrigins(),
 		c.Metadata.check(),
+		c.Push.check(),
+		c.Places.check(),
 	)
 }
 
@@ -222,7 +227,7 @@ func (c Config) checkLimits() error {
 		bad = append(bad, fmt.Errorf("audit-keep is %s: use at least 24h", c.AuditKeep))
 	}
 	for name, n := range map[string]int{
-		"limit-nonces": c.Limits.Nonces, "limit-sign-ins": c.Limits.Begins, "limit-failures": c.Limits.Failures, "limit-pass-tries": c.Limits.PassTries,
+		"limit-nonces": c.Limits.Nonces, "limit-sign-ins": c.Limits.Begins, "limit-failures": c.Limits.Failures, "limit-pass-tries": c.Limits.PassTries, "limit-phone-asks": c.Limits.Asks,
 	} {
 		if n < 1 {
 			bad = append(bad, fmt.Errorf("%s is %d: use at least 1", name, n))

@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/phoneapp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
 	"github.com/signetid/signet/internal/session"
@@ -39,8 +40,13 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err := d.openDesk(); err != nil {
 		return err
 	}
+	phone, err := phoneapp.New(phoneapp.Config{BaseURL: h.base, ErrorPage: d.pages.ErrorPage})
+	if err != nil {
+		return err
+	}
 	d.openOpenID()
 	d.openID.Mount(mux)
+	phone.Mount(mux)
 	d.registration().Mount(mux)
 	d.pages.Mount(mux)
 	d.desk.Mount(mux)
@@ -85,7 +91,10 @@ func (d *doors) openPages() (err error) {
 		RevokeGrant:   h.Tokens.RevokeGrant,
 		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
 		Remote:        d.remote(),
-		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins},
+		Phones:        h.phonePages(),
+		Browsers:      h.Browsers,
+		Stopping:      h.stopping,
+		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins, Asks: h.cfg.Limits.Asks},
 	})
 	return err
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/broker"
+	"github.com/signetid/signet/internal/browser"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
@@ -27,8 +28,10 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/place"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -50,23 +53,28 @@ type House struct {
 	Metadata  *metadata.Registry
 	Box       *nonce.Box
 	Sessions  *session.Store
+	Browsers  *browser.Registry
 	Tokens    *token.Service
 	PRTs      *prt.Service
 	Corridor  *signin.Corridor
 	Report    *report.Report
 	Hygiene   *hygiene.Keeper
+	Push      *push.Service
+	Places    *place.Table
 
 	cfg  Config
 	base string
 	// tlsBase is the address where client certificates are asked for; empty:
 	// there is none. It is set before the doors are made.
 	tlsBase string
-	roots   *x509.CertPool // of TPM makers
-	bus     *bus.Bus
-	jobs    *job.Runner
-	epoch   *epoch
-	high    *highWater
-	vault   *vault
+	// stopping is closed when the doors close: who waits there goes elsewhere.
+	stopping chan struct{}
+	roots    *x509.CertPool // of TPM makers
+	bus      *bus.Bus
+	jobs     *job.Runner
+	epoch    *epoch
+	high     *highWater
+	vault    *vault
 }
 
 // Open opens the data folder and wires the house. base is the address that
@@ -86,7 +94,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 			v.close()
 		}
 	}()
-	h := &House{cfg: cfg, base: base, roots: roots, DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h := &House{cfg: cfg, base: base, roots: roots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
 	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
@@ -97,6 +105,9 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 		return nil, fmt.Errorf("read the epoch: %w", err)
 	}
 	if err := h.wire(); err != nil {
+		return nil, err
+	}
+	if err := h.Push.Prepare(ctx); err != nil {
 		return nil, err
 	}
 	return h, nil
@@ -115,6 +126,7 @@ func (h *House) wire() error {
 	h.Policies = policy.New(policy.Config{
 		DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf, Models: h.Metadata.Names, Status: h.Metadata.Verdict,
 	})
+	h.Browsers = browser.New(browser.Config{DB: h.DB, Now: now})
 	h.Box = nonce.New(nonce.Config{Keys: h.Keys.Sealing, Epoch: h.epoch.Now, Now: now})
 	h.Sessions = session.New(session.Config{
 		DB: h.DB, Now: now, Secure: strings.HasPrefix(h.base, "https:"), Epoch: h.epoch.Now,
@@ -138,7 +150,10 @@ func (h *House) wire() error {
 			return p.Devices.Idle, p.Devices.Absolute, err
 		},
 	})
-	var err error
+	err := errors.Join(h.openPush(), h.openPlaces())
+	if err != nil {
+		return err
+	}
 	if h.rooms, err = h.openRooms(); err != nil {
 		return err
 	}
@@ -198,6 +213,7 @@ func (h *House) follow() {
 		return h.SignOut(ctx, tx, t, u)
 	})
 	h.Directory.OnRemoveUser(h.Sessions.RemoveUser)
+	h.Directory.OnRemoveUser(h.Browsers.RemoveUser)
 	h.Directory.OnRemoveUser(h.PRTs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
@@ -267,6 +283,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(nonce.Jobs(h.DB)...)
 	h.jobs.Add(h.Keys.Jobs()...)
 	h.jobs.Add(h.Metadata.Jobs()...)
+	h.jobs.Add(h.Browsers.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
@@ -300,6 +317,7 @@ func (h *House) Run(ctx context.Context) error {
 	all.Go(func() error { return h.bus.Run(ctx) })
 	all.Go(func() error { return h.jobs.Run(ctx) })
 	all.Go(func() error { return h.Metadata.Run(ctx) })
+	all.Go(func() error { return h.Push.Run(ctx) })
 	all.Go(func() error {
 		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
 	})
@@ -311,7 +329,8 @@ func (h *House) Run(ctx context.Context) error {
 }
 
 // everyMinute does what each node does for itself: counts of failures that it
-// has in memory, and the epoch that another node may have raised.
+// has in memory, the epoch that another node may have raised, and files that
+// may have been replaced.
 func (h *House) everyMinute(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -323,6 +342,7 @@ func (h *House) everyMinute(ctx context.Context) error {
 			if err := errors.Join(h.Audit.Flush(ctx, h.DB), h.epoch.load(ctx, h.DB)); err != nil {
 				h.cfg.Log.Warn("minute", "cause", err)
 			}
+			h.refreshPlaces()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/browser"
 	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
@@ -25,6 +26,7 @@ import (
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -37,8 +39,8 @@ import (
 func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
-		audit.Migrations, bus.Migrations, job.Migrations,
-		directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
+		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
+		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations,
 	}

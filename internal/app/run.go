@@ -81,6 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := s.Metadata.Load(ctx); err != nil {
 		cfg.Log.Warn("the stored metadata is not used", "cause", err)
 	}
+	s.sayPush()
 	if err := s.openDoors(ctx); err != nil {
 		s.closeListeners()
 		s.House.Close()
@@ -235,6 +236,7 @@ func (s *Server) stop(ctx context.Context) {
 	if s.cfg.Drain > 0 {
 		time.Sleep(s.cfg.Drain)
 	}
+	close(s.House.stopping)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Stop)
 	defer cancel()
 	var closing errgroup.Group

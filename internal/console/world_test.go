@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,7 +47,9 @@ type world struct {
 	hedda   idp.User
 	group   directory.Group
 	app     client.Client
-	record  idp.EventID   // of a sign-in
+	record  idp.EventID // of a sign-in
+
+	mu      sync.Mutex    // of the two below: requests come at once in tests of races
 	asked   []signin.Flow // what the sign-in page was asked for
 	revoked []idp.UserID
 
@@ -108,6 +111,8 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(), Phones: w.phones,
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.asked = append(w.asked, f)
 			rw.Header().Set("X-Page", "sign-in")
 			return nil
@@ -126,6 +131,8 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 		},
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		RevokeUser: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.revoked = append(w.revoked, u)
 			return nil
 		},

@@ -36,6 +36,9 @@ type View struct {
 	Short   bool     // room for the ring on a phone
 	Alone   bool     // one question, which is the title then
 	Apart   bool     // no opener and no form to elsewhere
+	// Types names the one Trusted Types policy that a script of the page makes;
+	// empty: none may make any.
+	Types string
 	// Files are parts that this page shares with some others only.
 	Files []string
 }
@@ -56,6 +59,7 @@ type Page struct {
 	Theme   string
 	Back    string // where the appearance switch leads back; empty: no switch here
 	RPID    string
+	Refresh int    // seconds after which a browser without script loads the page again; 0: never
 	LeadsTo string // origin that forms of this page may end at, besides our own
 	V       any
 	Shell   any // the part of the frame around it

@@ -27,6 +27,7 @@ type answered struct {
 	method            idp.MethodID
 	ceremony, payload string
 	userName, pass    string
+	browserKey        string // that this browser is to be known by
 	forget            bool
 }
 
@@ -42,6 +43,7 @@ func (p *Portal) parseAnswer(w http.ResponseWriter, r *http.Request) (in answere
 	in = answered{
 		peer: p.peer(w, r), method: idp.MethodID(v.Get("method")), ceremony: v.Get("ceremony"), payload: v.Get("payload"),
 		userName: page.Clip(strings.TrimSpace(v.Get("username")), maxUserName), pass: strings.TrimSpace(v.Get("access_pass")), forget: v.Get("forget") != "",
+		browserKey: v.Get("browser_key"),
 	}
 	// A pass that was typed is what is meant, whichever button was pressed:
 	// without script, Enter presses the first.
@@ -67,8 +69,10 @@ func (p *Portal) answer(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if in.payload == "" {
-		return p.again(w, r, in, nil)
+	if waits := in.flow.Waiting; in.payload == "" && waits != nil && waits.Method == in.method {
+		in.ceremony = waits.Ceremony
+	} else if in.payload == "" {
+		return p.nothingSent(w, r, in)
 	}
 	current, err := p.current(r, in.flow)
 	if err != nil {
@@ -78,10 +82,24 @@ func (p *Portal) answer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.refused(w, r, in, err)
 	}
-	if in.method != accessPass {
+	if in.method != accessPass && step.Kind != signin.Wait {
 		p.pages.Keep(w, wayCookie, string(in.method))
+		p.remember(r, in, step)
 	}
 	return p.follow(w, r, step)
+}
+
+// nothingSent is a form without anything to show. One of a page that waits, in
+// a flow that waits no more, was sent twice.
+func (p *Portal) nothingSent(w http.ResponseWriter, r *http.Request, in answered) error {
+	waits, err := p.waits(r, in.flow, in.method)
+	if err != nil {
+		return err
+	}
+	if waits && in.flow.Stored() {
+		return web.SeeOther(w, r, flowAddress(in.flow))
+	}
+	return p.again(w, r, in, nil)
 }
 
 // follow goes where a step leads: by a redirect wherever the next page has an
@@ -140,7 +158,10 @@ func (p *Portal) beginPass(w http.ResponseWriter, r *http.Request, in *answered)
 // again can help; else an error page says what does.
 func (p *Portal) refused(w http.ResponseWriter, r *http.Request, in answered, err error) error {
 	e := idp.AsError(err)
+	answers := in.flow.Waiting != nil && in.flow.Waiting.Method == in.method
 	switch {
+	case answers && (e.Kind == idp.Unproven || e.Kind == idp.Expired):
+		return p.unanswered(w, r, in, e)
 	case e.Kind == idp.Unproven, e.Kind == idp.Expired, e.Reason == "other_than_hinted":
 		return p.again(w, r, in, e)
 	}
@@ -150,7 +171,15 @@ func (p *Portal) refused(w http.ResponseWriter, r *http.Request, in answered, er
 // again shows the page once more, unfolded. e is nil when nothing was sent.
 func (p *Portal) again(w http.ResponseWriter, r *http.Request, in answered, e *idp.Error) error {
 	ws := p.pages.Pick(r)
-	v := signInView{Open: true, UserName: in.userName}
+	v := signInView{Open: true, UserName: in.userName, choosing: true}
+	if in.flow.Waiting != nil {
+		// A wrong answer has ended what the flow waited for.
+		f, err := p.cfg.Corridor.Resume(r.Context(), in.flow.Tenant, in.flow.Handle(), in.peer)
+		if err != nil {
+			return err
+		}
+		in.flow = f
+	}
 	if e == nil {
 		v.status, v.Said = http.StatusOK, ws.T("signin.problem.script")
 		return p.showFlow(w, r, in.flow, in.peer, v)
@@ -191,7 +220,7 @@ func (p *Portal) showFlow(w http.ResponseWriter, r *http.Request, f signin.Flow,
 	if err != nil {
 		return err
 	}
-	if step.Kind != signin.StepUp {
+	if step.Kind != signin.StepUp && !(step.Kind == signin.Wait && v.choosing) {
 		return p.SignIn(w, r, step.Flow, step)
 	}
 	return p.showSignIn(w, r, step.Flow, step, v)

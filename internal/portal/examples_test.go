@@ -50,6 +50,7 @@ func credential(id, name, model string, x text) method.Credential {
 var offers = []signin.Offer{
 	{ID: passkey, View: method.View{Action: "signin-passkey", Icon: "passkey", Label: "method.passkey", Note: "method.passkey.note", Primary: true}},
 	{ID: accessPass, View: method.View{Action: "signin-access-pass", Icon: "ticket", Label: "method.accessPass.label", Note: "method.accessPass.note"}},
+	{ID: "phone", View: method.View{Action: "signin-phone", Icon: "phone", Label: "method.phone", Note: "method.phone.note", Primary: true}, Waits: true},
 }
 
 // examples gives every page in the states that matter.
@@ -83,6 +84,19 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		title: pg.T("signin.title.again"), Lead: pg.N("signin.lead.fresh", 6), Skip: x("/account")})
 	sign("try", "try", signInView{only: passkey, Known: &person{Name: ada.Name, Sub: ada.Sub, User: ada.User, Initials: ada.Initials, Fixed: true},
 		title: pg.T("signin.title.try"), Lead: pg.T("signin.lead.try", "name", x("Blue YubiKey")), Steps: steps(pg, 3), Skip: x("/account")})
+	number := func(key, title string, v numberView) {
+		v.Handle, v.UserName, v.Method = x("f1"), x("ada@nordhafen.example"), "phone"
+		v.Wait, v.Others, v.OtherWays, v.Known = x("/t/signin/wait?flow=f1"), x("/t/signin?flow=f1&other=1"), pg.T("wait.passkey"), string(tenant.ID)
+		add(key, "wait", pg.T(title), &v).Refresh = refreshAfter
+	}
+	code, err := qrOf("https://id.example/phone#r=4f6a1c0e2b7d4e8f9a3c5d7e1f2a4b6c")
+	if err != nil {
+		panic(err)
+	}
+	number("wait", "wait.title", numberView{Number: x("47"), Spelled: x("4, 7"), Left: 94, Clock: "1:34", QR: code, Late: true, Again: pg.T("wait.sent")})
+	number("wait-ready", "wait.title.ready", numberView{Number: x("47"), Spelled: x("4, 7"), Left: 94, Clock: "1:34", Ready: true})
+	number("wait-over", "wait.title.over", numberView{Over: true, Clock: "0:00"})
+	sign("signin-phone", "signin", signInView{BadName: pg.T("wait.problem.username"), Shows: string(tenant.ID)})
 	add("pick", "pick", pg.T("pick.title"), pickView{Lead: pg.T("pick.lead.app", "app", x("Wiki")), Verb: "post", Action: "/t/signin/choose", Handle: x("h"), People: []person{ada, kai}})
 	add("org", "org", pg.T("org.title"), orgView{Typed: x("ada@nowhere.example"), Bad: pg.T("org.problem")})
 	grants := []grant{}
@@ -93,12 +107,14 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		Lead: pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example")), Grants: grants})
 	nudge := func(key string, n policy.Nudge, app string) {
 		v := nudgeView{Handle: x("h"), Add: x("/t/signin?flow=f&add=1"), Forced: n.Forced}
-		v.say(pg, n, app)
-		add(key, "nudge", pg.T("nudge.title"), v).LeadsTo = "https://wiki.example"
+		title := v.say(pg, n, app)
+		add(key, "nudge", title, v).LeadsTo = "https://wiki.example"
 	}
 	nudge("nudge", policy.Nudge{Method: passkey, Days: 3, Left: 2}, x("Wiki"))
 	nudge("nudge-last", policy.Nudge{Method: passkey, Left: 1}, "")
 	nudge("nudge-forced", policy.Nudge{Method: passkey, Forced: true}, x("Wiki"))
+	nudge("nudge-phone", policy.Nudge{Method: policy.Phone, Days: 3, Left: 2}, x("Wiki"))
+	nudge("nudge-phone-page", policy.Nudge{Method: policy.Phone}, "")
 	add("register", "register", pg.T("register.title"), registerView{Session: idp.SessionID(x("s1")), Flow: x("f"), Steps: steps(pg, 0),
 		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), BackText: pg.T("register.not_now"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
@@ -129,6 +145,7 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		Fields []Field
 	}{pg.T("logout.app", "app", x("Wiki"), "name", x("Ada Lindqvist"), "org", x("Nordhafen Werft")), x("/t/logout"), []Field{{x("state"), x("s")}}})
 	accountExamples(p, pg, add, ada, x)
+	phoneExamples(p, pg, add, ada, x)
 	for key, e := range map[string]*idp.Error{
 		"error":          idp.Deniedf("strength_unknown", "x").Coded(53003),
 		"error-internal": idp.AsError(http.ErrBodyNotAllowed),
@@ -221,11 +238,11 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 		add(key, "machine", pg.T("machine."+q.What+".title", "name", x("ws-17")), &q)
 	}
 	add("takeback", "takeback", pg.T("takeback.title", "app", x("Drawings")), &takeBackView{Session: ada.Session, App: "a1", Name: x("Drawings")})
-	a := askOf(pg, blue, []method.Credential{blue, phone, third}, ada.Session)
+	a := askOf(pg, blue, []method.Credential{blue, phone, third}, nil, ada.Session)
 	a.BadName = pg.T("register.problem.name")
 	add("rename", "rename", pg.T("rename.title", "name", x("Blue YubiKey")), a)
 	add("remove", "remove", pg.T("remove.title", "name", x("Blue YubiKey")), a)
-	add("remove-last", "remove", pg.T("remove.title", "name", x("Blue YubiKey")), askOf(pg, blue, []method.Credential{blue}, ada.Session))
+	add("remove-last", "remove", pg.T("remove.title", "name", x("Blue YubiKey")), askOf(pg, blue, []method.Credential{blue}, nil, ada.Session))
 }
 
 func same(s string) string { return s }

@@ -119,7 +119,10 @@ func (v *signInView) arrange(pg *page.Page, offers []signin.Offer, last idp.Meth
 		if o.ID == passkey {
 			v.Another = passkey
 		}
-		shown := offer{Method: o.ID, Action: o.View.Action, Icon: o.View.Icon, Label: pg.T(o.View.Label), Note: pg.T(o.View.Note)}
+		shown := offer{Method: o.ID, Action: o.View.Action, Icon: o.View.Icon, Label: pg.T(o.View.Label), Note: pg.T(o.View.Note), Waits: o.Waits}
+		if o.Waits {
+			v.Shows = string(pg.Tenant.ID)
+		}
 		if o.View.Primary {
 			shown.Main = len(v.Primary) == 0
 			v.Primary = append(v.Primary, shown)

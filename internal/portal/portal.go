@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	known "github.com/signetid/signet/internal/browser"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
@@ -53,10 +54,17 @@ type Config struct {
 	// Devices are the machines that people sign in with; nil: the pages know
 	// nothing of any.
 	Devices *Devices
+	// Phones are those that approve sign-ins; nil: the pages know of none.
+	Phones *Phones
 	// Remote is about sign-ins on other machines; without it there is no page
 	// for their codes.
 	Remote Remote
-	Limits Limits
+	// Browsers are those that people are known in; nil: none is.
+	Browsers *known.Registry
+	// Stopping is closed when the server stops: who waits is told to go on
+	// elsewhere. Nil: it never does.
+	Stopping <-chan struct{}
+	Limits   Limits
 }
 
 // Holding is a number of passkeys and the rules about it (product.md §6).
@@ -72,6 +80,7 @@ func (h Holding) Near() bool { return h.WarnAt > 0 && h.Held >= h.WarnAt }
 type Limits struct {
 	PassTries int // access passes, for a user name and source in 15 minutes, and 20 times that for a source; 5
 	Begins    int // challenges, for a source and method in a minute; 240
+	Asks      int // requests by another road, for a source in a minute; 10
 }
 
 // Portal is the door for people.
@@ -83,6 +92,9 @@ type Portal struct {
 	// source and method, so that one method's limit locks nobody out of
 	// another (POL06).
 	passSources, begins *web.Limiter
+	phoneTests          *web.Limiter // by person
+	asks                *web.Limiter // by source: each of them writes (ADR 0022)
+	waiters             waitRoom
 }
 
 // assetPrefix is where files with a hash in their name are served.
@@ -102,6 +114,8 @@ func New(cfg Config) (*Portal, error) {
 		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
 		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
 		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
+		phoneTests:  web.NewLimiter(testsAtMost, testsWithin, 10_000, cfg.Now),
+		asks:        web.NewLimiter(cmp.Or(cfg.Limits.Asks, 10), time.Minute, 50_000, cfg.Now),
 	}, nil
 }
 
@@ -117,6 +131,10 @@ func (p *Portal) routes() []route {
 		{"GET /{t}/signin", p.signInPage},
 		{"POST /{t}/signin/begin", p.begin},
 		{"POST /{t}/signin/answer", p.answer},
+		{"POST /{t}/signin/ask", p.ask},
+		{"POST /{t}/signin/again", p.askAgain},
+		{"POST /{t}/signin/cancel", p.cancel},
+		{"GET /{t}/signin/wait", p.wait},
 		{"POST /{t}/signin/choose", p.choose},
 		{"POST /{t}/signin/consent", p.consent},
 		{"POST /{t}/signin/nudge", p.later},
@@ -145,6 +163,9 @@ func (p *Portal) routes() []route {
 	}
 	if p.cfg.Devices != nil {
 		all = append(all, route{"GET /account/device", p.machinePage}, route{"POST /account/device", p.machineDeed})
+	}
+	if p.cfg.Phones != nil {
+		all = append(all, p.phoneRoutes()...)
 	}
 	return all
 }

@@ -38,6 +38,7 @@ type offer struct {
 	Action, Icon string
 	Label, Note  template.HTML
 	Main         bool
+	Waits        bool // asked by another road: its form works without script
 }
 
 // problem is an error on the page where it happened.
@@ -66,6 +67,8 @@ type signInView struct {
 	title            template.HTML
 	only             idp.MethodID // offer nothing else
 	anyone           bool         // recognise nobody
+	choosing         bool         // offer all ways although something is waited for
+	Shows            string       // the tenant, when this browser is to show that it is known
 	template         string
 }
 
@@ -153,11 +156,17 @@ func (p *Portal) SignIn(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 		return p.consentPage(w, r, f, step)
 	case signin.Nudge:
 		if r.Method == http.MethodGet && r.URL.Query().Get("add") != "" {
-			return p.showRegister(w, r, step.Session, f)
+			return p.toRegister(w, r, f, step.Session, step.Nudge.Method)
 		}
 		return p.nudgePage(w, r, f, step)
 	case signin.Register:
-		return p.showRegister(w, r, step.Session, f)
+		return p.toRegister(w, r, f, step.Session, asksFor(step.Decision))
+	}
+	if f.Waiting != nil && r.Method == http.MethodGet {
+		if r.URL.Query().Get("other") == "" {
+			return p.numberPage(w, r, f, numberView{})
+		}
+		return p.showSignIn(w, r, f, step, signInView{Open: true, UserName: f.Waiting.UserName})
 	}
 	if slices.Contains(f.Prompt, "select_account") {
 		return p.accountPicker(w, r, f, step)

@@ -151,16 +151,17 @@ func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	var ids []idp.MethodID
-	views := make(map[idp.MethodID]method.View)
+	offers := make(map[idp.MethodID]Offer)
 	for _, r := range c.rooms {
 		// A method without a page is none to offer on one.
 		if r.viewer != nil && p.Judge(policy.Who{}, policy.Use, r.ID(), nil).Allowed() {
-			ids, views[r.ID()] = append(ids, r.ID()), r.viewer.View()
+			ids = append(ids, r.ID())
+			offers[r.ID()] = Offer{ID: r.ID(), View: r.viewer.View(), Waits: r.waiter != nil}
 		}
 	}
 	var out []Offer
 	for _, id := range p.Preferred(policy.Who{}, ids) {
-		out = append(out, Offer{ID: id, View: views[id]})
+		out = append(out, offers[id])
 	}
 	return out, nil
 }

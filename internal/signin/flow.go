@@ -116,6 +116,8 @@ type Step struct {
 type Offer struct {
 	ID   idp.MethodID
 	View method.View
+	// Waits says that the method is asked by another road: by Ask, not Begin.
+	Waits bool
 }
 
 // Begun is a ceremony that has begun.

@@ -3,7 +3,6 @@ package browser
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -49,24 +48,7 @@ func TestExtension(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("no chromium on this machine: `make test` installs it")
-	}
-	var opts []chromedp.ExecAllocatorOption
-	opts = append(opts, chromedp.DefaultExecAllocatorOptions[:]...)
-	opts = append(opts, chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-extensions", false), chromedp.Flag("load-extension", folder),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("lang", "en-US"),
-		// Where browsers of this account keep their hosts.
-		chromedp.UserDataDir(filepath.Join(home, ".config/chromium")), chromedp.Env("HOME="+home))
-	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
-	t.Cleanup(stop)
-	browser, stopBrowser := chromedp.NewContext(alloc)
-	t.Cleanup(stopBrowser)
-	if err := chromedp.Do(browser); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
+	browser := extended(t, home, folder)
 	p := &Person{t: t, ctx: browser}
 
 	p.Open(demo.App)

@@ -78,13 +78,14 @@ func FreeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// StartDemo starts the built binary and waits for its ready line.
-func StartDemo(t *testing.T) *Demo {
+// StartDemo starts the built binary, with more flags if any, and waits for its
+// ready line.
+func StartDemo(t *testing.T, more ...string) *Demo {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "demo")
 	args := []string{"demo", "--data", data, "--listen", FreeAddr(t), "--listen-app", FreeAddr(t), "--listen-tls", FreeAddr(t)}
 	d := &Demo{Data: data, Binary: Binary(t)}
-	d.process = StartBinary(t, d.Binary, args, nil)
+	d.process = StartBinary(t, d.Binary, append(args, more...), nil)
 	raw, err := os.ReadFile(filepath.Join(data, "demo.json"))
 	if err != nil {
 		t.Fatal(err)

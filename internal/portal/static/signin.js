@@ -3,6 +3,7 @@
 // the browser itself follows where the server sends it.
 
 import { able, get, post, quietAble, signal, stop } from "./webauthn.js";
+import { ours, shows } from "./known.js";
 import { alarm, busy, calm, say, words } from "./page.js";
 
 const form = document.getElementById("signin");
@@ -21,7 +22,11 @@ function put(field, value) {
   form.append(input);
 }
 
-function send(ceremony, payload) {
+// A browser in which somebody proves themselves so is one that may ask a phone,
+// wherever only known ones may.
+async function send(ceremony, payload) {
+  const key = form.dataset.known && (await ours());
+  if (key) put("browser_key", key);
   put("method", METHOD);
   put("ceremony", ceremony);
   put("payload", JSON.stringify(payload));
@@ -95,6 +100,18 @@ async function ask(button, hints) {
   quietly();
 }
 
+// elsewhere asks a phone: the server shows what comes next.
+async function elsewhere(button) {
+  if (asking) return;
+  asking = true;
+  stop();
+  const shown = form.dataset.known && (await shows(form.dataset.known, form.elements.namedItem("handle").value));
+  for (const [field, value] of Object.entries(shown || {})) put(field, value);
+  put("method", button.value);
+  form.action = button.formAction;
+  HTMLFormElement.prototype.submit.call(form);
+}
+
 form.addEventListener("submit", (event) => {
   const button = event.submitter;
   const way = button && button.name;
@@ -111,6 +128,13 @@ form.addEventListener("submit", (event) => {
   if (way === "method" && button.value === "accessPass") {
     event.preventDefault();
     pass.focus();
+    return;
+  }
+  // Enter takes the way that was used last.
+  const first = way === "method" ? button : form.querySelector(".ways .main");
+  if (way !== "forget" && first && first.hasAttribute("formaction")) {
+    event.preventDefault();
+    elsewhere(first);
     return;
   }
   if (way === "forget" || (way === "method" && button.value !== METHOD)) return;
