@@ -239,6 +239,9 @@ func (n *node) rooms(t testing.TB, issuer func(idp.TenantID) string) {
 	}
 	var err error
 	n.hello, err = hello.New(hello.Config{DB: n.db, Now: n.clock.now, UserByName: byName, Issuer: issuer,
+		User: func(ctx context.Context, id idp.TenantID, u idp.UserID) (idp.User, error) {
+			return n.directory.User(ctx, n.db, id, u)
+		},
 		Rules: func(context.Context, idp.TenantID) (policy.HelloRules, error) { return policy.Default().Hello, nil },
 		Device: func(ctx context.Context, tx *sqldb.Tx, id idp.TenantID, d idp.DeviceID) (hello.Machine, error) {
 			var got device.Device
