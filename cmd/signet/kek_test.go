@@ -18,7 +18,8 @@ func TestKEKRewrap(t *testing.T) {
 	}
 	s.stop(t)
 	done := must[object](t, "admin", "kek", "rewrap", "--new-kek-file", next, "--data", data)
-	if done["keys"] != 1.0 || done["madeNewKey"] != true || done["newKeyFile"] != next || done["keyFile"] != filepath.Join(data, "kek") {
+	// The tenant's signing key, and what seals the keys that push services know us by.
+	if done["keys"] != 2.0 || done["madeNewKey"] != true || done["newKeyFile"] != next || done["keyFile"] != filepath.Join(data, "kek") {
 		t.Errorf("done %v", done)
 	}
 	old, _ := done["oldKeyFile"].(string)
