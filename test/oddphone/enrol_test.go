@@ -9,17 +9,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/signetid/signet/test/person"
 )
 
 // By the link and by the typed code, however it is typed.
 func TestEnrol(t *testing.T) {
 	s := newSite(t)
 	ada := s.somebody("ada")
-	for _, how := range []func(code) string{
-		func(c code) string { return c.fragment(t, s.base) },
-		func(c code) string { return c.Typed },
-		func(c code) string { return strings.ToLower(strings.ReplaceAll(c.Typed, "-", "")) },
-		func(c code) string { return strings.NewReplacer("0", "o", "1", "L").Replace(c.Typed) },
+	for _, how := range []func(person.PhoneCode) string{
+		func(c person.PhoneCode) string { return fragment(t, s.base, c) },
+		func(c person.PhoneCode) string { return c.Typed },
+		func(c person.PhoneCode) string { return strings.ToLower(strings.ReplaceAll(c.Typed, "-", "")) },
+		func(c person.PhoneCode) string { return strings.NewReplacer("0", "o", "1", "L").Replace(c.Typed) },
 	} {
 		c := ada.code()
 		secret := how(c)
