@@ -153,10 +153,14 @@ of this phone; for one without, type yes or use --yes.`,
 			if err != nil {
 				return err
 			}
+			in := newLines(cmd)
 			if !by.yes && !by.stdin {
+				if !in.terminal() {
+					return errNobody
+				}
 				describeRequest(cmd.ErrOrStderr(), q)
 			}
-			pin, err := by.verify(newLines(cmd), q.PIN, cmd.ErrOrStderr())
+			pin, err := by.verify(in, q.PIN, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

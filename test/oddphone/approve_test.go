@@ -322,3 +322,22 @@ func TestPolicy(t *testing.T) {
 	a, err := p.Approve(t.Context(), w, d.page.Number())
 	refused(t, "yes where phones are off", a, err, http.StatusForbidden, "phone_refused")
 }
+
+// What was denied may still be reported.
+func TestReportLater(t *testing.T) {
+	s := newSite(t)
+	ada := s.somebody("ada")
+	p := ada.phone()
+	d := ada.asks()
+	w := p.one(t)
+	a, err := p.Deny(t.Context(), w, false)
+	result(t, "no", a, err, "denied")
+	a, err = p.Deny(t.Context(), w, true)
+	result(t, "no, and report", a, err, "reported")
+	a, err = p.Deny(t.Context(), w, true)
+	refused(t, "report it twice", a, err, http.StatusGone, "request_over")
+	p.history(t, "report", w.ID, "reported")
+	if d.in() {
+		t.Error("let in")
+	}
+}
