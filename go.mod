@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	filippo.io/age v1.3.2 // encrypted backups
+	github.com/SherClockHolmes/webpush-go v1.4.0 // Web Push: RFC 8291 and 8292 are not ours to write
 	github.com/coreos/go-oidc/v3 v3.21.0 // the demo app is a stock relying party
 	github.com/fxamacker/cbor/v2 v2.9.6 // CBOR: payloads of sealed values
 	github.com/go-jose/go-jose/v4 v4.1.8 // JWS, JWK: not ours to write

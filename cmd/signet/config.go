@@ -60,7 +60,23 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.IntVar(&c.Limits.PassTries, "limit-pass-tries", c.Limits.PassTries, "access passes that one source may try for a user name in 15 minutes; for all names together 20 times as many")
 	fs.IntVar(&c.Limits.Asks, "limit-phone-asks", c.Limits.Asks, "sign-ins by phone that one source may ask for in a minute; raise it for many people behind one address")
 	fs.StringVar(&c.TPMRoots, "tpm-roots", c.TPMRoots, "PEM file, or folder of such, with the certificates of TPM makers that devices may be attested by (default: none)")
+	addPushSettings(fs, c)
+	fs.StringVar(&c.Push.Proxy, "push-proxy", c.Push.Proxy, "http://… of the proxy by which push services are reached (default: directly; the environment's is not used)")
+	fs.StringVar(&c.Push.APNsKey, "apns-key", c.Push.APNsKey, "the .p8 file by which an app of yours for iOS is sent notifications, of mode 0600")
+	fs.StringVar(&c.Push.APNsKeyID, "apns-key-id", c.Push.APNsKeyID, "id of that key")
+	fs.StringVar(&c.Push.APNsTeam, "apns-team", c.Push.APNsTeam, "id of the team that it belongs to")
+	fs.StringSliceVar(&c.Push.APNsTopic, "apns-topic", c.Push.APNsTopic, "bundle id of the app (repeatable)")
+	fs.StringVar(&c.Push.FCM, "fcm-credentials", c.Push.FCM, "JSON file of the service account by which an app of yours for Android is sent notifications, of mode 0600")
 	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
+}
+
+// addPushSettings defines what a demo takes, too, of notifications and places.
+func addPushSettings(fs *pflag.FlagSet, c *app.Config) {
+	fs.StringVar(&c.Push.Subject, "push-subject", c.Push.Subject, "whom push services may ask about this server: mailto:help@example.com (default: base-url, where it is public)")
+	fs.StringSliceVar(&c.Push.Hosts, "push-host", c.Push.Hosts, "another push service that phones may use: push.example.com, or push.internal:8443/private in a network of your own (repeatable)")
+	fs.StringVar(&c.Push.CA, "push-ca", c.Push.CA, "PEM file with the authorities of these (default: the system's)")
+	fs.StringVar(&c.Places.Table, "place-table", c.Places.Table, "file that says where networks are, read again when it changes (default: none)")
+	fs.StringVar(&c.Places.Hosting, "place-hosting", c.Places.Hosting, "file with the AS numbers of data centres (default: none)")
 }
 
 // fillIn gives every setting that was not on the command line its value from

@@ -66,7 +66,8 @@ demo.json in the data folder tells scripts what the terminal tells people.`,
 	fs.StringVar(&cfg.BaseURL, "base-url", "", "address of the pages; localhost only")
 	fs.StringVar(&cfg.ListenMetrics, "listen-metrics", "", "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&cfg.LogLevel, "log-level", cfg.LogLevel, "debug, info, warn or error")
-	markFiles(cmd, "config", "kek-file")
+	addPushSettings(fs, &cfg)
+	markFiles(cmd, "config", "kek-file", "push-ca", "place-table", "place-hosting")
 	cmd.MarkFlagDirname("data")
 	return cmd
 }

@@ -41,6 +41,8 @@ type Config struct {
 	RelatedOrigins []string      // other origins that may use this server's passkeys
 	Metadata       Metadata      // where what is known of key models comes from
 	Limits         Limits        // how often one source may try
+	Push           Push          // how phones are told that something waits
+	Places         Places        // where addresses are
 	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
 
 	// AcceptRollback starts a database that lacks what this node saw written,
@@ -120,6 +122,8 @@ func (c Config) Validate() error {
 		c.checkLimits(),
 		c.checkOrigins(),
 		c.Metadata.check(),
+		c.Push.check(),
+		c.Places.check(),
 	)
 }
 

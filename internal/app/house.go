@@ -28,8 +28,10 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/place"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -57,6 +59,8 @@ type House struct {
 	Corridor  *signin.Corridor
 	Report    *report.Report
 	Hygiene   *hygiene.Keeper
+	Push      *push.Service
+	Places    *place.Table
 
 	cfg  Config
 	base string
@@ -103,6 +107,9 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	if err := h.wire(); err != nil {
 		return nil, err
 	}
+	if err := h.Push.Prepare(ctx); err != nil {
+		return nil, err
+	}
 	return h, nil
 }
 
@@ -143,7 +150,10 @@ func (h *House) wire() error {
 			return p.Devices.Idle, p.Devices.Absolute, err
 		},
 	})
-	var err error
+	err := errors.Join(h.openPush(), h.openPlaces())
+	if err != nil {
+		return err
+	}
 	if h.rooms, err = h.openRooms(); err != nil {
 		return err
 	}
@@ -307,6 +317,7 @@ func (h *House) Run(ctx context.Context) error {
 	all.Go(func() error { return h.bus.Run(ctx) })
 	all.Go(func() error { return h.jobs.Run(ctx) })
 	all.Go(func() error { return h.Metadata.Run(ctx) })
+	all.Go(func() error { return h.Push.Run(ctx) })
 	all.Go(func() error {
 		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
 	})
@@ -318,7 +329,8 @@ func (h *House) Run(ctx context.Context) error {
 }
 
 // everyMinute does what each node does for itself: counts of failures that it
-// has in memory, and the epoch that another node may have raised.
+// has in memory, the epoch that another node may have raised, and files that
+// may have been replaced.
 func (h *House) everyMinute(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -330,6 +342,7 @@ func (h *House) everyMinute(ctx context.Context) error {
 			if err := errors.Join(h.Audit.Flush(ctx, h.DB), h.epoch.load(ctx, h.DB)); err != nil {
 				h.cfg.Log.Warn("minute", "cause", err)
 			}
+			h.refreshPlaces()
 		}
 	}
 }

@@ -61,7 +61,7 @@ func cryptography(path string) string {
 	if path == "crypto" || strings.HasPrefix(path, "crypto/") {
 		return path
 	}
-	for _, module := range []string{"filippo.io/age", "github.com/go-jose/go-jose/v4", "github.com/go-webauthn/webauthn"} {
+	for _, module := range []string{"filippo.io/age", "github.com/SherClockHolmes/webpush-go", "github.com/go-jose/go-jose/v4", "github.com/go-webauthn/webauthn"} {
 		if path == module || strings.HasPrefix(path, module+"/") {
 			return module
 		}

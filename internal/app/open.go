@@ -26,6 +26,7 @@ import (
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/report"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/session"
@@ -38,7 +39,7 @@ import (
 func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
-		audit.Migrations, bus.Migrations, job.Migrations,
+		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
 		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations,

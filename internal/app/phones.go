@@ -2,20 +2,23 @@ package app
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // openPhones opens the room of the phones that approve sign-ins. All WebAuthn in
 // it is the passkey room's.
 func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
-	return phone.New(phone.Config{
+	room, err := phone.New(phone.Config{
 		DB: h.DB, Now: h.cfg.Now, Bus: h.bus, BaseURL: h.base,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.PhoneRules, error) {
 			p, err := h.Policies.Get(ctx, t)
@@ -45,7 +48,12 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 		},
 		Decoy:    h.keyOf(purposePhoneDecoy),
 		Passkeys: keys,
-		Place:    func(string) phone.Where { return phone.Where{Kind: "unknown"} },
+		Push:     h.Push,
+		Place: func(ip string) phone.Where {
+			addr, _ := netip.ParseAddr(ip) // none is nowhere
+			a := h.Places.Look(addr)
+			return phone.Where{Kind: a.Kind, Country: a.Country, Network: a.Network, Hosting: a.Hosting}
+		},
 		Remove: func(ctx context.Context, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
 			// As its owner does it, so that the last way in stays.
 			return h.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
@@ -53,4 +61,10 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 		Kick:  func(job string) { h.jobs.Kick(job) },
 		Audit: h.Audit.Write,
 	})
+	if err == nil {
+		h.Push.OnGone(func(ctx context.Context, tx *sqldb.Tx, r push.Ref) error {
+			return room.Unsubscribe(ctx, tx, r.Tenant, r.Phone)
+		})
+	}
+	return room, err
 }

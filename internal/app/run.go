@@ -81,6 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err := s.Metadata.Load(ctx); err != nil {
 		cfg.Log.Warn("the stored metadata is not used", "cause", err)
 	}
+	s.sayPush()
 	if err := s.openDoors(ctx); err != nil {
 		s.closeListeners()
 		s.House.Close()

@@ -76,7 +76,11 @@ func (p *phoneStub) last() *phoneAsk {
 func (p *phoneStub) say(user idp.UserID, word string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a := p.asked[len(p.asked)-1]
+	p.answer(p.asked[len(p.asked)-1], user, word)
+}
+
+// answer is a phone's; the lock is held.
+func (p *phoneStub) answer(a *phoneAsk, user idp.UserID, word string) {
 	a.user, a.said = user, word
 	for _, c := range p.waits[a.id] {
 		close(c)

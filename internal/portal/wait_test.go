@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -305,12 +306,22 @@ func TestSec_PHN07_WaitOfAnother(t *testing.T) {
 	flow = w.newBrowser().number(ada.Name).field("handle")
 	c := w.newBrowser()
 	flow = c.number(ada.Name).field("handle")
-	for range tabs {
+	var oldest *bufio.Reader
+	for n := range tabs {
 		_, lines := c.stream(ctx, flow)
 		until(t, lines, "retry")
+		if n == 0 {
+			oldest = lines
+		}
 	}
-	if res, _ := c.stream(t.Context(), flow); res.StatusCode != http.StatusTooManyRequests {
-		t.Errorf("one more: %d", res.StatusCode)
+	c.get(w.at0("/wait?flow="+flow)).want(t, http.StatusTooManyRequests)
+	_, lines := c.stream(ctx, flow) // one more takes the place of the oldest
+	until(t, lines, "retry")
+	if _, err := io.ReadAll(oldest); err != nil {
+		t.Errorf("the oldest ends with %v", err)
+	}
+	if n := w.portal.waiters.count(); n != tabs {
+		t.Errorf("%d wait, want %d", n, tabs)
 	}
 	cancel()
 	w.phone.say(ada.ID, "approved") // all end, and leave
@@ -480,7 +491,7 @@ func (wr *waitRoom) count() (n int) {
 	wr.mu.Lock()
 	defer wr.mu.Unlock()
 	for _, of := range wr.open {
-		n += of
+		n += len(of)
 	}
 	return n
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -26,33 +25,6 @@ const (
 	tabs = 4
 )
 
-// waitRoom counts who waits.
-type waitRoom struct {
-	mu   sync.Mutex
-	open map[idp.FlowID]int
-}
-
-func (wr *waitRoom) enter(id idp.FlowID) bool {
-	wr.mu.Lock()
-	defer wr.mu.Unlock()
-	if wr.open == nil {
-		wr.open = map[idp.FlowID]int{}
-	}
-	if wr.open[id] >= tabs {
-		return false
-	}
-	wr.open[id]++
-	return true
-}
-
-func (wr *waitRoom) leave(id idp.FlowID) {
-	wr.mu.Lock()
-	defer wr.mu.Unlock()
-	if wr.open[id]--; wr.open[id] <= 0 {
-		delete(wr.open, id)
-	}
-}
-
 // state is what a page hears of what it waits for.
 type state string
 
@@ -61,6 +33,53 @@ const (
 	ready   state = "ready" // the answer may be posted
 	over    state = "over"  // load the page again; it says why
 )
+
+// waitRoom is who waits, by flow, the newest last.
+type waitRoom struct {
+	mu   sync.Mutex
+	open map[idp.FlowID][]*chair
+}
+
+// chair is one who waits.
+type chair struct {
+	flow idp.FlowID
+	gone chan struct{} // closed when a newer one takes the place
+}
+
+// enter gives a place to wait. When all of the flow are taken, one who moves
+// gets that of the oldest, and who does not gets nil.
+func (wr *waitRoom) enter(id idp.FlowID, moves bool) *chair {
+	wr.mu.Lock()
+	defer wr.mu.Unlock()
+	if wr.open == nil {
+		wr.open = map[idp.FlowID][]*chair{}
+	}
+	in := wr.open[id]
+	if len(in) >= tabs {
+		if !moves {
+			return nil
+		}
+		close(in[0].gone)
+		in = in[1:]
+	}
+	c := &chair{flow: id, gone: make(chan struct{})}
+	wr.open[id] = append(in[:len(in):len(in)], c)
+	return c
+}
+
+func (wr *waitRoom) leave(c *chair) {
+	wr.mu.Lock()
+	defer wr.mu.Unlock()
+	var left []*chair
+	for _, o := range wr.open[c.flow] {
+		if o != c {
+			left = append(left, o)
+		}
+	}
+	if wr.open[c.flow] = left; len(left) == 0 {
+		delete(wr.open, c.flow)
+	}
+}
 
 // wait is GET /{t}/signin/wait: events when the browser asks for them, else one
 // answer that comes when there is something to say. It is only for the browser
@@ -74,19 +93,25 @@ func (p *Portal) wait(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !p.waiters.enter(f.ID) {
-		return idp.Limitedf("waits_throttled", "more than %d connections wait for flow %s", tabs, f.ID)
+	events := strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream")
+	c := p.waiters.enter(f.ID, events)
+	if c == nil {
+		return idp.Limitedf("waits_throttled", "%d connections wait for flow %s", tabs, f.ID)
 	}
-	if strings.HasPrefix(r.Header.Get("Accept"), "text/event-stream") {
-		return p.events(w, r, f)
+	// Only this is needed of the flow while nothing happens.
+	sit := &sitting{p: p, chair: c, flow: signin.Flow{ID: f.ID, Tenant: f.Tenant, Waiting: f.Waiting}}
+	if events {
+		return sit.events(w, r)
 	}
-	defer p.waiters.leave(f.ID)
+	defer p.waiters.leave(c)
 	// A request may last longer than what its body may take.
-	c := http.NewResponseController(w)
-	if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {
+	rc := http.NewResponseController(w)
+	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})); err != nil {
 		return fmt.Errorf("let a request wait: %w", err)
 	}
-	s, err := p.watch(r.Context(), f, pollFor, nil)
+	end := time.NewTimer(pollFor)
+	defer end.Stop()
+	s, err := sit.until(r.Context(), r.Context().Done(), end.C)
 	if err != nil {
 		return err
 	}
@@ -95,100 +120,90 @@ func (p *Portal) wait(w http.ResponseWriter, r *http.Request) error {
 	}{s})
 }
 
-// watch waits until there is something to say, the time for it has passed, the
-// number is over, or the server stops. beat, when not nil, is called every
-// keepAlive, and may end it.
-func (p *Portal) watch(ctx context.Context, f signin.Flow, most time.Duration, beat func() error) (state, error) {
-	end := time.NewTimer(most)
-	defer end.Stop()
-	var ticks <-chan time.Time
-	if beat != nil {
-		t := time.NewTicker(keepAlive)
-		defer t.Stop()
-		ticks = t.C
-	}
-	for {
-		done, changed, stop, err := p.cfg.Corridor.Watch(ctx, f)
-		if err != nil {
-			if k := idp.AsError(err).Kind; k == idp.Internal || k == idp.Unavailable {
-				return over, err
-			}
-			return over, nil
-		}
-		left := p.left(f)
-		if done || left <= 0 {
-			stop()
-			if done {
-				return ready, nil
-			}
-			return over, nil
-		}
-		late := time.NewTimer(left)
-		s, err := p.pause(ctx, changed, late.C, end.C, ticks, beat)
-		late.Stop()
-		stop()
-		if s != "" || err != nil {
-			return s, err
-		}
-	}
+// sitting is one connection that waits.
+type sitting struct {
+	p     *Portal
+	chair *chair
+	flow  signin.Flow
+	beat  func() error // called every keepAlive; nil: not
 }
 
-// pause waits for one of them; an empty state means: look again.
-func (p *Portal) pause(ctx context.Context, changed <-chan struct{}, late, end, ticks <-chan time.Time, beat func() error) (state, error) {
-	for {
-		select {
-		case <-changed:
-			return "", nil
-		case <-late:
-			return "", nil
-		case <-end:
-			return waiting, nil
-		case <-ticks:
-			if err := beat(); err != nil {
-				return waiting, err
-			}
-		case <-p.cfg.Stopping:
-			return waiting, nil // the browser connects again, perhaps to another node
-		case <-ctx.Done():
-			return waiting, ctx.Err()
+// look asks whether there is something to say; when there is not, the state is
+// waiting, changed is closed when to look again, and stop gives it back.
+func (s *sitting) look(ctx context.Context) (st state, changed <-chan struct{}, stop func(), err error) {
+	none := func() {}
+	done, changed, stop, err := s.p.cfg.Corridor.Watch(ctx, s.flow)
+	switch {
+	case err != nil:
+		if k := idp.AsError(err).Kind; k == idp.Internal || k == idp.Unavailable {
+			return waiting, nil, none, err
 		}
+		return over, nil, none, nil
+	case done:
+		stop()
+		return ready, nil, none, nil
+	case s.left() <= 0:
+		stop()
+		return over, nil, none, nil
 	}
+	return waiting, changed, stop, nil
 }
 
 // left is how long the number that is shown may still be typed.
-func (p *Portal) left(f signin.Flow) time.Duration {
-	until := f.Waiting.Expires
+func (s *sitting) left() time.Duration {
+	until := s.flow.Waiting.Expires
 	var shown shownNumber
-	if json.Unmarshal(f.Waiting.Show, &shown) == nil && !shown.Expires.IsZero() {
+	if json.Unmarshal(s.flow.Waiting.Show, &shown) == nil && !shown.Expires.IsZero() {
 		until = shown.Expires
 	}
-	return until.Sub(p.cfg.Now())
+	return until.Sub(s.p.cfg.Now())
 }
 
-// events sends what the page waits for as server-sent events (HTML, 9.2).
-func (p *Portal) events(w http.ResponseWriter, r *http.Request, f signin.Flow) error {
-	defer p.waiters.leave(f.ID)
-	c := http.NewResponseController(w)
-	if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {
-		return fmt.Errorf("let a request wait: %w", err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	send := func(text string) error {
-		if _, err := io.WriteString(w, text); err != nil {
-			return err
+// until looks, and waits until there is something to say, or it is time to say
+// that there is not: at the end, when the other side is away, when a newer one
+// takes the place, and when the server stops.
+func (s *sitting) until(ctx context.Context, away <-chan struct{}, end <-chan time.Time) (state, error) {
+	for {
+		st, changed, stop, err := s.look(ctx)
+		if st != waiting || err != nil {
+			return st, err
 		}
-		return c.Flush()
+		again := s.pause(changed, away, end)
+		stop()
+		if !again {
+			return waiting, nil
+		}
 	}
-	if send(fmt.Sprintf("retry: %d\n\n", retryMS)) != nil {
-		return nil // a browser that has gone away is nobody's error
+}
+
+// pause says whether to look again.
+func (s *sitting) pause(changed, away <-chan struct{}, end <-chan time.Time) bool {
+	late := time.NewTimer(s.left())
+	defer late.Stop()
+	var beats <-chan time.Time
+	if s.beat != nil {
+		t := time.NewTicker(keepAlive)
+		defer t.Stop()
+		beats = t.C
 	}
-	s, err := p.watch(r.Context(), f, time.Hour, func() error { return send(":\n\n") })
-	if s != waiting && err == nil {
-		send("event: " + string(s) + "\ndata:\n\n")
+	for {
+		select {
+		case <-changed:
+			return true
+		case <-late.C:
+			return true
+		case <-beats:
+			if s.beat() != nil {
+				return false // the browser is gone
+			}
+		case <-end:
+			return false
+		case <-away:
+			return false
+		case <-s.chair.gone:
+			return false
+		case <-s.p.cfg.Stopping:
+			return false // the browser connects again, perhaps to another node
+		}
 	}
-	return nil
 }

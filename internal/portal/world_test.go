@@ -45,7 +45,7 @@ const origin = "http://localhost:8080"
 
 // world is the portal on real parts, with SQLite below and a clock by hand.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	now     atomic.Int64
 	db      *sqldb.DB
 	dir     *directory.Directory
@@ -76,7 +76,7 @@ type world struct {
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
 func (w *world) later(d time.Duration) { w.now.Add(d.Milliseconds()) }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t}
 	w.now.Store(noon.UnixMilli())
@@ -306,7 +306,7 @@ func (b *browser) json(path string, in, out any) reply {
 }
 
 // want fails unless the reply has the status and contains the words.
-func (r reply) want(t *testing.T, status int, words ...string) reply {
+func (r reply) want(t testing.TB, status int, words ...string) reply {
 	t.Helper()
 	if r.StatusCode != status {
 		t.Fatalf("%s %s: got %d %s, want %d\n%s", r.Request.Method, r.Request.URL, r.StatusCode, r.Header.Get("Location"), status, r.text())

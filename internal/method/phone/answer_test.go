@@ -284,7 +284,9 @@ func TestSpendGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.Remove(ctx, tx, w.Tenant.ID, w.Ada.ID, p.id) })
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.room.Remove(ctx, tx, w.Tenant.ID, w.Ada.ID, p.id)
+		})
 		wantReason(t, "settle", w.DB.Write(t.Context(), v.Settle), idp.Unproven, "credential_gone")
 		wantState(t, "afterwards", w.state(t, q), approved)
 	})

@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/signetid/signet/internal/phonewire"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/push"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // TestAsk: who is asked, and who only sees a page that waits.
@@ -308,5 +310,20 @@ func TestDecoySubject(t *testing.T) {
 	}
 	if subject(w.Tenant.ID, "nobody2@nordhafen.example") == a || subject(w.Other.ID, "nobody@nordhafen.example") == a {
 		t.Error("two names are one person")
+	}
+}
+
+// TestUnsubscribe: a subscription that is gone is asked no more; the phone
+// stays what it was.
+func TestUnsubscribe(t *testing.T) {
+	w := sqliteWorld(t)
+	p := w.enrol(t, w.Ada)
+	w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.Unsubscribe(ctx, tx, p.tenant, p.id) })
+	a := w.ask(t, w.Ada.Name, from("desk"))
+	if w.post.count() != 0 {
+		t.Errorf("told %+v", w.post.sent)
+	}
+	if to, err := w.approve(t, p, a.Request, a.Number); err != nil || to != approved {
+		t.Errorf("%s, %v", to, err)
 	}
 }

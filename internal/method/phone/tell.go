@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/push"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -87,4 +88,13 @@ func (m *Room) tell(ctx context.Context, q request, now time.Time) error {
 func topicOf(key *secret.Key, kind string, p phoneRow) string {
 	mac := key.MAC([]byte("phone topic"), []byte(kind), []byte(p.tenant), []byte(p.id))
 	return base64.RawURLEncoding.EncodeToString(mac[:24])
+}
+
+// Unsubscribe forgets where messages for a phone go, when that will never take
+// one again. An app that is opened sees it, and subscribes anew.
+func (m *Room) Unsubscribe(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.CredentialID) error {
+	if _, err := tx.Exec(ctx, `update phone set push_kind = '', push = $3 where tenant_id = $1 and id = $2`, t, id, []byte{}); err != nil {
+		return fmt.Errorf("forget the subscription of phone %s: %w", id, err)
+	}
+	return nil
 }
