@@ -34,6 +34,14 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 			p, w, err := h.Policies.For(ctx, u.Tenant, u)
 			return p.Judge(w, policy.Use, policy.Phone, nil).Refusal, err
 		},
+		Accepts: func(ctx context.Context, u idp.User, f idp.Facts) (policy.Refusal, error) {
+			p, w, err := h.Policies.For(ctx, u.Tenant, u)
+			// Who may not use passkeys on pages may have one for their phone.
+			if err != nil || !p.Judge(w, policy.Use, policy.Passkey, nil).Allowed() {
+				return policy.Refusal{}, err
+			}
+			return p.Judge(w, policy.Add, policy.Passkey, &f).Refusal, nil
+		},
 		Fold: directory.Fold,
 		Tenant: func(ctx context.Context, t idp.TenantID) (idp.Tenant, error) {
 			return h.Directory.Tenant(ctx, t)

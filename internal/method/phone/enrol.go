@@ -4,21 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"strings"
 	"time"
-
-	gojose "github.com/go-jose/go-jose/v4"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
@@ -33,6 +27,9 @@ import (
 // challengeLives is how long a phone may take from open to finish (security.md
 // NON01); it may open again while its code lives.
 const challengeLives = 5 * time.Minute
+
+// challengeSize is how many random bytes a challenge has.
+const challengeSize = 32
 
 // opened is what a phone was asked: kept in the enrolment's phoneRow.
 type opened struct {
@@ -133,7 +130,7 @@ func (m *Room) askPasskey(ctx context.Context, user idp.User, now time.Time) (o 
 	full := err
 	switch {
 	case errors.Is(err, idp.Denied):
-		o.Challenge = secret.Bytes(sha256.Size)
+		o.Challenge = secret.Bytes(challengeSize)
 	case err != nil:
 		return o, nil, nil, fmt.Errorf("ask for a passkey: %w", err)
 	default:
@@ -272,6 +269,9 @@ func (m *Room) judgePasskey(ctx context.Context, f *finished, in phonewire.Finis
 		if err != nil {
 			return unprovenBy(err)
 		}
+		if err := m.accept(ctx, user, reg.Credential.Facts); err != nil {
+			return err
+		}
 		f.phone.passkey = reg.Credential.ID
 		f.answer = answered{Keep: o.Keep, Passkey: in.Passkey, Synced: reg.Credential.Facts.Synced}
 		return nil
@@ -282,6 +282,20 @@ func (m *Room) judgePasskey(ctx context.Context, f *finished, in phonewire.Finis
 		return unprovenBy(err)
 	}
 	f.phone.passkey, f.answer = said.Credential, answered{Synced: said.Synced}
+	return nil
+}
+
+// accept asks policy about a passkey that a phone has made: it is one more of
+// the person's, and adding a phone is no way around the rules on those.
+func (m *Room) accept(ctx context.Context, user idp.User, facts idp.Facts) error {
+	refusal, err := m.cfg.Accepts(ctx, user, facts)
+	if err != nil {
+		return fmt.Errorf("policy on passkeys: %w", err)
+	}
+	if !refusal.Allowed() {
+		return idp.Deniedf(refusal.Reason, "rule %s", refusal.Rule).Coded(refusal.Code).
+			Say("Your organisation does not accept the passkey that this phone makes.")
+	}
 	return nil
 }
 
@@ -367,25 +381,11 @@ type key struct {
 	thumbprint []byte // RFC 7638, SHA-256
 }
 
-// maxKey is more than a JWK of a P-256 key takes.
-const maxKey = 2 << 10
-
-// parseKey reads the public key of a new phone: EC, P-256, on the curve.
+// parseKey reads the public key of a new phone.
 func parseKey(raw []byte) (key, error) {
-	if len(raw) > maxKey {
-		return key{}, malformed("key", "key of %d bytes", len(raw))
-	}
-	var k gojose.JSONWebKey
-	if err := jose.Strict(raw, &k); err != nil {
-		return key{}, malformed("key", "%w", err)
-	}
-	public, ok := k.Key.(*ecdsa.PublicKey)
-	if !ok || !k.Valid() || public.Curve != elliptic.P256() || k.Algorithm != "" && k.Algorithm != "ES256" {
-		return key{}, malformed("key", "key of type %T for %.20q", k.Key, k.Algorithm)
-	}
-	thumbprint, err := k.Thumbprint(crypto.SHA256)
+	public, thumbprint, err := jose.ParseP256(raw)
 	if err != nil {
-		return key{}, malformed("key", "%w", err)
+		return key{}, err
 	}
 	spki, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -394,7 +394,7 @@ func parseKey(raw []byte) (key, error) {
 	return key{public: public, spki: spki, thumbprint: thumbprint}, nil
 }
 
-// storedKey is the key of a phone's phoneRow.
+// storedKey is the key of a phone's row.
 func storedKey(spki []byte) (key, error) {
 	parsed, err := x509.ParsePKIXPublicKey(spki)
 	if err != nil {
@@ -407,13 +407,9 @@ func storedKey(spki []byte) (key, error) {
 	return key{public: public, spki: spki}, nil
 }
 
-// verify checks r and s, 32 bytes each, over SHA-256 of the message (as
-// WebCrypto signs, and RFC 7518, Section 3.4 has it).
+// verify checks a signature in base64url.
 func (k key) verify(message []byte, signature string) bool {
+	// The decoder would pass over line breaks: a value has one spelling.
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(signature)
-	if err != nil || len(raw) != 64 || strings.ContainsAny(signature, "\r\n") {
-		return false
-	}
-	sum := sha256.Sum256(message)
-	return ecdsa.Verify(k.public, sum[:], new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:]))
+	return err == nil && !strings.ContainsAny(signature, "\r\n") && jose.VerifyP256(k.public, message, raw)
 }

@@ -37,6 +37,10 @@ type Config struct {
 	For   func(context.Context, idp.User) (policy.PhoneFor, error)
 	// May is what policy has against this person's approving by phone.
 	May func(context.Context, idp.User) (policy.Refusal, error)
+	// Accepts is what policy has against a new passkey of these facts, which a
+	// phone has made for this person to approve with. It may be used on pages as
+	// well, where they may use passkeys.
+	Accepts func(context.Context, idp.User, idp.Facts) (policy.Refusal, error)
 	// Fold gives the spellings of a name that UserByName takes for one, and no
 	// other, one text.
 	Fold func(string) string
@@ -116,7 +120,7 @@ var (
 
 // New checks the configuration and opens the room.
 func New(c Config) (*Room, error) {
-	if c.DB == nil || c.Now == nil || c.Bus == nil || c.BaseURL == "" || c.Rules == nil || c.For == nil || c.May == nil || c.Fold == nil ||
+	if c.DB == nil || c.Now == nil || c.Bus == nil || c.BaseURL == "" || c.Rules == nil || c.For == nil || c.May == nil || c.Accepts == nil || c.Fold == nil ||
 		c.Tenant == nil || c.User == nil || c.UserByName == nil || c.Seal == nil || c.Code == nil || c.Decoy == nil ||
 		c.Passkeys == nil || c.Place == nil || c.Remove == nil {
 		return nil, errors.New("phones: a dependency is missing")

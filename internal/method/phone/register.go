@@ -171,6 +171,9 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		if reg.Credential.ID != p.passkey {
 			return none, idp.Unprovenf("other_passkey", "phone %s has passkey %s", p.id, p.passkey)
 		}
+		if err := m.accept(ctx, a.User, reg.Credential.Facts); err != nil {
+			return none, err
+		}
 		facts, settle = reg.Credential.Facts, reg.Settle
 	} else {
 		var held bool
@@ -189,14 +192,11 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		return none, fmt.Errorf("key of push targets: %w", err)
 	}
 	n := entry{e: e, p: p, passkey: settle, seal: seal, limit: min(rules.Limit, maxPhones), now: a.Now}
+	c := p.credential(idp.Facts{Synced: facts.Synced || said.Synced}, true)
+	c.Created = a.Now
 	return method.Registration{
-		Credential: method.Credential{
-			ID: p.id, Tenant: p.tenant, User: p.user, Method: ID, Name: p.name, Model: p.platform, Mode: idp.ModePhone,
-			Facts:      idp.Facts{Synced: facts.Synced || said.Synced, Name: p.name},
-			Properties: []idp.Property{idp.UserVerified, idp.Possession, idp.MultiFactor},
-			Created:    a.Now,
-		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
+		Credential: c,
+		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
 	}, nil
 }
 
@@ -273,7 +273,7 @@ func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, old
 		}
 		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
 			ID: secret.NewUUID4(), Title: "A phone was added to your account",
-			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone",
+			Body: "If that was not you, tell your help desk.", Navigate: m.cfg.BaseURL + "/phone/",
 			Topic: topicOf(key, "added", p), Lives: 24 * time.Hour,
 		})
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/phonewire"
 	"github.com/signetid/signet/internal/web"
 )
@@ -29,8 +30,8 @@ const (
 // door is what phones speak to.
 type door struct {
 	codes, opens, failures, asks, tests, answers *web.Limiter
-	decoy                                        *ecdsa.PublicKey
-	rpID                                         string // of the passkey room
+	decoy                                        *ecdsa.PublicKey // for phones that nobody has
+	rpID                                         string           // of the passkey room
 }
 
 func newDoor(base string, now func() time.Time) (*door, error) {
@@ -38,7 +39,7 @@ func newDoor(base string, now func() time.Time) (*door, error) {
 	if err != nil {
 		return nil, fmt.Errorf("phones: base URL: %w", err)
 	}
-	key, err := decoy()
+	key, err := jose.DecoyP256()
 	return &door{
 		codes:    web.NewLimiter(codeTries, 15*time.Minute, 50_000, now),
 		opens:    web.NewLimiter(opensOfOne, time.Minute, 10_000, now),

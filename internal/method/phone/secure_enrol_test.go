@@ -157,6 +157,18 @@ func TestSec_PHN08_FinishIsOneWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{name: "a passkey of a model that is not proven", want: "phone_refused", code: 403, lie: func(t *testing.T, w *house, _ *phonetest.Phone) {
+			w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Passkey.Attestation = policy.AttestationRequired })
+		}},
+		{name: "a passkey where nobody adds one to themselves", want: "phone_refused", code: 403, lie: func(t *testing.T, w *house, _ *phonetest.Phone) {
+			w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Passkey.SelfService = false })
+		}},
+		{name: "the truth, where passkeys are not for pages", late: func(t *testing.T, w *house, _ *phonetest.Phone, _ begun) {
+			w.Policy(t, w.Tenant.ID, func(p *policy.Policy) {
+				p.Passkey.Attestation = policy.AttestationRequired
+				p.Switch(policy.Passkey, false)
+			})
+		}},
 		{name: "a synced passkey where none is wanted", want: "phone_refused", code: 403, lie: func(t *testing.T, w *house, p *phonetest.Phone) {
 			w.phoneRules(t, func(r *policy.PhoneRules) { r.Synced = policy.SyncedDeny })
 			p.Auth.Flags |= passkeytest.FlagBE
@@ -434,6 +446,9 @@ func TestSec_PHN08_Confirm(t *testing.T) {
 		{name: "at the limit meanwhile", reason: "phone_limit", do: func(t *testing.T, w *house, _ begun, _ *phonetest.Phone) {
 			w.enrol(t, w.Ada)
 			w.phoneRules(t, func(r *policy.PhoneRules) { r.Limit, r.WarnAt = 1, 1 })
+		}},
+		{name: "the model must be proven meanwhile", reason: "attestation_none", do: func(t *testing.T, w *house, _ begun, _ *phonetest.Phone) {
+			w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Passkey.Attestation = policy.AttestationRequired })
 		}},
 		{name: "synced keys refused meanwhile", reason: "synced_not_allowed", do: func(t *testing.T, w *house, _ begun, _ *phonetest.Phone) {
 			w.phoneRules(t, func(r *policy.PhoneRules) { r.Synced = policy.SyncedDeny })

@@ -196,7 +196,7 @@ func (m *Room) test(ctx context.Context, p phoneRow) (phonewire.Tested, error) {
 	}
 	got := m.cfg.Push.Send(ctx, to, push.Message{
 		ID: secret.NewUUID4(), Title: "This is a test", Body: "Messages come through to this phone.",
-		Navigate: m.cfg.BaseURL + "/phone", Topic: topicOf(key, "test", p), Lives: time.Minute,
+		Navigate: m.cfg.BaseURL + "/phone/", Topic: topicOf(key, "test", p), Lives: time.Minute,
 	})
 	out := tested(got)
 	if got.Outcome == push.Gone {

@@ -2,11 +2,6 @@ package phone
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -19,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/phonewire"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/web"
 )
@@ -55,16 +51,6 @@ func (s signed) burn(ctx context.Context, tx *sqldb.Tx) error {
 		return err
 	}
 	return nil
-}
-
-// decoy stands for the keys of phones that nobody has: an unknown phone costs
-// what a wrong signature does.
-func decoy() (*ecdsa.PublicKey, error) {
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("phones: decoy: %w", err)
-	}
-	return &k.PublicKey, nil
 }
 
 // verifySigned reads and judges the request of a phone. Errors: Unproven
@@ -156,8 +142,7 @@ func (m *Room) judgeClaims(s *signed, c phonewire.Claims, r *http.Request) *idp.
 	issued := time.Unix(min(max(c.Issued, 0), 1<<40), 0)
 	var want string
 	if len(s.body) > 0 {
-		sum := sha256.Sum256(s.body)
-		want = base64.RawURLEncoding.EncodeToString(sum[:])
+		want = base64.RawURLEncoding.EncodeToString(secret.Digest(string(s.body)))
 	}
 	switch {
 	case c.Tenant != string(s.phone.tenant):
@@ -166,7 +151,7 @@ func (m *Room) judgeClaims(s *signed, c phonewire.Claims, r *http.Request) *idp.
 		return unproven("other_method", "request signed for %.20q", c.Method)
 	case c.URL != m.cfg.BaseURL+r.URL.EscapedPath():
 		return unproven("other_address", "request signed for %.200q", c.URL)
-	case subtle.ConstantTimeCompare([]byte(want), []byte(c.Body)) != 1:
+	case !secret.Equal([]byte(want), []byte(c.Body)):
 		return unproven("other_body", "request signed for another body")
 	case len(c.ID) < minID || len(c.ID) > maxID:
 		return unproven("id_length", "jti of %d characters", len(c.ID))

@@ -145,6 +145,13 @@ func (w *house) room(t testing.TB, h *signintest.House) *phone.Room {
 			p, who, err := h.Policies.For(ctx, u.Tenant, u)
 			return p.Judge(who, policy.Use, policy.Phone, nil).Refusal, err
 		},
+		Accepts: func(ctx context.Context, u idp.User, f idp.Facts) (policy.Refusal, error) {
+			p, who, err := h.Policies.For(ctx, u.Tenant, u)
+			if err != nil || !p.Judge(who, policy.Use, policy.Passkey, nil).Allowed() {
+				return policy.Refusal{}, err
+			}
+			return p.Judge(who, policy.Add, policy.Passkey, &f).Refusal, nil
+		},
 		Fold: directory.Fold,
 		Tenant: func(ctx context.Context, t idp.TenantID) (idp.Tenant, error) {
 			return h.Directory.Tenant(ctx, t)

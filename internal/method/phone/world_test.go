@@ -98,7 +98,8 @@ func (w *world) node(t testing.TB, h *signintest.House) *Room {
 			p, who, err := h.Policies.For(ctx, u.Tenant, u)
 			return p.Judge(who, policy.Use, policy.Phone, nil).Refusal, err
 		},
-		Fold: directory.Fold,
+		Accepts: func(context.Context, idp.User, idp.Facts) (policy.Refusal, error) { return policy.Refusal{}, nil },
+		Fold:    directory.Fold,
 		Tenant: func(ctx context.Context, t idp.TenantID) (idp.Tenant, error) {
 			return h.Directory.Tenant(ctx, t)
 		},
