@@ -25,26 +25,39 @@ const (
 
 	wakeOne = 250 * time.Millisecond // approval to page opened, p99, one node
 	wakeTwo = time.Second            // the same across two nodes
-	waitsIn = 200.0                  // MiB for all that are pending
+	waitsIn = 200.0                  // MB for all that are pending
 )
 
 // phones measures what waiting for phones costs, and prints it.
-func (c *crowd) phones(ctx context.Context) error {
-	fmt.Println("\nwaiting for phones:")
-	fmt.Println("\n| what | must | measured |")
-	fmt.Println("|---|---|---|")
-	if err := c.site.latency(ctx, c.site.addr, "one node, SQLite", wakeOne); err != nil {
-		return err
-	}
-	if err := c.site.memory(ctx); err != nil {
-		return err
-	}
+func (s *site) phones(ctx context.Context, only string) error {
 	server := os.Getenv("SIGNET_TEST_POSTGRES")
-	if server == "" {
-		fmt.Printf("| approval to page opened, two nodes, PostgreSQL | p99 %v | not measured: SIGNET_TEST_POSTGRES names no server |\n", wakeTwo)
-		return nil
+	begun := false
+	for _, m := range []struct {
+		name string
+		run  func() error
+	}{
+		{"phone latency", func() error { return s.latency(ctx, s.addr, "one node, SQLite", wakeOne) }},
+		{"phone waits", func() error { return s.memory(ctx) }},
+		{"phone latency, two nodes", func() error {
+			if server == "" {
+				fmt.Printf("| approval to page opened, two nodes, PostgreSQL | p99 %v | not measured: SIGNET_TEST_POSTGRES names no server |\n", wakeTwo)
+				return nil
+			}
+			return twoNodes(ctx, s.binary, server)
+		}},
+	} {
+		if !strings.Contains(m.name, only) {
+			continue
+		}
+		if !begun {
+			fmt.Print("\nwaiting for phones:\n\n| what | must | measured |\n|---|---|---|\n")
+			begun = true
+		}
+		if err := m.run(); err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
 	}
-	return twoNodes(ctx, c.site.binary, server)
+	return nil
 }
 
 // latency has many browsers wait, approves one after the other on phones that
@@ -147,7 +160,7 @@ func (s *site) memory(ctx context.Context) error {
 		return err
 	})
 	took := time.Since(start)
-	grown := rssOf(s.cmd.Process.Pid) - before
+	grown := (rssOf(s.cmd.Process.Pid) - before) * (1 << 20) / 1e6
 	for _, w := range streams {
 		if w != nil {
 			w.Close()
@@ -165,7 +178,8 @@ func (s *site) memory(ctx context.Context) error {
 	if took > 2*time.Minute {
 		late = ", but the first were over when the last came"
 	}
-	fmt.Printf("| %d browsers wait, the server grows by | %.0f MiB | %.1f MiB, %.1f KiB each; there after %.0f s%s |\n", pending, waitsIn, grown, grown*1024/pending, took.Seconds(), late)
+	fmt.Printf("| %d browsers wait, the server grows by | %.0f MB | %.1f MB, %.1f KB each; there after %.0f s%s |\n", pending, waitsIn,
+		grown, grown*1000/pending, took.Seconds(), late)
 	return nil
 }
 
