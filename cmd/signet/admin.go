@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 
@@ -60,7 +61,7 @@ tenant is meant and there is only one, it need not be named.`,
 	cmd.RegisterFlagCompletionFunc("tenant", a.complete("tenant.list", "domain"))
 	cmd.AddCommand(
 		a.tenantCommands(), a.userCommands(), a.groupCommands(), a.appCommands(), a.tapCommands(),
-		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.securityKeyCommands(), a.deviceCommands(), a.kekCommands(), a.metadataCommands(),
+		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.securityKeyCommands(), a.deviceCommands(), a.phoneCommands(), a.kekCommands(), a.metadataCommands(),
 		here(a.migrateCommand()), here(a.backupCommand()), here(a.backupKeyCommand()), here(a.restoreCommand()),
 	)
 	return cmd
@@ -184,11 +185,16 @@ func (a *administrator) list(cmd *cobra.Command, op string, in fields, cols ...s
 // complete offers values of a field of a list, from a running server or the
 // database; when neither is there it offers nothing.
 func (a *administrator) complete(op, field string) cobra.CompletionFunc {
+	return a.completeOf(op, field, fields{})
+}
+
+// completeOf is complete of a list that is asked for with in.
+func (a *administrator) completeOf(op, field string, in fields) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if configured(cmd.Flags(), &a.cfg) != nil || a.reachable(cmd) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		result, err := a.call(cmd.Context(), op, fields{}, nil)
+		result, err := a.call(cmd.Context(), op, maps.Clone(in), nil)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

@@ -35,6 +35,10 @@ type policyImpact struct {
 	Reasons  []lossReason  `json:"reasons"`
 	Lost     []policyLoser `json:"lose"`
 	Regain   []policyLoser `json:"regain"`
+
+	Narrowed  int           `json:"peopleWithFewerBrowsers"`
+	OnlyPhone int           `json:"peopleWithOnlyAPhone"`
+	Narrow    []policyLoser `json:"fewerBrowsers"`
 }
 
 type lossReason struct {
@@ -150,6 +154,29 @@ func (i *policyImpact) print(b *strings.Builder) {
 	if i.Starts > 0 {
 		fmt.Fprintf(b, "%s would work again:\n", count(i.Starts, "key", "keys"))
 		losers(b, i.Regain, 0)
+	}
+	i.browsers(b)
+}
+
+// browsers tells whose phones fewer browsers could ask.
+func (i *policyImpact) browsers(b *strings.Builder) {
+	if i.Narrowed == 0 {
+		return
+	}
+	fmt.Fprintf(b, "The phones of %s could be asked from fewer browsers", count(i.Narrowed, "person", "people"))
+	if i.OnlyPhone > 0 {
+		fmt.Fprintf(b, "; %s of them with nothing but a phone, good in browsers that know them only", count(i.OnlyPhone, "person", "people"))
+	}
+	b.WriteString(":\n")
+	for _, l := range i.Narrow {
+		fmt.Fprintf(b, "  %s", printable(l.Name))
+		if l.DisplayName != "" {
+			fmt.Fprintf(b, " (%s)", printable(l.DisplayName))
+		}
+		b.WriteString("\n")
+	}
+	if more := i.Narrowed - len(i.Narrow); more > 0 {
+		fmt.Fprintf(b, "  and %d more; --names shows them\n", more)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestDocumentation(t *testing.T) {
 	write(t, filepath.Join(dir, "keys.csv"), "userPrincipalName,Id\nada@example.com,k\n")
 	t.Chdir(dir)
 	securitykeytest.Plug(t, securitykeytest.Key{Devices: []string{securitykeytest.Device}})
-	for _, page := range []string{"README.md", "docs/administrator.md", "docs/help-desk.md"} {
+	for _, page := range []string{"README.md", "docs/administrator.md", "docs/help-desk.md", "docs/phones.md"} {
 		t.Run(page, func(t *testing.T) {
 			data := dataFolder(t)
 			serve(t, data)
@@ -44,6 +44,9 @@ func TestDocumentation(t *testing.T) {
 				}
 				if slices.Contains(line, "provision") && strings.Contains(r.errs, "The policies do not allow this key") {
 					r.code = 0 // the page asked for proof of the model, and a stand-in has none
+				}
+				if slices.Contains(line, "phone") && (strings.Contains(r.errs, "This person has no phone") || strings.Contains(r.errs, "no report has closed it")) {
+					r.code = 0 // nobody has enrolled one here
 				}
 				if r.code != 0 {
 					t.Errorf("signet %q: exit %d: %s", line, r.code, r.errs)

@@ -60,7 +60,11 @@ type Config struct {
 	Devices *device.Registry
 	// OnDevice says what stands on a device.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
-	Now      func() time.Time
+	// Phones are those that approve sign-ins, and RemoveMethod takes a
+	// credential away as an administrator does, with its record.
+	Phones       Phones
+	RemoveMethod func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error
+	Now          func() time.Time
 }
 
 // Standing is what stands on a device, and goes or rests with it.

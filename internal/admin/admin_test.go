@@ -25,6 +25,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
@@ -52,6 +53,7 @@ type office struct {
 	subjects []policy.Subject
 	devices  *device.Registry
 	keys     keysOfAda
+	phones   pocket
 }
 
 // keysOfAda stand for the Hello room: one orphaned key, which is there or
@@ -117,7 +119,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		DB: db, Now: clock, Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) { return sealing, nil },
 	})
 	o.Service = admin.New(admin.Config{
-		Devices: o.devices,
+		Devices: o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
@@ -442,24 +444,25 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"policy.set": {"name": "passkey.limit", "value": "16"}, "policy.apply": {"policy": "passkey: {limit: 17}"},
 			"device.disable": {"device": "ws-1"}, "device.enable": {"device": "ws-1"}, "device.rename": {"device": "ws-1", "displayName": "ws-2"},
 			"device.remove": {"device": "ws-2"}, "key.clean": {"orphaned": true, "apply": true}, "key.restore": {"user": "ada@a.example", "id": "k1"},
-			"user.delete": {"user": "ada@a.example"},
+			"phone.unblock": {"user": "ada@a.example"}, "user.delete": {"user": "ada@a.example"},
 		}
 		reads := map[string]fields{
 			"tenant.list": {}, "tenant.show": {}, "user.list": {}, "user.show": {"user": "bob@a.example"}, "group.list": {}, "app.list": {},
 			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
 			"device.list": {}, "device.show": {"device": "kept"}, "key.list": {}, "key.export": {}, "key.removed": {},
+			"phone.list": {"user": "bob@a.example"}, "phone.show": {"user": "bob@a.example"}, "phone.test": {"user": "bob@a.example"},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",
 			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "policy.apply",
-			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "user.delete"}
+			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "phone.unblock", "user.delete"}
 		for _, op := range order {
 			if op == "device.disable" {
 				ada, err := o.dir.UserByName(t.Context(), o.db, idp.TenantID(tenant["id"].(string)), "ada@a.example")
 				if err != nil {
 					t.Fatal(err)
 				}
-				o.keys.user = ada.ID
+				o.keys.user, o.phones.user, o.phones.blocked = ada.ID, ada.ID, true
 				o.join(ada.Tenant, ada.ID, "ws-1")
 				o.join(ada.Tenant, ada.ID, "kept")
 			}
@@ -471,6 +474,11 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 				t.Errorf("%s left %v", op, after[before:])
 			}
 		}
+		bob, err := o.dir.UserByName(t.Context(), o.db, idp.TenantID(tenant["id"].(string)), "bob@a.example")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.phones.user, o.phones.phones = bob.ID, []phone.Phone{{ID: "p1"}}
 		for op, in := range reads {
 			before := len(o.events(tenant["id"]))
 			if _, err := o.try(op, in); err != nil {
@@ -481,7 +489,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

@@ -58,6 +58,12 @@ var operations = map[string]operation{
 	"device.rename":  within(renameDevice),
 	"device.remove":  within(removeDevice),
 
+	"phone.list":    within(listPhones),
+	"phone.show":    within(showPhone),
+	"phone.test":    within(testPhone),
+	"phone.remove":  within(removePhone),
+	"phone.unblock": within(unblockPhones),
+
 	"tap.issue":          within(issuePass),
 	"token":              within(issueToken),
 	"session.revokeUser": within(revokeUser),

@@ -294,7 +294,7 @@ func strangers(changes []policy.Difference, names map[string]string) []string {
 			add(t[1], t[2])
 		}
 		for _, what := range []string{"group", "user"} {
-			if strings.HasSuffix(d.At, "]."+what) && d.New != "" {
+			if strings.HasSuffix(d.At, "."+what) && d.New != "" {
 				add(what, d.New)
 			}
 		}
@@ -335,6 +335,17 @@ type previewView struct {
 	Reasons  []reasonView `json:"reasons"` // of keysThatStop, the most frequent first
 	Lost     []lossView   `json:"lose"`    // the first ones; those with no way in before the others
 	Regain   []lossView   `json:"regain"`
+	// Narrowed are people whose phones fewer browsers could ask, OnlyPhone those
+	// of them with nothing else, Narrow the first ones: those before the others.
+	Narrowed  int          `json:"peopleWithFewerBrowsers"`
+	OnlyPhone int          `json:"peopleWithOnlyAPhone"`
+	Narrow    []narrowView `json:"fewerBrowsers"`
+}
+
+type narrowView struct {
+	User        idp.UserID `json:"userId"`
+	Name        string     `json:"userPrincipalName"`
+	DisplayName string     `json:"displayName"`
 }
 
 type reasonView struct {
@@ -364,6 +375,10 @@ func (c *call) viewImpact(i policy.Impact) *previewView {
 	v := &previewView{
 		People: i.People, Keys: i.Keys, Stops: i.Stops, Starts: i.Starts, Affected: i.Affected, NoWayIn: i.NoWayIn,
 		Reasons: []reasonView{}, Lost: c.viewLosses(i.Lost), Regain: c.viewLosses(i.Regain),
+		Narrowed: i.Narrowed, OnlyPhone: i.OnlyPhone, Narrow: []narrowView{},
+	}
+	for _, u := range i.Narrow {
+		v.Narrow = append(v.Narrow, narrowView{u.ID, u.Name, u.DisplayName})
 	}
 	for why, n := range i.Reasons {
 		v.Reasons = append(v.Reasons, reasonView{why.Rule, why.Reason, n})

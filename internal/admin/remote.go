@@ -34,7 +34,9 @@ var remote = map[string]string{
 	"app.list": Reader, "app.show": Reader, "metadata.status": Reader, "metadata.search": Reader, "signing-key.list": Reader,
 	"policy.show": Reader, "policy.export": Reader, "policy.plan": Reader, "audit.list": Reader,
 	"key.list": Reader, "key.export": Reader, "key.removed": Reader, "device.list": Reader, "device.show": Reader,
+	"phone.list": Reader, "phone.show": Reader,
 
+	"phone.test": directory.Helpdesk, "phone.remove": directory.Helpdesk, "phone.unblock": directory.Helpdesk,
 	"tap.issue": directory.Helpdesk, "session.revokeUser": directory.Helpdesk, "user.revokeConsent": directory.Helpdesk,
 
 	"user.create": directory.Administrator, "user.update": directory.Administrator, "user.disable": directory.Administrator,

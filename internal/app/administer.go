@@ -18,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -104,6 +105,10 @@ func (a *Administrator) Do(ctx context.Context, op string, params any, progress 
 		// configuration knows.
 		return nil, errors.New("a passkey is made for the address of a running server, and none runs on this data folder: start signet serve first")
 	}
+	if a.offline && op == "phone.test" {
+		// What messages are sent with is the server's configuration.
+		return nil, errors.New("messages are sent by a running server, and none runs on this data folder: start signet serve first")
+	}
 	text, err := json.Marshal(params)
 	if err != nil {
 		return nil, err
@@ -129,6 +134,9 @@ func (h *House) administration() *admin.Service {
 		},
 		Provision: h.Corridor, Origin: h.base,
 		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice,
+		Phones: h.Phones, RemoveMethod: func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error {
+			return h.Corridor.RemoveFor(ctx, t, u, m, id, actor, signin.Peer{})
+		},
 		Now: h.cfg.Now,
 	})
 }

@@ -35,6 +35,17 @@ func TestValidate(t *testing.T) {
 		{"metadata address", func(c *app.Config) { c.Metadata.URL = "mds" }, []string{"metadata-url"}},
 		{"metadata over http", func(c *app.Config) { c.Metadata.URL = "http://mds.example.com/" }, []string{"metadata-url", "metadata-private"}},
 		{"metadata of a file system", func(c *app.Config) { c.Metadata.URL = "file:///etc/passwd" }, []string{"metadata-url"}},
+		{"notifications", func(c *app.Config) {
+			c.Push = app.Push{Subject: "mailto:help@example.com", Hosts: []string{"push.example.com", "10.0.0.7:8443/private"}, CA: "x", Proxy: "http://proxy.corp:3128",
+				APNsKey: "x", APNsKeyID: "x", APNsTeam: "x", APNsTopic: []string{"x"}}
+			c.Places = app.Places{Table: "x", Hosting: "y"}
+		}, nil},
+		{"subject of this machine", func(c *app.Config) { c.Push.Subject = "mailto:help@localhost" }, []string{"push-subject", "mailto:help@example.com"}},
+		{"push host", func(c *app.Config) { c.Push.Hosts = []string{"https://push.example.com/", "good.example.com"} }, []string{"push-host", "push.internal:8443/private"}},
+		{"push proxy", func(c *app.Config) { c.Push.Proxy = "socks://root:hunter2@proxy" }, []string{"push-proxy"}},
+		{"authorities of nobody", func(c *app.Config) { c.Push.CA = "ca.pem" }, []string{"push-ca", "push-host"}},
+		{"half of Apple's", func(c *app.Config) { c.Push.APNsKey, c.Push.APNsTeam = "x", "y" }, []string{"apns-key-id", "go together"}},
+		{"data centres of no table", func(c *app.Config) { c.Places.Hosting = "x" }, []string{"place-hosting", "place-table"}},
 		{"related origin", func(c *app.Config) { c.RelatedOrigins = []string{"https://a.example/x"} }, []string{"related-origin"}},
 		{"forgetful audit", func(c *app.Config) { c.AuditKeep = time.Hour }, []string{"audit-keep"}},
 		{"everything at once", func(c *app.Config) { c.Listen, c.BaseURL, c.TLSCert, c.LogLevel, c.Drain = "x", "y", "z", "loud", -1 },

@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/oidc"
+	"github.com/signetid/signet/internal/phoneapp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
 	"github.com/signetid/signet/internal/session"
@@ -39,8 +40,13 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err := d.openDesk(); err != nil {
 		return err
 	}
+	phone, err := phoneapp.New(phoneapp.Config{BaseURL: h.base, ErrorPage: d.pages.ErrorPage})
+	if err != nil {
+		return err
+	}
 	d.openOpenID()
 	d.openID.Mount(mux)
+	phone.Mount(mux)
 	d.registration().Mount(mux)
 	d.pages.Mount(mux)
 	d.desk.Mount(mux)
@@ -85,6 +91,7 @@ func (d *doors) openPages() (err error) {
 		RevokeGrant:   h.Tokens.RevokeGrant,
 		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
 		Remote:        d.remote(),
+		Phones:        h.phonePages(),
 		Browsers:      h.Browsers,
 		Stopping:      h.stopping,
 		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins, Asks: h.cfg.Limits.Asks},
@@ -98,7 +105,7 @@ func (d *doors) openDesk() (err error) {
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
-		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene, Phones: h.Phones,
 	})
 	return err
 }

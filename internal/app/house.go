@@ -318,6 +318,7 @@ func (h *House) Run(ctx context.Context) error {
 	all.Go(func() error { return h.jobs.Run(ctx) })
 	all.Go(func() error { return h.Metadata.Run(ctx) })
 	all.Go(func() error { return h.Push.Run(ctx) })
+	all.Go(func() error { return h.rooms.Phones.Run(ctx) })
 	all.Go(func() error {
 		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
 	})

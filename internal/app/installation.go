@@ -102,7 +102,7 @@ func firstFacts(ctx context.Context, tx *sqldb.Tx, demo bool, now time.Time) err
 // backup, so that none brings back a session, a pass or a claim.
 var volatile = []string{
 	"spent", "session", "flow", "access_pass", "job", "bus_change", "refresh_family", "device_approval", "prt",
-	"phone_request", "phone_asked", "phone_enrolment", "push_message",
+	"push_message", "phone_request", "phone_asked", "phone_enrolment",
 }
 
 // raiseEpoch voids everything that was handed out. The epoch is a time, so

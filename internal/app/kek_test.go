@@ -242,7 +242,7 @@ func TestRewrapOfAValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	done, err := RewrapKEK(t.Context(), cfg, next)
-	if err != nil || done.InUse != "" || done.OldFile != "" || !done.Made || done.Keys != 2 {
+	if err != nil || done.InUse != "" || done.OldFile != "" || !done.Made || done.Keys != 3 {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	if _, err := os.Stat(kek); err == nil {

@@ -66,8 +66,8 @@ func (h *House) openPhones(keys phone.Passkeys) (*phone.Room, error) {
 			// As its owner does it, so that the last way in stays.
 			return h.Corridor.RemoveFor(ctx, t, u, phone.ID, id, string(u), signin.Peer{})
 		},
-		Kick:  func(job string) { h.jobs.Kick(job) },
-		Audit: h.Audit.Write,
+		Failed: func(err error) { h.cfg.Log.Warn("phones to be told", "cause", err) },
+		Audit:  h.Audit.Write,
 	})
 	if err == nil {
 		h.Push.OnGone(func(ctx context.Context, tx *sqldb.Tx, r push.Ref) error {

@@ -50,6 +50,8 @@ type Config struct {
 	PRTs    *prt.Service
 	Hello   HelloKeys
 	Hygiene *hygiene.Keeper
+	// Phones are those that approve sign-ins; nil: there are none.
+	Phones Phones
 
 	// SignIn shows what a flow needs next; ErrorPage tells an error on a page.
 	SignIn    func(http.ResponseWriter, *http.Request, signin.Flow, signin.Step) error
@@ -67,6 +69,8 @@ type Console struct {
 	cfg     Config
 	pages   *page.Set
 	exports *web.Limiter // of whole lists, by person (security.md ADM06)
+	// phoneTests are messages that are sent for a test.
+	phoneTests *web.Limiter
 	// counted are the keys in use of tenants in which counting takes long.
 	counted     counts[usage]
 	keysTallied counts[keyTally] // Hello keys, as counted
@@ -89,7 +93,8 @@ func New(cfg Config) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Console{cfg: cfg, pages: pages, exports: newExports(cfg.Now)}, nil
+	return &Console{cfg: cfg, pages: pages, exports: newExports(cfg.Now),
+		phoneTests: web.NewLimiter(phoneTests, 10*time.Minute, 10_000, cfg.Now)}, nil
 }
 
 // views are all pages: each has its own file in view/.

@@ -264,7 +264,7 @@ func (v *visit) bar(ctx context.Context, pg *page.Page, path string, f logFilter
 	for _, s := range []string{"", "hour", "day", "week", "month"} {
 		b.Spans = append(b.Spans, option{s, pg.T("log.last." + cmp.Or(s, "any")), f.Last == s})
 	}
-	for _, m := range []idp.MethodID{"", policy.Passkey, policy.Hello, policy.AccessPass} {
+	for _, m := range []idp.MethodID{"", policy.Passkey, policy.Phone, policy.Hello, policy.AccessPass} {
 		label := pg.T("log.method.any")
 		if m != "" {
 			label = methodName(pg, m)
@@ -529,7 +529,10 @@ func (v *visit) whoIn(ctx context.Context, pg *page.Page, names *names, e audit.
 
 // appIn names what was to be opened.
 func (v *visit) appIn(ctx context.Context, pg *page.Page, names *names, e audit.Event) (template.HTML, error) {
-	if e.Client == "" {
+	switch {
+	case e.Client == "" && strings.HasPrefix(e.Activity, phoneAnswers):
+		return "", nil // the record of the sign-in says it
+	case e.Client == "":
 		return pg.T("log.app.own"), nil
 	}
 	return names.app(ctx, e.Client)

@@ -256,6 +256,19 @@ type wording struct {
 	who, app, key template.HTML
 }
 
+// byPhone says that it is an answer of a phone, and no sign-in.
+func (w wording) byPhone() bool { return w.s.verdict == saidYes || w.s.verdict == saidNo }
+
+// phoneSays is what a phone's answer means, in the words of one step.
+func (w wording) phoneSays(step string) template.HTML {
+	what := strings.TrimPrefix(w.f.event.Activity, phoneAnswers)
+	text, ok := known(w.pg, "log.phone."+step+"."+what)
+	if !ok { // an answer that has no words yet
+		return w.pg.T("log.phone." + step + ".denied")
+	}
+	return text
+}
+
 func (w wording) own() bool { return w.f.event.Client == "" }
 
 // title is the verdict.
@@ -285,6 +298,8 @@ func (w wording) verdict() template.HTML {
 	rule := ruleName(w.pg, w.p, e.Rule)
 	with := w.key
 	switch {
+	case w.byPhone():
+		return w.phoneSays("says")
 	case w.s.verdict == left:
 		return w.pg.T("log.says.left")
 	case w.s.verdict == letIn && e.Category == audit.Token:
@@ -319,6 +334,12 @@ func (w wording) asked() step {
 	e, t := w.f.event, w.f.told
 	out := step{At: stampOf(w.s.asked)}
 	switch {
+	case w.byPhone() && e.Detail["asked"] != "":
+		out.Text = append(out.Text, w.pg.T("log.phone.asked", "address", e.Detail["asked"]))
+		return out
+	case w.byPhone():
+		out.Text = append(out.Text, w.pg.T("log.phone.asked.somewhere"))
+		return out
 	case e.Category == audit.Token:
 		out.Text = append(out.Text, w.pg.T("log.asked.token", "app", w.app))
 	case w.own():
@@ -368,6 +389,11 @@ func (w wording) proved() step {
 	out := step{At: stampOf(e.At)}
 	say := func(text template.HTML) { out.Text = append(out.Text, text) }
 	switch {
+	case w.byPhone():
+		say(w.pg.T("log.phone.answered", "key", w.key))
+		if e.IP != "" {
+			out.Facts = append(out.Facts, pair{w.pg.T("log.phone.place"), escaped(e.IP)})
+		}
 	case e.Times > 1:
 		say(w.pg.N("log.proved.many", e.Times))
 	case w.s.verdict == unproven:
@@ -386,7 +412,11 @@ func (w wording) proved() step {
 		say(w.pg.T("log.proved.before"))
 	}
 	if k := w.s.key; k != nil && k.Model != "" {
-		out.Facts = append(out.Facts, pair{w.pg.T("log.fact.model"), escaped(k.Model)})
+		label := "log.fact.model"
+		if k.Method == policy.Phone {
+			label = "log.phone.app"
+		}
+		out.Facts = append(out.Facts, pair{w.pg.T(label), escaped(k.Model)})
 	}
 	return out
 }
@@ -435,6 +465,9 @@ func (w wording) answered() step {
 	out := step{At: stampOf(e.At)}
 	say := func(text template.HTML) { out.Text = append(out.Text, text) }
 	switch {
+	case w.byPhone():
+		say(w.phoneSays("then"))
+		return out
 	case w.s.verdict == left:
 		say(w.pg.T("log.answered.left"))
 		return out

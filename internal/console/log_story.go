@@ -21,6 +21,15 @@ const (
 	unproven verdict = "nobody"  // nothing was proven
 	halfway  verdict = "halfway" // something is still to be proven, allowed or added
 	left     verdict = "left"    // signed out
+	saidYes  verdict = "yes"     // by a phone, of a sign-in that goes on elsewhere
+	saidNo   verdict = "no"      // by a phone, in any of the ways there are
+)
+
+// Records of the phone room: what a phone said of a request. How the sign-in
+// ended, in the browser that asked, is a record of its own.
+const (
+	phoneAnswers  = "phone."
+	phoneApproved = "phone.approved"
 )
 
 // verdictOf reads the verdict off a record.
@@ -28,6 +37,10 @@ func verdictOf(e audit.Event) verdict {
 	switch {
 	case strings.HasPrefix(e.Activity, "signout."):
 		return left
+	case e.Activity == phoneApproved:
+		return saidYes
+	case strings.HasPrefix(e.Activity, phoneAnswers):
+		return saidNo
 	case e.Outcome == audit.Success:
 		return letIn
 	case e.Outcome == audit.Interrupted:

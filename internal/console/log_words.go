@@ -34,7 +34,7 @@ func resultOf(pg *page.Page, e audit.Event) (state string, word template.HTML) {
 
 func stateOf(v verdict) string {
 	switch v {
-	case letIn:
+	case letIn, saidYes:
 		return "good"
 	case halfway:
 		return "warn"
@@ -116,7 +116,7 @@ func ruleAbout(pg *page.Page, rule string) template.HTML {
 	for _, one := range []struct{ prefix, key string }{
 		{"app.strength", "log.about.app"}, {"strength.default", "log.about.default"}, {"strength", "log.about.request"}, {"prompt.login", "log.about.request"},
 		{"max_age", "log.about.request"}, {"passkey.profiles.", "log.about.profile"}, {"passkey", "log.about.everybody"}, {"methods.", "log.about.everybody"},
-		{"accessPass", "log.about.everybody"}, {"user.", "log.about.person"}, {"consent", "log.about.person"},
+		{"accessPass", "log.about.everybody"}, {"phone", "log.about.everybody"}, {"user.", "log.about.person"}, {"consent", "log.about.person"},
 	} {
 		if strings.HasPrefix(rule, one.prefix) {
 			return pg.T(one.key)

@@ -114,6 +114,12 @@ func (v *visit) needs(ctx context.Context, pg *page.Page, p policy.Policy, t aud
 		out = append(out, need{"warn", "warn", pg.N("need.refused", n, "rule", ruleName(pg, &p, rule)), pg.T("need.refused.text"), pg.T("need.today"),
 			"/admin/log" + query(logFilter{Result: audit.Failure, Rule: rule, Last: "day"}.values()), pg.T("need.refused.verb")})
 	}
+	phones, err := v.phoneNeeds(ctx, pg)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, phones...)
+	slices.SortStableFunc(out, func(a, b need) int { return urgency(a.Kind) - urgency(b.Kind) })
 	if !v.admin() {
 		return out, nil
 	}
@@ -315,6 +321,8 @@ func methodName(pg *page.Page, m idp.MethodID) template.HTML {
 		return pg.T("method.passkey")
 	case policy.AccessPass:
 		return pg.T("method.accessPass")
+	case policy.Phone:
+		return pg.T("kind.phone")
 	case policy.Hello:
 		return pg.T("kind.hello")
 	}

@@ -29,6 +29,8 @@ func (c *Console) peopleRoutes() []route {
 		{"POST /admin/people/{id}/pass", directory.Helpdesk, c.issuePass, "says.tap.issue"},
 		{"POST /admin/people/{id}/sign-out", directory.Helpdesk, c.endSessions, "says.session.revokeUser"},
 		{"POST /admin/people/{id}/remove-method", directory.Helpdesk, c.removeMethod, "says.method.remove"},
+		{"POST /admin/people/{id}/test-phone", directory.Helpdesk, c.testPhone, ""},
+		{"POST /admin/people/{id}/unblock", directory.Helpdesk, c.unblock, "says.phone.unblock"},
 		{"POST /admin/people/{id}/disable", directory.Administrator, c.disable, "says.user.disable"},
 		{"POST /admin/people/{id}/enable", directory.Administrator, c.enable, "says.user.enable"},
 		{"POST /admin/people/{id}/delete", directory.Administrator, c.deletePerson, "says.user.delete"},
@@ -230,6 +232,8 @@ func markOf(pg *page.Page, c method.Credential) methodMark {
 		return methodMark{"ticket", pg.T("method.accessPass")}
 	case c.Method == policy.Hello:
 		return methodMark{"laptop", pg.T("kind.hello")}
+	case c.Method == policy.Phone:
+		return methodMark{"phone", pg.T("kind.phone")}
 	case c.Facts.Synced:
 		return methodMark{"cloud", pg.T("kind.synced")}
 	case c.Facts.Attested:

@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/phonewire"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 )
@@ -81,6 +82,8 @@ type personView struct {
 	NotDesk    template.HTML
 	Methods    []methodRow
 	ManyKeys   template.HTML // that they hold many Hello keys
+	ManyPhones template.HTML // that they have many phones
+	Block      *blockView    // what a report has closed; nil: nothing
 	Devices    []deviceRow
 	DevicesAll string // all their devices, when the page has only some; empty: it has all
 	OfDevices  bool   // there are devices in this console
@@ -130,6 +133,8 @@ type methodRow struct {
 	StateText  template.HTML
 	Rule       string
 	Remove     string
+	Test       string // where a message for a test is sent from; empty: it cannot
+	Tested     *testedView
 }
 
 type sessionRow struct {
@@ -145,10 +150,17 @@ func (c *Console) person(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.personPage(ctx, http.StatusOK, s, "")
+	return v.personPage(ctx, http.StatusOK, s, personSays{})
 }
 
-func (v *visit) personPage(ctx context.Context, status int, s *someone, badName template.HTML) error {
+// personSays is what a page of a person says of something that was just tried.
+type personSays struct {
+	badName template.HTML     // why the name was not taken
+	tested  *phonewire.Tested // what became of a message to phone
+	phone   idp.CredentialID
+}
+
+func (v *visit) personPage(ctx context.Context, status int, s *someone, says personSays) error {
 	pg := v.page("person", template.HTML(template.HTMLEscapeString(s.DisplayName)), nil)
 	sessions, err := v.cfg.Sessions.List(ctx, v.tenant.ID, s.ID)
 	if err != nil {
@@ -160,7 +172,7 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, badName 
 	}
 	view := personView{
 		Path: s.path(), Name: s.DisplayName, User: s.Name, Admin: v.admin(), Self: s.ID == v.user.ID, Enabled: s.Enabled, Role: s.role,
-		Log: "/admin/log?person=" + string(s.ID), BadName: badName, Tags: personTags(pg, s),
+		Log: "/admin/log?person=" + string(s.ID), BadName: says.badName, Tags: personTags(pg, s),
 	}
 	view.TodayState, view.Today = today(pg, s)
 	if v.mayHelp(s) {
@@ -178,6 +190,9 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, badName 
 			row.Remove = ""
 		}
 		view.Methods = append(view.Methods, row)
+	}
+	if err := v.personPhones(ctx, pg, s, &view, says); err != nil {
+		return err
 	}
 	if err := v.personDevices(ctx, pg, s, &view, p); err != nil {
 		return err
@@ -325,10 +340,10 @@ func lasting(pg *page.Page, d time.Duration) template.HTML {
 func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) methodRow {
 	m := markOf(pg, c)
 	row := methodRow{ID: c.ID, Method: c.Method, Icon: m.Icon, Kind: m.Label, Name: nameOf(pg, c)}
-	if c.Model != "" && c.Model != row.Name {
+	if c.Model != "" && c.Model != row.Name && c.Method != policy.Phone {
 		row.Meta = append(row.Meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
-	if !c.Bootstrap && c.Method != policy.Hello {
+	if !c.Bootstrap && c.Method != policy.Hello && c.Method != policy.Phone {
 		key := "model.claimed"
 		if policy.Proven(c.Facts) {
 			key = "model.proven"

@@ -38,6 +38,8 @@ func (c *Console) askPerson(ctx context.Context, v *visit) error {
 		a.Text, a.Yes = []template.HTML{ws.T("ask.disable.text")}, ws.T("ask.disable.yes")
 	case "delete":
 		a.Text, a.Yes = []template.HTML{ws.N("ask.delete.text", len(s.creds)), ws.T("ask.delete.also")}, ws.T("ask.delete.yes")
+	case "unblock":
+		a.Text, a.Yes, a.Harm = []template.HTML{ws.T("ask.unblock.text"), ws.T("ask.unblock.check")}, ws.T("ask.unblock.yes"), false
 	case "remove-method":
 		m, id := idp.MethodID(q.Get("method")), idp.CredentialID(q.Get("credential"))
 		at := slices.IndexFunc(s.creds, func(c method.Credential) bool { return c.ID == id && c.Method == m })
@@ -163,7 +165,7 @@ func (c *Console) rename(ctx context.Context, v *visit) error {
 	})
 	if e := told400(err); e != nil {
 		s.DisplayName = name
-		return v.personPage(ctx, web.Status(e.Kind), s, say(e))
+		return v.personPage(ctx, web.Status(e.Kind), s, personSays{badName: say(e)})
 	}
 	if err != nil {
 		return err

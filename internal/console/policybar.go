@@ -125,6 +125,12 @@ func (v *visit) confirm(path string, hidden []field, yes string, w *impactWords,
 	}
 	pg.Title = pg.T("policy.confirm.title", "people", pg.N("policy.people", im.Affected))
 	view.Text = []template.HTML{pg.T("policy.confirm.text", "people", pg.N("policy.people", im.Affected), "keys", pg.N("policy.keys", im.Stops))}
+	if im.OnlyPhone > 0 {
+		only := pg.N("policy.phone.tell.only", im.OnlyPhone, "names", firstNames(im.Narrow[:min(im.OnlyPhone, len(im.Narrow))], im.OnlyPhone, pg))
+		if view.Text = append(view.Text, only); im.Stops == 0 {
+			pg.Title, view.Text, view.Yes = pg.T("policy.phone.confirm.title"), []template.HTML{only}, pg.T("policy.phone.confirm.yes")
+		}
+	}
 	if yes == "remove"+sure {
 		view.Yes = pg.T("policy.remove.yes")
 		pg.Title = pg.T("policy.remove.title")

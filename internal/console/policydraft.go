@@ -294,9 +294,10 @@ func (d *methodDraft) apply(saved policy.Policy, known policy.Models) (policy.Po
 	return p, a.wrongs
 }
 
-// offered are the methods that the policy knows, passkeys and passes first.
+// offered are the methods that the policy knows; those with rules of their own
+// first.
 func offered(p policy.Policy) []idp.MethodID {
-	out := []idp.MethodID{policy.Passkey, policy.AccessPass}
+	out := []idp.MethodID{policy.Passkey, policy.AccessPass, policy.Phone}
 	for _, m := range slices.Sorted(maps.Keys(p.Methods)) {
 		if !slices.Contains(out, m) {
 			out = append(out, m)

@@ -30,7 +30,10 @@ func formPolicy() policy.Policy {
 		Include: []policy.Include{{Target: all}, {Target: group, Required: true, Profiles: []string{policy.DefaultProfile, formOffice}}, {Target: user, Profiles: []string{formOffice}}},
 		Exclude: []policy.Target{{User: formOffice}},
 	}
-	p.Methods["phone"] = policy.MethodRules{Include: []policy.Include{{Target: group, Required: true}}}
+	p.Methods[policy.Hello] = policy.MethodRules{Include: []policy.Include{{Target: group, Required: true}}}
+	p.Methods[policy.Phone] = policy.MethodRules{Include: []policy.Include{{Target: group, Required: true}}}
+	p.Phone.Stricter = []policy.PhoneFromFor{{Target: user, From: policy.FromNetwork}, {Target: group, From: policy.FromKnown}, {Target: all, From: policy.FromAnywhere}}
+	p.Phone.ShowApp.Exclude, p.Phone.ShowPlace.Include, p.Phone.Report.Include = group, group, user
 	p.Passkey.Except = []policy.Target{user}
 	p.Passkey.AAGUIDs = policy.AAGUIDRules{Mode: policy.ListDeny, List: []string{strings.ToUpper(yubi5)}}
 	p.Passkey.Profiles = []policy.Profile{{ID: formOffice, Name: "Office", KeyRules: policy.KeyRules{
@@ -57,9 +60,9 @@ func (d strengthFields) apply(p policy.Policy, known policy.Models) (policy.Poli
 
 func draftsOf(p policy.Policy) map[string]draft {
 	office, standard := passkeyDraftOf(p, formOffice), passkeyDraftOf(p, policy.DefaultProfile)
-	pass, phone := methodDraftOf(p, policy.AccessPass), methodDraftOf(p, "phone")
+	pass, hello, phone := methodDraftOf(p, policy.AccessPass), methodDraftOf(p, policy.Hello), phoneDraftOf(p)
 	campaign, order, strength := campaignDraftOf(p), orderDraftOf(p), strengthDraftOf(p, formAda)
-	return map[string]draft{"profile": &office, "default": &standard, "pass": &pass, "phone": &phone, "campaign": &campaign, "order": &order, "strength": strengthFields{&strength}}
+	return map[string]draft{"profile": &office, "default": &standard, "pass": &pass, "hello": &hello, "phone": &phone, "campaign": &campaign, "order": &order, "strength": strengthFields{&strength}}
 }
 
 func readDraft(name string, v url.Values) draft {
@@ -73,8 +76,11 @@ func readDraft(name string, v url.Values) draft {
 	case "pass":
 		d := readMethod(v, policy.AccessPass)
 		return &d
+	case "hello":
+		d := readMethod(v, policy.Hello)
+		return &d
 	case "phone":
-		d := readMethod(v, "phone")
+		d := readPhone(v)
 		return &d
 	case "campaign":
 		d := readCampaign(v)
@@ -131,7 +137,19 @@ func TestFormsChange(t *testing.T) {
 		{"nobody is barred", "default", func(v url.Values) { v.Del("exclude") }, []string{"methods.passkey.exclude"}},
 		{"passes for 90 minutes", "pass", func(v url.Values) { v.Set("default", "90"); v.Set("default.unit", "m") }, []string{"accessPass.default"}},
 		{"passes several times", "pass", func(v url.Values) { v.Del("once") }, []string{"accessPass.once"}},
+		{"Hello for everybody", "hello", func(v url.Values) { v["include"] = []string{"all"} }, []string{"methods.hello.include[0].all", "methods.hello.include[0].group", "methods.hello.include[0].required"}},
 		{"phones for everybody", "phone", func(v url.Values) { v["include"] = []string{"all"} }, []string{"methods.phone.include[0].all", "methods.phone.include[0].group", "methods.phone.include[0].required"}},
+		{"phones asked from known browsers", "phone", func(v url.Values) { v.Set("from", "known") }, []string{"phone.from"}},
+		{"known browsers for one more", "phone", func(v url.Values) { v.Add("known", "user:"+formOffice) }, []string{"phone.stricter"}},
+		{"known browsers for all, about whom nothing was said", "phone", func(v url.Values) { v.Add("known", "all") }, []string{"phone.stricter[2].from"}},
+		{"from one list to the other", "phone", func(v url.Values) { v.Del("network"); v.Add("known", "user:"+formAda) },
+			[]string{"phone.stricter[0].from", "phone.stricter[0].group", "phone.stricter[0].user", "phone.stricter[1].all", "phone.stricter[1].from", "phone.stricter[1].group", "phone.stricter[2].all", "phone.stricter[2].from", "phone.stricter[2].user"}},
+		{"no place on phones", "phone", func(v url.Values) { v.Del("showPlace") }, []string{"phone.showPlace.on"}},
+		{"the app is shown to all", "phone", func(v url.Values) { v.Del("appNot") }, []string{"phone.showApp.exclude"}},
+		{"a report closes phones", "phone", func(v url.Values) { v.Set("reportBlock", "1") }, []string{"phone.report.block"}},
+		{"others report", "phone", func(v url.Values) { v["reportBy"] = []string{"all"} }, []string{"phone.report.include.all", "phone.report.include.user"}},
+		{"passkeys that stay", "phone", func(v url.Values) { v.Set("synced", "deny") }, []string{"phone.synced"}},
+		{"fewer phones", "phone", func(v url.Values) { v.Set("limit", "16") }, []string{"phone.limit"}},
 		{"a campaign", "campaign", func(v url.Values) { v.Set("on", "1"); v.Set("snoozes", "0") }, []string{"campaign.on", "campaign.snoozes"}},
 		{"an order", "order", func(v url.Values) { v["method"] = []string{"passkey", "accessPass"} }, []string{"order.methods[0]", "order.methods[1]"}},
 		{"a pair is chosen", "strength", func(v url.Values) { v.Set("pair.a", string(idp.ModePhone)); v.Set("pair.b", string(idp.ModeFIDO2)) }, []string{"strengths[0].combinations"}},
@@ -190,6 +208,13 @@ func TestFormsComplain(t *testing.T) {
 		{"a method that is not there", "campaign", "method", "pigeon", []string{"method"}, "no method here"},
 		{"a strength without a way", "strength", "combo", "", []string{"combo", "model"}, "needs a combination"},
 		{"a mode that nobody knows", "strength", "combo", "telepathy", []string{"combo", "model"}, "is not one of"},
+		{"a browser that is none", "phone", "from", "some", []string{"from"}, "is not one of anywhere, knownOrNetwork, known"},
+		{"synced passkeys only", "phone", "synced", "only", []string{"synced"}, "is not one of allow, deny"},
+		{"two phone numbers that contradict", "phone", "warnAt", "21", []string{"warnAt", "limit"}, "above the limit"},
+		{"one on both lists", "phone", "known", "user:" + formAda, []string{"network", "known"}, "stands there twice"},
+		{"shown to nobody", "phone", "placeTo", "", []string{"placeTo"}, "Name one person or group"},
+		{"shown to and kept from", "phone", "appNot", "all", []string{"appTo", "appNot"}, "same target is included and excluded"},
+		{"a reporter that is nobody", "phone", "reportBy", "someone", []string{"reportBy"}, "neither a person nor a group"},
 		{"half a pair", "strength", "pair.a", "fido2", []string{"pair"}, "second one"},
 	} {
 		p := formPolicy()

@@ -359,7 +359,7 @@ func policyMethod(pg *page.Page, m idp.MethodID) template.HTML {
 	return template.HTML(template.HTMLEscapeString(string(m)))
 }
 
-var wordedMethods = []idp.MethodID{policy.Passkey, policy.AccessPass, "phone", "hello", "platform", "certificate"}
+var wordedMethods = []idp.MethodID{policy.Passkey, policy.AccessPass, policy.Phone, "hello", "platform", "certificate"}
 
 // level is how a model is certified, in words that people compare by.
 func level(m metadata.Model) string {

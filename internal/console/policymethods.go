@@ -41,7 +41,7 @@ func (c *Console) policyRoutes() []route {
 		{"POST /admin/strengths/{strength}", admin, c.strengthPost, ""},
 		{"POST /admin/strengths/{strength}/save", admin, c.strengthSave, saysSave},
 	}, settingsRoutes("/admin/methods/{method}", c.methodForm), settingsRoutes("/admin/methods/campaign", c.campaignForm),
-		settingsRoutes("/admin/methods/order", c.orderForm))
+		settingsRoutes("/admin/methods/order", c.orderForm), settingsRoutes("/admin/methods/phone", c.phoneForm))
 }
 
 // policyView is a page with a form about policy.
@@ -63,7 +63,7 @@ type methodLine struct {
 	Facts             []template.HTML
 }
 
-var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", "phone": "phone", "hello": "laptop", "platform": "laptop", "certificate": "usb"}
+var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", policy.Phone: "phone", "hello": "laptop", "platform": "laptop", "certificate": "usb"}
 
 // methodsPage is GET /admin/methods.
 func (c *Console) methodsPage(ctx context.Context, v *visit) error {
@@ -89,6 +89,8 @@ func (c *Console) methodsPage(ctx context.Context, v *visit) error {
 			if r.On && p.Passkey.Restrictions == policy.EnforceAudit {
 				row.State, row.Class = pg.T("policy.state.trial"), "warn"
 			}
+		case policy.Phone:
+			row.Facts = phoneFacts(pg, p)
 		case policy.AccessPass:
 			row.Facts = []template.HTML{pg.T("policy.pass.fact." + map[bool]string{true: "once", false: "often"}[p.AccessPass.Once]), pg.T("policy.pass.fact.apps." + map[bool]string{true: "on", false: "off"}[p.AccessPass.AppSignIn])}
 		}
@@ -217,7 +219,10 @@ type sectionView struct {
 	Title, Lead template.HTML
 	Radios      []radiosView
 	Boxes       []boxView
+	Targets     []targetsView
 	Entries     []entryView
+	Parts       []sectionView // without ids; Title is what Targets are folded under
+	Open        bool          // they are not folded
 }
 
 type orderItem struct {
@@ -245,6 +250,9 @@ type settings struct {
 	// tells says what saving would do where nobody's keys are judged by it, and
 	// whether something would stop working. Nil: nothing is told.
 	tells func(*page.Page) (effects []effect, stops bool, err error)
+	// also says what saving would do besides what it does to keys. Nil: that is
+	// all.
+	also func(*page.Page, policy.Impact) ([]effect, error)
 }
 
 // formDraft is what methodDraft, campaignDraft and orderDraft have in common.
@@ -418,7 +426,7 @@ func (s *settings) save(confirmed bool) error {
 	if err != nil {
 		return err
 	}
-	if !confirmed && im.Stops > 0 {
+	if !confirmed && (im.Stops > 0 || im.OnlyPhone > 0) {
 		return v.confirm(v.at(), hiddenFields(s.draft.values()), "save"+sure, &impactWords{models: v.cfg.Metadata, next: s.next, at: at}, im)
 	}
 	event := v.event("policy.set")
@@ -527,8 +535,13 @@ func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 		}
 		w := impactWords{pg: pg, models: s.v.cfg.Metadata, next: s.next, at: at}
 		shown := w.view(im)
+		if s.also != nil {
+			if shown.Effects, err = s.also(pg, im); err != nil {
+				return err
+			}
+		}
 		view.Impact, view.Bar.Say = &shown, shown.Bar
-		if im.Stops > 0 {
+		if im.Stops > 0 || im.OnlyPhone > 0 {
 			save.Class, save.Label = "harm", pg.T("policy.save.enforce")
 		}
 	}

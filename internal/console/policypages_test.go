@@ -22,7 +22,7 @@ const passkeyPath = "/admin/methods/passkey"
 
 // policyPaths are all pages about policy.
 var policyPaths = []string{
-	"/admin/methods", passkeyPath, "/admin/methods/passkey/profiles/new", "/admin/methods/accessPass", "/admin/methods/campaign",
+	"/admin/methods", passkeyPath, "/admin/methods/passkey/profiles/new", "/admin/methods/accessPass", phonePath, "/admin/methods/campaign",
 	"/admin/methods/order", "/admin/strengths", "/admin/strengths/new",
 }
 
@@ -479,11 +479,11 @@ func TestCampaignAndOrder(t *testing.T) {
 		}
 		fields := d.get("/admin/methods/order").form("policy")
 		moved := d.post("/admin/methods/order", with(fields, "up:accessPass"))
-		if got := moved.form("policy")["method"]; !slices.Equal(got, []string{"accessPass", "passkey"}) {
+		if got := moved.form("policy")["method"]; !slices.Equal(got, []string{"accessPass", "passkey", "phone"}) {
 			t.Errorf("moved: %q", got)
 		}
 		r = d.post("/admin/methods/order", with(moved.form("policy"), "save"))
-		if p := d.policy(); r.status != http.StatusSeeOther || !slices.Equal(p.Order.Methods, []idp.MethodID{policy.AccessPass, policy.Passkey}) {
+		if p := d.policy(); r.status != http.StatusSeeOther || !slices.Equal(p.Order.Methods, []idp.MethodID{policy.AccessPass, policy.Passkey, policy.Phone}) {
 			t.Errorf("%d, %+v", r.status, p.Order)
 		}
 		d.get("/admin/methods").says("1. Temporary Access Pass", "2. Passkeys and security keys")

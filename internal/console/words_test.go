@@ -9,7 +9,7 @@ import (
 func TestCatalogue(t *testing.T) {
 	pagetest.Catalogue(t, files, "says.", "deed.", "done.", "role.", "ask.", "app.kind.", "app.auth.", "event.", "number.",
 		"picker.filter.", "picker.group.use.", "picker.level.", "policy.because.", "policy.box.", "policy.choice.", "policy.entry.", "policy.fact.list.",
-		"policy.fact.synced.", "policy.fact.mode.", "policy.method.", "policy.models.", "policy.pass.fact.", "policy.targets.", "policy.unit.", "strength.builtin.", "strength.each.",
+		"policy.fact.synced.", "policy.fact.mode.", "policy.method.", "policy.models.", "policy.pass.fact.", "policy.targets.", "policy.unit.", "policy.phone.fact.", "phone.road.", "log.phone.says.", "log.phone.then.", "strength.builtin.", "strength.each.",
 		"strength.mode.",
 		"devices.state.", "devices.by.", "devices.os.", "devices.keys.", "devices.seen.", "devices.joined.", "device.join.", "device.meaning.", "device.ask.", "device.effect.",
 		"keys.show.", "keys.none.", "overview.devices.", "policy.risk.",

@@ -22,6 +22,7 @@ import (
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/method/hello"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
+	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/report"
@@ -58,6 +59,7 @@ type world struct {
 	laptop  device.Device // Bob's, with a Hello key and a PRT of his
 	carol   idp.User      // made when somebody needs her
 	before  int           // records of changes that making the world has left
+	phones  *pocket
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
@@ -66,7 +68,7 @@ func each(t *testing.T, fn func(t *testing.T, w *world)) {
 
 func newWorld(t *testing.T, db *sqldb.DB) *world {
 	t.Helper()
-	w := &world{t: t}
+	w := &world{t: t, phones: &pocket{phones: map[idp.UserID][]phone.Phone{}, blocks: map[idp.UserID][]phone.Block{}}}
 	models := metadata.New(metadata.Config{Now: func() time.Time { return w.Now() }})
 	var passes *accesspass.Method
 	w.House = signintest.New(t, db, func(h *signintest.House) []method.Method {
@@ -98,7 +100,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 			},
 			May: func(context.Context, idp.TenantID, idp.UserID) (policy.Refusal, error) { return policy.Refusal{}, nil },
 		})
-		return []method.Method{keys, w.keysOfDevices(h), passes}
+		return []method.Method{keys, w.phones, w.keysOfDevices(h), passes}
 	})
 	w.people(t)
 	w.openDevices()
@@ -106,7 +108,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 	w.console, err = New(Config{
 		BaseURL: origin, DB: db, Corridor: w.Corridor, Directory: w.Directory, Clients: w.Clients, Policies: w.Policies, Sessions: w.Sessions,
 		Metadata: models, Audit: w.Audit, Now: w.Now,
-		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(),
+		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(), Phones: w.phones,
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
 			w.mu.Lock()

@@ -120,6 +120,10 @@ func resetConfiguration(ctx context.Context, c *call) (any, error) {
 			p.Passkey = fresh.Passkey
 		case policy.AccessPass:
 			p.AccessPass = fresh.AccessPass
+		case policy.Phone:
+			// What reports do belongs to the whole policy.
+			fresh.Phone.Report = p.Phone.Report
+			p.Phone = fresh.Phone
 		case policy.Hello:
 			p.Hello = fresh.Hello
 		}
@@ -223,6 +227,16 @@ var profilePlace = regexp.MustCompile(`^passkey\.profiles\[(\d+)\]`)
 var places = strings.NewReplacer(
 	"methods.passkey.on", "Fido2/state", "methods.passkey", "Fido2", "methods.accessPass.on", "TemporaryAccessPass/state", "methods.accessPass", "TemporaryAccessPass",
 	"methods.hello.on", "WindowsHelloForBusiness/state", "methods.hello", "WindowsHelloForBusiness",
+	"methods.phone.on", "MicrosoftAuthenticator/state", "methods.phone", "MicrosoftAuthenticator",
+	"phone.limit", "MicrosoftAuthenticator/@signet.limit", "phone.warnAt", "MicrosoftAuthenticator/@signet.warnAt",
+	"phone.stricter", "MicrosoftAuthenticator/@signet.stricter", "phone.from", "MicrosoftAuthenticator/@signet.from", "phone.synced", "MicrosoftAuthenticator/@signet.synced",
+	"phone.showApp.include", "MicrosoftAuthenticator/featureSettings/displayAppInformationRequiredState/includeTarget",
+	"phone.showApp.exclude", "MicrosoftAuthenticator/featureSettings/displayAppInformationRequiredState/excludeTarget",
+	"phone.showPlace.include", "MicrosoftAuthenticator/featureSettings/displayLocationInformationRequiredState/includeTarget",
+	"phone.showPlace.exclude", "MicrosoftAuthenticator/featureSettings/displayLocationInformationRequiredState/excludeTarget",
+	"phone.report.include", "reportSuspiciousActivitySettings/includeTarget",
+	"phone.showApp", "MicrosoftAuthenticator/featureSettings/displayAppInformationRequiredState",
+	"phone.showPlace", "MicrosoftAuthenticator/featureSettings/displayLocationInformationRequiredState", "phone.report", "reportSuspiciousActivitySettings",
 	"hello.limit", "WindowsHelloForBusiness/@signet.limit", "hello.warnAt", "WindowsHelloForBusiness/@signet.warnAt",
 	"passkey.aaguids", "Fido2/keyRestrictions", "passkey.attestation", "Fido2/isAttestationEnforced", "passkey.synced", "Fido2/passkeyProfiles[0]/passkeyTypes",
 	"passkey.selfService", "Fido2/isSelfServiceRegistrationAllowed", "passkey.profiles", "Fido2/passkeyProfiles", "passkey.id", "Fido2/passkeyProfiles[0]/id", "passkey.name", "Fido2/passkeyProfiles[0]/name",
@@ -280,6 +294,6 @@ func named(p policy.Policy) []policy.Target {
 		}
 		out = append(out, r.Exclude...)
 	}
-	out = slices.Concat(out, p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)
+	out = slices.Concat(out, phoneTargets(&p.Phone), p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)
 	return slices.DeleteFunc(out, func(t policy.Target) bool { return t.All })
 }

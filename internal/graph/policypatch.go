@@ -86,6 +86,7 @@ type policyBody struct {
 		Campaign *campaignBody `json:"authenticationMethodsRegistrationCampaign"`
 	} `json:"registrationEnforcement"`
 	Preferences           *preferencesBody   `json:"systemCredentialPreferences"`
+	Report                *reportBody        `json:"reportSuspiciousActivitySettings"`
 	Configurations        *[]json.RawMessage `json:"authenticationMethodConfigurations"`
 	ConfigurationsContext *string            `json:"authenticationMethodConfigurations@odata.context"`
 }
@@ -130,6 +131,11 @@ func patchPolicy(raw []byte, p *policy.Policy, have rooms, newID func() string) 
 	}
 	if in.Preferences != nil {
 		if err := in.Preferences.patch("systemCredentialPreferences", &p.Order); err != nil {
+			return err
+		}
+	}
+	if in.Report != nil {
+		if err := in.Report.patch("reportSuspiciousActivitySettings", &p.Phone.Report); err != nil {
 			return err
 		}
 	}
@@ -306,6 +312,15 @@ func patchConfiguration(k configuration, raw []byte, p *policy.Policy, have room
 			return err
 		}
 		if err := body.patch(&p.AccessPass); err != nil {
+			return err
+		}
+		in = body.methodBody
+	case policy.Phone:
+		var body phonesBody
+		if err := readShape(raw, &body); err != nil {
+			return err
+		}
+		if err := body.patch(&p.Phone); err != nil {
 			return err
 		}
 		in = body.methodBody

@@ -31,7 +31,7 @@ var configurations = []configuration{
 	// Graph governs Hello elsewhere and has no such configuration; the name is in
 	// its manner.
 	{"WindowsHelloForBusiness", "windowsHelloForBusinessAuthenticationMethodConfiguration", policy.Hello},
-	{"MicrosoftAuthenticator", "microsoftAuthenticatorAuthenticationMethodConfiguration", "phone"},
+	{"MicrosoftAuthenticator", "microsoftAuthenticatorAuthenticationMethodConfiguration", policy.Phone},
 	{"X509Certificate", "x509CertificateAuthenticationMethodConfiguration", "certificate"},
 	{"Sms", "smsAuthenticationMethodConfiguration", ""},
 	{"Voice", "voiceAuthenticationMethodConfiguration", ""},
@@ -59,7 +59,7 @@ var (
 	attestationWords = map[string]bool{"disabled": false, "registrationOnly": true}
 	restrictionWords = map[string]policy.Enforcement{"off": policy.EnforceOff, "audit": policy.EnforceAudit, "enforce": policy.Enforce}
 	passkeyWords     = map[string]policy.Synced{"deviceBound": policy.SyncedDeny, "synced": policy.SyncedOnly, "deviceBound,synced": policy.SyncedAllow}
-	campaignWords    = map[string]idp.MethodID{"fido2": policy.Passkey, "microsoftAuthenticator": "phone"}
+	campaignWords    = map[string]idp.MethodID{"fido2": policy.Passkey, "microsoftAuthenticator": policy.Phone}
 )
 
 // defaultProfileName is what the rules that are nobody's profile are called.
@@ -93,6 +93,7 @@ func policyEntity(p policy.Policy, have rooms) entity {
 		"systemCredentialPreferences": entity{
 			"state": wordOf(stateWords, p.Order.On), "includeTargets": targetEntities(p.Order.Include), "excludeTargets": targetEntities(p.Order.Exclude),
 		},
+		"reportSuspiciousActivitySettings":   suspicionEntity(p.Phone.Report),
 		"authenticationMethodConfigurations": all,
 	}
 }
@@ -129,6 +130,8 @@ func configurationEntity(k configuration, p policy.Policy, have rooms) entity {
 		a := &p.AccessPass
 		e["defaultLifetimeInMinutes"], e["minimumLifetimeInMinutes"], e["maximumLifetimeInMinutes"] = minutes(a.Default), minutes(a.Min), minutes(a.Max)
 		e["defaultLength"], e["isUsableOnce"] = a.Length, a.Once
+	case policy.Phone:
+		showPhones(e, &p.Phone)
 	case policy.Hello:
 		e["@signet.limit"], e["@signet.warnAt"] = p.Hello.Limit, p.Hello.WarnAt
 	}

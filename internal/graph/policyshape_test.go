@@ -49,6 +49,27 @@ func anyKeyRules(t *rapid.T) (r policy.KeyRules) {
 	return r
 }
 
+func anyPhoneRules(t *rapid.T) policy.PhoneRules {
+	from := rapid.SampledFrom([]policy.PhoneFrom{policy.FromAnywhere, policy.FromNetwork, policy.FromKnown})
+	feature := func(name string) policy.Feature {
+		f := policy.Feature{On: rapid.Bool().Draw(t, name), Include: anyTarget(t)}
+		if rapid.Bool().Draw(t, name+" excludes") {
+			f.Exclude = anyTarget(t)
+		}
+		return f
+	}
+	r := policy.PhoneRules{
+		Limit: rapid.IntRange(1, 50).Draw(t, "phones"), WarnAt: rapid.IntRange(1, 50).Draw(t, "warn at"), From: from.Draw(t, "from"),
+		Synced:  rapid.SampledFrom([]policy.Synced{policy.SyncedAllow, policy.SyncedDeny}).Draw(t, "synced on phones"),
+		ShowApp: feature("app"), ShowPlace: feature("place"),
+		Report: policy.ReportRules{On: rapid.Bool().Draw(t, "report"), Include: anyTarget(t), Block: rapid.Bool().Draw(t, "block")},
+	}
+	for _, target := range anyTargets(t) {
+		r.Stricter = append(r.Stricter, policy.PhoneFromFor{Target: target, From: from.Draw(t, "stricter")})
+	}
+	return r
+}
+
 func anyPolicy(t *rapid.T) policy.Policy {
 	p := policy.Default()
 	p.Passkey.KeyRules = anyKeyRules(t)
@@ -74,6 +95,7 @@ func anyPolicy(t *rapid.T) policy.Policy {
 		On: rapid.Bool().Draw(t, "campaign"), Method: rapid.SampledFrom([]idp.MethodID{policy.Passkey, "phone", "hello"}).Draw(t, "asked"),
 		SnoozeDays: rapid.IntRange(0, 14).Draw(t, "days"), Snoozes: rapid.SampledFrom([]int{0, 3, 7}).Draw(t, "snoozes"), Include: anyTargets(t), Exclude: anyTargets(t),
 	}
+	p.Phone = anyPhoneRules(t)
 	p.Order = policy.OrderRules{On: rapid.Bool().Draw(t, "order"), Methods: []idp.MethodID{policy.AccessPass}, Include: anyTargets(t), Exclude: anyTargets(t)}
 	return p
 }
@@ -205,7 +227,10 @@ func TestPatchRefused(t *testing.T) {
 	for body, says := range map[string]string{
 		`{"policyVersion":"1.6"}`:                                                                               "'policyVersion' cannot be changed",
 		`{"policyMigrationState":"preMigration"}`:                                                               "'policyMigrationState' cannot be changed",
-		`{"reportSuspiciousActivitySettings":{}}`:                                                               "'reportSuspiciousActivitySettings' does not exist",
+		`{"reportSuspiciousActivitySettings":{"voiceReportingCode":7}}`:                                         "'reportSuspiciousActivitySettings/voiceReportingCode' cannot be changed",
+		`{"reportSuspiciousActivitySettings":{"state":"off"}}`:                                                  "'reportSuspiciousActivitySettings/state' has no member 'off'. It is one of: default; disabled; enabled",
+		`{"reportSuspiciousActivitySettings":{"excludeTarget":{}}}`:                                             "'excludeTarget' does not exist",
+		`{"reportSuspiciousActivitySettings":{"includeTarget":{"id":"x","targetType":"group"}}}`:                "reportSuspiciousActivitySettings/includeTarget/id",
 		`{"lastModifiedDateTime":"yesterday"}`:                                                                  "is no time",
 		`{"authenticationMethodConfigurations":[{}]}`:                                                           "required for property 'authenticationMethodConfigurations[0]/id'",
 		`{"authenticationMethodConfigurations":[{"id":"pigeon"}]}`:                                              "no method 'pigeon'",

@@ -109,6 +109,8 @@ func registeredWord(cred method.Credential) string {
 		return "passKeyDeviceBound"
 	case policy.AccessPass:
 		return "temporaryAccessPass"
+	case policy.Phone:
+		return "microsoftAuthenticatorPasswordless" // [K]
 	case policy.Hello:
 		return "windowsHelloForBusiness"
 	}

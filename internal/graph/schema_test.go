@@ -12,6 +12,8 @@ import (
 
 	"github.com/knadh/koanf/parsers/yaml"
 
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
@@ -138,6 +140,7 @@ func TestSchemas(t *testing.T) {
 	}}).want(t, http.StatusCreated, "")
 	ws := w.join(w.eve, "ws-17")
 	key := w.enrol(w.eve, ws)
+	w.phones.held = []method.Credential{{ID: key.ID, Tenant: w.tenant.ID, User: w.eve.ID, Method: policy.Phone, Name: "Eve's phone", Created: w.now}}
 	orphan := w.join(w.eve, "ws-18")
 	w.enrol(w.eve, orphan)
 	w.leave(orphan)
@@ -165,8 +168,9 @@ func TestSchemas(t *testing.T) {
 		t.Errorf("only %d operations have a schema", held)
 	}
 	for _, at := range []string{"/users?$expand=memberOf", "/groups?$expand=members", "/roleManagement/directory/roleAssignments?$expand=principal,roleDefinition",
-		"/devices?$expand=registeredOwners&$count=true", "/users/{user}/authentication/windowsHelloForBusinessMethods?$expand=device"} {
-		path, _, _ := strings.Cut(at, "?")
+		"/devices?$expand=registeredOwners&$count=true", "/users/{user}/authentication/windowsHelloForBusinessMethods?$expand=device",
+		"/users/{user}/authentication/microsoftAuthenticatorMethods?$expand=device", "/policies/authenticationMethodsPolicy/authenticationMethodConfigurations/MicrosoftAuthenticator"} {
+		path, _, _ := strings.Cut(strings.Replace(at, "/MicrosoftAuthenticator", "/{configuration}", 1), "?")
 		a := w.ask(admin, "GET", "/v1.0"+ids.Replace(at), nil).want(t, http.StatusOK, "")
 		for _, wrong := range d.fits(d.get("paths", path, "get", "responses", "200", "content", "application/json", "schema"), a.body, "") {
 			t.Errorf("%s: %s", at, wrong)

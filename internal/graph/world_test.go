@@ -63,6 +63,7 @@ type world struct {
 	tokens   *token.Service
 	audit    *audit.Log
 	keys     *shelf
+	phones   *shelf
 	devices  *device.Registry
 	hello    *hello.Room
 	corridor *signin.Corridor
@@ -93,7 +94,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	ring := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock})
 	w.tokens = token.New(token.Config{DB: db, Keys: ring, Audit: w.audit, Now: clock, Epoch: epoch, User: w.dir.User,
 		Issuer: func(id idp.TenantID) string { return base + "/" + string(id) + "/v2.0" }})
-	w.keys = &shelf{}
+	w.keys, w.phones = &shelf{}, &shelf{}
 	keys := method.Method(w.keys)
 	if room != nil {
 		keys = room(w, policies, ring)
@@ -104,7 +105,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{keys, w.hello, passes{&shelf{}}}})
+		}}), Methods: []method.Method{keys, w.hello, passes{&shelf{}}, pockets{w.phones}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,5 +341,15 @@ func (passes) List(context.Context, idp.TenantID, idp.UserID) ([]method.Credenti
 func (passes) Shape() method.Shape {
 	return method.Shape{Collection: "temporaryAccessPassMethods", Type: "temporaryAccessPassAuthenticationMethod", Fields: func(c method.Credential) map[string]any {
 		return map[string]any{"lifetimeInMinutes": int(c.Expires.Sub(c.Created) / time.Minute)}
+	}}
+}
+
+// pockets is a room of phones that nobody can be asked on.
+type pockets struct{ *shelf }
+
+func (pockets) ID() idp.MethodID { return policy.Phone }
+func (pockets) Shape() method.Shape {
+	return method.Shape{Collection: "microsoftAuthenticatorMethods", Type: "microsoftAuthenticatorAuthenticationMethod", Fields: func(c method.Credential) map[string]any {
+		return map[string]any{"displayName": c.Name, "deviceTag": "SoftwareTokenActivated", "phoneAppVersion": "1.0"}
 	}}
 }

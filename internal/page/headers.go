@@ -35,18 +35,22 @@ func formTarget(leadsTo string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-func contentPolicy(leadsTo string) string {
-	if target := formTarget(leadsTo); target != "" {
-		return policyHead + " " + target
+func contentPolicy(pg *Page) string {
+	head := policyHead
+	if pg.Types != "" {
+		head = strings.Replace(head, "trusted-types 'none'", "trusted-types "+pg.Types, 1)
 	}
-	return policyHead
+	if target := formTarget(pg.LeadsTo); target != "" {
+		return head + " " + target
+	}
+	return head
 }
 
 // headers sets those of every page (security.md WEB01, WEB02).
 func headers(h http.Header, pg *Page) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", pg.Lang())
-	h.Set("Content-Security-Policy", contentPolicy(pg.LeadsTo))
+	h.Set("Content-Security-Policy", contentPolicy(pg))
 	h.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), microphone=(), geolocation=()")
 	// With no-referrer a browser sends "Origin: null" with forms, and a browser
 	// without Sec-Fetch-Site could then not prove that a form is our own.

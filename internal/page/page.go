@@ -36,6 +36,9 @@ type View struct {
 	Short   bool     // room for the ring on a phone
 	Alone   bool     // one question, which is the title then
 	Apart   bool     // no opener and no form to elsewhere
+	// Types names the one Trusted Types policy that a script of the page makes;
+	// empty: none may make any.
+	Types string
 	// Files are parts that this page shares with some others only.
 	Files []string
 }

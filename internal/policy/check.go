@@ -95,6 +95,7 @@ func (p Policy) Complaints(known Models) []Complaint {
 	c.targets("order.include", p.Order.Include)
 	c.targets("order.exclude", p.Order.Exclude)
 	c.twice("order.methods", p.Order.Methods)
+	c.phone()
 	c.strengths()
 	return c.all
 }
@@ -232,24 +233,32 @@ func (c *checker) targets(at string, all []Target) {
 	seen := make(map[Target]int, len(all))
 	for i, t := range all {
 		here := at + "[" + strconv.Itoa(i) + "]"
-		n := 0
-		for _, set := range []bool{t.All, t.Group != "", t.User != ""} {
-			if set {
-				n++
-			}
-		}
-		if n != 1 {
-			c.at(here, "bad_value", "a target is exactly one of all, group and user")
+		if !c.target(here, t) {
 			continue
-		}
-		if t.Group != "" && !guid.MatchString(string(t.Group)) || t.User != "" && !guid.MatchString(string(t.User)) {
-			c.at(here, "bad_value", "%q is not a lower-case GUID", clip(string(t.Group)+string(t.User)))
 		}
 		if first, twice := seen[t]; twice {
 			c.between(at+"["+strconv.Itoa(first)+"]", here, "the same target stands there twice")
 		}
 		seen[t] = i
 	}
+}
+
+// target checks that one names exactly one thing; false: it does not.
+func (c *checker) target(at string, t Target) bool {
+	n := 0
+	for _, set := range []bool{t.All, t.Group != "", t.User != ""} {
+		if set {
+			n++
+		}
+	}
+	if n != 1 {
+		c.at(at, "bad_value", "a target is exactly one of all, group and user")
+		return false
+	}
+	if t.Group != "" && !guid.MatchString(string(t.Group)) || t.User != "" && !guid.MatchString(string(t.User)) {
+		c.at(at, "bad_value", "%q is not a lower-case GUID", clip(string(t.Group)+string(t.User)))
+	}
+	return true
 }
 
 // disjoint refuses a target that is included and excluded: the exclude would

@@ -139,6 +139,29 @@ func TestContradictions(t *testing.T) {
 			p.Strengths = append(p.Strengths, policy.Strength{ID: "a", Name: "a", Combinations: fido,
 				Configurations: []policy.Configuration{{Modes: []idp.Mode{idp.ModeFIDO2}}}})
 		}},
+		{"the warning on phones above their limit", "phone.warnAt", "phone.limit", func(p *policy.Policy) { p.Phone.WarnAt = 21 }},
+		{"too many phones", "phone.limit", "", func(p *policy.Policy) { p.Phone.Limit = 51 }},
+		{"phones from nowhere", "phone.from", "", func(p *policy.Policy) { p.Phone.From = "nowhere" }},
+		{"only passkeys that are copies", "phone.synced", "", func(p *policy.Policy) { p.Phone.Synced = policy.SyncedOnly }},
+		{"a stricter rule of no word", "phone.stricter[0].from", "", func(p *policy.Policy) {
+			p.Phone.Stricter = []policy.PhoneFromFor{{Target: policy.Target{Group: staff}, From: "somewhere"}}
+		}},
+		{"a stricter rule for nobody", "phone.stricter[0]", "", func(p *policy.Policy) {
+			p.Phone.Stricter = []policy.PhoneFromFor{{From: policy.FromKnown}}
+		}},
+		{"two rules for one group", "phone.stricter[0]", "phone.stricter[1]", func(p *policy.Policy) {
+			p.Phone.Stricter = []policy.PhoneFromFor{{Target: policy.Target{Group: staff}, From: policy.FromKnown}, {Target: policy.Target{Group: staff}, From: policy.FromNetwork}}
+		}},
+		{"the application is shown to nobody in particular", "phone.showApp.include", "", func(p *policy.Policy) { p.Phone.ShowApp.Include = policy.Target{} }},
+		{"the place is shown to two targets", "phone.showPlace.include", "", func(p *policy.Policy) { p.Phone.ShowPlace.Include.Group = staff }},
+		{"a group by its name", "phone.showPlace.exclude", "", func(p *policy.Policy) { p.Phone.ShowPlace.Exclude = policy.Target{Group: "staff"} }},
+		{"shown and kept from the same", "phone.showApp.include", "phone.showApp.exclude", func(p *policy.Policy) {
+			p.Phone.ShowApp.Include, p.Phone.ShowApp.Exclude = policy.Target{Group: staff}, policy.Target{Group: staff}
+		}},
+		{"kept from everybody", "phone.showApp.include", "phone.showApp.exclude", func(p *policy.Policy) {
+			p.Phone.ShowApp.Include, p.Phone.ShowApp.Exclude = policy.Target{Group: staff}, all
+		}},
+		{"a report by nobody", "phone.report.include", "", func(p *policy.Policy) { p.Phone.Report.Include = policy.Target{} }},
 		{"too many strengths", "strengths", "", func(p *policy.Policy) {
 			for _, c := range "abcdefghijklmnop" {
 				p.Strengths = append(p.Strengths, policy.Strength{ID: string(c), Name: string(c), Combinations: fido})

@@ -45,8 +45,11 @@ func Explain(p Policy, q Question) []Check {
 			seen = append(seen, proof.Method)
 			out = append(out, c.explainMethod(proof.Method))
 		}
-		if proof.Method == Passkey {
+		switch proof.Method {
+		case Passkey:
 			out = append(out, c.explainKey(&proof.Facts)...)
+		case Phone:
+			out = append(out, c.explainPhone(&proof.Facts))
 		}
 	}
 	live := c.alive()
@@ -125,6 +128,18 @@ func (c *hearing) explainKey(f *idp.Facts) []Check {
 		out = append(out, check)
 	}
 	return out
+}
+
+// explainPhone asks the rule on the passkeys of phones.
+func (c *hearing) explainPhone(f *idp.Facts) Check {
+	r := &c.p.Phone
+	switch no := r.refuses(f); {
+	case r.Synced == SyncedAllow:
+		return Check{"phone.synced", NotAsked, "asks_nothing"}
+	case !no.Allowed():
+		return Check{"phone.synced", Refused, no.Reason}
+	}
+	return Check{"phone.synced", Met, "key_allowed"}
 }
 
 // asksNothing says that the rules let every key sign in.

@@ -28,6 +28,10 @@ func TestExplainAgrees(t *testing.T) {
 		p, q := anyPolicy(t), anyQuestion(t)
 		p.Passkey.Restrictions = rapid.SampledFrom([]policy.Enforcement{policy.EnforceOff, policy.EnforceAudit, policy.Enforce}).Draw(t, "restrictions")
 		p.Passkey.Synced = rapid.SampledFrom([]policy.Synced{policy.SyncedAllow, policy.SyncedDeny, policy.SyncedOnly}).Draw(t, "synced")
+		p.Phone.Synced = rapid.SampledFrom([]policy.Synced{policy.SyncedAllow, policy.SyncedDeny}).Draw(t, "synced on phones")
+		for i := range q.Proofs {
+			q.Proofs[i].Facts.Synced = rapid.Bool().Draw(t, "is synced")
+		}
 		q.Purpose = policy.SignIn
 		q.Required = rapid.SampledFrom(append([]string{"", ""}, strengths...)).Draw(t, "required")
 		q.User.Enabled = rapid.IntRange(0, 9).Draw(t, "enabled") > 0

@@ -233,7 +233,8 @@ func anyGoverned(t *rapid.T) policy.Policy {
 	p.Passkey.Profiles = []policy.Profile{
 		{ID: strict, Name: "one", KeyRules: anyKeyRules(t, "one")}, {ID: loose, Name: "two", KeyRules: anyKeyRules(t, "two")},
 	}
-	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "hello"} {
+	p.Phone = anyPhoneRules(t)
+	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "hello", policy.Phone} {
 		r := policy.MethodRules{On: rapid.IntRange(0, 9).Draw(t, "on") > 0}
 		for _, target := range rapid.SliceOfNDistinct(rapid.SampledFrom(targets), 0, 3, rapid.ID[policy.Target]).Draw(t, "include") {
 			in := policy.Include{Target: target}
@@ -246,6 +247,30 @@ func anyGoverned(t *rapid.T) policy.Policy {
 		p.Methods[m] = r
 	}
 	return p
+}
+
+func anyPhoneRules(t *rapid.T) policy.PhoneRules {
+	targets := []policy.Target{{All: true}, {Group: staff}, {Group: admins}, {Group: leavers}, {User: "99999999-9999-4999-8999-999999999999"}}
+	one := func(name string) policy.Target { return rapid.SampledFrom(targets).Draw(t, name) }
+	from := rapid.SampledFrom([]policy.PhoneFrom{policy.FromAnywhere, policy.FromNetwork, policy.FromKnown})
+	feature := func(name string) policy.Feature {
+		f := policy.Feature{On: rapid.Bool().Draw(t, name), Include: one(name + " include")}
+		if rapid.Bool().Draw(t, name+" excludes") {
+			f.Exclude = one(name + " exclude")
+		}
+		return f
+	}
+	r := policy.PhoneRules{
+		Limit: rapid.IntRange(1, 50).Draw(t, "phones"), From: from.Draw(t, "from"),
+		Synced:  rapid.SampledFrom([]policy.Synced{policy.SyncedAllow, policy.SyncedDeny}).Draw(t, "synced on phones"),
+		ShowApp: feature("show app"), ShowPlace: feature("show place"),
+		Report: policy.ReportRules{On: rapid.Bool().Draw(t, "report"), Include: one("report include"), Block: rapid.Bool().Draw(t, "block")},
+	}
+	r.WarnAt = rapid.IntRange(1, r.Limit).Draw(t, "warn at")
+	for _, target := range rapid.SliceOfNDistinct(rapid.SampledFrom(targets), 0, 3, rapid.ID[policy.Target]).Draw(t, "stricter") {
+		r.Stricter = append(r.Stricter, policy.PhoneFromFor{Target: target, From: from.Draw(t, "stricter from")})
+	}
+	return r
 }
 
 func anyKeyRules(t *rapid.T, name string) policy.KeyRules {

@@ -234,6 +234,8 @@ func (s *scope) judge(w *Who, act Act, key *idp.Facts) Ruling {
 		return Ruling{Refusal: s.refusal}
 	case act == Add && s.method == Passkey && !s.p.Passkey.SelfService:
 		return Ruling{Refusal: refusal("passkey.selfService", "self_service_off", CodeMethod)}
+	case key != nil && s.method == Phone:
+		return Ruling{Refusal: s.p.Phone.refuses(key)}
 	case key == nil || s.method != Passkey || s.p.Passkey.Restrictions == EnforceOff:
 		return Ruling{}
 	}

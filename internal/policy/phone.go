@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/signetid/signet/internal/idp"
+import (
+	"strconv"
+
+	"github.com/signetid/signet/internal/idp"
+)
 
 // Phone is the method that asks a person's phone.
 const Phone idp.MethodID = "phone"
@@ -105,4 +109,54 @@ func (f PhoneFrom) strictness() int {
 		return 1
 	}
 	return 0
+}
+
+// targets are all that the rules name.
+func (r *PhoneRules) targets() []Target {
+	out := []Target{r.ShowApp.Include, r.ShowApp.Exclude, r.ShowPlace.Include, r.ShowPlace.Exclude, r.Report.Include}
+	for _, s := range r.Stricter {
+		out = append(out, s.Target)
+	}
+	return out
+}
+
+// refuses judges the passkey on a phone. From is not its affair: which browser
+// asked is known before anything is proven, and to the room.
+func (r *PhoneRules) refuses(f *idp.Facts) Refusal {
+	// A word that is none refuses, as everything here does that cannot be read.
+	if f.Synced && r.Synced != SyncedAllow {
+		return Refusal{Rule: "phone.synced", Reason: "synced_not_allowed", Code: CodeKey, Help: Help{DeviceBound: true}}
+	}
+	return Refusal{}
+}
+
+// phone checks what settings have no word for, and what two of them contradict.
+func (c *checker) phone() {
+	p := &c.p.Phone
+	if p.WarnAt > p.Limit {
+		c.between("phone.warnAt", "phone.limit", "the warning would come above the limit")
+	}
+	stricter := make([]Target, len(p.Stricter))
+	for i, s := range p.Stricter {
+		stricter[i] = s.Target
+		oneOf(c, "phone.stricter["+strconv.Itoa(i)+"].from", s.From)
+	}
+	c.targets("phone.stricter", stricter)
+	c.feature("phone.showApp", p.ShowApp)
+	c.feature("phone.showPlace", p.ShowPlace)
+	c.target("phone.report.include", p.Report.Include)
+}
+
+func (c *checker) feature(at string, f Feature) {
+	c.target(at+".include", f.Include)
+	if f.Exclude == (Target{}) {
+		return
+	}
+	c.target(at+".exclude", f.Exclude)
+	switch f.Exclude {
+	case f.Include:
+		c.between(at+".include", at+".exclude", "the same target is included and excluded")
+	case Target{All: true}:
+		c.between(at+".include", at+".exclude", "everybody is excluded")
+	}
 }

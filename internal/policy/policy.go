@@ -276,6 +276,7 @@ func (p Policy) Clone() Policy {
 	p.Order.Methods = slices.Clone(p.Order.Methods)
 	p.Order.Include, p.Order.Exclude = slices.Clone(p.Order.Include), slices.Clone(p.Order.Exclude)
 	p.Devices.Include, p.Devices.Exclude = slices.Clone(p.Devices.Include), slices.Clone(p.Devices.Exclude)
+	p.Phone.Stricter = slices.Clone(p.Phone.Stricter)
 	p.Strengths = slices.Clone(p.Strengths)
 	for i, s := range p.Strengths {
 		p.Strengths[i] = s.clone()
@@ -310,6 +311,7 @@ func (p Policy) NamedGroups() []idp.GroupID {
 		add(f.Except...)
 	}
 	add(slices.Concat(p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)...)
+	add(p.Phone.targets()...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -32,11 +32,16 @@ type Impact struct {
 	// Affected counts people who lose a key; of them NoWayIn would have none
 	// left, the others keep another way.
 	Affected, NoWayIn int
+	// Narrowed counts people with a phone that works before and after, and may be
+	// asked from fewer browsers then; of them OnlyPhone have nothing else that
+	// works. They are not locked out: browsers that know them stay.
+	Narrowed, OnlyPhone int
 	// Reasons counts the keys of Stops by what would refuse them.
 	Reasons map[Because]int
 	// Who and what, as many as asked for: those with no way in first.
 	Lost   []Loss
-	Regain []Loss // people whose keys would work again
+	Regain []Loss     // people whose keys would work again
+	Narrow []idp.User // of Narrowed, those of OnlyPhone first
 }
 
 // Because is the rule and the reason of a refusal.
@@ -88,6 +93,7 @@ func Preview(ctx context.Context, old, next Policy, people iter.Seq2[Subject, er
 	if o.Progress != nil {
 		o.Progress(v.out.People)
 	}
+	v.out.Narrow = append(v.onlyPhone, v.narrow[:min(len(v.narrow), o.Names-len(v.onlyPhone))]...)
 	v.out.Lost = append(v.stranded, v.others[:min(len(v.others), o.Names-len(v.stranded))]...)
 	return v.out, ctx.Err()
 }
@@ -97,17 +103,24 @@ type preview struct {
 	names            int
 	out              Impact
 	stranded, others []Loss
+
+	onlyPhone, narrow []idp.User
 }
 
 func (v *preview) person(s *Subject) {
 	v.out.People++
 	was, will := view{p: v.old, who: s.Who}, view{p: v.next, who: s.Who}
 	var lost, regained []LostKey
-	left := false
+	left, phones, rest := false, false, false
 	for _, k := range s.Keys {
 		v.out.Keys++
 		before, after := was.works(&k), will.works(&k)
 		left = left || after.Allowed()
+		if k.Method == Phone {
+			phones = phones || before.Allowed() && after.Allowed()
+		} else {
+			rest = rest || after.Allowed()
+		}
 		switch {
 		case before.Allowed() && !after.Allowed():
 			lost = append(lost, LostKey{k, after})
@@ -115,6 +128,9 @@ func (v *preview) person(s *Subject) {
 		case !before.Allowed() && after.Allowed():
 			regained = append(regained, LostKey{k, before})
 		}
+	}
+	if phones {
+		v.narrowed(s, !rest)
 	}
 	v.out.Stops += len(lost)
 	v.out.Starts += len(regained)
@@ -132,6 +148,22 @@ func (v *preview) person(s *Subject) {
 	}
 	if len(*list) < v.names {
 		*list = append(*list, Loss{User: s.User, NoWayIn: !left, Keys: lost})
+	}
+}
+
+// narrowed notes somebody with a phone if fewer browsers may ask it then.
+func (v *preview) narrowed(s *Subject, only bool) {
+	if v.next.PhoneFor(s.Who).From.strictness() <= v.old.PhoneFor(s.Who).From.strictness() {
+		return
+	}
+	v.out.Narrowed++
+	list := &v.narrow
+	if only {
+		v.out.OnlyPhone++
+		list = &v.onlyPhone
+	}
+	if len(*list) < v.names {
+		*list = append(*list, s.User)
 	}
 }
 

@@ -36,7 +36,7 @@ func anySubject(t *rapid.T, id idp.UserID) policy.Subject {
 	for i := range rapid.IntRange(0, 3).Draw(t, "keys") {
 		s.Keys = append(s.Keys, policy.Held{
 			ID:     idp.CredentialID(fmt.Sprint(id, "-", i)),
-			Method: rapid.SampledFrom([]idp.MethodID{policy.Passkey, policy.Passkey, "hello", "gone"}).Draw(t, "method"),
+			Method: rapid.SampledFrom([]idp.MethodID{policy.Passkey, policy.Passkey, "hello", policy.Phone, policy.Phone, "gone"}).Draw(t, "method"),
 			Dead:   rapid.IntRange(0, 9).Draw(t, "dead") == 0,
 			Facts: idp.Facts{
 				AAGUID:   rapid.SampledFrom([]string{nitro, other, "00000000-0000-0000-0000-000000000000", policy.PlatformAAGUID}).Draw(t, "model"),
@@ -68,6 +68,7 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 		if rapid.Bool().Draw(t, "from the default") {
 			old = policy.Default()
 			old.Switch("hello", true)
+			old.Switch(policy.Phone, true)
 		}
 		var people []policy.Subject
 		for i := range rapid.IntRange(1, 6).Draw(t, "people") {
@@ -80,10 +81,16 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 		want := policy.Impact{People: len(people)}
 		stops, reasons := map[idp.CredentialID]bool{}, 0
 		for _, s := range people {
-			lost, left := 0, 0
+			lost, left, phones, rest := 0, 0, 0, 0
 			for _, k := range s.Keys {
 				want.Keys++
 				before, after := !k.Dead && opens(old, s, k), !k.Dead && opens(next, s, k)
+				switch {
+				case k.Method == policy.Phone && before && after:
+					phones++
+				case k.Method != policy.Phone && after:
+					rest++
+				}
 				switch {
 				case before && !after:
 					lost++
@@ -93,6 +100,12 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 				}
 				if after {
 					left++
+				}
+			}
+			if phones > 0 && stricter(old.PhoneFor(s.Who).From, next.PhoneFor(s.Who).From) {
+				want.Narrowed++
+				if rest == 0 {
+					want.OnlyPhone++
 				}
 			}
 			want.Stops += lost
@@ -110,7 +123,8 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 			reasons += n
 		}
 		if got.People != want.People || got.Keys != want.Keys || got.Stops != want.Stops || got.Starts != want.Starts ||
-			got.Affected != want.Affected || got.NoWayIn != want.NoWayIn || reasons != want.Stops {
+			got.Affected != want.Affected || got.NoWayIn != want.NoWayIn || got.Narrowed != want.Narrowed ||
+			got.OnlyPhone != want.OnlyPhone || len(got.Narrow) != want.Narrowed || reasons != want.Stops {
 			t.Fatalf("preview %+v, what happens %+v", got, want)
 		}
 		for i, loss := range got.Lost {
@@ -133,6 +147,12 @@ func TestPreviewIsWhatHappens(t *testing.T) {
 	if stopped < 10 || stranded < 5 {
 		t.Errorf("%d keys stopped and %d people were stranded: the test says little", stopped, stranded)
 	}
+}
+
+// stricter says whether fewer browsers may ask than before.
+func stricter(before, after policy.PhoneFrom) bool {
+	order := []policy.PhoneFrom{policy.FromAnywhere, policy.FromNetwork, policy.FromKnown}
+	return slices.Index(order, after) > slices.Index(order, before)
 }
 
 func key(id string, f idp.Facts) policy.Held {

@@ -25,7 +25,8 @@ var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,39}$`)
 
 // settings is the list of everything that can be set by one word, methods
 // apart: those are "method.<id>". passkey.attestation, .synced and .aaguids are
-// of the default profile. Targets, profiles and strengths have no word: Parse
+// of the default profile; phone.showApp, .showPlace and .report switch what the
+// targets beside them are for. Targets, profiles and strengths have no word: Parse
 // reads them.
 var settings = map[string]setting{
 	"passkey.limit":        number(1, 50, func(p *Policy) *int { return &p.Passkey.Limit }),
@@ -57,6 +58,15 @@ var settings = map[string]setting{
 	"devices.offlineDays":  number(0, 90, func(p *Policy) *int { return &p.Devices.OfflineDays }),
 	"hello.limit":          number(1, 50, func(p *Policy) *int { return &p.Hello.Limit }),
 	"hello.warnAt":         number(1, 200, func(p *Policy) *int { return &p.Hello.WarnAt }),
+
+	"phone.limit":       number(1, 50, func(p *Policy) *int { return &p.Phone.Limit }),
+	"phone.warnAt":      number(1, 200, func(p *Policy) *int { return &p.Phone.WarnAt }),
+	"phone.from":        word(func(p *Policy) *PhoneFrom { return &p.Phone.From }, FromAnywhere, FromNetwork, FromKnown),
+	"phone.synced":      word(func(p *Policy) *Synced { return &p.Phone.Synced }, SyncedAllow, SyncedDeny),
+	"phone.showApp":     yes(func(p *Policy) *bool { return &p.Phone.ShowApp.On }),
+	"phone.showPlace":   yes(func(p *Policy) *bool { return &p.Phone.ShowPlace.On }),
+	"phone.report":      yes(func(p *Policy) *bool { return &p.Phone.Report.On }),
+	"phone.reportBlock": yes(func(p *Policy) *bool { return &p.Phone.Report.Block }),
 
 	"devices.compat.kdfV1":                yes(func(p *Policy) *bool { return &p.Devices.Compat.KDFv1 }),
 	"devices.compat.cbcResponses":         yes(func(p *Policy) *bool { return &p.Devices.Compat.CBCResponses }),

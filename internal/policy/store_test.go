@@ -209,6 +209,8 @@ func TestShowAndSetAgree(t *testing.T) {
 	p.Strengths, p.Order = policy.Default().Strengths, policy.Default().Order
 	p.Campaign.Method, p.Campaign.Include = policy.Default().Campaign.Method, policy.Default().Campaign.Include
 	p.Devices.Include = policy.Default().Devices.Include
+	p.Phone.ShowApp.Include, p.Phone.ShowPlace.Include = policy.Default().Phone.ShowApp.Include, policy.Default().Phone.ShowPlace.Include
+	p.Phone.Report.Include = policy.Default().Phone.Report.Include
 	if diff := cmp.Diff(policy.Default(), p); diff != "" {
 		t.Errorf("shown and set again (-want +got):\n%s", diff)
 	}

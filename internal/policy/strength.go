@@ -215,7 +215,7 @@ var modesOf = map[idp.MethodID][]idp.Mode{
 	"hello":       {idp.ModeHello},
 	"platform":    {idp.ModeHello},
 	"certificate": {idp.ModeCertificateSingle, idp.ModeCertificateMulti},
-	"phone":       {idp.ModePhone},
+	Phone:         {idp.ModePhone},
 }
 
 // foreign are the modes that nothing here proves, whatever methods there are.

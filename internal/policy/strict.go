@@ -61,6 +61,11 @@ func (d *decoder) into(v reflect.Value, n *node, at string) {
 	switch {
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		d.duration(v, n, at)
+	case v.Type() == reflect.TypeFor[Target]():
+		// One target replaces another: what the default names would be named
+		// besides.
+		v.SetZero()
+		d.object(v, n, at)
 	case v.Kind() == reflect.Struct:
 		d.object(v, n, at)
 	case v.Kind() == reflect.Map:

@@ -17,6 +17,7 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[Counter]():     {"warn", "block"},
 	reflect.TypeFor[Enforcement](): {"off", "audit", "enforce"},
 	reflect.TypeFor[Withdrawn]():   {"allow", "registration", "refuse"},
+	reflect.TypeFor[PhoneFrom]():   {string(FromAnywhere), string(FromNetwork), string(FromKnown)},
 	reflect.TypeFor[idp.Property](): {
 		string(idp.PhishingResistant), string(idp.UserVerified), string(idp.HardwareBound), string(idp.Possession), string(idp.MultiFactor),
 	},

@@ -170,6 +170,7 @@ type accountView struct {
 	Person     person
 	Several    bool
 	Notice     template.HTML
+	Trouble    template.HTML // what went wrong with what was asked for
 	Lose       []loss
 	Spare      template.HTML
 	Count      template.HTML
@@ -179,6 +180,8 @@ type accountView struct {
 	Fresh      bool
 	Methods    []methodRow
 	HelloWarn  template.HTML
+	Phone      phonePart
+	phones     []Phone
 	OfDevices  bool // the page has a part about devices
 	Devices    []deviceRow
 	Apps       []appRow
@@ -214,7 +217,7 @@ func (p *Portal) account(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view.Notice = notice(pg, q.Get("done"), view.Methods, q.Get("credential"))
+	view.Notice, view.Trouble = notice(pg, q.Get("done"), view.Methods, q.Get("credential"))
 	pg.V = view
 	return p.show(w, http.StatusOK, pg)
 }
@@ -244,8 +247,14 @@ func (p *Portal) accountOf(ctx context.Context, pg *page.Page, v *visit) (*accou
 	if err != nil {
 		return nil, err
 	}
+	if view.phones, err = p.phonesOf(ctx, v.tenant.ID, v.user.ID); err != nil {
+		return nil, err
+	}
 	view.fill(pg, creds, hold)
 	view.only(notAddable(pg, refusal))
+	if err := p.fillPhones(ctx, pg, v, view); err != nil {
+		return nil, err
+	}
 	if err := p.fillDevices(ctx, pg, v, view, creds); err != nil {
 		return nil, err
 	}
@@ -271,9 +280,9 @@ func (p *Portal) accountOf(ctx context.Context, pg *page.Page, v *visit) (*accou
 // fill puts in everything that follows from the methods somebody holds.
 func (v *accountView) fill(pg *page.Page, creds []method.Credential, h Holding) {
 	works := usable(creds)
-	v.Lose = losses(pg, works)
+	v.Lose = losses(pg, works, v.phones)
 	v.Count = pg.N("methods.count", len(works))
-	switch len(works) {
+	switch len(things(works, v.phones)) {
 	case 0:
 		v.Count, v.Spare = pg.T("methods.none"), pg.T("lose.first")
 	case 1, 2:
@@ -290,7 +299,7 @@ func (v *accountView) fill(pg *page.Page, creds []method.Credential, h Holding) 
 		if c.Bootstrap && c.Disabled {
 			continue // a pass that was used or is over is nothing any more
 		}
-		v.Methods = append(v.Methods, rowOf(pg, c, works, v.Session))
+		v.Methods = append(v.Methods, rowOf(pg, c, works, v.phones, v.Session))
 	}
 }
 
@@ -328,7 +337,7 @@ func (p *Portal) fresh(s session.Session) bool { return p.cfg.Now().Sub(s.ProofT
 
 // notice tells what has just been done. Names come from the list, never from
 // the address: a link must not be able to put words on this page.
-func notice(pg *page.Page, done string, rows []methodRow, id string) template.HTML {
+func notice(pg *page.Page, done string, rows []methodRow, id string) (good, trouble template.HTML) {
 	name := ""
 	for _, row := range rows {
 		if string(row.ID) == id {
@@ -337,23 +346,23 @@ func notice(pg *page.Page, done string, rows []methodRow, id string) template.HT
 	}
 	switch done {
 	case "renamed":
-		return pg.T("done.renamed", "name", name)
+		return pg.T("done.renamed", "name", name), ""
 	case "added":
-		return pg.T("done.added", "name", name)
+		return pg.T("done.added", "name", name), ""
 	case "untried":
-		return pg.T("done.added.untried", "name", name)
+		return pg.T("done.added.untried", "name", name), ""
 	case "removed":
-		return pg.T("done.removed")
+		return pg.T("done.removed"), ""
 	case "takenback":
-		return pg.T("done.takenback")
+		return pg.T("done.takenback"), ""
 	case "ended":
-		return pg.T("done.ended")
+		return pg.T("done.ended"), ""
 	case "deviceout":
-		return pg.T("done.deviceout")
+		return pg.T("done.deviceout"), ""
 	case "deviceoff":
-		return pg.T("done.deviceoff")
+		return pg.T("done.deviceoff"), ""
 	case "devicegone":
-		return pg.T("done.devicegone")
+		return pg.T("done.devicegone"), ""
 	}
-	return ""
+	return phoneNotice(pg, done, name), troubles(pg, done, name)
 }

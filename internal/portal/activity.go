@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 )
 
@@ -49,8 +50,11 @@ func proofName(pg *page.Page, m idp.MethodID, id idp.CredentialID, creds []metho
 			return credentialName(pg, c)
 		}
 	}
-	if m == accessPass {
+	switch m {
+	case accessPass:
 		return page.Plain(pg.T("kind.accessPass"))
+	case policy.Phone:
+		return page.Plain(pg.T("phones.unnamed"))
 	}
 	return page.Plain(pg.T("methods.unnamed"))
 }
@@ -87,7 +91,7 @@ func (p *Portal) eventRows(ctx context.Context, pg *page.Page, list []audit.Even
 
 // eventOf tells one record in the words of this page.
 func eventOf(pg *page.Page, e audit.Event, app string, creds []method.Credential) eventRow {
-	row := eventRow{When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure}
+	row := eventRow{When: page.When(e.At, "start"), Bad: e.Outcome == audit.Failure || alarming[e.Activity]}
 	row.Text = deed(pg, e, app, creds)
 	var meta []template.HTML
 	if e.Agent != "" {
@@ -96,12 +100,18 @@ func eventOf(pg *page.Page, e audit.Event, app string, creds []method.Credential
 	if e.IP != "" {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(e.IP)))
 	}
+	if asked := e.Detail["asked"]; asked != "" && e.Method == policy.Phone {
+		meta = append(meta, pg.T("activity.phone.asked", "ip", asked))
+	}
 	if row.Bad && e.Rule != "" {
 		meta = append(meta, pg.T("activity.rule", "rule", e.Rule))
 	}
 	row.Meta = dots(pg, meta)
 	return row
 }
+
+// alarming are what a person should not pass over, although nothing failed.
+var alarming = map[string]bool{"phone.denied": true, "phone.reported": true, "phone.wrong_number": true}
 
 // plainDeeds are the events that one sentence tells.
 var plainDeeds = map[string]string{
@@ -130,11 +140,18 @@ var plainDeeds = map[string]string{
 	"hello.restore":       "activity.hello.back",
 	"hello.expire":        "activity.hello.expired",
 	"prt.reuse":           "activity.prt.reuse",
+	"phone.later":         "activity.phone.later",
+	"phone.unblock":       "activity.phone.unblocked",
+	"browser.forget":      "activity.browser.forgotten",
 }
 
 // telling says whether an event belongs on the page: tokens that apps fetch
 // every hour do not, one that was stolen does.
 func telling(e audit.Event) bool {
+	// What a phone said to a request is told by the event of the phone.
+	if e.Activity == "signin.refused" && slices.Contains([]string{"phone_denied", "phone_reported", "phone_wrong_number"}, e.Reason) {
+		return false
+	}
 	return e.Category != audit.Token || plainDeeds[e.Activity] != ""
 }
 
@@ -149,6 +166,9 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 		}
 		return pg.T("activity.signin", "name", name)
 	case "signin.refused":
+		if e.Reason == "phone_late" {
+			return pg.T("activity.phone.late")
+		}
 		if e.Rule != "" {
 			return pg.T("activity.signin.denied")
 		}
@@ -182,12 +202,19 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 			return pg.T("activity.device.failed")
 		}
 		return pg.T("activity."+e.Activity, "device", e.Detail["displayName"])
-	case "passkey.rename", "hello.rename":
+	case "phone.register":
+		if failed {
+			return pg.T("activity.phone.failed")
+		}
+		return pg.T("activity.phone.added", "name", name)
+	case "phone.approved", "phone.denied", "phone.reported", "phone.wrong_number":
+		return phoneDeed(pg, e, name)
+	case "passkey.rename", "hello.rename", "phone.rename":
 		if failed {
 			return pg.T("activity.rename.failed")
 		}
 		return pg.T("activity.renamed", "name", name)
-	case "passkey.remove", "accessPass.remove", "hello.remove":
+	case "passkey.remove", "accessPass.remove", "hello.remove", "phone.remove":
 		if failed {
 			return pg.T("activity.remove.failed")
 		}

@@ -16,7 +16,7 @@ import (
 
 // ask is what a flow of the account pages comes back to.
 type ask struct {
-	Then       string           `json:"then,omitempty"` // "", "register", "remove", "tried", "machine"
+	Then       string           `json:"then,omitempty"` // "", "register", "phone", "remove", "lost", "tried", "machine"
 	Method     idp.MethodID     `json:"method,omitempty"`
 	Credential idp.CredentialID `json:"credential,omitempty"`
 	Device     idp.DeviceID     `json:"device,omitempty"`
@@ -31,6 +31,11 @@ func (a ask) address(s idp.SessionID) string {
 		return devicePath + "?" + q.Encode()
 	case "register":
 		return "/account/register?" + q.Encode()
+	case "phone":
+		return phonePath + "?" + q.Encode()
+	case "lost":
+		q.Set("credential", string(a.Credential))
+		return "/account/phone/lost?" + q.Encode()
 	case "remove":
 		q.Set("method", string(a.Method))
 		q.Set("credential", string(a.Credential))
@@ -88,9 +93,13 @@ func (p *Portal) showQuestion(w http.ResponseWriter, r *http.Request, v *visit, 
 	if at < 0 {
 		return idp.NotFoundf("credential_gone", "%s %.40q of %s", m, id, v.user.ID)
 	}
+	phones, err := p.phonesOf(r.Context(), v.tenant.ID, v.user.ID)
+	if err != nil {
+		return err
+	}
 	pg := p.newPage(r, key, v.tenant, "", nil)
 	pg.Title = pg.T(title, "name", credentialName(pg, all[at]))
-	a := askOf(pg, all[at], usable(all), v.session.ID)
+	a := askOf(pg, all[at], usable(all), phones, v.session.ID)
 	a.BadName = bad
 	pg.V = a
 	return p.show(w, status, pg)

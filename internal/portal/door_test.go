@@ -608,7 +608,7 @@ func TestLosses(t *testing.T) {
 			[]string{"Lose A: B, C and 3 others still work.", "Lose B: A, C and 3 others still work.", "Lose C: A, B and 3 others still work.", "Lose D: A, B and 3 others still work.", "Lose all 6: the help desk must let you back in."}, 1},
 	} {
 		got, bad := []string{}, 0
-		for _, l := range losses(pg, usable(c.creds)) {
+		for _, l := range losses(pg, usable(c.creds), nil) {
 			got = append(got, page.Plain(l.Text))
 			bad += boolInt(l.Bad)
 		}

@@ -62,7 +62,7 @@ func (s *sitting) events(w http.ResponseWriter, r *http.Request) error {
 	h.Write(&head) // cannot fail: it is a string
 	head.WriteString("\r\n" + greeting + news(st))
 	// The limits of a request are not those of a wait.
-	if conn.SetDeadline(time.Time{}) != nil || push(conn, head.String()) != nil || st != waiting {
+	if conn.SetDeadline(time.Time{}) != nil || tell(conn, head.String()) != nil || st != waiting {
 		s.close(conn, stop)
 		return nil
 	}
@@ -73,13 +73,13 @@ func (s *sitting) events(w http.ResponseWriter, r *http.Request) error {
 // hold waits on a connection that was taken over. It keeps its stack small until
 // there is something to say.
 func (s *sitting) hold(conn net.Conn, changed <-chan struct{}, stop func()) {
-	s.beat = func() error { return push(conn, comment) }
+	s.beat = func() error { return tell(conn, comment) }
 	if s.pause(changed, nil, nil) {
 		stop()
 		stop = func() {}
 		// An error of our own: the browser connects again, and hears of it.
 		if st, err := s.until(context.Background(), nil, nil); err == nil && st != waiting {
-			push(conn, news(st)) // a browser that has gone away is nobody's error
+			tell(conn, news(st)) // a browser that has gone away is nobody's error
 		}
 	}
 	s.close(conn, stop)
@@ -91,9 +91,9 @@ func (s *sitting) close(conn net.Conn, stop func()) {
 	conn.Close()
 }
 
-// push sends a few bytes. The kernel takes them at once, unless the browser has
+// tell sends a few bytes. The kernel takes them at once, unless the browser has
 // not read for long.
-func push(conn net.Conn, text string) error {
+func tell(conn net.Conn, text string) error {
 	slow := time.AfterFunc(writeWithin, func() { conn.Close() })
 	defer slow.Stop()
 	_, err := io.WriteString(conn, text)

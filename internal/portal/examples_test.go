@@ -107,12 +107,14 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		Lead: pg.T("consent.lead", "name", x("Ada Lindqvist"), "user", x("ada@nordhafen.example")), Grants: grants})
 	nudge := func(key string, n policy.Nudge, app string) {
 		v := nudgeView{Handle: x("h"), Add: x("/t/signin?flow=f&add=1"), Forced: n.Forced}
-		v.say(pg, n, app)
-		add(key, "nudge", pg.T("nudge.title"), v).LeadsTo = "https://wiki.example"
+		title := v.say(pg, n, app)
+		add(key, "nudge", title, v).LeadsTo = "https://wiki.example"
 	}
 	nudge("nudge", policy.Nudge{Method: passkey, Days: 3, Left: 2}, x("Wiki"))
 	nudge("nudge-last", policy.Nudge{Method: passkey, Left: 1}, "")
 	nudge("nudge-forced", policy.Nudge{Method: passkey, Forced: true}, x("Wiki"))
+	nudge("nudge-phone", policy.Nudge{Method: policy.Phone, Days: 3, Left: 2}, x("Wiki"))
+	nudge("nudge-phone-page", policy.Nudge{Method: policy.Phone}, "")
 	add("register", "register", pg.T("register.title"), registerView{Session: idp.SessionID(x("s1")), Flow: x("f"), Steps: steps(pg, 0),
 		Lead: pg.T("register.lead"), Unable: pg.T("register.unsupported"), Back: x("/account"), BackText: pg.T("register.not_now"), Here: x("Passkey on Linux"), Key: x("Security key"), Phone: x("Passkey on my phone")})
 	add("register-full", "register", pg.T("register.title"), registerView{Session: "s1", Steps: steps(pg, 0), Lead: pg.T("register.lead"),
@@ -143,6 +145,7 @@ func examples(p *Portal, x text) map[string]*page.Page {
 		Fields []Field
 	}{pg.T("logout.app", "app", x("Wiki"), "name", x("Ada Lindqvist"), "org", x("Nordhafen Werft")), x("/t/logout"), []Field{{x("state"), x("s")}}})
 	accountExamples(p, pg, add, ada, x)
+	phoneExamples(p, pg, add, ada, x)
 	for key, e := range map[string]*idp.Error{
 		"error":          idp.Deniedf("strength_unknown", "x").Coded(53003),
 		"error-internal": idp.AsError(http.ErrBodyNotAllowed),
@@ -235,11 +238,11 @@ func accountExamples(p *Portal, pg *page.Page, add func(string, string, template
 		add(key, "machine", pg.T("machine."+q.What+".title", "name", x("ws-17")), &q)
 	}
 	add("takeback", "takeback", pg.T("takeback.title", "app", x("Drawings")), &takeBackView{Session: ada.Session, App: "a1", Name: x("Drawings")})
-	a := askOf(pg, blue, []method.Credential{blue, phone, third}, ada.Session)
+	a := askOf(pg, blue, []method.Credential{blue, phone, third}, nil, ada.Session)
 	a.BadName = pg.T("register.problem.name")
 	add("rename", "rename", pg.T("rename.title", "name", x("Blue YubiKey")), a)
 	add("remove", "remove", pg.T("remove.title", "name", x("Blue YubiKey")), a)
-	add("remove-last", "remove", pg.T("remove.title", "name", x("Blue YubiKey")), askOf(pg, blue, []method.Credential{blue}, ada.Session))
+	add("remove-last", "remove", pg.T("remove.title", "name", x("Blue YubiKey")), askOf(pg, blue, []method.Credential{blue}, nil, ada.Session))
 }
 
 func same(s string) string { return s }

@@ -2,6 +2,8 @@ package portal
 
 import (
 	"html/template"
+	"slices"
+	"strings"
 
 	"github.com/signetid/signet/internal/page"
 
@@ -32,51 +34,79 @@ func usable(creds []method.Credential) []method.Credential {
 }
 
 // losses says what each loss would mean, by what is really there.
-func losses(pg *page.Page, works []method.Credential) []loss {
+func losses(pg *page.Page, works []method.Credential, phones []Phone) []loss {
 	if len(works) == 0 {
 		return []loss{{pg.T("lose.none"), true}}
 	}
+	lost := things(works, phones)
 	var out []loss
-	for n, c := range works[:min(len(works), mostLosses)] {
-		out = append(out, lossOf(pg, c, without(works, n)))
+	for _, c := range lost[:min(len(lost), mostLosses)] {
+		out = append(out, lossOf(pg, c, left(c, works, phones)))
 	}
-	switch len(works) {
+	switch len(lost) {
 	case 1:
 	case 2:
 		out = append(out, loss{pg.T("lose.both"), true})
 	default:
-		out = append(out, loss{pg.T("lose.all", "n", len(works)), true})
+		out = append(out, loss{pg.T("lose.all", "n", len(lost)), true})
 	}
 	return out
 }
 
-// lossOf is the loss of what keeps c, when rest is what remains. Whatever the
-// same device keeps goes with it; what is synced comes back from its provider.
+// things are what can be lost by itself: a passkey that is kept by a phone
+// alone, which approves with it, is lost with that phone.
+func things(works []method.Credential, phones []Phone) []method.Credential {
+	var out []method.Credential
+	for _, c := range works {
+		alone := slices.ContainsFunc(phones, func(ph Phone) bool {
+			return c.Method == passkey && !c.Facts.Synced && ph.Passkey == c.ID && holds(works, ph.ID)
+		})
+		if !alone {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func holds(list []method.Credential, phone idp.CredentialID) bool {
+	return slices.ContainsFunc(list, func(c method.Credential) bool { return c.Method == policy.Phone && c.ID == phone })
+}
+
+// left is what still works once c is lost. Whatever the same device keeps goes
+// with it, a phone with the passkey that it approves with, and that passkey
+// with the phone unless its provider has a copy.
+func left(c method.Credential, works []method.Credential, phones []Phone) []method.Credential {
+	var out []method.Credential
+	for _, r := range works {
+		same := r.ID == c.ID && r.Method == c.Method
+		kept := r.Facts.Device != "" && r.Facts.Device == c.Facts.Device
+		needs := c.Method == passkey && needsPasskey(r, c.ID, phones)
+		keeps := r.Method == passkey && !r.Facts.Synced && needsPasskey(c, r.ID, phones)
+		if !same && !kept && !needs && !keeps {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// needsPasskey says whether c is a phone that approves with the passkey.
+func needsPasskey(c method.Credential, id idp.CredentialID, phones []Phone) bool {
+	return c.Method == policy.Phone && slices.ContainsFunc(phones, func(ph Phone) bool { return ph.ID == c.ID && ph.Passkey == id })
+}
+
+// lossOf is the loss of what keeps c, when rest is what remains. What is synced
+// comes back from its provider; the key of a phone's app does not.
 func lossOf(pg *page.Page, c method.Credential, rest []method.Credential) loss {
 	name := credentialName(pg, c)
-	if c.Facts.Device != "" {
-		var kept []method.Credential
-		for _, r := range rest {
-			if r.Facts.Device != c.Facts.Device {
-				kept = append(kept, r)
-			}
-		}
-		rest = kept
-	}
 	switch {
 	case len(rest) == 1:
 		return loss{pg.T("lose.one", "name", name, "rest", credentialName(pg, rest[0])), false}
 	case len(rest) > 1:
 		return loss{pg.T("lose.many", "name", name, "rest", nameList(pg, rest)), false}
-	case c.Facts.Synced:
+	case c.Facts.Synced && c.Method != policy.Phone:
 		return loss{pg.T("lose.synced", "name", name), false}
 	}
 	return loss{pg.T("lose.only", "name", name), true}
-}
-
-func without(list []method.Credential, n int) []method.Credential {
-	out := append([]method.Credential{}, list[:n]...)
-	return append(out, list[n+1:]...)
 }
 
 // nameList is "a and b", "a, b and c", "a, b and 3 others".
@@ -129,6 +159,11 @@ type methodRow struct {
 	State      template.HTML
 	Mine       bool // its owner may rename and remove it
 	Ask        *askView
+	// The rest is of phones.
+	Phone  bool
+	Stands []stand
+	Test   bool   // a message can be sent to it
+	Lost   string // address of the question that begins "I lost it"
 }
 
 // askView is the question before a credential is renamed or removed.
@@ -144,9 +179,10 @@ type askView struct {
 	Last    bool
 	Stuck   bool // no other can be added here
 	Left    template.HTML
+	Also    template.HTML // what else follows
 }
 
-func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.SessionID) methodRow {
+func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones []Phone, s idp.SessionID) methodRow {
 	row := methodRow{ID: c.ID, Method: c.Method, Name: credentialName(pg, c), Icon: "key", Kind: pg.T("kind.passkey"), Mine: !c.Bootstrap}
 	switch {
 	case c.Method == accessPass:
@@ -159,6 +195,11 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.
 		row.Icon = "usb"
 	}
 	var meta []template.HTML
+	for _, o := range works {
+		if c.Method == passkey && needsPasskey(o, c.ID, phones) && !strings.Contains(row.Name, credentialName(pg, o)) {
+			meta = append(meta, pg.T("meta.on", "device", credentialName(pg, o)))
+		}
+	}
 	if c.Model != "" && c.Model != row.Name {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
@@ -185,22 +226,31 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.
 	case !c.Refusal.Allowed():
 		row.State = pg.T("state.refused")
 	}
-	row.Ask = askOf(pg, c, works, s)
+	row.Ask = askOf(pg, c, works, phones, s)
+	if c.Method == policy.Phone {
+		row.ofPhone(pg, c, phones, s)
+	}
 	return row
 }
 
 // askOf says what is left after c is gone.
-func askOf(pg *page.Page, c method.Credential, works []method.Credential, s idp.SessionID) *askView {
-	a := &askView{Session: s}
+func askOf(pg *page.Page, c method.Credential, works []method.Credential, phones []Phone, s idp.SessionID) *askView {
+	a := &askView{Session: s, Also: pg.T("remove.also")}
 	a.Cred.ID, a.Cred.Method, a.Cred.Name = c.ID, c.Method, credentialName(pg, c)
+	if c.Method == policy.Phone {
+		a.Also = pg.T("remove.also.phone")
+	}
 	var rest []method.Credential
 	counts := false
 	for _, o := range works {
-		if o.ID == c.ID && o.Method == c.Method {
+		switch {
+		case o.ID == c.ID && o.Method == c.Method:
 			counts = true
-			continue
+		case c.Method == passkey && needsPasskey(o, c.ID, phones):
+			a.Also = pg.T("remove.also.with", "phone", credentialName(pg, o), "also", a.Also)
+		default:
+			rest = append(rest, o)
 		}
-		rest = append(rest, o)
 	}
 	a.Last = counts && len(rest) == 0
 	if len(rest) > 0 {

@@ -15,10 +15,13 @@ import (
 	"github.com/signetid/signet/internal/web"
 )
 
-// nudgeView asks somebody who has signed in to add a passkey. Passkeys are
-// what there is a page for; the corridor asks for nothing else.
+// nudgeView asks somebody who has signed in to add a passkey or a phone.
+// They are what there are pages for; the corridor asks for nothing else.
 type nudgeView struct {
 	Handle, Add string
+	Action      string // data-action of the button that adds
+	Do          template.HTML
+	Why         []reasonToAdd
 	Lead        template.HTML
 	Again, Left template.HTML // what "not now" means
 	Forced      bool          // there is no "not now"
@@ -27,22 +30,25 @@ type nudgeView struct {
 func (p *Portal) nudgePage(w http.ResponseWriter, r *http.Request, f signin.Flow, step signin.Step) error {
 	pg := p.newPage(r, "nudge", p.tenantOf(r.Context(), f.Tenant), "", nil)
 	pg.LeadsTo = f.LeadsTo
-	pg.Title = pg.T("nudge.title")
 	v := nudgeView{Handle: step.Handle, Add: flowAddress(f) + "&add=1", Forced: step.Nudge.Forced}
-	v.say(pg, step.Nudge, f.ClientName)
+	pg.Title = v.say(pg, step.Nudge, f.ClientName)
 	pg.V = v
 	return p.show(w, http.StatusOK, pg)
 }
 
-func (v *nudgeView) say(pg *page.Page, n policy.Nudge, app string) {
-	v.Lead = pg.T("nudge.lead", "org", pg.OrgName())
-	if app != "" {
-		v.Lead = pg.T("nudge.lead.app", "org", pg.OrgName(), "app", app)
-	}
+// reasonToAdd is one line of why.
+type reasonToAdd struct {
+	Icon string
+	Text template.HTML
+}
+
+// say fills in the words of the page and gives its title.
+func (v *nudgeView) say(pg *page.Page, n policy.Nudge, app string) (title template.HTML) {
+	title = v.what(pg, n.Method, app)
 	switch {
 	case n.Forced:
 		v.Again = pg.T("nudge.forced", "org", pg.OrgName())
-		return
+		return title
 	case n.Days == 0:
 		v.Again = pg.T("nudge.again.next")
 	default:
@@ -51,6 +57,27 @@ func (v *nudgeView) say(pg *page.Page, n policy.Nudge, app string) {
 	if n.Left > 0 {
 		v.Left = pg.N("nudge.left", n.Left)
 	}
+	return title
+}
+
+// what says what is to be added, and why.
+func (v *nudgeView) what(pg *page.Page, m idp.MethodID, app string) (title template.HTML) {
+	if m == policy.Phone {
+		v.Action, v.Do = "register-phone", pg.T("phones.add")
+		v.Why = []reasonToAdd{{"phone", pg.T("nudge.phone.easy")}, {"check", pg.T("nudge.phone.safe")}, {"clock", pg.T("nudge.phone.quick")}}
+		v.Lead = pg.T("nudge.phone.lead", "org", pg.OrgName())
+		if app != "" {
+			v.Lead = pg.T("nudge.phone.lead.app", "org", pg.OrgName(), "app", app)
+		}
+		return pg.T("nudge.phone.title")
+	}
+	v.Action, v.Do = "register-passkey", pg.T("methods.add")
+	v.Why = []reasonToAdd{{"passkey", pg.T("nudge.easy")}, {"check", pg.T("nudge.safe")}, {"clock", pg.T("nudge.quick")}}
+	v.Lead = pg.T("nudge.lead", "org", pg.OrgName())
+	if app != "" {
+		v.Lead = pg.T("nudge.lead.app", "org", pg.OrgName(), "app", app)
+	}
+	return pg.T("nudge.title")
 }
 
 // flowAddress is where a stored flow goes on.

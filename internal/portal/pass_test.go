@@ -32,6 +32,10 @@ var whatPassGets = map[string]int{
 	"GET /account/register":            200,
 	"POST /account/register/begin":     200,
 	"POST /account/register/finish":    410, // of no ceremony
+	"GET /account/phone/add":           200,
+	"POST /account/phone/add":          303, // to the code
+	"GET /account/phone/add/wait":      410, // of no enrolment
+	"POST /account/phone/answer":       303, // to the page that says so
 	"POST /account/sign-out":           303,
 	"GET /signed-out":                  200,
 	"POST /appearance":                 303,
@@ -41,7 +45,7 @@ var whatPassGets = map[string]int{
 // TestSec_POL04_PassSessionAtEveryAddress: a session that came by a pass adds a
 // method and ends itself, and does nothing else (decisions 2.8).
 func TestSec_POL04_PassSessionAtEveryAddress(t *testing.T) {
-	w := newWorld(t)
+	w := phoneHouse(t)
 	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
 	own := w.newBrowser()
 	mine := own.firstDay(ada, "Blue key")

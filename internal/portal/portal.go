@@ -54,6 +54,8 @@ type Config struct {
 	// Devices are the machines that people sign in with; nil: the pages know
 	// nothing of any.
 	Devices *Devices
+	// Phones are those that approve sign-ins; nil: the pages know of none.
+	Phones *Phones
 	// Remote is about sign-ins on other machines; without it there is no page
 	// for their codes.
 	Remote Remote
@@ -90,6 +92,7 @@ type Portal struct {
 	// source and method, so that one method's limit locks nobody out of
 	// another (POL06).
 	passSources, begins *web.Limiter
+	phoneTests          *web.Limiter // by person
 	asks                *web.Limiter // by source: each of them writes (ADR 0022)
 	waiters             waitRoom
 }
@@ -111,6 +114,7 @@ func New(cfg Config) (*Portal, error) {
 		passTries:   web.NewLimiter(tries, 15*time.Minute, 50_000, cfg.Now),
 		passSources: web.NewLimiter(passTriesPerSource*tries, 15*time.Minute, 50_000, cfg.Now),
 		begins:      web.NewLimiter(cmp.Or(cfg.Limits.Begins, 240), time.Minute, 50_000, cfg.Now),
+		phoneTests:  web.NewLimiter(testsAtMost, testsWithin, 10_000, cfg.Now),
 		asks:        web.NewLimiter(cmp.Or(cfg.Limits.Asks, 10), time.Minute, 50_000, cfg.Now),
 	}, nil
 }
@@ -159,6 +163,9 @@ func (p *Portal) routes() []route {
 	}
 	if p.cfg.Devices != nil {
 		all = append(all, route{"GET /account/device", p.machinePage}, route{"POST /account/device", p.machineDeed})
+	}
+	if p.cfg.Phones != nil {
+		all = append(all, p.phoneRoutes()...)
 	}
 	return all
 }

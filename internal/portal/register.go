@@ -16,6 +16,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/web"
@@ -49,6 +50,7 @@ type registerView struct {
 	Back             string
 	BackText         template.HTML
 	Here, Key, Phone string // names to begin with
+	Approve          string // where a phone is added in its place; empty: nowhere
 }
 
 // suggest puts in names that the person has not given yet.
@@ -135,8 +137,36 @@ func (p *Portal) showRegister(w http.ResponseWriter, r *http.Request, s session.
 	case hold.Near():
 		v.Warn = pg.T("methods.warn", "n", hold.Held, "limit", hold.Limit)
 	}
+	if s.Restricted && byPass(s) {
+		if may, err := p.mayAddPhone(r.Context(), s.Tenant, s.User); err != nil {
+			return err
+		} else if may {
+			v.Approve = phonePlace{Session: s.ID, Flow: v.Flow}.at(phonePath)
+		}
+	}
 	pg.V = v
 	return p.show(w, http.StatusOK, pg)
+}
+
+// toRegister leads to the page on which what is asked for is added.
+func (p *Portal) toRegister(w http.ResponseWriter, r *http.Request, f signin.Flow, s session.Session, m idp.MethodID) error {
+	if m != policy.Phone || p.cfg.Phones == nil {
+		return p.showRegister(w, r, s, f)
+	}
+	to := phonePlace{Session: s.ID, Must: s.Restricted}
+	if f.Stored() {
+		to.Flow = f.Handle()
+	}
+	return web.SeeOther(w, r, to.at(phonePath))
+}
+
+// asksFor is the method that a step requires to be added: a passkey, unless a
+// rule says another.
+func asksFor(d policy.Decision) idp.MethodID {
+	if len(d.Refusal.Help.Methods) == 1 {
+		return d.Refusal.Help.Methods[0]
+	}
+	return passkey
 }
 
 // registration is what the page's script sends.
@@ -272,10 +302,15 @@ func (p *Portal) tryPage(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// tryInFlow makes of the sign-in page the last step of adding a passkey: who
+// tryInFlow makes of the sign-in page the last step of adding a method: who
 // came by a pass uses it once and is where they wanted to be.
 func (p *Portal) tryInFlow(ctx context.Context, pg *page.Page, f signin.Flow, step signin.Step, id idp.CredentialID, v *signInView) error {
-	cred, err := p.credential(ctx, &visit{session: step.Session}, passkey, id)
+	m := passkey
+	cred, err := p.credential(ctx, &visit{session: step.Session}, m, id)
+	if errors.Is(err, idp.NotFound) {
+		m = policy.Phone
+		cred, err = p.credential(ctx, &visit{session: step.Session}, m, id)
+	}
 	if errors.Is(err, idp.NotFound) {
 		return nil
 	}
@@ -283,7 +318,10 @@ func (p *Portal) tryInFlow(ctx context.Context, pg *page.Page, f signin.Flow, st
 		return err
 	}
 	v.template, v.Steps, v.title = "try", steps(pg, 3), pg.T("signin.title.try")
-	v.Pass, v.Others = false, nil
+	if m == policy.Phone {
+		v.Steps = phoneSteps(pg, 3)
+	}
+	v.onlyOffer(m)
 	pg.View, pg.Key = views["try"], "try"
 	if f.ClientName == "" {
 		v.Lead = pg.T("signin.lead.try", "name", credentialName(pg, cred))
@@ -291,4 +329,19 @@ func (p *Portal) tryInFlow(ctx context.Context, pg *page.Page, f signin.Flow, st
 	}
 	v.Lead = pg.T("signin.lead.try.app", "name", credentialName(pg, cred), "app", f.ClientName)
 	return nil
+}
+
+// onlyOffer leaves one way to sign in on the page.
+func (v *signInView) onlyOffer(m idp.MethodID) {
+	all := append(v.Primary, v.Others...)
+	v.Pass, v.Primary, v.Others = false, nil, nil
+	for _, o := range all {
+		if o.Method == m {
+			o.Main = true
+			v.Primary = append(v.Primary, o)
+		}
+	}
+	if m != passkey {
+		v.Another = ""
+	}
 }

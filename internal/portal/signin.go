@@ -156,11 +156,11 @@ func (p *Portal) SignIn(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 		return p.consentPage(w, r, f, step)
 	case signin.Nudge:
 		if r.Method == http.MethodGet && r.URL.Query().Get("add") != "" {
-			return p.showRegister(w, r, step.Session, f)
+			return p.toRegister(w, r, f, step.Session, step.Nudge.Method)
 		}
 		return p.nudgePage(w, r, f, step)
 	case signin.Register:
-		return p.showRegister(w, r, step.Session, f)
+		return p.toRegister(w, r, f, step.Session, asksFor(step.Decision))
 	}
 	if f.Waiting != nil && r.Method == http.MethodGet {
 		if r.URL.Query().Get("other") == "" {

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -494,4 +495,42 @@ func (wr *waitRoom) count() (n int) {
 		n += len(of)
 	}
 	return n
+}
+
+// Where a connection is not ours to take over (HTTP/2), events come all the same.
+func TestEventsOverHTTP2(t *testing.T) {
+	w := newWorld(t)
+	w.phones()
+	ada := w.newUser("ada@nordhafen.example", "Ada Lindqvist")
+	b := w.newBrowser()
+	flow := b.number(ada.Name).field("handle")
+	server := httptest.NewUnstartedServer(w.server.Config.Handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := server.Client()
+	client.Jar = b.client.Jar
+	open := func(ctx context.Context) *bufio.Reader {
+		t.Helper()
+		req, err := http.NewRequestWithContext(ctx, "GET", server.URL+w.at0("/wait?flow="+flow), nil)
+		w.must(err)
+		req.Header.Set("Accept", "text/event-stream")
+		res, err := client.Do(req)
+		w.must(err)
+		t.Cleanup(func() { res.Body.Close() })
+		if res.ProtoMajor != 2 || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("%s %d %v", res.Proto, res.StatusCode, res.Header)
+		}
+		return bufio.NewReader(res.Body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	until(t, open(ctx), "retry: 2000")
+	cancel() // one that goes away leaves
+	for w.portal.waiters.count() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	lines := open(t.Context())
+	until(t, lines, "retry: 2000")
+	w.phone.say(ada.ID, "approved")
+	until(t, lines, "event: ready")
 }

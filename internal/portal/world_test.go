@@ -19,6 +19,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	known "github.com/signetid/signet/internal/browser"
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
@@ -30,6 +31,7 @@ import (
 	"github.com/signetid/signet/internal/method/hello"
 	passkeys "github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/passkey/passkeytest"
+	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
@@ -64,25 +66,38 @@ type world struct {
 	taken   []string      // "user client" of RevokeGrant
 	noTake  error         // what RevokeGrant says
 
-	devices *device.Registry
-	prts    *prt.Service
-	hello   *hello.Room
-	phone   *phoneStub
-	known   *known.Registry
-	stop    chan struct{} // closed when the server stops
-	machine machine       // of the pages for codes of other machines
+	devices   *device.Registry
+	prts      *prt.Service
+	hello     *hello.Room
+	phone     *phoneStub  // in the place of a real room
+	approvers *phone.Room // in worlds that are opened with it
+	post      post        // what phones are sent
+	known     *known.Registry
+	stop      chan struct{} // closed when the server stops
+	machine   machine       // of the pages for codes of other machines
 }
 
 func (w *world) clock() time.Time      { return time.UnixMilli(w.now.Load()).UTC() }
 func (w *world) later(d time.Duration) { w.now.Add(d.Milliseconds()) }
 
+// sources are the tables below it.
+var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
+	nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations,
+	device.Migrations, prt.Migrations, hello.Migrations, bus.Migrations, phone.Migrations, known.Migrations}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t}
+	return worldOn(t, sqldbtest.Open(t, sources), func(w *world) method.Method {
+		w.phone = newPhone(w)
+		return w.phone
+	})
+}
+
+// worldOn is one with this phone room.
+func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *world {
+	t.Helper()
+	w := &world{t: t, db: db}
 	w.now.Store(noon.UnixMilli())
-	w.db = sqldbtest.Open(t, []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-		nonce.Migrations, session.Migrations, signin.Migrations, passkeys.Migrations, accesspass.Migrations,
-		device.Migrations, prt.Migrations, hello.Migrations, known.Migrations})
 	w.audit = audit.New(w.clock)
 	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
 	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
@@ -126,10 +141,10 @@ func newWorld(t testing.TB) *world {
 			return p.Judge(who, policy.Use, policy.AccessPass, nil).Refusal, err
 		},
 	})
-	w.phone, w.stop = newPhone(w), make(chan struct{})
+	w.stop = make(chan struct{})
 	w.known = known.New(known.Config{DB: w.db, Now: w.clock})
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, w.phone, other{w.keys}}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, phones(w), other{w.keys}}})
 	w.must(err)
 	w.openDevices()
 	w.portal, err = New(Config{
@@ -150,8 +165,14 @@ func newWorld(t testing.TB) *world {
 		},
 	})
 	w.must(err)
+	if w.approvers != nil {
+		w.portal.cfg.Phones = w.phonePages()
+	}
 	mux := http.NewServeMux()
 	w.portal.Mount(mux)
+	if w.approvers != nil {
+		w.approvers.Mount(mux)
+	}
 	// The door "app": begins w.flow and shows what comes next, as oidc does.
 	mux.Handle("GET /{t}/app", web.Adapt(w.portal.phrase, w.app))
 	w.server = httptest.NewServer(web.Chain(mux, web.Identify(nil)))

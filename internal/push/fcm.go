@@ -163,7 +163,7 @@ func (f *fcm) Send(ctx context.Context, to Target, m Message) Result {
 		if lost != nil {
 			return *lost
 		}
-		if r.status == http.StatusUnauthorized && refused == "" && r.fcmCode() != "THIRD_PARTY_AUTH_ERROR" {
+		if code, _ := r.fcmCode(); r.status == http.StatusUnauthorized && refused == "" && code != "THIRD_PARTY_AUTH_ERROR" {
 			refused = token // ended before its time: once more with a new one
 			continue
 		}
@@ -183,38 +183,47 @@ func (f *fcm) post(ctx context.Context, body []byte, token string) (reply, *Resu
 	return call(f.client, req)
 }
 
+// fcmFault is what is read of a refusal.
+type fcmFault struct {
+	Error struct {
+		Status  string `json:"status"`
+		Details []struct {
+			Code   string `json:"errorCode"`
+			Fields []struct {
+				Field string `json:"field"`
+			} `json:"fieldViolations"`
+		} `json:"details"`
+	} `json:"error"`
+}
+
 // fcmCode is the word for what is wrong: of Firebase, or else the more general
-// one of Google's interfaces.
-func (r reply) fcmCode() string {
-	var said struct {
-		Error struct {
-			Status  string `json:"status"`
-			Details []struct {
-				Code string `json:"errorCode"`
-			} `json:"details"`
-		} `json:"error"`
-	}
+// one of Google's interfaces. token says that it is the registration token.
+func (r reply) fcmCode() (code string, token bool) {
+	var said fcmFault
 	if json.Unmarshal(r.body, &said) != nil {
-		return ""
+		return "", false
 	}
-	code := said.Error.Status
+	code = said.Error.Status
 	for _, d := range said.Error.Details {
 		code = cmp.Or(d.Code, code)
+		for _, f := range d.Fields {
+			token = token || f.Field == "message.token"
+		}
 	}
 	if !word.MatchString(code) {
-		return ""
+		return "", false
 	}
-	return code
+	return code, token
 }
 
 // fcm judges an answer of Firebase. [K] The words are those of its
 // documentation of FcmError.
 func (r reply) fcm(now time.Time) Result {
-	code := r.fcmCode()
+	code, token := r.fcmCode()
 	switch s := r.status; {
 	case s == http.StatusOK:
 		return Result{Outcome: Delivered}
-	case code == "UNREGISTERED":
+	case code == "UNREGISTERED", code == "INVALID_ARGUMENT" && token:
 		return gone("push_gone", "%s: %d %s", r.host, s, code)
 	case s == http.StatusTooManyRequests, s >= 500:
 		return r.later(now)

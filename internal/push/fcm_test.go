@@ -85,11 +85,17 @@ func TestFCMAnswers(t *testing.T) {
 		{503, "UNAVAILABLE", "UNAVAILABLE", push.Later, "push_busy"},
 		{500, "INTERNAL", "INTERNAL", push.Later, "push_busy"},
 		{400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", push.Faulty, "push_fcm"},
+		{400, "INVALID_ARGUMENT", "token", push.Gone, "push_gone"},
+		{400, "INVALID_ARGUMENT", "data", push.Faulty, "push_fcm"},
 		{401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR", push.Faulty, "push_fcm"},
 	} {
 		t.Run(fmt.Sprint(c.status, c.own), func(t *testing.T) {
 			details := ""
-			if c.own != "" {
+			if c.own == "token" {
+				details = `,"details":[{"errorCode":"INVALID_ARGUMENT"},{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.token"}]}]`
+			} else if c.own == "data" {
+				details = `,"details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"message.data[0].value"}]}]`
+			} else if c.own != "" {
 				details = `,"details":[{"@type":"other"},{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"` + c.own + `"}]`
 			}
 			stand.Answer(pushtest.Answer{Status: c.status, RetryAfter: "9", Body: fmt.Sprintf(`{"error":{"code":%d,"status":"%s"%s}}`, c.status, c.general, details)})

@@ -154,6 +154,15 @@ func TestNoAnswer(t *testing.T) {
 	}
 	sub.Answer(pushtest.Answer{Hang: true})
 	send(s, push.Later, "push_slow")
+	sub.Answer(pushtest.Answer{Status: 403, Stall: true})
+	send(s, push.Later, "push_slow")
+	// What was taken was taken, whatever comes after the status.
+	sub.Answer(pushtest.Answer{Status: 201, Stall: true})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if res := s.Send(ctx, target(sub), message("r")); res.Outcome != push.Delivered {
+		t.Errorf("%+v", res)
+	}
 	stranger := w.node(t, func(c *push.Config) { c.Roots = noRoots() })
 	send(stranger, push.Faulty, "push_certificate")
 	w.service.Close()

@@ -26,6 +26,7 @@ type Assets struct {
 type asset struct {
 	kind string
 	body []byte
+	zip  []byte // body as gzip; nil where that saves nothing
 }
 
 // NewAssets reads all files of the sources; prefix is where they are served,
@@ -86,7 +87,7 @@ func (a *Assets) add(name string, raw map[string][]byte, above []string) error {
 	sum := sha256.Sum256(body)
 	ext := path.Ext(name)
 	url := a.prefix + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-	a.urls[name], a.files[url] = url, asset{kind: kindOf(ext), body: body}
+	a.urls[name], a.files[url] = url, asset{kind: kindOf(ext), body: body, zip: zipped(body)}
 	return nil
 }
 
@@ -125,7 +126,17 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.kind)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	w.Write(f.body)
+	if f.zip == nil {
+		w.Write(f.body)
+		return
+	}
+	h.Add("Vary", "Accept-Encoding")
+	if !takesGzip(r) {
+		w.Write(f.body)
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	w.Write(f.zip)
 }
 
 // URLs are the addresses of all files, sorted.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	desk "github.com/signetid/signet/internal/desktop"
+	installed "github.com/signetid/signet/internal/desktop"
 )
 
 // extended starts a browser of the account with this home, with the extension
@@ -58,7 +58,7 @@ func extended(t *testing.T, home, folder string) context.Context {
 // rules: 2 for its server, and what single tabs have.
 func rules(p *Person, n int) {
 	p.t.Helper()
-	text, err := desk.HostFile(desk.Chromium, "/host", "")
+	text, err := installed.HostFile(installed.Chromium, "/host", "")
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -173,15 +173,15 @@ func waiting(t *testing.T) *station {
 	for word, script := range hosts {
 		program := filepath.Join(home, "host"+word)
 		write(program, "#!/bin/sh\n"+script+"\n", 0o700)
-		file, err := desk.HostFile(desk.Chromium, program, "")
+		file, err := installed.HostFile(installed.Chromium, program, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		named := strings.Replace(string(file), desk.HostName, desk.HostName+word, 1)
-		write(filepath.Join(desk.HostFolders(desk.Chromium, home)[0], desk.HostName+word+".json"), named, 0o600)
+		named := strings.Replace(string(file), installed.HostName, installed.HostName+word, 1)
+		write(filepath.Join(installed.HostFolders(installed.Chromium, home)[0], installed.HostName+word+".json"), named, 0o600)
 	}
 	folder := filepath.Join(home, "extension")
-	if err := desk.WriteExtension(folder, s.base); err != nil {
+	if err := installed.WriteExtension(folder, s.base); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(filepath.Join(folder, "hop.html"))

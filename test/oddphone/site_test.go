@@ -28,7 +28,7 @@ func newSite(t *testing.T) *site {
 	const free = "1000000"
 	running.StartBinary(t, running.Binary(t), []string{
 		"serve", "--data", s.data, "--listen", s.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
-		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free,
+		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free, "--limit-phone-asks", free,
 	}, nil)
 	var tenant struct{ ID string }
 	s.admin(&tenant, "tenant", "create", "Corp", "--domain", "corp.example")

@@ -78,13 +78,14 @@ func FreeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// StartDemo starts the built binary and waits for its ready line.
-func StartDemo(t *testing.T) *Demo {
+// StartDemo starts the built binary, with more flags if any, and waits for its
+// ready line.
+func StartDemo(t *testing.T, more ...string) *Demo {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "demo")
 	args := []string{"demo", "--data", data, "--listen", FreeAddr(t), "--listen-app", FreeAddr(t), "--listen-tls", FreeAddr(t)}
 	d := &Demo{Data: data, Binary: Binary(t)}
-	d.process = StartBinary(t, d.Binary, args, nil)
+	d.process = StartBinary(t, d.Binary, append(args, more...), nil)
 	raw, err := os.ReadFile(filepath.Join(data, "demo.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -173,16 +174,34 @@ type Machine struct {
 // Join gives a person of the demo a device with a Hello key on it.
 func (d *Demo) Join(t *testing.T, u User, name string) (m Machine) {
 	t.Helper()
-	cmd := exec.Command("go", "run", "./machine", "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name)
+	d.add(t, "./machine", u, name, &m)
+	return m
+}
+
+// Handset gives a person of the demo a phone, and says its id. With "-reported"
+// a request was reported on it.
+func (d *Demo) Handset(t *testing.T, u User, name string, more ...string) string {
+	t.Helper()
+	var phone struct {
+		ID string `json:"id"`
+	}
+	d.add(t, "./handset", u, name, &phone, more...)
+	return phone.ID
+}
+
+// add runs one of the programs that write into the demo's database.
+func (d *Demo) add(t *testing.T, program string, u User, name string, into any, more ...string) {
+	t.Helper()
+	args := append([]string{"run", program, "-data", d.Data, "-tenant", d.Tenant, "-owner", u.ID, "-name", name}, more...)
+	cmd := exec.Command("go", args...)
 	cmd.Dir = "../../test"
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("join %s: %v\n%s", name, err, stderr.String())
+		t.Fatalf("%s %s: %v\n%s", program, name, err, stderr.String())
 	}
-	if err := json.Unmarshal(out, &m); err != nil {
+	if err := json.Unmarshal(out, into); err != nil {
 		t.Fatal(err)
 	}
-	return m
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
@@ -326,6 +327,34 @@ func TestHistory(t *testing.T) {
 		w.Advance(historyKept)
 		if got, err := w.room.past(t.Context(), p, w.Now()); err != nil || len(got) != 0 {
 			t.Errorf("after 30 days: %+v, %v", got, err)
+		}
+	})
+}
+
+// TestEvents: each answer is one record, of who gave it and where from.
+func TestEvents(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.enrol(t, w.Ada)
+		answers := []func(q asked){
+			func(q asked) { w.approve(t, p, q.Request, q.Number) },
+			func(q asked) { w.approve(t, p, q.Request, other(q.Number)) },
+			func(q asked) { w.deny(t, p, q.Request, false) },
+			func(q asked) { w.deny(t, p, q.Request, true) },
+		}
+		for n, do := range answers {
+			q := w.ask(t, w.Ada.Name, from("desk", w.Ada))
+			do(q)
+			do(q) // which changes nothing
+			list, err := w.Audit.List(t.Context(), w.DB, w.Tenant.ID, audit.Filter{Limit: 10})
+			if err != nil || len(list) != n+1 {
+				t.Fatalf("%d events after %d answers, %v", len(list), n+1, err)
+			}
+			e, want := list[0], "phone."+string(w.state(t, q))
+			if e.Activity != want || e.Category != audit.SignIn || e.Outcome != audit.Interrupted || e.User != w.Ada.ID || e.Actor != string(w.Ada.ID) ||
+				e.Method != ID || e.Credential != p.id || e.IP != "198.51.100.9" || e.Detail["request"] != q.Request || e.Detail["asked"] != "203.0.113.7" {
+				t.Errorf("event %+v, want %s", e, want)
+			}
+			w.Advance(time.Second)
 		}
 	})
 }

@@ -129,7 +129,7 @@ func (m *Room) ask(ctx context.Context, tx *sqldb.Tx, q request, may bool) error
 	if err := insertRequest(ctx, tx, q, may); err != nil {
 		return fmt.Errorf("store request: %w", err)
 	}
-	tx.OnCommit(func() { m.kick(jobTell) })
+	tx.OnCommit(m.kick)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -208,24 +209,72 @@ func TestShape(t *testing.T) {
 	}
 }
 
-// TestJobs: both run, and one more message is asked for by its job's name.
-func TestJobs(t *testing.T) {
-	w := sqliteWorld(t)
-	var kicked []string
-	w.room.cfg.Kick = func(name string) { kicked = append(kicked, name) }
-	w.enrol(t, w.Ada)
-	c := w.challenge(t, w.Ada.Name, from("desk"))
-	w.Write(t, c.Settle)
-	for _, j := range w.room.Jobs() {
-		if err := j.Run(t.Context(), w.Now()); err != nil {
-			t.Errorf("%s: %v", j.Name, err)
+// TestRun: what is asked is told at once, here, and in a while by another node.
+func TestRun(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		for _, j := range w.room.Jobs() {
+			if err := j.Run(t.Context(), w.Now()); err != nil {
+				t.Errorf("%s: %v", j.Name, err)
+			}
 		}
-	}
-	w.again(t, w.shown(t, c))
-	w.Write(t, w.challenge(t, "nobody@nordhafen.example", from("desk")).Settle)
-	if w.post.count() != 1 || !slices.Equal(kicked, []string{jobTell, jobTell, jobTell}) {
-		t.Errorf("told %d times, kicked %v", w.post.count(), kicked)
-	}
+		p := w.enrol(t, w.Ada)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.room.Run(ctx) }()
+		told := func(n int) {
+			t.Helper()
+			for w.post.count() < n {
+				select {
+				case <-w.post.more:
+				case <-time.After(time.Minute):
+					t.Fatalf("told %d times, want %d", w.post.count(), n)
+				}
+			}
+		}
+		c := w.challenge(t, w.Ada.Name, from("desk"))
+		w.Write(t, c.Settle)
+		told(1)
+		w.again(t, w.shown(t, c))
+		told(2)
+		// Asked where nothing runs.
+		w.deny(t, p, w.shown(t, c).Request, false)
+		c, err := w.node(t, w.House).Challenge(t.Context(), method.Request{Tenant: w.Tenant.ID, UserName: w.Ada.Name, Scene: from("b"), Now: w.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(t, c.Settle)
+		told(3)
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// TestRunFailed: trouble is told once, and not for each look.
+func TestRunFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks, heard := 0, 0
+		ctx, stop := context.WithCancel(t.Context())
+		m := &Room{asks: make(chan struct{}, 1), cfg: Config{
+			Now:    func() time.Time { looks++; return time.Now() },
+			Failed: func(error) { heard++ },
+		}, db: broken{}}
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		time.Sleep(5*tellEvery + time.Millisecond)
+		stop()
+		if err := <-done; err != nil || looks != 6 || heard != 1 {
+			t.Errorf("%d looks, heard %d times, %v", looks, heard, err)
+		}
+	})
+}
+
+// broken is a database that is down.
+type broken struct{ sqldb.Querier }
+
+func (broken) Query(context.Context, string, ...any) (*sqldb.Rows, error) {
+	return nil, idp.Unavailablef("database", "down")
 }
 
 // TestHub: whoever waits is woken once, and forgotten.

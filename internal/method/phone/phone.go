@@ -62,8 +62,8 @@ type Config struct {
 	Place func(ip string) Where
 	// Remove takes a phone away by its own wish, as its owner would on a page.
 	Remove func(context.Context, idp.TenantID, idp.UserID, idp.CredentialID) error
-	// Kick has the job of this name run now. Nil: it runs when it is due.
-	Kick func(job string)
+	// Failed hears what went wrong while phones were told. It may be nil.
+	Failed func(error)
 	// Audit writes what no sign-in record says. Nil: nothing is written.
 	Audit func(context.Context, *sqldb.Tx, audit.Event) error
 }
@@ -98,11 +98,12 @@ type Push interface {
 	Kinds() []string
 }
 
-// Room is the phone room. It is safe for concurrent use.
+// Room is the phone room. It is safe for concurrent use. Run tells phones.
 type Room struct {
 	cfg  Config
 	db   sqldb.Querier // reads only
 	hub  *hub          // of those who wait for a request or an enrolment
+	asks chan struct{} // that something is to be told
 	door *door         // what phones speak to
 }
 
@@ -129,7 +130,7 @@ func New(c Config) (*Room, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Room{cfg: c, db: c.DB, hub: newHub(), door: door}
+	m := &Room{cfg: c, db: c.DB, hub: newHub(), asks: make(chan struct{}, 1), door: door}
 	c.Bus.Subscribe(topicRequest, m.hub.wake)
 	c.Bus.Subscribe(topicEnrolment, m.hub.wake)
 	return m, nil
@@ -137,13 +138,6 @@ func New(c Config) (*Room, error) {
 
 // ID implements method.Method.
 func (m *Room) ID() idp.MethodID { return ID }
-
-// kick asks for a run of a job.
-func (m *Room) kick(job string) {
-	if m.cfg.Kick != nil {
-		m.cfg.Kick(job)
-	}
-}
 
 // View implements method.Viewer: a button of its own, and the user name that is
 // typed on the page anyway.

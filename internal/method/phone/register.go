@@ -164,7 +164,11 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 	var facts idp.Facts
 	var settle method.Settle
 	if said.Passkey != nil {
-		reg, err := m.cfg.Passkeys.FinishRegister(ctx, method.Answer{Tenant: a.Tenant, User: a.User, Keep: said.Keep, Payload: said.Passkey, Now: a.Now})
+		payload, err := named(said.Passkey, p.name)
+		if err != nil {
+			return none, fmt.Errorf("answer of enrolment %s: %w", e.id, err)
+		}
+		reg, err := m.cfg.Passkeys.FinishRegister(ctx, method.Answer{Tenant: a.Tenant, User: a.User, Keep: said.Keep, Payload: payload, Now: a.Now})
 		if err != nil {
 			return none, fmt.Errorf("passkey of a phone: %w", err)
 		}
@@ -198,6 +202,25 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		Credential: c,
 		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
 	}, nil
+}
+
+// named is a new passkey with the name that its person knows it by, unless the
+// app has given it one. What the passkey room would suggest, "This device", is
+// read on another one.
+func named(passkey json.RawMessage, phone string) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(passkey, &members); err != nil {
+		return nil, err
+	}
+	if has := string(members["name"]); has != "" && has != `""` && has != "null" {
+		return passkey, nil
+	}
+	name, err := json.Marshal(cleanName("Passkey on " + phone))
+	if err != nil {
+		return nil, err
+	}
+	members["name"] = name
+	return json.Marshal(members)
 }
 
 // admitSynced refuses a passkey that may be on other devices where the tenant

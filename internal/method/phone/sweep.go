@@ -20,10 +20,7 @@ const (
 
 // Jobs implements method.Worker.
 func (m *Room) Jobs() []job.Job {
-	return []job.Job{
-		{Name: jobTell, Every: 30 * time.Second, Run: m.Tell},
-		{Name: "phone.sweep", Every: 10 * time.Minute, Run: m.Sweep},
-	}
+	return []job.Job{{Name: "phone.sweep", Every: 10 * time.Minute, Run: m.Sweep}}
 }
 
 // sweeps are what is deleted, over all tenants, as what is over is over

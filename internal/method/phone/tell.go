@@ -20,67 +20,118 @@ const (
 	tellBody  = "Open to see where from, and to answer."
 )
 
-// jobTell tells phones of requests. It is a job of its own, and no part of
-// asking, so that asking costs the same for people with no phone, with one and
-// with many (T34): all that asking leaves is its row.
-const jobTell = "phone.tell"
+const (
+	// tellEvery is how often a node looks for requests whose own node did not
+	// come to tell of them.
+	tellEvery = 2 * time.Second
+	// tellBatch bounds how many requests one transaction tells of.
+	tellBatch = 50
+)
 
-// tellBatch bounds how many requests one look finds.
-const tellBatch = 200
-
-// Tell queues the messages of requests that phones have not heard of yet.
-func (m *Room) Tell(ctx context.Context, now time.Time) error {
+// Run tells phones of requests, as soon as one is made here and every now and
+// then, until ctx ends. It returns nil. It is no part of asking, so that asking
+// costs the same for people with no phone, with one and with many (T34): all
+// that asking leaves is its row (ADR 0024).
+func (m *Room) Run(ctx context.Context) error {
+	tick := time.NewTicker(tellEvery)
+	defer tick.Stop()
+	down := false
 	for {
-		some, err := untold(ctx, m.db, now, tellBatch)
-		if err != nil {
-			return fmt.Errorf("find requests to tell of: %w", err)
+		err := m.Tell(ctx, m.cfg.Now())
+		if ctx.Err() != nil {
+			return nil
 		}
-		var failed error
-		for _, q := range some {
-			// One whose phones cannot be told keeps nobody else waiting.
-			if err := m.tell(ctx, q, now); err != nil {
-				failed = errors.Join(failed, err)
-			}
+		if err != nil && !down && m.cfg.Failed != nil {
+			m.cfg.Failed(err)
 		}
-		if failed != nil || len(some) < tellBatch {
-			return failed
+		down = err != nil
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.asks:
+		case <-tick.C:
 		}
 	}
 }
 
-func (m *Room) tell(ctx context.Context, q request, now time.Time) error {
-	// Keys are made in transactions of their own.
-	key, err := m.cfg.Seal(ctx, q.tenant)
-	if err != nil {
-		return fmt.Errorf("key of subscriptions: %w", err)
+// kick has Run look now; it does not wait.
+func (m *Room) kick() {
+	select {
+	case m.asks <- struct{}{}:
+	default: // it will look anyway
 	}
-	return m.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		mine, err := claimTold(ctx, tx, q)
-		if err != nil || !mine || m.cfg.Push == nil {
-			return err
-		}
-		phones, err := phonesOf(ctx, tx, q.tenant, q.subject)
+}
+
+// Tell queues the messages of requests that phones have not heard of yet, on
+// however many nodes it is called at once.
+func (m *Room) Tell(ctx context.Context, now time.Time) error {
+	var broken error
+	for {
+		some, err := untold(ctx, m.db, now, tellBatch)
 		if err != nil {
-			return err
+			return errors.Join(broken, fmt.Errorf("find requests to tell of: %w", err))
 		}
-		for _, p := range phones {
-			to, ok, err := p.target(key)
-			if err != nil {
-				return err
-			}
-			if !ok {
+		if len(some) == 0 {
+			return broken
+		}
+		// Keys are made in transactions of their own.
+		keys := make(map[idp.TenantID]*secret.Key)
+		for _, q := range some {
+			if keys[q.tenant] != nil {
 				continue
 			}
-			err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
-				ID: q.id, Title: tellTitle, Body: tellBody, Navigate: m.cfg.BaseURL + "/phone/#" + q.id,
-				Topic: topicOf(key, "signin", p), Lives: q.expires.Sub(now),
-			})
-			if err != nil {
-				return fmt.Errorf("queue a message to %s: %w", p.id, err)
+			if keys[q.tenant], err = m.cfg.Seal(ctx, q.tenant); err != nil {
+				return errors.Join(broken, fmt.Errorf("key of subscriptions: %w", err))
 			}
 		}
-		return nil
-	})
+		var dud error
+		err = m.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			dud = nil
+			for _, q := range some {
+				d, err := m.tell(ctx, tx, keys[q.tenant], q, now)
+				if err != nil {
+					return err
+				}
+				dud = errors.Join(dud, d)
+			}
+			return nil
+		})
+		broken = errors.Join(broken, dud)
+		if err != nil || len(some) < tellBatch {
+			return errors.Join(broken, err)
+		}
+	}
+}
+
+// tell queues what one request has to tell. dud says whose target cannot be
+// read: that phone is not told, and keeps no other waiting.
+func (m *Room) tell(ctx context.Context, tx *sqldb.Tx, key *secret.Key, q request, now time.Time) (dud, err error) {
+	mine, err := claimTold(ctx, tx, q)
+	if err != nil || !mine || m.cfg.Push == nil {
+		return nil, err
+	}
+	phones, err := phonesOf(ctx, tx, q.tenant, q.subject)
+	if err != nil {
+		return nil, fmt.Errorf("phones to tell: %w", err)
+	}
+	for _, p := range phones {
+		to, ok, err := p.target(key)
+		if err != nil {
+			dud = errors.Join(dud, err)
+			continue
+		}
+		if !ok {
+			continue
+		}
+		err = m.cfg.Push.Queue(ctx, tx, push.Ref{Tenant: p.tenant, Phone: p.id}, to, push.Message{
+			ID: q.id, Title: tellTitle, Body: tellBody, Navigate: m.cfg.BaseURL + "/phone/#" + q.id,
+			Topic: topicOf(key, "signin", p), Lives: q.expires.Sub(now),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("queue a message to %s: %w", p.id, err)
+		}
+	}
+	return dud, nil
 }
 
 // topicOf is the topic of one kind of message to one phone: a newer one takes

@@ -61,7 +61,7 @@ func (m *Room) Again(_ context.Context, a method.Answer) (method.Settle, error) 
 			return idp.Limitedf("phone_told", "phones were told %d times of %s", tellMost, k.ID).
 				Say("It was sent as often as it can be. Open the app on your phone, or choose another way.")
 		}
-		tx.OnCommit(func() { m.kick(jobTell) })
+		tx.OnCommit(m.kick)
 		return nil
 	}, nil
 }

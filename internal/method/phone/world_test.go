@@ -41,6 +41,7 @@ type post struct {
 	Push
 	mu   sync.Mutex
 	sent []sent
+	more chan struct{} // after each
 }
 
 type sent struct {
@@ -54,6 +55,10 @@ func (p *post) Queue(_ context.Context, tx *sqldb.Tx, ref push.Ref, to push.Targ
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.sent = append(p.sent, sent{ref, to, m})
+		select {
+		case p.more <- struct{}{}:
+		default:
+		}
 	})
 	return nil
 }
@@ -76,7 +81,7 @@ type world struct {
 
 func newRoom(t testing.TB, h *signintest.House, w *world) *Room {
 	t.Helper()
-	w.keys, w.post, w.places = &passkeys{gone: map[idp.CredentialID]bool{}}, &post{}, map[string]Where{}
+	w.keys, w.post, w.places = &passkeys{gone: map[idp.CredentialID]bool{}}, &post{more: make(chan struct{}, 1)}, map[string]Where{}
 	return w.node(t, h)
 }
 

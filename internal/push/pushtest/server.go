@@ -22,6 +22,7 @@ type Answer struct {
 	Location   string
 	Body       string
 	Hang       bool   // says nothing until the sender goes away, or the service is closed
+	Stall      bool   // the same, but after the status
 	Do         func() // called first, while the sender waits
 }
 
@@ -122,10 +123,7 @@ func (s *server) say(w http.ResponseWriter, r *http.Request, a Answer, ordinary 
 		a.Do()
 	}
 	if a.Hang {
-		select {
-		case <-r.Context().Done():
-		case <-s.done:
-		}
+		s.hang(r)
 		return
 	}
 	if a.RetryAfter != "" {
@@ -139,6 +137,17 @@ func (s *server) say(w http.ResponseWriter, r *http.Request, a Answer, ordinary 
 	}
 	w.WriteHeader(ordinary)
 	io.WriteString(w, body)
+	if a.Stall {
+		http.NewResponseController(w).Flush()
+		s.hang(r)
+	}
+}
+
+func (s *server) hang(r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-s.done:
+	}
 }
 
 // wait takes one of what arrives.

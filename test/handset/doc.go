@@ -1,3 +1,0 @@
-// Package handset tests `signet phone` on a running demo: the reference phone as
-// a developer of an app would try it.
-package handset
