@@ -233,8 +233,8 @@ func TestRace(t *testing.T) {
 	phones := []*Phone{ada.phone(), ada.phone(), ada.phone()}
 	d := ada.asks()
 	answers := make(chan Answer, len(phones))
+	w := phones[0].one(t)
 	for _, p := range phones {
-		w := p.one(t)
 		go func() {
 			a, err := p.Approve(t.Context(), w, d.page.Number())
 			if err != nil {

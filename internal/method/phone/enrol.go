@@ -4,18 +4,16 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/phonewire"
 	"github.com/signetid/signet/internal/push"
@@ -88,13 +86,16 @@ func (m *Room) postOpen(w http.ResponseWriter, r *http.Request) error {
 // coded finds the enrolment of a code, and counts wrong ones by their source:
 // typed codes have 40 bits, ten minutes and so many guesses (decisions 1.5, 3.7).
 func (m *Room) coded(r *http.Request, code string, now time.Time) (enrolment, string, error) {
-	source := web.Source(r)
-	if full, wait := m.door.codes.Full(source); full {
+	source, guesses := web.Source(r), m.door.codes
+	if _, link, _ := readCode(code); link {
+		guesses = m.door.failures // 128 bits: nobody guesses one
+	}
+	if full, wait := guesses.Full(source); full {
 		return enrolment{}, "", tooMany(wait, "wrong codes from %s", source)
 	}
 	e, text, err := m.byCode(r.Context(), code, now)
 	if errors.Is(err, idp.NotFound) {
-		m.door.codes.Allow(source)
+		guesses.Allow(source)
 	}
 	if err != nil {
 		return e, "", err
@@ -162,6 +163,9 @@ func (m *Room) offer(ctx context.Context) (phonewire.PushOffer, error) {
 		return out, nil
 	}
 	out.Kinds = append(out.Kinds, m.cfg.Push.Kinds()...)
+	if !slices.Contains(out.Kinds, push.WebPush) {
+		return out, nil
+	}
 	key, err := m.cfg.Push.PublicKey(ctx)
 	if err != nil {
 		return out, fmt.Errorf("key of Web Push: %w", err)
@@ -341,7 +345,7 @@ func (m *Room) failFinish(ctx context.Context, e enrolment, f finished, cause er
 		return cause
 	}
 	err := m.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if f.answer.Passkey == nil && f.phone.passkey == "" && f.settle != nil {
+		if f.phone.passkey == "" && f.settle != nil { // a counter that went back is remembered
 			if err := f.settle(ctx, tx); err != nil {
 				return err
 			}
@@ -372,44 +376,4 @@ func (m *Room) setTarget(ctx context.Context, p *phoneRow, in *phonewire.Push) e
 	p.pushKind = to.Kind
 	p.push, err = sealTarget(key, p.tenant, p.id, to)
 	return err
-}
-
-// key is the public key of an installation.
-type key struct {
-	public     *ecdsa.PublicKey
-	spki       []byte // DER
-	thumbprint []byte // RFC 7638, SHA-256
-}
-
-// parseKey reads the public key of a new phone.
-func parseKey(raw []byte) (key, error) {
-	public, thumbprint, err := jose.ParseP256(raw)
-	if err != nil {
-		return key{}, err
-	}
-	spki, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return key{}, malformed("key", "%w", err)
-	}
-	return key{public: public, spki: spki, thumbprint: thumbprint}, nil
-}
-
-// storedKey is the key of a phone's row.
-func storedKey(spki []byte) (key, error) {
-	parsed, err := x509.ParsePKIXPublicKey(spki)
-	if err != nil {
-		return key{}, fmt.Errorf("stored key: %w", err)
-	}
-	public, ok := parsed.(*ecdsa.PublicKey)
-	if !ok {
-		return key{}, fmt.Errorf("stored key of type %T", parsed)
-	}
-	return key{public: public, spki: spki}, nil
-}
-
-// verify checks a signature in base64url.
-func (k key) verify(message []byte, signature string) bool {
-	// The decoder would pass over line breaks: a value has one spelling.
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(signature)
-	return err == nil && !strings.ContainsAny(signature, "\r\n") && jose.VerifyP256(k.public, message, raw)
 }

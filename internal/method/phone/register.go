@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -146,7 +145,7 @@ func (m *Room) FinishRegister(ctx context.Context, a method.Answer) (method.Regi
 	return m.register(ctx, a, e)
 }
 
-// register verifies again what the phone's passkey said.
+// register judges again what the phone and its passkey said.
 func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (method.Registration, error) {
 	none := method.Registration{}
 	rules, err := m.cfg.Rules(ctx, a.Tenant)
@@ -154,40 +153,17 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 		return none, err
 	}
 	p, err := phoneByID(ctx, m.db, a.Tenant, e.phone)
+	if errors.Is(err, idp.NotFound) {
+		return none, idp.Unprovenf("enrolment_over", "phone of enrolment %s is gone", e.id)
+	}
 	if err != nil {
 		return none, fmt.Errorf("phone of enrolment %s: %w", e.id, err)
 	}
-	var said answered
-	if err := json.Unmarshal(e.answer, &said); err != nil {
-		return none, fmt.Errorf("answer of enrolment %s: %w", e.id, err)
+	facts, passkey, err := m.passkeyOf(ctx, a, e, p)
+	if err != nil {
+		return none, err
 	}
-	var facts idp.Facts
-	var settle method.Settle
-	if said.Passkey != nil {
-		payload, err := named(said.Passkey, p.name)
-		if err != nil {
-			return none, fmt.Errorf("answer of enrolment %s: %w", e.id, err)
-		}
-		reg, err := m.cfg.Passkeys.FinishRegister(ctx, method.Answer{Tenant: a.Tenant, User: a.User, Keep: said.Keep, Payload: payload, Now: a.Now})
-		if err != nil {
-			return none, fmt.Errorf("passkey of a phone: %w", err)
-		}
-		if reg.Credential.ID != p.passkey {
-			return none, idp.Unprovenf("other_passkey", "phone %s has passkey %s", p.id, p.passkey)
-		}
-		if err := m.accept(ctx, a.User, reg.Credential.Facts); err != nil {
-			return none, err
-		}
-		facts, settle = reg.Credential.Facts, reg.Settle
-	} else {
-		var held bool
-		if facts, held, err = m.cfg.Passkeys.Held(ctx, m.db, a.Tenant, a.User.ID, p.passkey); err != nil {
-			return none, err
-		} else if !held {
-			return none, idp.Unprovenf("passkey_gone", "passkey %s of phone %s is gone", p.passkey, p.id)
-		}
-	}
-	if err := admitSynced(rules, facts.Synced || said.Synced); err != nil {
+	if err := admitSynced(rules, facts.Synced); err != nil {
 		return none, err
 	}
 	// Keys are made in transactions of their own.
@@ -195,13 +171,42 @@ func (m *Room) register(ctx context.Context, a method.Answer, e enrolment) (meth
 	if err != nil {
 		return none, fmt.Errorf("key of push targets: %w", err)
 	}
-	n := entry{e: e, p: p, passkey: settle, seal: seal, limit: min(rules.Limit, maxPhones), now: a.Now}
-	c := p.credential(idp.Facts{Synced: facts.Synced || said.Synced}, true)
+	n := entry{e: e, p: p, passkey: passkey, seal: seal, limit: min(rules.Limit, maxPhones), now: a.Now}
+	c := p.credential(facts, true)
 	c.Created = a.Now
 	return method.Registration{
 		Credential: c,
 		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return m.add(ctx, tx, n) },
 	}, nil
+}
+
+// passkeyOf verifies a new passkey again, whose Settle stores it; or asks
+// whether the one that was used is still there.
+func (m *Room) passkeyOf(ctx context.Context, a method.Answer, e enrolment, p phoneRow) (idp.Facts, method.Settle, error) {
+	var said answered
+	if err := json.Unmarshal(e.answer, &said); err != nil {
+		return idp.Facts{}, nil, fmt.Errorf("answer of enrolment %s: %w", e.id, err)
+	}
+	if said.Passkey == nil {
+		facts, held, err := m.cfg.Passkeys.Held(ctx, m.db, a.Tenant, a.User.ID, p.passkey)
+		if err == nil && !held {
+			err = idp.Unprovenf("passkey_gone", "passkey %s of phone %s is gone", p.passkey, p.id)
+		}
+		facts.Synced = facts.Synced || said.Synced
+		return facts, nil, err
+	}
+	payload, err := named(said.Passkey, p.name)
+	if err != nil {
+		return idp.Facts{}, nil, fmt.Errorf("answer of enrolment %s: %w", e.id, err)
+	}
+	reg, err := m.cfg.Passkeys.FinishRegister(ctx, method.Answer{Tenant: a.Tenant, User: a.User, Keep: said.Keep, Payload: payload, Now: a.Now})
+	if err != nil {
+		return idp.Facts{}, nil, fmt.Errorf("passkey of a phone: %w", err)
+	}
+	if reg.Credential.ID != p.passkey {
+		return idp.Facts{}, nil, idp.Unprovenf("other_passkey", "phone %s has passkey %s", p.id, p.passkey)
+	}
+	return reg.Credential.Facts, reg.Settle, m.accept(ctx, a.User, reg.Credential.Facts)
 }
 
 // named is a new passkey with the name that its person knows it by, unless the
@@ -304,84 +309,4 @@ func (m *Room) tellOlder(ctx context.Context, tx *sqldb.Tx, key *secret.Key, old
 		}
 	}
 	return nil
-}
-
-// Enrolment is one that is under way, for the page that began it.
-type Enrolment struct {
-	ID      string
-	State   string    // EnrolmentOpen, …
-	Phone   string    // its name, once it has answered
-	System  string    // what it says that it runs on
-	Words   []string  // two, once it has answered
-	Expires time.Time // when it is over
-}
-
-// States of an Enrolment.
-const (
-	EnrolmentOpen     = "open"     // no phone has answered
-	EnrolmentAnswered = "answered" // the words are to be compared
-	EnrolmentDone     = "done"
-	EnrolmentOver     = "over" // late, withdrawn, or begun anew
-)
-
-// Enrolment says how an enrolment of the person stands. What is not there, or
-// not theirs, is over.
-func (m *Room) Enrolment(ctx context.Context, t idp.TenantID, u idp.UserID, id string) (Enrolment, error) {
-	out := Enrolment{ID: id, State: EnrolmentOver}
-	e, err := findEnrolment(ctx, m.db, t, id)
-	if errors.Is(err, idp.NotFound) || err == nil && e.user != u {
-		return out, nil
-	}
-	if err != nil {
-		return out, fmt.Errorf("find enrolment: %w", err)
-	}
-	out.Expires = e.expires
-	switch {
-	case e.state == enrolDone:
-		out.State = EnrolmentDone
-	case !m.cfg.Now().Before(e.expires):
-		return out, nil
-	case e.state == enrolOpen:
-		out.State = EnrolmentOpen
-	default:
-		p, err := phoneByID(ctx, m.db, t, e.phone)
-		if errors.Is(err, idp.NotFound) {
-			return out, nil // it was taken back
-		}
-		if err != nil {
-			return out, fmt.Errorf("phone of enrolment: %w", err)
-		}
-		out.State, out.Phone, out.System, out.Words = EnrolmentAnswered, p.name, p.platform, strings.Fields(e.words)
-	}
-	return out, nil
-}
-
-// Enrolled is closed when Enrolment may have something else to say, on any
-// node. stop gives it back.
-func (m *Room) Enrolled(_ context.Context, _ idp.TenantID, _ idp.UserID, id string) (changed <-chan struct{}, stop func()) {
-	return m.hub.wait(id)
-}
-
-// WithdrawEnrolment ends an enrolment that its person does not want any more,
-// or whose words differ, with the phone that waits in it. What is over stays so.
-func (m *Room) WithdrawEnrolment(ctx context.Context, t idp.TenantID, u idp.UserID, id string) error {
-	return m.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		if err := dropEnrolment(ctx, tx, t, u, id); err != nil {
-			return err
-		}
-		return m.cfg.Bus.Publish(ctx, tx, topicEnrolment, id)
-	})
-}
-
-// dropWaiting is WithdrawEnrolment by the phone.
-func (m *Room) dropWaiting(ctx context.Context, tx *sqldb.Tx, p phoneRow) error {
-	var id string
-	err := tx.QueryRow(ctx, `select id from phone_enrolment where tenant_id = $1 and user_id = $2 and phone = $3`, p.tenant, p.user, p.id).Scan(&id)
-	if err != nil && !errors.Is(err, idp.NotFound) {
-		return err
-	}
-	if err := dropWaiting(ctx, tx, p); err != nil {
-		return err
-	}
-	return m.cfg.Bus.Publish(ctx, tx, topicEnrolment, id)
 }

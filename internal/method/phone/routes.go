@@ -19,9 +19,9 @@ import (
 
 // Limits of the addresses that phones speak to, per node.
 const (
-	codeTries   = 10  // wrong codes of a source in a quarter of an hour (decisions 3.7)
+	codeTries   = 30  // wrong typed codes of a source, which may be an office, in a quarter of an hour (decisions 3.7)
 	opensOfOne  = 20  // opened and answered with one code, a minute
-	failuresOf  = 60  // unproven requests of a source, a minute
+	failuresOf  = 600 // unproven requests of a source, a minute: phones that were removed may go on asking
 	asksOfPhone = 120 // requests of a phone, a minute: it asks every 3 seconds
 	testsOf     = 5   // messages for a test to a phone, in ten minutes
 	answersOf   = 10  // answers of a phone, a minute

@@ -437,7 +437,7 @@ func TestSec_PHN04_LimitsOfTheDoor(t *testing.T) {
 	p := w.enrol(t, w.Ada)
 	bad := w.device()
 	bad.Account, bad.ID = p.Account, p.ID
-	for n := range 60 {
+	for n := range 600 {
 		if _, err := bad.Self(); phonetest.Word(err) != "phone_unproven" {
 			t.Fatalf("unproven request %d: %v", n, err)
 		}

@@ -212,6 +212,7 @@ func worksOnce(t *testing.T, b *bench) {
 		t.Errorf("%d rows before anything was proven, want %d", n, want)
 	}
 	payload := held.Answer(t, c.Show)
+	spent := b.Count(t, "spent", b.Tenant.ID) // by the other road
 	step, err := b.answer(t, c, payload)
 	if err != nil {
 		t.Fatalf("right answer: %v", err)
@@ -223,7 +224,7 @@ func worksOnce(t *testing.T, b *bench) {
 	if s.User != b.Ada.ID || len(s.Proofs) != 1 || s.Proofs[0].Credential != held.ID || !s.ProofTime.Equal(b.Now()) {
 		t.Errorf("session of %s on %+v, want one of %s on %s", s.User, s.Proofs, b.Ada.ID, held.ID)
 	}
-	if n := b.Count(t, "spent", b.Tenant.ID); n != 1 {
+	if n := b.Count(t, "spent", b.Tenant.ID) - spent; n != 1 {
 		t.Errorf("%d ceremonies burnt, want 1", n)
 	}
 	before := len(b.House.Events(t, b.Tenant.ID))
