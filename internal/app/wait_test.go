@@ -1,6 +1,8 @@
 package app_test
 
 import (
+	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -11,6 +13,10 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/app"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method/phone/phonetest"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/signin"
 )
 
 // TestStopLetsGoOfWaits: pages that wait for a phone hold no stop up. They are
@@ -75,4 +81,116 @@ func TestStopLetsGoOfWaits(t *testing.T) {
 	if strings.Contains(s.log.String(), "were cut off") {
 		t.Error("the stop had to wait for them")
 	}
+}
+
+// TestSignInByPhone is the whole way, with the phone of package phonetest: a
+// phone is added, a page shows a number, the phone types it, and the page hears of
+// it and opens.
+func TestSignInByPhone(t *testing.T) {
+	s := newSite(t, nil)
+	bela := s.made.Users[1]
+	b := newBrowser(t, s.BaseURL())
+	b.firstDay(s, bela)
+	p := s.addPhone(t, idp.TenantID(s.made.TenantID), idp.UserID(bela.ID))
+
+	at := s.BaseURL() + "/" + s.made.TenantID + "/signin"
+	desk := newBrowser(t, s.BaseURL())
+	number := desk.ask(at, bela.UserName)
+	shown := number.field(t, `data-number="(\d\d)"`)
+	flow := number.url.Query().Get("flow")
+	r := must(http.NewRequestWithContext(t.Context(), http.MethodGet, at+"/wait?flow="+flow, nil))
+	r.Header.Set("Accept", "text/event-stream")
+	events := must(desk.http.Do(r))
+	defer events.Body.Close()
+	lines := bufio.NewReader(events.Body)
+	hears := func(want string) {
+		t.Helper()
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				t.Fatalf("the events end before %q: %v", want, err)
+			}
+			if strings.HasPrefix(line, want) {
+				return
+			}
+		}
+	}
+	hears("retry")
+	all, err := p.Requests()
+	if err != nil || len(all) != 1 {
+		t.Fatalf("the phone sees %+v, %v", all, err)
+	}
+	if _, err := p.Approve(all[0], shown); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	hears("event: ready")
+	// Nobody else has anything of it.
+	if got := newBrowser(t, s.BaseURL()).get(number.url.String()); got.status != http.StatusUnauthorized {
+		t.Errorf("another browser with the address: %d", got.status)
+	}
+	form := url.Values{"handle": {flow}, "method": {"phone"}, "username": {bela.UserName}}
+	home := desk.post(number, "/"+s.made.TenantID+"/signin/answer", form)
+	if home.status != http.StatusOK || home.url.Path != "/account" || !strings.Contains(home.text, "How you sign in") {
+		t.Fatalf("the page ends at %d %s", home.status, home.url)
+	}
+	t.Logf("from the approval to the page: %s", time.Since(start))
+
+	// The wrong number, and no.
+	number = desk.ask(at, bela.UserName)
+	shown = number.field(t, `data-number="(\d\d)"`)
+	if all, err = p.Requests(); err != nil || len(all) != 1 {
+		t.Fatalf("the phone sees %+v, %v", all, err)
+	}
+	wrong := string('0'+'9'-shown[0]) + shown[1:] // never the same: no digit is its own rest to nine
+	if state, err := p.Approve(all[0], wrong); err != nil || state != "wrong_number" {
+		t.Errorf("a wrong number: %q, %v", state, err)
+	}
+	form.Set("handle", number.url.Query().Get("flow"))
+	got := desk.post(number, "/"+s.made.TenantID+"/signin/answer", form)
+	if got.status != http.StatusUnauthorized || !strings.Contains(got.text, "That was not the number") {
+		t.Errorf("after a wrong number: %d", got.status)
+	}
+	// Cancelled: the phone has nothing to answer any more.
+	number = desk.ask(at, bela.UserName)
+	if all, err = p.Requests(); err != nil || len(all) != 1 {
+		t.Fatalf("the phone sees %+v, %v", all, err)
+	}
+	form.Set("handle", number.url.Query().Get("flow"))
+	desk.post(number, "/"+s.made.TenantID+"/signin/cancel", form)
+	if all, err = p.Requests(); err != nil || len(all) != 0 {
+		t.Errorf("after it was cancelled the phone sees %+v, %v", all, err)
+	}
+}
+
+// ask presses "Use my phone", signed out.
+func (b *browser) ask(at, name string) page {
+	b.t.Helper()
+	b.http.Jar = must(cookiejar.New(nil))
+	p := b.get(at)
+	number := b.post(p, p.url.Path+"/ask", url.Values{"handle": {p.field(b.t, `name="handle" value="([^"]+)"`)}, "username": {name}, "method": {"phone"}})
+	if number.status != http.StatusOK || !strings.Contains(number.text, "Type this number") {
+		b.t.Fatalf("asked: %d\n%s", number.status, number.text)
+	}
+	return number
+}
+
+// addPhone is what the account page does for somebody who has signed in just now.
+func (s *site) addPhone(t *testing.T, tenant idp.TenantID, user idp.UserID) *phonetest.Phone {
+	t.Helper()
+	sessions := must(s.Sessions.List(t.Context(), tenant, user))
+	if len(sessions) == 0 {
+		t.Fatal("nobody has signed in")
+	}
+	begun := must(s.Corridor.BeginRegister(t.Context(), sessions[0], policy.Phone, signin.Peer{}))
+	var shown struct {
+		Link string `json:"link"`
+	}
+	if err := json.Unmarshal(begun.Show, &shown); err != nil {
+		t.Fatal(err)
+	}
+	p := phonetest.Over(s.BaseURL(), newBrowser(t, s.BaseURL()).http, time.Now)
+	must(p.Enrol(shown.Link))
+	must(s.Corridor.FinishRegister(t.Context(), sessions[0], begun.Ceremony, []byte(`{"confirm":true}`), signin.Peer{}))
+	return p
 }

@@ -140,9 +140,9 @@ func TestKnows(t *testing.T) {
 	})
 }
 
-// TestSec_PHN_KnownBrowser: each thing that is missing makes the browser
+// TestSec_T13_KnownBrowser: each thing that is missing makes the browser
 // unknown, alone (passkeys-and-phone.md §6.7).
-func TestSec_PHN_KnownBrowser(t *testing.T) {
+func TestSec_T13_KnownBrowser(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		m, other := newMachine(t, "one"), newMachine(t, "two")
 		w.remember(t, ada, m)

@@ -82,7 +82,25 @@ func TestPhoneAdd(t *testing.T) {
 	p.Verified(false) // a finger that the phone does not know
 	p.Press("make-passkey")
 	p.told("Nothing was sent.")
-	p.NewKey()
+	// Refused at the end: the passkey that was made in vain goes.
+	p.Verified(true)
+	d.say(func() { d.refuse = "phone_exists" })
+	p.Press("make-passkey")
+	p.Press("skip-push")
+	p.View("stopped")
+	p.told("This phone is in the account already.")
+	for range 100 {
+		if len(p.Keys()) == 0 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // the browser tells its authenticator when it likes
+	}
+	if n := len(p.Keys()); n != 0 {
+		t.Errorf("%d passkeys are left of an enrolment that was refused", n)
+	}
+	d.say(func() { d.refuse = "" })
+	p.Open(d.URL + "/phone/add#" + d.code)
+	p.View("whose")
 	p.Retype("phone", "Ada’s Pixel")
 	p.Press("make-passkey")
 	p.View("messages")
@@ -190,7 +208,13 @@ func TestPhoneAnswers(t *testing.T) {
 	p.Type("number", "09")
 	p.Press("approve")
 	p.View("end-approved")
-	p.Press("done")
+	// Put away and taken up a minute later: how it ended is not what waits.
+	Eval[bool](p, `Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true }), window.away = true, document.dispatchEvent(new Event("visibilitychange")),
+		window.away = false, Date.now = ((now) => () => now() + 60000)(Date.now), document.dispatchEvent(new Event("visibilitychange")), true`)
+	p.told("Nothing to approve")
+	p.closed()
+	p.Open(d.URL + "/phone/")
+	p.told("Nothing to approve")
 
 	// Not me; a mistake, and a report.
 	q = d.ask("phone-1", "47", hamburg(), 110*time.Second)

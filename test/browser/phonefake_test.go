@@ -199,6 +199,10 @@ func (d *desk) finish(w http.ResponseWriter, r *http.Request) {
 	}
 	json.Unmarshal(which, &cred)
 	json.Unmarshal(in.Key, &key)
+	if d.refuse != "" {
+		fault(w, http.StatusConflict, d.refuse, "This phone is in the account already.")
+		return
+	}
 	thumb := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + key.X + `","y":"` + key.Y + `"}`))
 	p := &deskPhone{key: key.key(), push: in.Push}
 	if !raw(p.key, phonewire.EnrolMessage(in.Code, unb64(deskChallenge), thumb[:], unb64(cred.RawID)), unb64(in.Signature)) {

@@ -153,7 +153,7 @@ func untold(ctx context.Context, q sqldb.Querier, now time.Time, limit int) ([]r
 	return scanRequests(q.Query(ctx, `
 		select `+requestColumns+` from phone_request
 		where state = 'pending' and sent < told and expires > $1
-		order by created
+		order by created, id
 		limit $2`, now.UnixMilli(), limit))
 }
 

@@ -169,10 +169,20 @@ func (m *machine) redeem(rt *rapid.T, t *testing.T) {
 }
 
 func (m *machine) check(rt *rapid.T, t *testing.T) {
+	now := m.w.Now()
+	rows, err := scanRequests(m.w.DB.Query(t.Context(), `select `+requestColumns+` from phone_request where tenant_id = $1 and subject = $2`, m.user.Tenant, m.user.ID))
+	if err != nil || len(rows) != len(m.all) {
+		rt.Fatalf("%d requests, %v, want %d", len(rows), err, len(m.all))
+	}
+	stored := make(map[string]request, len(rows))
+	for _, q := range rows {
+		stored[q.id] = q
+	}
 	open := 0
 	for n, q := range m.all {
-		if got := m.w.state(t, q.asked); got != q.state {
-			rt.Fatalf("request %d is %s, want %s", n, got, q.state)
+		got := stored[q.Request]
+		if got.state != q.state {
+			rt.Fatalf("request %d is %s, want %s", n, got.state, q.state)
 		}
 		if q.state == pending && !m.late(q) {
 			open++
@@ -182,11 +192,11 @@ func (m *machine) check(rt *rapid.T, t *testing.T) {
 		case approved, denied, reported, wrongNumber, consumed:
 			ready = true
 		}
-		if m.w.ready(t, q.asked) != ready {
+		if got.over(now) != ready {
 			rt.Fatalf("request %d, which is %s: ready %t", n, q.state, !ready)
 		}
 	}
-	some, err := m.w.room.waitingFor(t.Context(), m.phones[0], m.w.Now())
+	some, err := m.w.room.waitingFor(t.Context(), m.phones[0], now)
 	if err != nil || len(some) != open || open > 1 {
 		rt.Fatalf("%d wait, %v, want %d", len(some), err, open)
 	}

@@ -3,7 +3,7 @@
 import { boot, t, show, fill, press, busy, alarm, wrongly } from "./ui.js";
 import { plain, call, clean, decode, newKey, publicJWK, thumbprint, enrolMessage, sign } from "./wire.js";
 import { accounts, keepAccount, dropAccount, note, keepNote } from "./store.js";
-import { able, make, reuse, known, cancelled } from "./passkey.js";
+import { able, make, reuse, drop, known, cancelled } from "./passkey.js";
 import { register, homeless, standalone, platform, offered, permission, allow } from "./push.js";
 
 const home = "/phone/";
@@ -156,6 +156,7 @@ async function send() {
   } catch (wrong) {
     if (wrong.word === "offline") return retry();
     await spend();
+    if (made.passkey) drop(publicKey.rp.id, credential.id);
     view = show("stopped", { reason: wrongly(wrong) });
     return;
   }
@@ -163,7 +164,7 @@ async function send() {
   const account = {
     phone: answer.phone, tenant: opened.tenant, user: opened.user, name: made.name, passkey: credential.id, key: key.privateKey,
     rpId: publicKey.rp?.id || publicKey.rpId, state: "waiting", words: answer.words, until: answer.until, added: Date.now(),
-    offer: opened.push, push: push ? "webpush" : "", endpoint: push?.endpoint, silent: !push,
+    own: !!made.passkey, offer: opened.push, push: push ? "webpush" : "", endpoint: push?.endpoint, silent: !push,
   };
   await keepAccount(account);
   await spend();
@@ -188,6 +189,7 @@ function words(account) {
       } catch (wrong) {
         if (wrong.word === "phone_unproven") {
           await dropAccount(account.phone);
+          if (account.own) drop(account.rpId, account.passkey);
           view = show("stopped", { reason: t("add.unsaid") });
           return;
         }

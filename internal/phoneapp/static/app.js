@@ -102,16 +102,20 @@ function open(item) {
       hush();
     },
     leave() {
-      history.replaceState(null, "", location.pathname);
-      route();
+      leave();
       turn();
     },
     async gone(account) {
       await mark(account, { gone: true });
-      history.replaceState(null, "", location.pathname);
-      route();
+      leave();
     },
   });
+}
+
+// leave goes back to what waits.
+function leave() {
+  history.replaceState(null, "", location.pathname);
+  route();
 }
 
 // hush takes away the notifications: what they told of has been seen.
@@ -197,9 +201,16 @@ function turn() {
   })());
 }
 
-// seen is the app coming to the front.
+let left = 0; // when the app was last put away
+
+// seen is the app coming to the front, or going away. How the last request
+// ended is not shown again to somebody who comes back later.
 async function seen() {
-  if (document.hidden) return clearTimeout(timer);
+  if (document.hidden) {
+    left = Date.now();
+    return clearTimeout(timer);
+  }
+  if (current && !current.asking && !at("end-denied") && Date.now() - left > 10000) leave();
   if (stale && !current) return location.reload();
   await turn();
   await Promise.all(list.map((account) => account.gone || refresh(account).catch((wrong) => fault(account, wrong))));

@@ -1,7 +1,7 @@
 // The passkey on this phone: made or used once when an account is added, used
 // for each approval.
 
-import { get, create } from "./webauthn.js";
+import { get, create, signal } from "./webauthn.js";
 import { encode, decode, challenge, answerMessage, sign } from "./wire.js";
 
 export { able, stop } from "./webauthn.js";
@@ -13,6 +13,10 @@ export const make = (options) => create(options, ["client-device"]);
 // reuse uses the one that is there. It takes a tap of its own: one tap is good
 // for one prompt in some browsers.
 export const reuse = (options) => get(options);
+
+// drop tells the phone that nobody knows a passkey that was made in vain, so
+// that it is not offered.
+export const drop = (rpId, credentialId) => signal("signalUnknownCredential", { rpId, credentialId });
 
 export const known = (wrong) => wrong.name === "InvalidStateError";
 

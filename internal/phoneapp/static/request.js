@@ -13,7 +13,7 @@ const ticks = 40;
 export function openRequest(item, { over, leave, gone }) {
   const { account, request, context } = item;
   const address = "/requests/" + request.id;
-  let state = "asking", number = "", timer, view;
+  let state = "asking", number = "", told = 0, timer, view;
 
   const left = () => Math.max(0, Math.ceil((item.until - Date.now()) / 1000));
 
@@ -46,8 +46,9 @@ export function openRequest(item, { over, leave, gone }) {
     const since = Math.max(0, Math.round(whole - rest));
     const time = view.querySelector('[data-t="time"]');
     if (time) time.textContent = t("request.time", { clock: clock(new Date(context.time || request.created)), ago: seconds(calmly.matches ? Math.floor(since / 10) * 10 : since) });
-    if (rest === 60) say(t("request.left.sixty"));
-    if (rest === 20) say(t("request.left.twenty"));
+    if (told > 60 && rest <= 60) say(t("request.left.sixty"));
+    if (told > 20 && rest <= 20) say(t("request.left.twenty"));
+    told = rest;
   }
 
   // ask is the page with the pad. A request that something speaks against gets
