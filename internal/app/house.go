@@ -144,7 +144,7 @@ func (h *House) wire() error {
 		Issuer: h.Issuer, User: h.Directory.User, Epoch: h.epoch.Now, Stands: h.stands,
 	})
 	h.PRTs = prt.New(prt.Config{
-		DB: h.DB, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
+		DB: h.DB, Bus: h.bus, Keys: h.Keys, Audit: h.Audit, Now: now, Epoch: h.epoch.Now, OnEnd: h.Tokens.RevokeSession,
 		Lives: func(ctx context.Context, t idp.TenantID) (idle, absolute time.Duration, err error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Devices.Idle, p.Devices.Absolute, err

@@ -53,6 +53,10 @@ func (h *House) userByName(ctx context.Context, t idp.TenantID, name string) (id
 	return h.Directory.UserByName(ctx, h.DB, t, name)
 }
 
+func (h *House) user(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+	return h.Directory.User(ctx, h.DB, t, id)
+}
+
 func (h *House) openRooms() (rooms, error) {
 	base, err := url.Parse(h.base)
 	if err != nil {
@@ -74,9 +78,7 @@ func (h *House) openRooms() (rooms, error) {
 		Mark: func(ctx context.Context) (*secret.Key, error) {
 			return h.Keys.Sealing(ctx, nonce.CommonScope, purposeMark)
 		},
-		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
-			return h.Directory.User(ctx, h.DB, t, id)
-		},
+		User:       h.user,
 		UserByName: h.userByName,
 		Fold:       directory.Fold,
 		Models:     h.Metadata,
@@ -123,7 +125,7 @@ const roleHello = "hello"
 // openHello opens the room of the keys that devices keep for people.
 func (h *House) openHello() (*hello.Room, error) {
 	room, err := hello.New(hello.Config{
-		DB: h.DB, Now: h.cfg.Now, UserByName: h.userByName, Issuer: h.Issuer,
+		DB: h.DB, Now: h.cfg.Now, UserByName: h.userByName, User: h.user, Issuer: h.Issuer,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Hello, err

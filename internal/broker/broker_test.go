@@ -5,7 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/signin"
 )
 
 // A whole day of a device: PRT by Hello, tokens, renewal.
@@ -35,6 +37,15 @@ func TestHelloPRT(t *testing.T) {
 		if n := w.spent(); n != 2 {
 			t.Errorf("%d nonces burnt, want both", n)
 		}
+		// One record has the gesture, the device and what came of both.
+		prts, err := w.prts.OfDevice(t.Context(), w.tenant.ID, m.ID)
+		if err != nil || len(prts) != 1 {
+			t.Fatalf("%v, %v", prts, err)
+		}
+		done, err := w.audit.List(t.Context(), w.db, w.tenant.ID, audit.Filter{Limit: 1})
+		if err != nil || done[0].Activity != "signin.done" || done[0].Session != prts[0].ID || done[0].Detail[signin.DetailDevice] != string(m.ID) {
+			t.Errorf("recorded %+v, %v", done, err)
+		}
 
 		got := h.open(t, w.use(h, nil))
 		access := claimsOf(t, got["access_token"])
@@ -59,7 +70,7 @@ func TestHelloPRT(t *testing.T) {
 		last := held{again["refresh_token"].(string), h.key, m}
 		last.open(t, w.use(last, nil))
 		next.open(t, w.use(next, nil))
-		if got := w.events("prt."); !slices.Equal(got, []string{"prt.renew success", "prt.renew success", "prt.issue success"}) {
+		if got := w.events("prt."); !slices.Equal(got, []string{"prt.renew success", "prt.renew success"}) {
 			t.Errorf("events %v", got)
 		}
 	})

@@ -206,12 +206,12 @@ func TestBrowserCookie(t *testing.T) {
 	w.authorize(ask(app), "Cookie", prtHeader+"="+text[:100]+"; "+prtHeader+"1="+text[100:]).code(t, app.RedirectURIs[0])
 
 	// On plain HTTP a cookie is everybody's.
-	plain := newNode(t, w.db, w.kek, w.clock, "http://id.example")
+	plain := newNode(t, w.db, w.kek, w.clock, "http://id.example", w.notices)
 	a = w.authorizeAt(plain, w.at("/oauth2/v2.0/authorize"), ask(app), "Cookie", prtHeader+"="+h.cookie(w.nonce()))
 	if a.header.Get("X-Page") != "step-up" {
 		t.Errorf("a cookie over HTTP: %d %v", a.status, a.header)
 	}
-	local := newNode(t, w.db, w.kek, w.clock, "http://localhost:8080")
+	local := newNode(t, w.db, w.kek, w.clock, "http://localhost:8080", w.notices)
 	w.authorizeAt(local, w.at("/oauth2/v2.0/authorize"), ask(app), "Cookie", prtHeader+"="+h.cookie(w.nonce())).code(t, app.RedirectURIs[0])
 }
 

@@ -36,6 +36,7 @@ type request struct {
 	exchange
 	device device.Device
 	payload
+	inner
 	nonces []nonce.Sealed
 	client client.Client
 }
@@ -55,11 +56,10 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 		return reply{}, s.unburnt(ctx, x, activityIssue, d.Tenant, "", d.ID, unreadable(err))
 	}
 	values := []string{q.payload.Nonce}
-	var inner string
 	var unread, err error
 	if q.GrantType == grantJWT && len(q.Assertion) > 0 {
-		if inner, unread = innerNonce(q.Assertion); unread == nil {
-			values = append(values, inner)
+		if q.inner, unread = readInner(q.Assertion); unread == nil {
+			values = append(values, q.inner.nonce)
 		}
 	}
 	if q.nonces, err = s.nonces(ctx, d.Tenant, values...); err != nil {
@@ -81,15 +81,20 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 	case grantRefresh:
 		return s.byRefresh(ctx, q)
 	case grantJWT:
-		return s.byGesture(ctx, q, policy.Hello, []byte(inner), q.Assertion)
+		return s.byGesture(ctx, q, policy.Hello, []byte(q.inner.nonce), q.Assertion)
 	default:
 		return s.byGesture(ctx, q, policy.Passkey, []byte(q.payload.Nonce), q.Assertion.credential())
 	}
 }
 
-// innerNonce is the request_nonce of an inner assertion, unverified: the room
-// holds the assertion to it.
-func innerNonce(a assertion) (string, error) {
+// inner is what the door reads of an inner assertion, unverified: the room holds
+// the assertion to the nonce.
+type inner struct {
+	nonce   string // request_nonce
+	chained bool   // it comes with certificates
+}
+
+func readInner(a assertion) (inner, error) {
 	var in struct {
 		Nonce string `json:"request_nonce"`
 	}
@@ -98,9 +103,9 @@ func innerNonce(a assertion) (string, error) {
 		err = m.Read(&in)
 	}
 	if err != nil {
-		return "", fault(idp.Unproven, "invalid_request", codeToken, idp.AsError(err).Reason, "The assertion could not be read.", "assertion: %w", err)
+		return inner{}, fault(idp.Unproven, "invalid_request", codeToken, idp.AsError(err).Reason, "The assertion could not be read.", "assertion: %w", err)
 	}
-	return in.Nonce, nil
+	return inner{in.Nonce, len(m.Chain) > 0}, nil
 }
 
 // refuse burns the nonces of a message and records why it was refused. The
@@ -144,7 +149,6 @@ func (s *Server) acceptable(ctx context.Context, q *request) error {
 
 // refused says which kinds of proof are not taken, each by its own words.
 func (q *request) refused() error {
-	inner, _ := jose.ParseLoose(string(q.Assertion), "RS256", "ES256")
 	switch {
 	case q.CertUse != "":
 		return unsupported("certificate_request", "Certificates for people or machines are not given out here.", "cert_token_use %q", clip(q.CertUse))
@@ -155,7 +159,7 @@ func (q *request) refused() error {
 		return grantFault(idp.Denied, codePassword, "password_refused", "Passwords are disabled here. Sign in with a key.", "grant %s", q.GrantType)
 	case (q.GrantType == grantJWT || q.GrantType == grantWebAuthn) && len(q.Assertion) == 0:
 		return missing("assertion")
-	case q.GrantType == grantJWT && len(inner.Chain) > 0:
+	case q.GrantType == grantJWT && q.inner.chained:
 		return unsupported("certificate_grant", "Sign-in with a certificate of a person is not offered yet.", "inner assertion with x5c")
 	case q.GrantType == grantRefresh, q.GrantType == grantJWT, q.GrantType == grantWebAuthn:
 		return nil
@@ -214,11 +218,9 @@ func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, chall
 			made, err = s.prepare(ctx, q, blank)
 			return err
 		},
-		Settle: func(ctx context.Context, tx *sqldb.Tx, p idp.Proof) error {
-			if err := s.cfg.PRTs.Add(ctx, tx, made.Issued); err != nil {
-				return err
-			}
-			return s.cfg.Audit.Write(ctx, tx, q.record(p, made.PRT))
+		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
+		Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) error {
+			return s.cfg.PRTs.Add(ctx, tx, made.Issued)
 		},
 	})
 	if err != nil {
@@ -294,15 +296,6 @@ func (s *Server) endsWith(ctx context.Context, q request, sub token.Subject) (ti
 		}
 	}
 	return time.Time{}, grantFault(idp.Expired, codeRevoked, "prt_revoked", "Sign in to the device again.", "prt %s", sub.PRT)
-}
-
-// record is that of a PRT which a gesture gave; the corridor records the gesture.
-func (q request) record(p idp.Proof, made prt.PRT) audit.Event {
-	return audit.Event{
-		Tenant: p.Tenant, Category: audit.Token, Activity: activityIssue, Outcome: audit.Success,
-		Actor: string(p.User), User: p.User, Client: q.client.ID, Session: made.ID, Method: p.Method, Credential: p.Credential,
-		IP: q.peer.IP, Agent: q.peer.Agent, Trace: q.peer.Trace, Detail: map[string]string{signin.DetailDevice: string(q.device.ID)},
-	}
 }
 
 // carrying is the grant behind the refresh token of the message.

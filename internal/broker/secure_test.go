@@ -492,6 +492,12 @@ func TestSec_DEV08_RenewAgainstRevoke(t *testing.T) {
 		}
 		close(start)
 		all.Wait()
+		for _, n := range nodes { // once they have heard
+			limit := time.Now().Add(30 * time.Second)
+			for n.post(w.at("/oauth2/token"), form(h.sign(using(h.value, w.nonce(), nil)))).status == http.StatusOK && time.Now().Before(limit) {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
 		for _, v := range values {
 			for _, n := range nodes {
 				a := n.post(w.at("/oauth2/token"), form(h.sign(using(v, w.nonce(), nil))))

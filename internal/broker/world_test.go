@@ -64,6 +64,7 @@ var sources = []fs.FS{
 // and the rooms below them.
 type node struct {
 	db        *sqldb.DB
+	notices   *bus.Bus
 	handler   http.Handler
 	mux       *http.ServeMux
 	directory *directory.Directory
@@ -129,7 +130,7 @@ func lite(t testing.TB) *world { return newWorld(t, sqldbtest.Open(t, sources)) 
 func newWorld(t testing.TB, db *sqldb.DB) *world {
 	t.Helper()
 	w := &world{t: t, kek: secret.RandomKey()}
-	w.node = newNode(t, db, w.kek, &clock{}, base)
+	w.node = newNode(t, db, w.kek, &clock{}, base, nil)
 	w.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		if w.tenant, err = w.directory.CreateTenant(ctx, tx, idp.Tenant{Name: "Nordhafen", Domain: "nordhafen.example"}); err != nil {
 			return err
@@ -156,13 +157,22 @@ func newWorld(t testing.TB, db *sqldb.DB) *world {
 }
 
 // again is another server over the same database, with caches of its own.
-func (w *world) again() *node { return newNode(w.t, w.db, w.kek, w.clock, base) }
+func (w *world) again() *node {
+	notices := w.notices
+	if w.db.Dialect() != sqldb.SQLite { // there all is one process, with one bus
+		notices = nil
+	}
+	return newNode(w.t, w.db, w.kek, w.clock, base, notices)
+}
 
-func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, base string) *node {
+// newNode makes a server with a bus of its own, unless it is given one.
+func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, base string, notices *bus.Bus) *node {
 	t.Helper()
 	n := &node{db: db, clock: c}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	notices := bus.New(db, log)
+	if notices == nil {
+		notices = bus.New(db, slog.New(slog.DiscardHandler))
+	}
+	n.notices = notices
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); notices.Run(ctx) }()
@@ -192,7 +202,7 @@ func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, base string)
 			return stands(ctx, q, id, p, d) == nil, nil
 		}})
 	n.tokens = token.New(token.Config{DB: db, Keys: n.keys, Audit: n.audit, Now: c.now, Epoch: epoch, Issuer: issuer, User: n.directory.User, Stands: stands})
-	n.prts = prt.New(prt.Config{DB: db, Keys: n.keys, Audit: n.audit, Now: c.now, Epoch: epoch, OnEnd: n.tokens.RevokeSession,
+	n.prts = prt.New(prt.Config{DB: db, Bus: notices, Keys: n.keys, Audit: n.audit, Now: c.now, Epoch: epoch, OnEnd: n.tokens.RevokeSession,
 		Lives: func(ctx context.Context, id idp.TenantID) (time.Duration, time.Duration, error) {
 			p, err := n.policies.Get(ctx, id)
 			return p.Devices.Idle, p.Devices.Absolute, err
@@ -229,6 +239,9 @@ func (n *node) rooms(t testing.TB, issuer func(idp.TenantID) string) {
 	}
 	var err error
 	n.hello, err = hello.New(hello.Config{DB: n.db, Now: n.clock.now, UserByName: byName, Issuer: issuer,
+		User: func(ctx context.Context, id idp.TenantID, u idp.UserID) (idp.User, error) {
+			return n.directory.User(ctx, n.db, id, u)
+		},
 		Rules: func(context.Context, idp.TenantID) (policy.HelloRules, error) { return policy.Default().Hello, nil },
 		Device: func(ctx context.Context, tx *sqldb.Tx, id idp.TenantID, d idp.DeviceID) (hello.Machine, error) {
 			var got device.Device

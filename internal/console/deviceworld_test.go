@@ -26,7 +26,7 @@ import (
 func (w *world) keysOfDevices(h *signintest.House) method.Method {
 	var err error
 	w.hello, err = hello.New(hello.Config{
-		DB: h.DB, Now: h.Now, UserByName: h.UserByName, Issuer: func(t idp.TenantID) string { return origin + "/" + string(t) + "/v2.0" },
+		DB: h.DB, Now: h.Now, UserByName: h.UserByName, User: h.User, Issuer: func(t idp.TenantID) string { return origin + "/" + string(t) + "/v2.0" },
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Hello, err

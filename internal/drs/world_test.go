@@ -111,7 +111,7 @@ func (w *world) open() {
 func newRoom(t testing.TB, h *signintest.House, devices *device.Registry) *hello.Room {
 	t.Helper()
 	room, err := hello.New(hello.Config{
-		DB: h.DB, Now: h.Now, UserByName: h.UserByName, Issuer: issuer,
+		DB: h.DB, Now: h.Now, UserByName: h.UserByName, User: h.User, Issuer: issuer,
 		Rules: func(ctx context.Context, tenant idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, tenant)
 			return p.Hello, err

@@ -25,6 +25,9 @@ func (w *world) helloRoom(policies *policy.Store) *hello.Room {
 	room, err := hello.New(hello.Config{
 		DB: w.db, Now: func() time.Time { return w.now },
 		Rules: helloRules(policies),
+		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+			return w.dir.User(ctx, w.db, t, id)
+		},
 		UserByName: func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
 			return w.dir.UserByName(ctx, w.db, t, name)
 		},

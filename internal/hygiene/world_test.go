@@ -48,7 +48,7 @@ func newWorld(t testing.TB, db *sqldb.DB) *world {
 	}
 	w.House = signintest.New(t, db, func(h *signintest.House) []method.Method {
 		room, err := hello.New(hello.Config{
-			DB: h.DB, Now: h.Now, UserByName: h.UserByName, Rules: rules,
+			DB: h.DB, Now: h.Now, UserByName: h.UserByName, User: h.User, Rules: rules,
 			Issuer: func(t idp.TenantID) string { return string(t) },
 			Device: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
 				w.mu.Lock()

@@ -30,6 +30,9 @@ func (w *world) openHello() method.Method {
 	var err error
 	w.hello, err = hello.New(hello.Config{
 		DB: w.db, Now: w.clock, Issuer: func(t idp.TenantID) string { return origin + "/" + string(t) + "/v2.0" },
+		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+			return w.dir.User(ctx, w.db, t, id)
+		},
 		UserByName: func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
 			return w.dir.UserByName(ctx, w.db, t, name)
 		},

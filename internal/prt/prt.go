@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
+	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/keyring"
@@ -87,16 +89,25 @@ type Config struct {
 	// Lives gives the tenant's sliding and absolute limits. They count for
 	// PRTs that exist already, too.
 	Lives func(context.Context, idp.TenantID) (idle, absolute time.Duration, err error)
+	// Bus tells other nodes of changes. Nil: every use reads the row.
+	Bus *bus.Bus
 	// OnEnd is called in the transaction that ends a PRT, once for each, to
 	// end what stands on it. It may be nil.
 	OnEnd func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.SessionID) error
 }
 
 // Service issues and judges PRTs. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg  Config
+	rows *cache.Cache[key, row] // what Find reads
+}
 
 // New makes a Service.
-func New(cfg Config) *Service { return &Service{cfg: cfg} }
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg}
+	s.remember()
+	return s
+}
 
 // Issued is a PRT ready to be written: its value and session key exist nowhere
 // else. SessionKey has 32 bytes, and is nil for V4.
@@ -191,8 +202,9 @@ func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, i Issued) error {
 	return insert(ctx, tx, i.PRT, s.cfg.Epoch())
 }
 
-// Find opens a presented value for the tenant, which must exist: one read. Every refusal is
-// Expired, with the reason and AADSTS number of device-protocol.md §3.2:
+// Find opens a presented value for the tenant, which must exist: one read at
+// most, since rows are kept for as long as no node has told of a change; none is
+// refused by what was kept. Every refusal is Expired, with the reason and AADSTS number of device-protocol.md §3.2:
 // "prt_unreadable" 70000, "prt_revoked" 50173, "prt_over" 700082, "prt_reuse"
 // 50173. Beside every refusal but the first the Opened comes back too, so that
 // the caller can tell the owner of the session key from somebody who found a
@@ -203,26 +215,39 @@ func (s *Service) Find(ctx context.Context, t idp.TenantID, value string) (Opene
 	if err != nil {
 		return Opened{}, fmt.Errorf("lives of PRTs: %w", err)
 	}
-	b, key, err := s.open(ctx, t, value)
+	b, seal, err := s.open(ctx, t, value)
 	if err != nil {
 		return Opened{}, err
 	}
-	r, err := load(ctx, s.cfg.DB, t, b.id, "")
-	o := Opened{PRT: r.PRT, SessionKey: b.sessionKey, Presented: b.generation, key: key}
+	at := key{t, b.id}
+	r, err := s.rows.Get(ctx, at)
+	if err == nil && s.refuse(r, b.generation, idle, absolute) != nil {
+		// Another node may have moved on, and the notice be on its way.
+		s.rows.Drop(at)
+		r, err = s.rows.Get(ctx, at)
+	}
+	o := Opened{PRT: r.PRT, SessionKey: b.sessionKey, Presented: b.generation, key: seal}
 	switch {
 	case errors.Is(err, idp.NotFound): // its user was removed, or it is long over
 		o.PRT = PRT{ID: b.id, Tenant: t}
 		return o, revoked(b.id)
 	case err != nil:
 		return Opened{}, err
-	case r.ended || r.epoch != s.cfg.Epoch():
-		return o, revoked(b.id)
-	case !r.inTime(s.cfg.Now(), idle, absolute):
-		return o, idp.Expiredf("prt_over", "prt %s", b.id).Coded(codeOver)
-	case s.stale(r.PRT, b.generation):
-		return o, reused(r.PRT, b.generation)
 	}
-	return o, nil
+	return o, s.refuse(r, b.generation, idle, absolute)
+}
+
+// refuse says why a PRT is not good in this generation; nil when it is.
+func (s *Service) refuse(r row, generation int64, idle, absolute time.Duration) error {
+	switch {
+	case r.ended || r.epoch != s.cfg.Epoch():
+		return revoked(r.ID)
+	case !r.inTime(s.cfg.Now(), idle, absolute):
+		return idp.Expiredf("prt_over", "prt %s", r.ID).Coded(codeOver)
+	case s.stale(r.PRT, generation):
+		return reused(r.PRT, generation)
+	}
+	return nil
 }
 
 func revoked(id idp.SessionID) error {

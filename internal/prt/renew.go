@@ -35,6 +35,9 @@ func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, o Opened) (PRT, strin
 			return PRT{}, "", fmt.Errorf("renew prt %s: %w", p.ID, err)
 		}
 		if n == 1 {
+			if err := s.changed(ctx, tx, p.Tenant, p.ID); err != nil {
+				return PRT{}, "", err
+			}
 			value, err := s.seal(o.key, next, o.SessionKey)
 			return next, value, err
 		}
@@ -82,7 +85,7 @@ func (s *Service) PinKDF(ctx context.Context, tx *sqldb.Tx, p PRT) error {
 	if err != nil {
 		return fmt.Errorf("pin kdf of prt %s: %w", p.ID, err)
 	}
-	return nil
+	return s.changed(ctx, tx, p.Tenant, p.ID)
 }
 
 // touchEvery is how old LastUsed may get before a use writes it.
@@ -98,6 +101,7 @@ func (s *Service) Touch(ctx context.Context, tx *sqldb.Tx, p PRT) error {
 	if err != nil {
 		return fmt.Errorf("touch prt %s: %w", p.ID, err)
 	}
+	tx.OnCommit(func() { s.rows.Drop(key{p.Tenant, p.ID}) }) // a node that touches it once more does no harm
 	return nil
 }
 

@@ -17,8 +17,11 @@ func (s *Service) end(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.U
 	if err != nil {
 		return false, fmt.Errorf("end prt %s: %w", id, err)
 	}
-	if n == 0 || s.cfg.OnEnd == nil {
-		return n > 0, nil
+	if n == 0 {
+		return false, nil
+	}
+	if err := s.changed(ctx, tx, t, id); err != nil || s.cfg.OnEnd == nil {
+		return true, err
 	}
 	if err := s.cfg.OnEnd(ctx, tx, t, u, id); err != nil {
 		return true, fmt.Errorf("end what stands on prt %s: %w", id, err)

@@ -3,12 +3,14 @@ package prt_test
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/prt"
@@ -24,7 +26,7 @@ const (
 
 const idle, absolute = 14 * 24 * time.Hour, 90 * 24 * time.Hour
 
-var sources = []fs.FS{keyring.Migrations, audit.Migrations, prt.Migrations}
+var sources = []fs.FS{keyring.Migrations, audit.Migrations, bus.Migrations, prt.Migrations}
 
 // world is a Service whose clock, epoch and limits the test moves.
 type world struct {
@@ -39,14 +41,21 @@ type world struct {
 	ended []idp.SessionID // what OnEnd was called for
 }
 
-func newWorld(db *sqldb.DB) *world { return newNode(db, secret.RandomKey()) }
+// newWorld is a server of its own, which keeps what it has read.
+func newWorld(db *sqldb.DB) *world {
+	return newHearing(db, secret.RandomKey(), bus.New(db, slog.New(slog.DiscardHandler)))
+}
 
-func newNode(db *sqldb.DB, kek *secret.Key) *world {
+// newNode is one of several servers on a database; it reads everything anew.
+func newNode(db *sqldb.DB, kek *secret.Key) *world { return newHearing(db, kek, nil) }
+
+// newHearing is a server that hears of changes by notices.
+func newHearing(db *sqldb.DB, kek *secret.Key, notices *bus.Bus) *world {
 	w := &world{db: db, now: time.UnixMilli(1_800_000_000_000), idle: idle, absolute: absolute}
 	now := func() time.Time { return w.now }
 	w.audit = audit.New(now)
 	w.svc = prt.New(prt.Config{
-		DB: db, Keys: keyring.New(keyring.Config{DB: db, KEK: kek, Now: now}), Audit: w.audit, Now: now,
+		DB: db, Bus: notices, Keys: keyring.New(keyring.Config{DB: db, KEK: kek, Now: now}), Audit: w.audit, Now: now,
 		Epoch: func() int64 { return w.epoch },
 		Lives: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return w.idle, w.absolute, nil

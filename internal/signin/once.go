@@ -36,6 +36,8 @@ type OnceRequest struct {
 	Ready func(context.Context, idp.Proof) error
 	// Settle writes what takes the place of a session. It may run twice.
 	Settle func(context.Context, *sqldb.Tx, idp.Proof) error
+	// Record adds to the record of a success what Ready has made; it may be nil.
+	Record func(*audit.Event)
 }
 
 // Once is the whole corridor for one message: verify, policy, burn, settle.
@@ -152,6 +154,9 @@ func (c *Corridor) settleOnce(ctx context.Context, tx *sqldb.Tx, t try, r OnceRe
 		}
 	}
 	event.Activity, event.Outcome, event.Reason = "signin.done", audit.Success, t.decision.Reason
+	if r.Record != nil {
+		r.Record(&event)
+	}
 	return c.audit.Write(ctx, tx, event)
 }
 

@@ -46,6 +46,9 @@ type Config struct {
 	Rules func(context.Context, idp.TenantID) (policy.HelloRules, error)
 	// UserByName is NotFound for who does not exist.
 	UserByName func(context.Context, idp.TenantID, string) (idp.User, error)
+	// User is, too. It may be as old as the last notice of a change: what
+	// matters of the person the corridor asks anew.
+	User func(context.Context, idp.TenantID, idp.UserID) (idp.User, error)
 	// Device is a device of the tenant, NotFound when there is none: as it is
 	// in the transaction, or without one as this node knows it.
 	Device func(context.Context, *sqldb.Tx, idp.TenantID, idp.DeviceID) (Machine, error)
@@ -83,7 +86,7 @@ var (
 
 // New opens the room.
 func New(c Config) (*Room, error) {
-	if c.DB == nil || c.Now == nil || c.Rules == nil || c.UserByName == nil || c.Device == nil || c.Issuer == nil || (c.Claim == nil) != (c.Release == nil) {
+	if c.DB == nil || c.Now == nil || c.Rules == nil || c.User == nil || c.UserByName == nil || c.Device == nil || c.Issuer == nil || (c.Claim == nil) != (c.Release == nil) {
 		return nil, errors.New("hello: a dependency is missing")
 	}
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -67,6 +67,14 @@ func find(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, ki
 		where tenant_id = $1 and user_id = $2 and kid = $3 and removed = 0`, t, u, kid))
 }
 
+// kept reads the key that a device keeps, by that name. Two people cannot have
+// one key, so it is one at most.
+func kept(ctx context.Context, q sqldb.Querier, t idp.TenantID, d idp.DeviceID, kid []byte) (row, error) {
+	return scan(q.QueryRow(ctx, `
+		select `+columns+` from hello_key
+		where tenant_id = $1 and device_id = $2 and kid = $3 and removed = 0`, t, d, kid))
+}
+
 // touch writes a sign-in back if the key is still good.
 func touch(ctx context.Context, tx *sqldb.Tx, k row, now time.Time) (bool, error) {
 	n, err := tx.Exec(ctx, `

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/sqldb"
@@ -26,8 +27,8 @@ const nobody idp.UserID = "-"
 // common stands for any tenant in the audience of an assertion.
 const common = "common"
 
-// Verify judges an assertion: two reads and one signature, for a key that
-// nobody has as well. The device in the Answer is the one whose signature the
+// Verify judges an assertion: one read and one signature for a key that the
+// device keeps; for any other, and for one that nobody has, two reads more. The device in the Answer is the one whose signature the
 // door has verified; without one nothing verifies. Errors are Unproven with a
 // reason; Denied with 130007 or 130008, beside Genuine, for a key of a device
 // that is disabled or gone, which is only told to who has the key.
@@ -42,7 +43,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	if fault != nil {
 		return method.Verdict{}, fault
 	}
-	k, err := m.claimed(ctx, a.Tenant, said)
+	k, err := m.claimed(ctx, a, said)
 	known := err == nil
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return method.Verdict{}, err
@@ -70,15 +71,36 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	return method.Verdict{Proof: m.proof(a, k, said.message.Alg), Settle: settle(k, a)}, nil
 }
 
-// claimed finds the key that an assertion names, of the person that it names.
-func (m *Room) claimed(ctx context.Context, t idp.TenantID, said assertion) (row, error) {
-	user, err := m.cfg.UserByName(ctx, t, said.claims.Issuer)
+// claimed finds the key that an assertion names, of the person that it names:
+// among those of the device first, which whoever sends this has shown to be. For
+// all others the work is one: for a key of another device, an unknown one, and
+// an unknown person.
+func (m *Room) claimed(ctx context.Context, a method.Answer, said assertion) (row, error) {
+	k, err := m.atHand(ctx, a, said)
+	if err == nil || !errors.Is(err, idp.NotFound) {
+		return k, err
+	}
+	user, err := m.cfg.UserByName(ctx, a.Tenant, said.claims.Issuer)
 	if errors.Is(err, idp.NotFound) {
 		user.ID = nobody
 	} else if err != nil {
 		return row{}, err
 	}
-	return find(ctx, m.db, t, user.ID, said.kid)
+	return find(ctx, m.db, a.Tenant, user.ID, said.kid)
+}
+
+// atHand is a key of the device that the assertion names, if it names the owner,
+// too.
+func (m *Room) atHand(ctx context.Context, a method.Answer, said assertion) (row, error) {
+	k, err := kept(ctx, m.db, a.Tenant, a.Device, said.kid)
+	if err != nil {
+		return row{}, err
+	}
+	owner, err := m.cfg.User(ctx, a.Tenant, k.user)
+	if err == nil && directory.Fold(owner.Name) != directory.Fold(said.claims.Issuer) {
+		err = idp.NotFoundf("key_unknown", "key of %s, claimed for %.80q", k.user, said.claims.Issuer)
+	}
+	return k, err
 }
 
 // signed looks at one signature whatever is known: where there is no key, or

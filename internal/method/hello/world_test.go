@@ -89,7 +89,7 @@ func newRoom(t testing.TB, h *signintest.House, w *world) *hello.Room {
 			}
 			return p.Hello, err
 		},
-		UserByName: h.UserByName, Device: w.get,
+		UserByName: h.UserByName, User: h.User, Device: w.get,
 		Issuer: issuer,
 		Claim: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, _ idp.DeviceID, key crypto.PublicKey) error {
 			if w.other != nil && w.other.Equal(key) {

@@ -154,6 +154,11 @@ func (h *House) UserByName(ctx context.Context, tenant idp.TenantID, name string
 	return h.Directory.UserByName(ctx, h.DB, tenant, name)
 }
 
+// User finds a user of a tenant by id.
+func (h *House) User(ctx context.Context, tenant idp.TenantID, id idp.UserID) (idp.User, error) {
+	return h.Directory.User(ctx, h.DB, tenant, id)
+}
+
 // Write is a transaction that must succeed.
 func (h *House) Write(t testing.TB, fn func(context.Context, *sqldb.Tx) error) {
 	t.Helper()
