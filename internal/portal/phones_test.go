@@ -191,7 +191,7 @@ func TestPhoneLimit(t *testing.T) {
 	w.policy(func(p *policy.Policy) { p.Phone.Limit, p.Phone.WarnAt = 1, 1 })
 	w.portal.cfg.Phones = w.phonePages()
 	b.addPhone("Pixel")
-	full = b.get("/account/phone/add").want(t, 200, "You hold 1 phones, the most")
+	b.get("/account/phone/add").want(t, 200, "You hold 1 phones, the most")
 	b.post("/account/phone/add", url.Values{"session": {b.get("/account").field("session")}}).want(t, 403)
 }
 

@@ -269,7 +269,7 @@ func TestEvents(t *testing.T) {
 	b.get(w.at0("/wait?flow="+page.field("handle"))).want(t, 410) // the flow is done
 
 	// A poll answers at once when there is news, and when nothing is waited for.
-	page = w.newBrowser().number(ada.Name)
+	w.newBrowser().number(ada.Name)
 	c := w.newBrowser()
 	page = c.number(ada.Name)
 	var wg sync.WaitGroup
@@ -304,7 +304,7 @@ func TestSec_PHN07_WaitOfAnother(t *testing.T) {
 		c.post(w.at0("/cancel"), url.Values{"handle": {flow}}).want(t, 401)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	flow = w.newBrowser().number(ada.Name).field("handle")
+	w.newBrowser().number(ada.Name)
 	c := w.newBrowser()
 	flow = c.number(ada.Name).field("handle")
 	var oldest *bufio.Reader

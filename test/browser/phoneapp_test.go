@@ -208,6 +208,9 @@ func TestPhoneAnswers(t *testing.T) {
 	p.Type("number", "09")
 	p.Press("approve")
 	p.View("end-approved")
+	if q.result != phonewire.Approved {
+		t.Errorf("the desk has %q", q.result)
+	}
 	// Put away and taken up a minute later: how it ended is not what waits.
 	Eval[bool](p, `Object.defineProperty(document, "hidden", { get: () => window.away, configurable: true }), window.away = true, document.dispatchEvent(new Event("visibilitychange")),
 		window.away = false, Date.now = ((now) => () => now() + 60000)(Date.now), document.dispatchEvent(new Event("visibilitychange")), true`)

@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -113,8 +115,13 @@ func fault(w http.ResponseWriter, status int, word, text string) {
 
 // vapid is a public key that a browser takes for one.
 func vapid() string {
-	x, y := elliptic.P256().ScalarBaseMult([]byte{7})
-	return b64.EncodeToString(elliptic.Marshal(elliptic.P256(), x, y))
+	scalar := make([]byte, 32)
+	scalar[31] = 7
+	key, err := ecdh.P256().NewPrivateKey(scalar)
+	if err != nil {
+		panic(err) // 7 is a scalar
+	}
+	return b64.EncodeToString(key.PublicKey().Bytes())
 }
 
 var offer = phonewire.PushOffer{VAPID: vapid(), Kinds: []string{"webpush"}}
@@ -176,14 +183,19 @@ func unb64(s string) []byte { b, _ := b64.DecodeString(s); return b }
 
 type jwk struct{ Kty, Crv, X, Y string }
 
+// key is nil for what is no key.
 func (k jwk) key() *ecdsa.PublicKey {
-	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(unb64(k.X)), Y: new(big.Int).SetBytes(unb64(k.Y))}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, unb64(k.X), unb64(k.Y)))
+	if err != nil {
+		return nil
+	}
+	return key
 }
 
 // raw checks r and s of 32 bytes each.
 func raw(key *ecdsa.PublicKey, message, sig []byte) bool {
 	sum := sha256.Sum256(message)
-	return len(sig) == 64 && ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+	return key != nil && len(sig) == 64 && ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
 }
 
 func (d *desk) finish(w http.ResponseWriter, r *http.Request) {

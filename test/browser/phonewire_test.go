@@ -132,13 +132,13 @@ func TestPhoneWorker(t *testing.T) {
 	}
 
 	// The notification leads the open app to the request.
-	q := d.ask("phone-1", "47", hamburg(), 110*time.Second)
+	d.ask("phone-1", "47", hamburg(), 110*time.Second)
 	p.View("request")
 	p.Press("deny")
 	p.Press("mistake")
 	p.Click(`[data-tab="history"]`)
 	p.told("What was asked")
-	q = d.ask("phone-1", "47", hamburg(), 110*time.Second)
+	q := d.ask("phone-1", "47", hamburg(), 110*time.Second)
 	push(`JSON.stringify({notification: {title: "T", body: "B", navigate: location.origin + "/phone/#` + q.ID + `"}, id: "` + q.ID + `"})`)
 	p.inWorker(`(async () => {
 		const [n] = await registration.getNotifications();
