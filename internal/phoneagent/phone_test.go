@@ -81,7 +81,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 func (w *world) claims(r *http.Request) (c phonewire.Claims) {
 	w.t.Helper()
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Phone ")
-	signed, err := gojose.ParseSigned(token, []gojose.SignatureAlgorithm{gojose.ES256})
+	signed, err := gojose.ParseSignedCompact(token, []gojose.SignatureAlgorithm{gojose.ES256})
 	if !ok || err != nil {
 		w.t.Errorf("%q: %v", token, err)
 		return c
