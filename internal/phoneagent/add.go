@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -86,6 +87,10 @@ func (p *Phone) Add(ctx context.Context, o AddOptions) (Added, error) {
 		return Added{}, err
 	}
 	a.Phone = done.Phone
+	// Another command may have written meanwhile.
+	if st, err = p.store.load(); err != nil {
+		return Added{}, err
+	}
 	st.Accounts = append(st.Accounts, a)
 	return Added{a.shown(), done.Words, done.Until}, p.store.save(st)
 }
@@ -157,6 +162,8 @@ func (p *Phone) Await(ctx context.Context, added Added, every time.Duration) (Ac
 				return Account{}, err
 			}
 			return Account{}, over
+		case errors.Is(err, idp.Unavailable) && ctx.Err() == nil && p.cfg.Now().Before(added.Until):
+			// A server that is away for a moment has not forgotten us.
 		case err != nil:
 			return Account{}, err
 		case self.State == phonewire.Active:

@@ -267,7 +267,25 @@ func TestGone(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 
+	// A server that is away for a moment is waited for.
 	w = newWorld(t, "")
+	asked := 0
+	w.answer = func(rw http.ResponseWriter, _ *http.Request) {
+		if asked++; asked < 3 {
+			rw.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		json.NewEncoder(rw).Encode(phonewire.Self{State: phonewire.Active, Usable: true, Name: "P"})
+	}
+	added := Added{Account: Account{Phone: "p"}, Until: now.Add(time.Minute)}
+	if got, err := w.phone.Await(t.Context(), added, time.Millisecond); err != nil || got.State != phonewire.Active || asked != 3 {
+		t.Errorf("await: %+v, %v after %d", got, err, asked)
+	}
+	asked, added.Until = 0, now
+	if _, err := w.phone.Await(t.Context(), added, time.Millisecond); !errors.Is(err, idp.Unavailable) {
+		t.Errorf("await for ever: %v", err)
+	}
+
 	w.server.Close()
 	if got, err := w.phone.Remove(t.Context(), "ada@example.com", true); err != nil || got.Phone != "p" {
 		t.Errorf("remove by force: %+v, %v", got, err)
