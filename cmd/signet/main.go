@@ -138,7 +138,8 @@ func newRoot() *cobra.Command {
 Try it:      signet demo
 Run it:      signet serve --base-url https://id.example.com
 Look after:  signet admin --help
-Be a device: signet device --help`,
+Be a device: signet device --help
+Be a phone:  signet phone --help`,
 		Example:       "  signet demo",
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -149,7 +150,7 @@ Be a device: signet device --help`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(), newDemo(), newAdmin(), newDevice(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newAdmin(), newDevice(), newPhone(), newVersion())
 	return root
 }
 

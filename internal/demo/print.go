@@ -35,10 +35,12 @@ Signet is running on this machine, with the organisation %s and a web app.
 	fmt.Fprintf(&b, `
 Administration:   %s/admin  (sign in as the administrator)
                   signet admin user list --data %s
+A phone to try:   signet phone add --yes --server %s --code CODE
+                  (the code is on the account page, under "Add a phone")
 For your own app: issuer %s
 Stop with Ctrl-C.
 
-`, f.BaseURL, data, f.Issuer)
+`, f.BaseURL, data, f.BaseURL, f.Issuer)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

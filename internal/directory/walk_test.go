@@ -72,6 +72,10 @@ func TestTenantWalk(t *testing.T) {
 				return err
 			}},
 			"Roles": {read: func(ctx context.Context) error { _, err := h.Roles(ctx, a.ID, theirs.ID); return err }},
+			"LockWithRole": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := h.LockWithRole(ctx, tx, a.ID, theirs.ID)
+				return err
+			}},
 			"RoleIn": {write: func(ctx context.Context, tx *sqldb.Tx) error {
 				_, err := h.RoleIn(ctx, tx, a.ID, theirs.ID)
 				return err

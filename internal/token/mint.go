@@ -85,11 +85,12 @@ func (s *Service) registrationAMR(sub Subject) []string {
 			continue
 		}
 		add("mfa")
-		if !slices.Contains(b.Properties, idp.PhishingResistant) {
-			continue
-		}
 		remote := sub.Code == ByDeviceCode || slices.Contains(b.Properties, idp.Remote)
-		if now.Sub(time.UnixMilli(b.Time)) <= FreshLives && (!remote || sub.CodeToHello) {
+		enough := slices.Contains(b.Properties, idp.PhishingResistant)
+		if remote { // nothing from another place is
+			enough = sub.CodeToHello
+		}
+		if enough && now.Sub(time.UnixMilli(b.Time)) <= FreshLives {
 			add("ngcmfa")
 		}
 	}

@@ -1,8 +1,10 @@
 // Load measures a built signet binary over loopback: server CPU per operation,
 // latency, memory and errors for nonce, passkey sign-in, refresh, client
 // credentials, the whole code flow, and what devices do: a primary refresh token
-// by Hello key, its use for tokens, and sign-in by a browser's header. At 1, 16
-// and 64 callers, and at half of the highest rate.
+// by Hello key, its use for tokens, and sign-in by a browser's header; and of
+// sign-ins that a phone approves. At 1, 16 and 64 callers, and at half of the
+// highest rate. Behind those, what waiting for phones costs: memory, and the time
+// from an approval to the page.
 //
 // Beside each figure stands a ceiling: the sum of the unavoidable parts of the
 // operation (a bare HTTP exchange, one signature check, one durable row …),

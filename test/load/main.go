@@ -98,6 +98,9 @@ func measure(ctx context.Context, set settings) error {
 	if err := s.coldStarts(ctx, "empty but for the crowd"); err != nil {
 		return err
 	}
+	if err := s.phones(ctx, set.only); err != nil {
+		return err
+	}
 	if set.scale {
 		return c.scale(ctx, set)
 	}

@@ -114,7 +114,7 @@ func (c *crowd) operations() []operation {
 					us(f.PostForm), "token request", 2*us(f.Sign), "two tokens", 2*us(f.Row), "two commits", 8.0, "state, cookies")
 			},
 			caller: func(n int) op { return c.signIn(n, true) }},
-	}, c.deviceOperations()...)
+	}, append(c.phoneOperations(), c.deviceOperations()...)...)
 }
 
 func wanted(value string, got person.Tokens, err error) error {

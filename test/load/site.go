@@ -16,17 +16,24 @@ import (
 	"github.com/signetid/signet/test/person"
 )
 
-// site is a server of the built binary on SQLite in a folder of its own, with
-// one organisation and one app.
+// site is a server of the built binary in a folder of its own, with one
+// organisation and one app.
 type site struct {
 	binary, dir, addr, base string
 	cmd                     *exec.Cmd
 	tenant                  string
 	app                     person.App
 	tool                    string // id of an app that keeps no secret
+	postgres                string // database; empty: SQLite
+	folder, kek             string // of a further node: its data, and the key that it shares
 }
 
 func newSite(ctx context.Context, binary string) (*site, error) {
+	return newSiteOn(ctx, binary, "")
+}
+
+// newSiteOn is newSite on a PostgreSQL database, or on SQLite.
+func newSiteOn(ctx context.Context, binary, postgres string) (*site, error) {
 	dir, err := os.MkdirTemp("", "signet-load")
 	if err != nil {
 		return nil, err
@@ -35,7 +42,7 @@ func newSite(ctx context.Context, binary string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{binary: binary, dir: dir, addr: l.Addr().String()}
+	s := &site{binary: binary, dir: dir, addr: l.Addr().String(), postgres: postgres, folder: "data"}
 	l.Close()
 	s.base = "http://localhost" + s.addr[strings.LastIndexByte(s.addr, ':'):]
 	if _, err := s.start(ctx); err != nil {
@@ -45,7 +52,7 @@ func newSite(ctx context.Context, binary string) (*site, error) {
 	if err := s.admin(ctx, &tenant, "tenant", "create", "Nordhafen", "--domain", "nordhafen.example"); err != nil {
 		return nil, err
 	}
-	for _, setting := range []string{"devices.on", "method.hello"} {
+	for _, setting := range []string{"devices.on", "method.hello", "method.phone"} {
 		if err := s.admin(ctx, nil, "policy", "set", setting, "true"); err != nil {
 			return nil, err
 		}
@@ -72,8 +79,15 @@ func newSite(ctx context.Context, binary string) (*site, error) {
 // 200 of /readyz, as an operator's probe sees it.
 func (s *site) start(ctx context.Context) (time.Duration, error) {
 	const free = "1000000000"
-	s.cmd = exec.CommandContext(ctx, s.binary, "serve", "--data", s.data(), "--listen", s.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
-		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free)
+	args := []string{"serve", "--data", s.data(), "--listen", s.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
+		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free, "--limit-phone-asks", free}
+	if s.postgres != "" {
+		args = append(args, "--database", s.postgres)
+	}
+	if s.kek != "" {
+		args = append(args, "--kek-file", s.kek)
+	}
+	s.cmd = exec.CommandContext(ctx, s.binary, args...)
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -97,10 +111,13 @@ func (s *site) stop() error {
 	return nil
 }
 
-func (s *site) data() string { return filepath.Join(s.dir, "data") }
+func (s *site) data() string { return filepath.Join(s.dir, s.folder) }
 
 func (s *site) admin(ctx context.Context, into any, args ...string) error {
 	args = append(append([]string{"admin"}, args...), "--data", s.data(), "-o", "json")
+	if s.postgres != "" {
+		args = append(args, "--database", s.postgres)
+	}
 	cmd := exec.CommandContext(ctx, s.binary, args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/test/person"
 )
@@ -19,14 +20,19 @@ type desk struct {
 
 // asks opens the application in a new browser and asks the phones of a person.
 func (w *somebody) asks() *desk {
-	t := w.site.t
+	w.site.t.Helper()
+	return w.site.asks(w.upn)
+}
+
+func (s *site) asks(upn string) *desk {
+	t := s.t
 	t.Helper()
-	d := &desk{Person: w.site.browser(), site: w.site}
-	page, _, err := d.Authorize(t.Context(), w.site.app, nil)
+	d := &desk{Person: s.browser(), site: s}
+	page, _, err := d.Authorize(t.Context(), s.app, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.page, err = d.AskPhone(t.Context(), page, w.upn); err != nil {
+	if d.page, err = d.AskPhone(t.Context(), page, upn); err != nil {
 		t.Fatal(err)
 	}
 	if d.page.Number() == "" {
@@ -233,8 +239,8 @@ func TestRace(t *testing.T) {
 	phones := []*Phone{ada.phone(), ada.phone(), ada.phone()}
 	d := ada.asks()
 	answers := make(chan Answer, len(phones))
+	w := phones[0].one(t)
 	for _, p := range phones {
-		w := p.one(t)
 		go func() {
 			a, err := p.Approve(t.Context(), w, d.page.Number())
 			if err != nil {
@@ -321,4 +327,105 @@ func TestPolicy(t *testing.T) {
 	s.admin(nil, "policy", "set", "method.phone", "false")
 	a, err := p.Approve(t.Context(), w, d.page.Number())
 	refused(t, "yes where phones are off", a, err, http.StatusForbidden, "phone_refused")
+}
+
+// What was denied may still be reported.
+func TestReportLater(t *testing.T) {
+	s := newSite(t)
+	ada := s.somebody("ada")
+	p := ada.phone()
+	d := ada.asks()
+	w := p.one(t)
+	a, err := p.Deny(t.Context(), w, false)
+	result(t, "no", a, err, "denied")
+	a, err = p.Deny(t.Context(), w, true)
+	result(t, "no, and report", a, err, "reported")
+	a, err = p.Deny(t.Context(), w, true)
+	refused(t, "report it twice", a, err, http.StatusGone, "request_over")
+	p.history(t, "report", w.ID, "reported")
+	if d.in() {
+		t.Error("let in")
+	}
+}
+
+// Who may not be asked is told nothing, and the page looks the same: a name that
+// nobody has, somebody without a phone, a browser that the rules shut out, and
+// one that asks too often.
+func TestNobodyHears(t *testing.T) {
+	s := newSite(t)
+	ada, bela := s.somebody("ada"), s.somebody("bela")
+	p := ada.phone()
+	s.asks("nobody@corp.example")
+	bela.asks()
+	for range 3 {
+		d := ada.asks()
+		if a, err := p.Deny(t.Context(), p.one(t), false); err != nil || a.Status != http.StatusOK {
+			t.Errorf("%+v, %v", a, err)
+		}
+		if d.in() {
+			t.Error("let in")
+		}
+	}
+	ada.asks()
+	p.hearsNothing(t, "the fourth time")
+	s.admin(nil, "policy", "set", "phone.from", "known")
+	carmen := s.somebody("carmen")
+	q := carmen.phone()
+	carmen.asks()
+	q.hearsNothing(t, "a browser that does not know her")
+}
+
+func (p *Phone) hearsNothing(t *testing.T, why string) {
+	t.Helper()
+	if all, err := p.Requests(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%s: %+v, %v", why, all, err)
+	}
+}
+
+// Where the organisation takes no reports, a report is a no.
+func TestNoReports(t *testing.T) {
+	s := newSite(t)
+	ada := s.somebody("ada")
+	p := ada.phone()
+	s.admin(nil, "policy", "set", "phone.report", "false")
+	var self struct{ Report bool }
+	if a, err := p.Do(t.Context(), http.MethodGet, "/self", nil); err != nil || a.into(&self) != nil || self.Report {
+		t.Errorf("self: %+v, %v", a, err)
+	}
+	ada.asks()
+	a, err := p.Deny(t.Context(), p.one(t), true)
+	result(t, "a report", a, err, "denied")
+}
+
+// What the organisation does not show is not there.
+func TestContext(t *testing.T) {
+	s := newSite(t)
+	ada := s.somebody("ada")
+	p := ada.phone()
+	type context struct {
+		App     string
+		Browser *string
+		Known   *bool
+		Place   *struct{ Kind string }
+		Time    time.Time
+	}
+	read := func() (c context) {
+		d := ada.asks()
+		w := p.one(t)
+		if err := json.Unmarshal([]byte(w.Context), &c); err != nil {
+			t.Fatal(err)
+		}
+		a, err := p.Approve(t.Context(), w, d.page.Number())
+		result(t, "yes", a, err, "approved")
+		return c
+	}
+	c := read()
+	if c.App != "Wiki" || c.Browser == nil || c.Known == nil || *c.Known || c.Place == nil || c.Place.Kind == "" || time.Since(c.Time).Abs() > time.Minute {
+		t.Errorf("shown: %+v", c)
+	}
+	s.admin(nil, "policy", "set", "phone.showApp", "false")
+	s.admin(nil, "policy", "set", "phone.showPlace", "false")
+	if c := read(); c.App != "" || c.Place != nil || c.Browser == nil || c.Known == nil {
+		t.Errorf("shown all the same: %+v", c)
+	}
 }

@@ -9,17 +9,19 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/signetid/signet/test/person"
 )
 
 // By the link and by the typed code, however it is typed.
 func TestEnrol(t *testing.T) {
 	s := newSite(t)
 	ada := s.somebody("ada")
-	for _, how := range []func(code) string{
-		func(c code) string { return c.fragment(t, s.base) },
-		func(c code) string { return c.Typed },
-		func(c code) string { return strings.ToLower(strings.ReplaceAll(c.Typed, "-", "")) },
-		func(c code) string { return strings.NewReplacer("0", "o", "1", "L").Replace(c.Typed) },
+	for _, how := range []func(person.PhoneCode) string{
+		func(c person.PhoneCode) string { return fragment(t, s.base, c) },
+		func(c person.PhoneCode) string { return c.Typed },
+		func(c person.PhoneCode) string { return strings.ToLower(strings.ReplaceAll(c.Typed, "-", "")) },
+		func(c person.PhoneCode) string { return strings.NewReplacer("0", "o", "1", "L").Replace(c.Typed) },
 	} {
 		c := ada.code()
 		secret := how(c)
@@ -166,12 +168,32 @@ func TestEnrolRefused(t *testing.T) {
 		a, err := p.tell(t.Context(), "/enrolments/open", map[string]string{"code": secret})
 		refused(t, "code "+secret, a, err, http.StatusNotFound, "code_unknown")
 	}
-	for _, body := range []string{"", "{", "[]", `{"code":1}`} {
+	for _, body := range []string{"", "{", "[]", `{"code":1}`, `{"code":"ABCD-EFGH","code":"ABCD-EFGH"}`} {
 		a, err := p.tell(t.Context(), "/enrolments/open", []byte(body))
 		refused(t, "body "+body, a, err, http.StatusBadRequest, "request_malformed")
 	}
 	a, err := p.tell(t.Context(), "/enrolments/open", []byte(`{"code":"`+strings.Repeat("A", 64<<10)+`"}`))
 	if err != nil || a.Status != http.StatusRequestEntityTooLarge && a.Refusal().Error != "request_malformed" {
 		t.Errorf("70 KiB: %+v, %v", a, err)
+	}
+}
+
+// A challenge is the latest one, and good for one answer; the code outlives it.
+func TestChallengeOnce(t *testing.T) {
+	s := newSite(t)
+	ada := s.somebody("ada")
+	c := ada.code()
+	first, early := ada.apply(c.Typed)
+	p, body := ada.apply(c.Typed) // opened again
+	_, a, _ := first.Finish(t.Context(), early)
+	refused(t, "the challenge before", a, nil, http.StatusUnauthorized, "answer_unproven")
+	_, a, _ = p.Finish(t.Context(), body)
+	refused(t, "a challenge that was answered wrongly", a, nil, http.StatusNotFound, "code_unknown")
+	p, body = ada.apply(c.Typed)
+	if _, a, err := p.Finish(t.Context(), body); err != nil {
+		t.Fatalf("opened anew: %v %+v", err, a)
+	}
+	if err := ada.confirm(c); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -94,7 +94,7 @@ func NewPasskey(options json.RawMessage, origin string) (*Passkey, map[string]an
 	}
 	p := &Passkey{Key: key, ID: random(32), RPID: o.RP.ID, User: o.User.ID, Origin: origin}
 	client := clientData("webauthn.create", o.Challenge, origin)
-	cose, err := p.cose()
+	cose, err := p.COSE()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,8 +115,8 @@ func NewPasskey(options json.RawMessage, origin string) (*Passkey, map[string]an
 	}), nil
 }
 
-// cose is the public key as a COSE_Key: {1: 2, 3: -7, -1: 1, -2: x, -3: y}.
-func (p *Passkey) cose() ([]byte, error) {
+// COSE is the public key as a COSE_Key: {1: 2, 3: -7, -1: 1, -2: x, -3: y}.
+func (p *Passkey) COSE() ([]byte, error) {
 	point, err := p.Key.PublicKey.Bytes() // 4, x, y
 	if err != nil {
 		return nil, err

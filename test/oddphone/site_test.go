@@ -1,11 +1,7 @@
 package oddphone
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +28,7 @@ func newSite(t *testing.T) *site {
 	const free = "1000000"
 	running.StartBinary(t, running.Binary(t), []string{
 		"serve", "--data", s.data, "--listen", s.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
-		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free,
+		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free, "--limit-phone-asks", free,
 	}, nil)
 	var tenant struct{ ID string }
 	s.admin(&tenant, "tenant", "create", "Corp", "--domain", "corp.example")
@@ -103,40 +99,8 @@ func (s *site) browser() *person.Person {
 	return p
 }
 
-// post sends JSON as the pages' scripts do.
-func (s *site) post(p *person.Person, path string, ask, answer any) error {
-	raw, err := json.Marshal(ask)
-	if err != nil {
-		return err
-	}
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.base+path, bytes.NewReader(raw))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	res, err := p.HTTP.Do(r)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %d %s", path, res.StatusCode, text)
-	}
-	return json.Unmarshal(text, answer)
-}
-
-// code is what the page that adds a phone shows.
-type code struct {
-	Link, Typed, ceremony string
-}
-
 // fragment is the code in the link.
-func (c code) fragment(t *testing.T, base string) string {
+func fragment(t *testing.T, base string, c person.PhoneCode) string {
 	t.Helper()
 	u, err := url.Parse(c.Link)
 	if err != nil || !strings.HasPrefix(c.Link, base+"/phone/add#") || len(u.Fragment) != 22 {
@@ -146,24 +110,18 @@ func (c code) fragment(t *testing.T, base string) string {
 }
 
 // code asks for one.
-func (w *somebody) code() code {
+func (w *somebody) code() person.PhoneCode {
 	w.site.t.Helper()
-	var begun struct {
-		Ceremony string
-		Show     code
-	}
-	if err := w.site.post(w.Person, "/account/register/begin", map[string]string{"method": "phone", "session": w.session}, &begun); err != nil {
+	c, err := w.AddPhone(w.site.t.Context(), w.session)
+	if err != nil {
 		w.site.t.Fatal(err)
 	}
-	begun.Show.ceremony = begun.Ceremony
-	return begun.Show
+	return c
 }
 
 // confirm says that the words are the same.
-func (w *somebody) confirm(c code) error {
-	var done struct{ Next string }
-	return w.site.post(w.Person, "/account/register/finish", map[string]any{
-		"method": "phone", "session": w.session, "ceremony": c.ceremony, "payload": map[string]bool{"confirm": true}}, &done)
+func (w *somebody) confirm(c person.PhoneCode) error {
+	return w.ConfirmPhone(w.site.t.Context(), w.session, c)
 }
 
 // apply opens a code and makes the application to it.
@@ -192,7 +150,7 @@ func (w *somebody) apply(secret string) (*Phone, application) {
 func (w *somebody) phone() *Phone {
 	w.site.t.Helper()
 	c := w.code()
-	p, body := w.apply(c.fragment(w.site.t, w.site.base))
+	p, body := w.apply(fragment(w.site.t, w.site.base, c))
 	if _, a, err := p.Finish(w.site.t.Context(), body); err != nil {
 		w.site.t.Fatalf("finish: %v %+v", err, a)
 	}

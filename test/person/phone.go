@@ -99,3 +99,27 @@ func (p *Person) Collect(ctx context.Context, page Page) (Page, error) {
 	}
 	return p.Post(ctx, path+"/answer", url.Values{"handle": {handle}, "method": {"phone"}, "username": {html.UnescapeString(name)}})
 }
+
+// PhoneCode is what the page that adds a phone shows.
+type PhoneCode struct {
+	Link, Typed string
+	ceremony    string
+}
+
+// AddPhone asks for a code, from a session that is minutes old.
+func (p *Person) AddPhone(ctx context.Context, session string) (PhoneCode, error) {
+	var begun struct {
+		Ceremony string
+		Show     PhoneCode
+	}
+	err := p.call(ctx, "/account/register/begin", map[string]string{"method": "phone", "session": session}, &begun)
+	begun.Show.ceremony = begun.Ceremony
+	return begun.Show, err
+}
+
+// ConfirmPhone says that the words of the phone are those of the page.
+func (p *Person) ConfirmPhone(ctx context.Context, session string, c PhoneCode) error {
+	var done struct{ Next string }
+	return p.call(ctx, "/account/register/finish", map[string]any{
+		"method": "phone", "session": session, "ceremony": c.ceremony, "payload": map[string]bool{"confirm": true}}, &done)
+}

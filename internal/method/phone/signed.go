@@ -46,7 +46,7 @@ type signed struct {
 func (s signed) burn(ctx context.Context, tx *sqldb.Tx) error {
 	if err := nonce.Burn(ctx, tx, s.id); err != nil {
 		if errors.Is(err, idp.Expired) {
-			return unproven("request_replayed", "jti of phone %s was used before", s.phone.id)
+			return idp.Unprovenf("request_replayed", "jti of phone %s was used before", s.phone.id).Say("This was sent before. Try again.")
 		}
 		return err
 	}
