@@ -135,7 +135,7 @@ func own(ctx context.Context, tx *sqldb.Tx, q request) error {
 // who only know a name have none, and what they ask must not keep the person
 // out of their own (security.md PHN04).
 const ownBrowser = `exists (select 1 from phone_request f where f.tenant_id = $1 and f.subject = $3
-	and f.browser = $4 and length(f.browser) > 0 and f.state = 'consumed')`
+	and f.browser = $4 and length(f.browser) > 0 and f.state <> 'silent' and f.state = 'consumed')`
 
 // displace ends what does not stand in the way of q: what is late, what the
 // same browser asked before, and what an unknown browser asked, when q is of a
@@ -165,7 +165,7 @@ func insertRequest(ctx context.Context, tx *sqldb.Tx, q request, may bool) error
 				and ($5 or `+ownBrowser+` or (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
 					and o.created > $12 and o.state <> 'silent' and not o.known) < $13
 					and (select count(*) from phone_request o where o.tenant_id = $1 and o.subject = $3
-					and o.created > $15 and o.state not in ('silent', 'approved', 'consumed') and not o.known) < $16)
+					and o.created > $15 and o.state <> 'silent' and o.state not in ('approved', 'consumed') and not o.known) < $16)
 			then 'pending' else 'silent' end,
 			'', 1, 0, $11, $14, 0)`,
 		q.tenant, q.id, q.subject, q.browser, q.known, q.address, q.number, q.nonce, q.context,
