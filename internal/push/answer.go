@@ -14,7 +14,7 @@ import (
 	"github.com/signetid/signet/internal/outbound"
 )
 
-// maxAfter bounds what a service may ask us to wait; no message lives longer.
+// maxAfter bounds what a service may ask us to wait.
 const maxAfter = time.Hour
 
 // gone, later and faulty make results with their sentences.

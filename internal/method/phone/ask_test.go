@@ -3,6 +3,7 @@ package phone
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -343,11 +344,17 @@ func TestSec_PHN06_OldSubscription(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
-			if _, err := changePhone(ctx, tx, p); err != nil {
+			if ok, err := renamePhone(ctx, tx, p.tenant, p.user, p.id, "Renamed meanwhile"); err != nil || !ok {
+				return fmt.Errorf("rename: %t, %w", ok, err)
+			}
+			if _, err := changePhone(ctx, tx, p, changed{target: true}); err != nil {
 				return err
 			}
 			return w.room.Unsubscribe(ctx, tx, old)
 		})
+		if now, err := phoneByID(t.Context(), w.DB, p.tenant, p.id); err != nil || now.name != "Renamed meanwhile" || now.app != p.app {
+			t.Errorf("a new subscription made it %q, %q, %v", now.name, now.app, err)
+		}
 		w.Advance(lives)
 		w.ask(t, w.Ada.Name, from("desk"))
 		if n := w.post.count(); n != 2 {

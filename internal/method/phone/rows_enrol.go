@@ -185,12 +185,17 @@ func takeHolder(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID,
 	return err
 }
 
-// changePhone stores the name, the app and the target of an active phone.
-func changePhone(ctx context.Context, tx *sqldb.Tx, p phoneRow) (bool, error) {
+// changed says what of a phone is to be stored.
+type changed struct{ name, app, target bool }
+
+// changePhone stores the name, the app and the target of an active phone, as far
+// as they are changed: the rest may be newer than p.
+func changePhone(ctx context.Context, tx *sqldb.Tx, p phoneRow, c changed) (bool, error) {
 	n, err := tx.Exec(ctx, `
-		update phone set name = $3, app = $4, push_kind = $5, push = $6
+		update phone set name = case when $7 then $3 else name end, app = case when $8 then $4 else app end,
+			push_kind = case when $9 then $5 else push_kind end, push = case when $9 then $6 else push end
 		where tenant_id = $1 and id = $2 and state = 'active'`,
-		p.tenant, p.id, p.name, p.app, p.pushKind, p.push)
+		p.tenant, p.id, p.name, p.app, p.pushKind, p.push, c.name, c.app, c.target)
 	return n == 1, err
 }
 

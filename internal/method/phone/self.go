@@ -101,7 +101,7 @@ func (m *Room) putSelf(w http.ResponseWriter, r *http.Request, s signed) error {
 		if err := s.burn(ctx, tx); err != nil {
 			return err
 		}
-		ok, err := changePhone(ctx, tx, p)
+		ok, err := changePhone(ctx, tx, p, changed{name: in.Name != nil, app: in.App != nil, target: in.Push != nil || in.NoPush})
 		if err == nil && !ok {
 			err = unproven("phone_gone", "phone %s was removed meanwhile", p.id)
 		}
