@@ -75,6 +75,9 @@ func enrol(ctx context.Context, db *sqldb.DB, d device.Device) (idp.CredentialID
 		UserByName: func(context.Context, idp.TenantID, string) (idp.User, error) {
 			return idp.User{}, idp.NotFoundf("nobody", "asked for nobody")
 		},
+		User: func(context.Context, idp.TenantID, idp.UserID) (idp.User, error) {
+			return idp.User{}, idp.NotFoundf("nobody", "asked for nobody")
+		},
 		Device: func(context.Context, *sqldb.Tx, idp.TenantID, idp.DeviceID) (hello.Machine, error) {
 			return hello.Machine{Name: d.Name, Enabled: true}, nil
 		},
