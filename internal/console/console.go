@@ -85,7 +85,7 @@ func newExports(now func() time.Time) *web.Limiter {
 
 const assetPrefix = "/admin/assets/"
 
-// New makes the console. A broken template or catalogue is an error.
+// New makes the console. A broken catalogue is an error.
 func New(cfg Config) (*Console, error) {
 	pages, err := page.New(page.Config{
 		BaseURL: cfg.BaseURL, Prefix: assetPrefix, Views: views, Parts: []string{"layout", "parts"}, Files: files,

@@ -561,3 +561,14 @@ func BenchmarkLogPage(b *testing.B) {
 		}
 	}
 }
+
+// TestTemplates: every page can be parsed, also those that no test shows.
+func TestTemplates(t *testing.T) {
+	c, err := New(Config{BaseURL: "https://id.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.pages.ParseAll(); err != nil {
+		t.Fatal(err)
+	}
+}

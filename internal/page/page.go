@@ -3,12 +3,14 @@ package page
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -130,10 +132,14 @@ type Set struct {
 	secure    bool
 	assets    *web.Assets
 	catalogue *Catalogue
-	templates map[string]*template.Template
+	templates map[string]parsed
 }
 
-// New reads and parses everything. A broken template or catalogue is an error.
+// parsed gives the template of a page.
+type parsed func() (*template.Template, error)
+
+// New reads everything. A broken part or catalogue is an error; a page's own
+// template is parsed when it is first shown, see ParseAll.
 func New(cfg Config) (*Set, error) {
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil || base.Hostname() == "" {
@@ -158,8 +164,10 @@ func New(cfg Config) (*Set, error) {
 	return s, err
 }
 
-// parse parses every page with its frame and the shared parts.
-func (s *Set) parse() (map[string]*template.Template, error) {
+// parse parses the shared parts, and says how each page is parsed with them:
+// when somebody first sees it, since a server starts with all pages and few are
+// seen every day.
+func (s *Set) parse() (map[string]parsed, error) {
 	base, err := template.New("").Funcs(template.FuncMap{"icon": Icon}).ParseFS(viewFiles, "view/base.html")
 	if err != nil {
 		return nil, err
@@ -167,17 +175,31 @@ func (s *Set) parse() (map[string]*template.Template, error) {
 	if base, err = base.ParseFS(s.cfg.Files, files(s.cfg.Parts)...); err != nil {
 		return nil, err
 	}
-	out := make(map[string]*template.Template, len(s.cfg.Views))
+	out := make(map[string]parsed, len(s.cfg.Views))
 	for key, v := range s.cfg.Views {
-		t, err := base.Clone()
-		if err != nil {
-			return nil, err
-		}
-		if out[key], err = t.ParseFS(s.cfg.Files, files(append([]string{v.file(key)}, v.Files...))...); err != nil {
-			return nil, fmt.Errorf("page %s: %w", key, err)
-		}
+		out[key] = sync.OnceValues(func() (*template.Template, error) {
+			t, err := base.Clone()
+			if err == nil {
+				t, err = t.ParseFS(s.cfg.Files, files(append([]string{v.file(key)}, v.Files...))...)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("page %s: %w", key, err)
+			}
+			return t, nil
+		})
 	}
 	return out, nil
+}
+
+// ParseAll parses every page, for a test of the door: a broken template is
+// otherwise found by whoever first wants to see it.
+func (s *Set) ParseAll() error {
+	var wrong []error
+	for _, page := range s.templates {
+		_, err := page()
+		wrong = append(wrong, err)
+	}
+	return errors.Join(wrong...)
 }
 
 func files(names []string) []string {
@@ -226,7 +248,15 @@ func (s *Set) Render(b *bytes.Buffer, pg *Page) error { return s.Part(b, pg, pg.
 
 // Part writes one template of a page, for scripts that put it in its place.
 func (s *Set) Part(b *bytes.Buffer, pg *Page, name string) error {
-	if err := s.templates[pg.Key].ExecuteTemplate(b, name, pg); err != nil {
+	page, there := s.templates[pg.Key]
+	if !there {
+		return fmt.Errorf("there is no page %q", pg.Key)
+	}
+	t, err := page()
+	if err != nil {
+		return err
+	}
+	if err := t.ExecuteTemplate(b, name, pg); err != nil {
 		return fmt.Errorf("render %s of page %s: %w", name, pg.Key, err)
 	}
 	return nil

@@ -60,7 +60,7 @@ type App struct {
 	script  string   // the worker, without its first line
 }
 
-// New makes the door. A broken template, catalogue or script is an error.
+// New makes the door. A broken catalogue or script is an error.
 func New(cfg Config) (*App, error) {
 	a := &App{cfg: cfg}
 	var err error

@@ -336,3 +336,11 @@ func TestFirstLoad(t *testing.T) {
 		t.Errorf("the first load is %d bytes, more than %d", sum, firstLoad)
 	}
 }
+
+// TestTemplates: every page can be parsed, also those that no test shows.
+func TestTemplates(t *testing.T) {
+	a, _ := door(t)
+	if err := a.pages.ParseAll(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -100,7 +100,7 @@ type Portal struct {
 // assetPrefix is where files with a hash in their name are served.
 const assetPrefix = "/assets/"
 
-// New makes the portal. A broken template or catalogue is an error.
+// New makes the portal. A broken catalogue is an error.
 func New(cfg Config) (*Portal, error) {
 	pages, err := page.New(page.Config{
 		BaseURL: cfg.BaseURL, Prefix: assetPrefix, Views: views, Parts: []string{"layout", "parts"}, Files: files,

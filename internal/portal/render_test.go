@@ -53,3 +53,10 @@ func write(t *testing.T, name, body string) {
 		t.Fatal(err)
 	}
 }
+
+// TestTemplates: every page can be parsed, also those that no test shows.
+func TestTemplates(t *testing.T) {
+	if err := newWorld(t).portal.pages.ParseAll(); err != nil {
+		t.Fatal(err)
+	}
+}

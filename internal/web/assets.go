@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Assets serves embedded files under addresses that contain a hash of their
@@ -26,7 +27,9 @@ type Assets struct {
 type asset struct {
 	kind string
 	body []byte
-	zip  []byte // body as gzip; nil where that saves nothing
+	// zip is body as gzip, nil where that saves nothing: made when somebody
+	// first asks for the file, since a server starts with all of them.
+	zip func() []byte
 }
 
 // NewAssets reads all files of the sources; prefix is where they are served,
@@ -87,7 +90,7 @@ func (a *Assets) add(name string, raw map[string][]byte, above []string) error {
 	sum := sha256.Sum256(body)
 	ext := path.Ext(name)
 	url := a.prefix + strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-	a.urls[name], a.files[url] = url, asset{kind: kindOf(ext), body: body, zip: zipped(body)}
+	a.urls[name], a.files[url] = url, asset{kind: kindOf(ext), body: body, zip: sync.OnceValue(func() []byte { return zipped(body) })}
 	return nil
 }
 
@@ -126,17 +129,15 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", f.kind)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	if f.zip == nil {
-		w.Write(f.body)
-		return
-	}
 	h.Add("Vary", "Accept-Encoding")
-	if !takesGzip(r) {
-		w.Write(f.body)
-		return
+	if takesGzip(r) {
+		if small := f.zip(); small != nil {
+			h.Set("Content-Encoding", "gzip")
+			w.Write(small)
+			return
+		}
 	}
-	h.Set("Content-Encoding", "gzip")
-	w.Write(f.zip)
+	w.Write(f.body)
 }
 
 // URLs are the addresses of all files, sorted.
