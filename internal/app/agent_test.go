@@ -544,6 +544,9 @@ func TestAttestedDesktop(t *testing.T) {
 // TestDesktopByDeviceCode: a machine without a browser is let in on another
 // device, where the organisation allows what follows from that.
 func TestDesktopByDeviceCode(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits as long as the protocol says: for the whole suite")
+	}
 	t.Parallel() // it waits most of the time, as codes make machines wait
 	s := newSite(t, withTLS)
 	devicesOn(t, s)
