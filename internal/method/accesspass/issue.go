@@ -62,12 +62,12 @@ func (m *Method) Issue(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, u
 		p.Starts = o.Starts
 	}
 	p.Expires = p.Starts.Add(o.Lifetime)
-	code = newCode(o.Length)
+	code = secret.Typed(o.Length)
 	p.Selector, p.Code = macs(key, tenant, user, code)
 	if err := replace(ctx, tx, p); err != nil {
 		return "", c, fmt.Errorf("issue access pass: %w", err)
 	}
-	return spell(code), p.credential(now, rules), nil
+	return secret.Spell(code), p.credential(now, rules), nil
 }
 
 // within fills in the tenant's defaults and checks its limits.

@@ -5,16 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/secret"
 )
-
-// alphabet is Crockford's base 32: 32 characters, so that a random byte gives
-// one without bias, and none that is taken for another.
-const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 const (
 	linkBytes = 16 // of a link's code (passkeys-and-phone.md §6.2)
@@ -26,15 +21,8 @@ const (
 type codes struct{ link, typed string }
 
 func newCodes() codes {
-	b := secret.Bytes(typedLen)
-	for i := range b {
-		b[i] = alphabet[b[i]&31]
-	}
-	return codes{link: base64.RawURLEncoding.EncodeToString(secret.Bytes(linkBytes)), typed: string(b)}
+	return codes{link: base64.RawURLEncoding.EncodeToString(secret.Bytes(linkBytes)), typed: secret.Typed(typedLen)}
 }
-
-// spelt is a typed code for the eye: "K7QF-2M9X".
-func spelt(typed string) string { return typed[:typedLen/2] + "-" + typed[typedLen/2:] }
 
 // readCode reads a code as it came: that of a link as it is, a typed one in
 // either case, in groups, with letters for the digits that they look like. text
@@ -44,26 +32,8 @@ func readCode(s string) (text string, link, ok bool) {
 		raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
 		return s, true, err == nil && len(raw) == linkBytes
 	}
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r == ' ' || r == '-' || r == '\u00a0' || r == '\u2011' || r == '\u2013' || r == '\t':
-			continue
-		case r >= 'a' && r <= 'z':
-			r -= 'a' - 'A'
-		}
-		switch r {
-		case 'O':
-			r = '0'
-		case 'I', 'L':
-			r = '1'
-		}
-		if !strings.ContainsRune(alphabet, r) || b.Len() == typedLen {
-			return "", false, false
-		}
-		b.WriteRune(r)
-	}
-	return b.String(), false, b.Len() == typedLen
+	text, ok = secret.ReadTyped(s, typedLen)
+	return text, false, ok && len(text) == typedLen
 }
 
 // typedMAC is what the table keeps of a typed code (decisions 1.5): its key is

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signetid/signet/internal/secret"
+
 	"github.com/signetid/signet/internal/phonewire"
 )
 
@@ -26,7 +28,7 @@ func TestReadCode(t *testing.T) {
 	for range 1000 {
 		c := newCodes()
 		link, isLink, ok := readCode(c.link)
-		typed, isTyped, fine := readCode(strings.ToLower(spelt(c.typed)))
+		typed, isTyped, fine := readCode(strings.ToLower(secret.Spell(c.typed)))
 		if !ok || !isLink || link != c.link || !fine || isTyped || typed != c.typed || seen[c] {
 			t.Fatalf("%+v", c)
 		}
@@ -46,7 +48,7 @@ func FuzzReadCode(f *testing.F) {
 		if again, same, fine := readCode(text); !fine || again != text || same != link {
 			t.Fatalf("%q reads as %q, and that as %q", s, text, again)
 		}
-		if !link && (len(text) != typedLen || strings.Trim(text, alphabet) != "") {
+		if !link && (len(text) != typedLen || strings.Trim(text, secret.TypedAlphabet) != "") {
 			t.Fatalf("%q reads as %q", s, text)
 		}
 	})

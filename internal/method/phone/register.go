@@ -80,7 +80,7 @@ func (m *Room) BeginRegister(ctx context.Context, r method.Request) (method.Chal
 		link: secret.Digest(c.link), typed: typedMAC(key, c.typed), created: r.Now, expires: r.Now.Add(codeLives),
 	}
 	show, err := json.Marshal(Show{
-		Link: m.cfg.BaseURL + "/phone/add#" + c.link, Typed: spelt(c.typed), Expires: e.expires.UTC(), Enrolment: e.id,
+		Link: m.cfg.BaseURL + "/phone/add#" + c.link, Typed: secret.Spell(c.typed), Expires: e.expires.UTC(), Enrolment: e.id,
 		Held: len(held), Limit: limit, WarnAt: rules.WarnAt, Warn: rules.WarnAt > 0 && len(held)+1 >= rules.WarnAt,
 	})
 	if err != nil {
