@@ -109,6 +109,19 @@ func (p *Person) Presence(on bool) {
 	}
 }
 
+// Touch presses "Sign in with a passkey" with the finger on the key already.
+// A virtual key answers only prompts that open after it was told of the
+// finger; one that is open by then hangs until it runs out. The page must
+// have been opened with Presence(false), so that its own quiet prompt waits.
+func (p *Person) Touch() {
+	p.t.Helper()
+	const button = `[data-action="signin-passkey"]`
+	p.Until("a loaded page with "+button, fmt.Sprintf("document.readyState === 'complete' && document.querySelector(%q)", button))
+	p.Presence(true)
+	// A quiet prompt that opens just now signs in by itself, and the button is gone.
+	Eval[bool](p, fmt.Sprintf("(document.querySelector(%q)?.click(), true)", button))
+}
+
 // Verified says whether the key recognises its user. When not, a prompt ends
 // with NotAllowedError, exactly as when it is cancelled.
 func (p *Person) Verified(on bool) {

@@ -36,9 +36,7 @@ func TestFirstDayAndEveryWayBackIn(t *testing.T) {
 		p.Leave(d)
 		p.Presence(false)
 		p.Open(d.App + "/login?prompt=login")
-		p.See(`[data-action="signin-passkey"]`)
-		p.Presence(true) // only prompts that open from here on hear of it
-		p.Press("signin-passkey")
+		p.Touch()
 		if got := p.Claims()["preferred_username"]; got != u.Name {
 			t.Errorf("signed in as %v", got)
 		}
@@ -147,16 +145,14 @@ func TestRefusals(t *testing.T) {
 	t.Run("wrong signature", func(t *testing.T) {
 		signin(t)
 		p.Bogus(true)
-		p.Presence(true) // only prompts that open from here on hear of it
-		p.Press("signin-passkey")
+		p.Touch()
 		p.told(nothing)
 		p.Bogus(false)
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		signin(t)
 		p.Verified(false)
-		p.Presence(true) // only prompts that open from here on hear of it
-		p.Press("signin-passkey")
+		p.Touch()
 		p.told("Nothing was sent. Try again or choose another way.")
 		if !Eval[bool](p, `document.querySelector("details.other").open`) {
 			t.Error("the other ways did not unfold")
@@ -179,8 +175,7 @@ func TestRefusals(t *testing.T) {
 	t.Run("switched off", func(t *testing.T) {
 		d.Admin(t, nil, "user", "disable", u.Name, "--tenant", d.Tenant)
 		signin(t)
-		p.Presence(true) // only prompts that open from here on hear of it
-		p.Press("signin-passkey")
+		p.Touch()
 		p.Until("a refusal", `document.querySelector("[data-code]") || document.body.innerText.includes(`+"`"+nothing+"`"+`)`)
 		if strings.HasPrefix(Eval[string](p, "location.href"), d.App) {
 			t.Error("the app opened for somebody who is switched off")

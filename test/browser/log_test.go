@@ -47,8 +47,7 @@ func TestConsoleLog(t *testing.T) {
 		user.Open(d.App + "/login?prompt=login")
 		user.See(`[data-action="signin-passkey"]`)
 		Eval[bool](user, `window.before = true`)
-		user.Presence(true) // only prompts that open from here on hear of it
-		user.Press("signin-passkey")
+		user.Touch()
 	}
 	var apps []struct {
 		ID   string
