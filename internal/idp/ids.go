@@ -17,5 +17,6 @@ type (
 	FlowID       string // one journey from a door to an outcome
 	CeremonyID   string // one challenge to one method in a flow
 	EventID      string // one audit record
+	AuthorityID  string // a certificate authority that a tenant trusts
 	MethodID     string // "passkey", "accessPass", …: the room's own word
 )

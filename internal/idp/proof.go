@@ -45,8 +45,11 @@ type Facts struct {
 	Attested bool     `json:"attested,omitempty"` // the model is proven by an anchored attestation chain
 	Synced   bool     `json:"synced,omitempty"`   // the credential may exist on more than one device
 	Device   DeviceID `json:"device,omitempty"`   // the machine that keeps the key
-	Issuer   string   `json:"issuer,omitempty"`   // for certificates: the issuing CA
-	Name     string   `json:"name,omitempty"`     // what its owner calls it
+	// Issuer is, of a certificate, the subject key identifier of the CA that
+	// issued it, in lower-case hex; Certificate has the rest.
+	Issuer      string            `json:"issuer,omitempty"`
+	Certificate *CertificateFacts `json:"certificate,omitempty"`
+	Name        string            `json:"name,omitempty"` // what its owner calls it
 	// PlatformKey says that the public key is that of a Platform Credential
 	// registered for this user: all that makes the AAGUID of the macOS
 	// Platform Credential more than a claim (decisions 5.1).
@@ -57,6 +60,19 @@ type Facts struct {
 	// Status is what the metadata says of the model at the moment of judging.
 	// It is never stored: who judges facts that were kept says it anew.
 	Status ModelStatus `json:"-"`
+}
+
+// CertificateFacts are what a verified path says of a certificate.
+type CertificateFacts struct {
+	// Issuers are the subject key identifiers of the CAs of the path, lower-case
+	// hex, from the one that issued the certificate to the anchor.
+	Issuers []string `json:"issuers,omitempty"`
+	// Policies are the object identifiers that the certificate asserts and that
+	// hold along the whole path (RFC 5280 §6.1.6), dotted and sorted.
+	Policies []string `json:"policies,omitempty"`
+	// High says that the certificate was mapped to its person by a key or a
+	// serial number, and not by a name (entra-behaviours.md §5.2, affinity).
+	High bool `json:"high,omitempty"`
 }
 
 // ModelStatus is what is known of a key model at present, from its makers and

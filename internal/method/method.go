@@ -206,6 +206,16 @@ type Waiter interface {
 	Again(context.Context, Answer) (Settle, error)
 }
 
+// Away is for methods whose answer is fetched at another address of this
+// server: the browser goes there and comes back with it (decisions 5.6). Show
+// is {"go": URL}, where the browser is sent; a sealed flow does not fit into an
+// address, so it is stored meanwhile (ADR 0022), and what the page adds to the
+// URL, "flow", comes back with the answer. Else it is a ceremony like any other.
+type Away interface {
+	// Away does nothing: a room has it or has it not.
+	Away()
+}
+
 // Withdrawer takes back what it asked by its other road, when nobody waits for
 // it any more. What is not waiting by then it leaves as it is.
 type Withdrawer interface {
