@@ -40,7 +40,7 @@ func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
-		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
+		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations, trust.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
 		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations,
 	}
