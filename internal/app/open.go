@@ -33,6 +33,7 @@ import (
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // Sources are the migrations of every package that has tables.
