@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/x509"
-	encoding "encoding/asn1"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
-
-var oidPoints = encoding.ObjectIdentifier{2, 5, 29, 31}
 
 // maxSigners is how deep certificates of those who sign lists may lie: that of
 // a list's signer is judged by a list, whose signer's is judged by another.
@@ -123,16 +120,15 @@ func (r *Revocation) check(cert, issuer *x509.Certificate, path, signers []*x509
 
 // pointsOf reads the distribution points of a certificate.
 func pointsOf(cert *x509.Certificate) ([]point, error) {
-	for _, e := range cert.Extensions {
-		if e.Id.Equal(oidPoints) {
-			points, ok := readPoints(e.Value)
-			if !ok {
-				return nil, errors.New("its distribution points cannot be read")
-			}
-			return points, nil
-		}
+	e := extension(cert, oidDistribution)
+	if e == nil {
+		return nil, nil
 	}
-	return nil, nil
+	points, ok := readPoints(e.Value)
+	if !ok {
+		return nil, errors.New("its distribution points cannot be read")
+	}
+	return points, nil
 }
 
 // ask takes in what a complete list, with a delta of it, says of the

@@ -14,7 +14,6 @@ import (
 
 // Extensions of a list: RFC 5280 §5.2, and Microsoft's "Next CRL Publish".
 var (
-	oidListKeyID      = encoding.ObjectIdentifier{2, 5, 29, 35}
 	oidCRLNumber      = encoding.ObjectIdentifier{2, 5, 29, 20}
 	oidDeltaIndicator = encoding.ObjectIdentifier{2, 5, 29, 27}
 	oidIssuingPoint   = encoding.ObjectIdentifier{2, 5, 29, 28}
@@ -62,7 +61,7 @@ func readHead(stub []byte) (*CRL, error) {
 func (c *CRL) readExtension(id encoding.ObjectIdentifier, value []byte, critical bool) (known bool, err error) {
 	in := cryptobyte.String(value)
 	switch {
-	case id.Equal(oidListKeyID):
+	case id.Equal(oidAuthorityKeyID):
 		return true, nil // crypto/x509 has read it
 	case id.Equal(oidCRLNumber):
 		if critical {

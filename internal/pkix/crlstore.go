@@ -3,8 +3,6 @@ package pkix
 import (
 	"bytes"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -15,7 +13,7 @@ import (
 // says nothing of the signer's own path. Errors are a *Fault: Usage,
 // WeakAlgorithm or BadSignature.
 func (c *CRL) CheckSignature(signer *x509.Certificate, sha1 bool) error {
-	if hasKeyUsage(signer) && signer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+	if extension(signer, oidKeyUsage) != nil && signer.KeyUsage&x509.KeyUsageCRLSign == 0 {
 		return &Fault{Reason: Usage, Cert: signer, Err: errors.New("list: the key usage of who signed it has no cRLSign")}
 	}
 	if weakSignature(c.Algorithm, sha1) {
@@ -32,13 +30,6 @@ func (c *CRL) CheckSignature(signer *x509.Certificate, sha1 bool) error {
 	}
 	return nil
 }
-
-// hasKeyUsage says whether a certificate tells its key usage at all.
-func hasKeyUsage(c *x509.Certificate) bool {
-	return slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidUsageOfKey) })
-}
-
-var oidUsageOfKey = asn1.ObjectIdentifier{2, 5, 29, 15}
 
 // weakSignature says whether an algorithm is not believed (security.md CBA12).
 func weakSignature(a x509.SignatureAlgorithm, sha1 bool) bool {

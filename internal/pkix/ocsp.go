@@ -152,7 +152,7 @@ func (o OCSP) delegate(c, issuer *x509.Certificate) error {
 		return fmt.Errorf("the certificate is signed by %s", c.SignatureAlgorithm)
 	case !slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
 		return errors.New("the certificate is not for signing answers")
-	case hasKeyUsage(c) && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+	case extension(c, oidKeyUsage) != nil && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return errors.New("the certificate is not for signatures")
 	case o.Now.Before(c.NotBefore) || o.Now.After(c.NotAfter):
 		return errors.New("the certificate is not of this time")
@@ -162,7 +162,7 @@ func (o OCSP) delegate(c, issuer *x509.Certificate) error {
 	if err := issuer.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature); err != nil {
 		return fmt.Errorf("the issuer did not issue the certificate: %w", err)
 	}
-	if slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidNoCheck) }) {
+	if extension(c, oidNoCheck) != nil {
 		return nil
 	}
 	if o.Check == nil {
