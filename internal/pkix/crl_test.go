@@ -55,7 +55,11 @@ func wantFault(t *testing.T, what string, err error, want pkix.Reason) {
 // TestCRLOfVectors reads every list of the corpus and finds in it what
 // crypto/x509 finds.
 func TestCRLOfVectors(t *testing.T) {
-	files, err := filepath.Glob("/work/shared/corpora/pkits/crls/*.crl")
+	dir := corpus(t, "pkits")
+	if dir == "" {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "crls", "*.crl"))
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d lists, %v", len(files), err)
 	}
