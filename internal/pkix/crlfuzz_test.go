@@ -17,7 +17,7 @@ func seeds(t testing.TB, ca *pkixtest.Authority) [][]byte {
 	of := pkixtest.Of(t, pkixtest.Name(t, "Other"))
 	scoped := ordinary(number(5), pkixtest.ListEntry{Serial: big.NewInt(6), When: noon, Extensions: []stdpkix.Extension{of, pkixtest.Because(t, 1)}})
 	scoped.Extensions = []stdpkix.Extension{
-		pkixtest.Scope(pkixtest.Issuing{Point: pkixtest.Point{Full: [][]byte{pkixtest.URI("http://a"), pkixtest.Directory(pkixtest.Name(t, "x"))}, Reasons: 6}, Indirect: true}),
+		pkixtest.Scope(pkixtest.Issuing{Point: pkixtest.Point{Full: [][]byte{pkixtest.URI("http://a"), pkixtest.DirectoryName(pkixtest.Name(t, "x"))}, Reasons: 6}, Indirect: true}),
 		pkixtest.KeyID(t, []byte{1}), pkixtest.DeltaOf(t, 3),
 	}
 	relative := ordinary()
