@@ -30,6 +30,7 @@ type Config struct {
 	TLSCert       string // with TLSKey: Listen serves TLS, and ListenTLS shows it
 	TLSKey        string
 	TrustedProxy  []string // networks whose X-Forwarded-For is believed
+	Handshake     Handshake
 
 	KEKFile string // default: kek in Data
 	KEK     string // the key itself (SIGNET_KEK), instead of a file
@@ -43,6 +44,7 @@ type Config struct {
 	Limits         Limits        // how often one source may try
 	Push           Push          // how phones are told that something waits
 	Places         Places        // where addresses are
+	CRL            CRL           // how lists of revoked certificates are fetched
 	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
 
 	// AcceptRollback starts a database that lacks what this node saw written,
@@ -105,6 +107,7 @@ func Default() Config {
 		Drain:     time.Second,
 		Stop:      15 * time.Second,
 		AuditKeep: 180 * 24 * time.Hour,
+		CRL:       CRL{Bytes: 20 << 20, Time: 10 * time.Second},
 		Limits:    Limits{Nonces: 60, Begins: 240, Failures: 600, PassTries: 5, Asks: 10},
 		Now:       time.Now,
 	}
@@ -119,11 +122,13 @@ func (c Config) Validate() error {
 		c.checkTLSBaseURL(),
 		c.checkDatabase(),
 		c.checkTLS(),
+		c.Handshake.check(c),
 		c.checkLimits(),
 		c.checkOrigins(),
 		c.Metadata.check(),
 		c.Push.check(),
 		c.Places.check(),
+		c.CRL.check(),
 	)
 }
 
@@ -193,7 +198,7 @@ func (c Config) checkTLSBaseURL() error {
 		return fmt.Errorf("tls-base-url is %q: write it as https://id.example.com:8443", c.TLSBaseURL)
 	case c.Demo && u.Hostname() != "localhost":
 		return fmt.Errorf("tls-base-url is %q, but a demo is for this machine only: leave tls-base-url out, or use signet serve", c.TLSBaseURL)
-	case c.tlsAddr() == "":
+	case c.tlsAddr() == "" && c.Handshake.Socket == "":
 		return errors.New("tls-base-url is given, but nothing listens there: give listen-tls too")
 	}
 	return nil

@@ -38,6 +38,7 @@ import (
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // House is everything below the doors, wired.
@@ -51,6 +52,7 @@ type House struct {
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
+	Trust     *trust.Store
 	Box       *nonce.Box
 	Sessions  *session.Store
 	Browsers  *browser.Registry
@@ -67,6 +69,10 @@ type House struct {
 	// tlsBase is the address where client certificates are asked for; empty:
 	// there is none. It is set before the doors are made.
 	tlsBase string
+	// hosts are tenants' own names for handshakes, and hints what browsers are
+	// told there; nil: nothing.
+	hosts *certificateHosts
+	hints func(context.Context, idp.TenantID) ([][]byte, error)
 	// stopping is closed when the doors close: who waits there goes elsewhere.
 	stopping chan struct{}
 	roots    *x509.CertPool // of TPM makers
@@ -123,6 +129,7 @@ func (h *House) wire() error {
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
 	})
+	h.Trust = trust.New(h.cfg.CRL.trust(h.DB, h.bus, now))
 	h.Policies = policy.New(policy.Config{
 		DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf, Models: h.Metadata.Names, Status: h.Metadata.Verdict,
 	})
@@ -283,6 +290,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(nonce.Jobs(h.DB)...)
 	h.jobs.Add(h.Keys.Jobs()...)
 	h.jobs.Add(h.Metadata.Jobs()...)
+	h.jobs.Add(h.Trust.Jobs()...)
 	h.jobs.Add(h.Browsers.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)

@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/phone"
@@ -33,6 +34,7 @@ import (
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // Sources are the migrations of every package that has tables.
@@ -40,9 +42,9 @@ func Sources() []fs.FS {
 	return []fs.FS{
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
-		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations,
+		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations, trust.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations, certificate.Migrations,
 	}
 }
 
