@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"embed"
-	"fmt"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/idp"
@@ -32,6 +34,7 @@ const Topic = "trust"
 type Limits struct {
 	CRLBytes int64         // of one list; 0: 20 MiB (security.md CBA05)
 	CRLTime  time.Duration // of one download; 0: 10 s
+	OCSPTime time.Duration // of one question to a responder; 0: 5 s
 }
 
 // Config is what a Store needs.
@@ -45,23 +48,34 @@ type Config struct {
 	Private []string
 }
 
+// maxLists is how many lists a node has in memory. A list of a million entries
+// takes 32 MB of it.
+const maxLists = 512
+
 // Store keeps the authorities of all tenants. It is safe for concurrent use.
 type Store struct {
 	cfg   Config
 	cache *cache.Cache[idp.TenantID, *anchors]
-	// check says how a certificate of an authority is not revoked that has a
-	// list or a responder. What is not a *pkix.Fault failed on our side.
-	check func(ctx context.Context, cert *x509.Certificate, by Authority, r Rules) (Checked, error)
+	// check says how a certificate is not revoked whose issuer has a list or a
+	// responder. An error that is no *pkix.Fault failed on our side.
+	check func(ctx context.Context, q question) (Checked, error)
+
+	net     *fetcher
+	once    singleflight.Group
+	lists   *cache.Cache[listKey, *pkix.CRL]
+	answers answers
 }
 
 // New makes a store.
 func New(cfg Config) *Store {
-	s := &Store{cfg: cfg, check: unlisted}
-	size := 0
+	s := &Store{cfg: cfg, net: newFetcher(cfg)}
+	s.check = s.revocation
+	size, lists := 0, 0
 	if cfg.Bus != nil {
-		size = 1_000
+		size, lists = 1_000, maxLists
 	}
 	s.cache = cache.New(size, s.loadAnchors)
+	s.lists = cache.New(lists, s.loadList)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, func(key string) {
 			if key == "" {
@@ -70,16 +84,29 @@ func New(cfg Config) *Store {
 			}
 			s.cache.Drop(idp.TenantID(key))
 		})
+		cfg.Bus.Subscribe(ListTopic, func(key string) {
+			var k listKey
+			if f := strings.Fields(key); len(f) == 3 {
+				k = listKey{idp.TenantID(f[0]), idp.AuthorityID(f[1]), ListKind(f[2])}
+			}
+			s.lists.Drop(k)
+		})
 	}
 	return s
 }
 
 // Jobs is the background work of this package.
-func (s *Store) Jobs() []job.Job { return []job.Job{s.purge()} }
+func (s *Store) Jobs() []job.Job { return append(s.listJobs(), s.purge()) }
 
 func (s *Store) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
 
-// unlisted is what is known of revocation before any list was fetched: nothing.
-func unlisted(_ context.Context, cert *x509.Certificate, by Authority, _ Rules) (Checked, error) {
-	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: cert, Err: fmt.Errorf("no list of %q was fetched", by.Name)}
+// question is what is asked of lists and responders: whether cert, which by has
+// issued, is revoked. Everything else about path holds.
+type question struct {
+	cert  *x509.Certificate
+	by    Authority           // by.Cert is the issuer in path
+	path  []*x509.Certificate // leaf first, anchor last
+	held  *anchors            // the tenant's authorities as of this verification
+	rules Rules
+	now   time.Time
 }
