@@ -67,6 +67,8 @@ var operations = map[string]operation{
 	"cert-authority.remove":  within(removeAuthority),
 	"cert-authority.restore": within(restoreAuthority),
 
+	"certificate.explain": within(explainCertificate),
+
 	"phone.list":    within(listPhones),
 	"phone.show":    within(showPhone),
 	"phone.test":    within(testPhone),
