@@ -177,6 +177,9 @@ func (c *hearing) alive() []idp.Proof {
 			continue
 		}
 		r := c.judge(Use, proof.Method, &proof.Facts)
+		if r.Allowed() && proof.Method == Certificate {
+			r.Refusal = c.p.Certificate.counts(proof)
+		}
 		if !r.Allowed() {
 			c.refused = append(c.refused, RefusedProof{proof.Method, proof.Credential, r.Refusal})
 			continue
