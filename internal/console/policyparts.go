@@ -81,6 +81,7 @@ type targetsView struct {
 	FoundSay, Example, FindLabel, FindGo template.HTML
 	Changed                              changedView
 	Wrong                                []string
+	Hidden                               field // that goes with it; without a name: none
 }
 
 // saveBar is the save bar.
