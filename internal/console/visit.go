@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -94,7 +95,9 @@ func (c *Console) gate(rt route) web.HandlerFunc {
 
 // large are the addresses whose forms may be larger than others, and may bring
 // files.
-var large = map[string]int64{}
+var large = map[string]int64{
+	"POST " + certAddPath: trust.MaxUpload, "POST " + certAddPath + "/save": 2 * trust.MaxUpload, "POST " + certTestPath: trust.MaxUpload,
+}
 
 // read reads a form. What is large is read of those only who are signed in with
 // a role.
