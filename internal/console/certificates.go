@@ -73,7 +73,7 @@ type caRow struct {
 	PeopleSay  template.HTML
 	Ends       template.HTML // when its own certificate does
 	EndsState  string
-	List       listView
+	List       revocationView
 	rank       int
 	next       time.Time
 }
@@ -83,8 +83,8 @@ type removedRow struct {
 	Meta          template.HTML
 }
 
-// listView tells what is known of who was taken back.
-type listView struct {
+// revocationView tells what is known of who was taken back.
+type revocationView struct {
 	State     string
 	Text      template.HTML
 	Notes     []template.HTML
@@ -223,9 +223,9 @@ func unchecked(r *policy.CertificateRules, key string) bool {
 }
 
 // listOf puts the state of a CA's list into words.
-func (v *visit) listOf(pg *page.Page, a trust.Authority, l listState, r *policy.CertificateRules) listView {
+func (v *visit) listOf(pg *page.Page, a trust.Authority, l listState, r *policy.CertificateRules) revocationView {
 	now := v.cfg.Now()
-	out := listView{State: "good"}
+	out := revocationView{State: "good"}
 	if a.OCSP != "" {
 		out.Notes = append(out.Notes, pg.T("certificates.list.ocsp", "host", hostOf(a.OCSP)))
 	}

@@ -81,7 +81,7 @@ func (v *visit) listNeeds(ctx context.Context, pg *page.Page, p policy.Policy) (
 }
 
 // listNeed tells of one list, when there is something to tell.
-func listNeed(pg *page.Page, list listView, l listState, people int, name string) (need, bool) {
+func listNeed(pg *page.Page, list revocationView, l listState, people int, name string) (need, bool) {
 	if list.State == "good" {
 		return need{}, false
 	}

@@ -31,7 +31,7 @@ type caView struct {
 	Off       template.HTML
 	State     string
 	Ends      template.HTML
-	List      listView
+	List      revocationView
 	PeopleSay template.HTML
 	People    []groupLink
 	More      template.HTML
@@ -71,7 +71,7 @@ func (v *visit) certPage(ctx context.Context, status int, a trust.Authority, for
 	}
 	view := caView{
 		Path: certPath(a.ID), Tabs: v.certTabs(pg, certsPath), Admin: v.admin(), Kind: kindOf(pg, a), Problem: problem,
-		List: v.listOf(pg, a, lists[a.ID], &p.Certificate), Facts: caFacts(pg, a), Form: formOf(a),
+		List: v.listOf(pg, a, lists[a.ID], &p.Certificate), Facts: caFacts(pg, a), Form: caFormOf(a),
 	}
 	view.List.Facts = listFacts(pg, a, lists[a.ID])
 	view.State, view.Ends = v.endOf(pg, a)
@@ -179,7 +179,9 @@ func keyName509(c *x509.Certificate) string {
 // listFacts are the particulars of a list.
 func listFacts(pg *page.Page, a trust.Authority, l listState) []pair {
 	var out []pair
-	add := func(key string, value template.HTML) { out = append(out, pair{pg.T("certificates.fact." + key), value}) }
+	add := func(key string, value template.HTML) {
+		out = append(out, pair{pg.T("certificates.fact." + key), value})
+	}
 	if a.CRL != "" {
 		add("crl", code(a.CRL))
 	}
@@ -209,7 +211,7 @@ func sizeOf(n int64) string {
 	return strconv.FormatInt(n, 10) + " B"
 }
 
-func formOf(a trust.Authority) caForm {
+func caFormOf(a trust.Authority) caForm {
 	return caForm{
 		Version: strconv.FormatInt(a.Version, 10), Name: a.Name, CRL: a.CRL, Delta: a.Delta, OCSP: a.OCSP, Hint: a.Hint, Enabled: a.Enabled, Root: a.Root,
 		SelfSigned: trust.SelfSignedName(a.Cert),
@@ -222,7 +224,7 @@ func (c *Console) certSave(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	f := formOf(a)
+	f := caFormOf(a)
 	f.Version, f.Name, f.CRL, f.Delta, f.OCSP = v.form.Get("version"), v.form.Get("name"), v.form.Get("crl"), v.form.Get("delta"), v.form.Get("ocsp")
 	f.Hint, f.Enabled = ticked(v.form, "hint"), ticked(v.form, "enabled")
 	version, err := strconv.ParseInt(f.Version, 10, 64)

@@ -137,25 +137,25 @@ var views = map[string]page.View{
 	"certificate":  certView(),
 	"certadd":      certView("certificates.js"),
 	"certtest":     certView("certificates.js"),
-	"certask":      called("deviceask", devicePage()),
+	"certask":      viewOf("deviceask", devicePage()),
 
-	"policymethods": frame("policy.css"),
-	"policypasskey": policyView(),
-	"policymethod":  policyView(),
+	"policymethods":     frame("policy.css"),
+	"policypasskey":     policyView(),
+	"policymethod":      policyView(),
 	"policycertificate": policyView(),
-	"policyconfirm": policyView(),
-	"picker":        policyView(),
-	"strength":      policyView(),
-	"strengthedit":  policyView(),
-	"log":           logPage("log.js"),
-	"logone":        logPage("log.js"),
-	"logtry":        logPage(),
-	"logchanges":    logPage(),
-	"report":        frame("log.css"),
+	"policyconfirm":     policyView(),
+	"picker":            policyView(),
+	"strength":          policyView(),
+	"strengthedit":      policyView(),
+	"log":               logPage("log.js"),
+	"logone":            logPage("log.js"),
+	"logtry":            logPage(),
+	"logchanges":        logPage(),
+	"report":            frame("log.css"),
 }
 
-// called is a view whose template has another name.
-func called(name string, v page.View) page.View {
+// viewOf is a view whose template has another name.
+func viewOf(name string, v page.View) page.View {
 	v.Name = name
 	return v
 }

@@ -52,7 +52,7 @@ type rowsView struct {
 type rowView struct {
 	Index                   int
 	Name                    template.HTML
-	Selects                 []selectView
+	Selects                 []columnView
 	Text                    *entryView
 	Up, Down                bool
 	UpSay, DownSay, DropSay template.HTML
@@ -61,7 +61,7 @@ type rowView struct {
 	TiedState               string
 }
 
-type selectView struct {
+type columnView struct {
 	Field   string
 	Label   template.HTML
 	Options []optionView
@@ -165,7 +165,7 @@ func bindingRows(p *parts, d *certificateDraft) rowsView {
 			Index: i, Name: name, Up: i > 0, Down: i < len(d.Bindings)-1, Wrong: p.wrong("binding." + strconv.Itoa(i)),
 			UpSay: pg.T("policy.order.up.of", "method", name), DownSay: pg.T("policy.order.down.of", "method", name), DropSay: pg.T("policy.row.drop.of", "row", name),
 		}
-		row.Selects = []selectView{
+		row.Selects = []columnView{
 			choices(pg, "binding.field", "policy.certificate.field", bindingFields, b.Field),
 			choices(pg, "binding.property", "policy.certificate.property", userProperties, b.Property),
 			choices(pg, "binding.affinity", "policy.certificate.affinity", affinities, b.Affinity),
@@ -180,8 +180,8 @@ func bindingRows(p *parts, d *certificateDraft) rowsView {
 
 // choices is a select with the words of one kind. What stands there and is none
 // of them is shown as it is.
-func choices[T ~string](pg *page.Page, field, key string, words []T, chosen string) selectView {
-	out := selectView{Field: field, Label: pg.T(key)}
+func choices[T ~string](pg *page.Page, field, key string, words []T, chosen string) columnView {
+	out := columnView{Field: field, Label: pg.T(key)}
 	for _, w := range words {
 		out.Options = append(out.Options, optionView{Value: string(w), Label: pg.T(key + "." + string(w)), On: string(w) == chosen})
 	}
@@ -202,10 +202,10 @@ func levelRows(p *parts, d *certificateDraft, cas []trust.Authority) rowsView {
 	for i, l := range d.Levels {
 		name := pg.T("policy.certificate.level.n", "n", i+1)
 		row := rowView{Index: i, Name: name, Wrong: p.wrong("level." + strconv.Itoa(i)), DropSay: pg.T("policy.row.drop.of", "row", name)}
-		issuer := selectView{Field: "level.issuer", Label: pg.T("policy.certificate.level.issuer")}
+		issuer := columnView{Field: "level.issuer", Label: pg.T("policy.certificate.level.issuer")}
 		issuer.Options = append(issuer.Options, optionView{Value: "", Label: pg.T("policy.certificate.level.any"), On: l.Issuer == ""})
 		issuer.Options = append(issuer.Options, authorityOptions(pg, cas, l.Issuer)...)
-		row.Selects = []selectView{
+		row.Selects = []columnView{
 			issuer, choices(pg, "level.mode", "policy.certificate.counts", certificateModes, l.Mode),
 			choices(pg, "level.affinity", "policy.certificate.needs", affinities, l.Affinity),
 		}
