@@ -49,10 +49,10 @@ func (d *Directory) UsersBy(ctx context.Context, q sqldb.Querier, t idp.TenantID
 	case byCertIDs:
 		key = func(v string) (string, bool) { return certificateDigest(v), true }
 	default:
-		return nil, idp.Invalidf("bad_property", "users by %q", audit.Clean(property, 50))
+		return nil, idp.Invalidf("bad_property", "users by %q", audit.Clean(property, 50)).Say("Nobody is found by that property.")
 	}
 	if len(values) > mostValues {
-		return nil, idp.Invalidf("too_many_values", "users by %d values", len(values))
+		return nil, idp.Invalidf("too_many_values", "users by %d values", len(values)).Say("A certificate has too many names.")
 	}
 	var keys []any
 	for _, v := range values {

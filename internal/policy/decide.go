@@ -454,7 +454,11 @@ func (c *hearing) missing(n *need, proofs []idp.Proof) [][]idp.Mode {
 func (c *hearing) provable(combination []idp.Mode) bool {
 	if !c.counted {
 		for m := range c.p.Methods {
-			if modes, known := modesOf[m]; c.may(m) {
+			modes, known := modesOf[m]
+			if m == Certificate {
+				modes = c.p.Certificate.modes()
+			}
+			if c.may(m) {
 				c.modes, c.anyMode = append(c.modes, modes...), c.anyMode || !known
 			}
 		}

@@ -24,7 +24,7 @@ func (r *CertificateRules) Worth(c Presented) Worth {
 			return w
 		}
 	}
-	return Worth{Mode: r.Mode, Affinity: r.Affinity, Rule: "certificate.mode"}
+	return Worth{Mode: r.Mode, Affinity: r.Affinity, Rule: "certificate.mode", Demands: "certificate.affinity"}
 }
 
 // worth asks the levels of one kind.
@@ -38,11 +38,15 @@ func (r *CertificateRules) worth(kind int, c *Presented) (Worth, bool) {
 		rule := "certificate.levels[" + strconv.Itoa(i) + "]"
 		switch {
 		case w.Rule == "":
-			w = Worth{Mode: l.Mode, Affinity: r.Affinity, Rule: rule}
+			w = Worth{Mode: l.Mode, Affinity: r.Affinity, Rule: rule, Demands: "certificate.affinity"}
 		case w.Mode != l.Mode && w.Mode != idp.ModeCertificateSingle:
 			w.Mode, w.Rule = idp.ModeCertificateSingle, rule
 		}
-		w.Affinity = stricter(w.Affinity, l.Affinity)
+		if w.Affinity == LowAffinity && l.Affinity != LowAffinity {
+			// A word that is none asks for High, as everything here that cannot
+			// be read is the strict way.
+			w.Affinity, w.Demands = HighAffinity, rule+".affinity"
+		}
 	}
 	return w, w.Rule != ""
 }
@@ -65,15 +69,6 @@ func (l *CertificateLevel) names(c *Presented) bool {
 		return false
 	}
 	return l.Policy == "" || slices.Contains(c.Policies, l.Policy)
-}
-
-// stricter is the one of two that asks for more. A word that is none asks for
-// High, as everything here that cannot be read is the strict way.
-func stricter(a, b Affinity) Affinity {
-	if a == LowAffinity && b == LowAffinity {
-		return LowAffinity
-	}
-	return HighAffinity
 }
 
 // Meets says whether a binding of affinity a is enough where want is asked for.
@@ -99,17 +94,26 @@ const (
 // refuses judges a certificate, at its use and in what was kept of it since.
 func (r *CertificateRules) refuses(w *Who, f *idp.Facts) Refusal {
 	if i := r.outside(w, f); i >= 0 {
-		return refusal("certificate.scopes["+strconv.Itoa(i)+"]", "certificate_not_scoped", CodeScope)
+		return refusal(scopeAt(i), "certificate_not_scoped", CodeScope)
 	}
-	need := r.Worth(Presents(f))
-	if high := f.Certificate != nil && f.Certificate.High; !high && !LowAffinity.Meets(need.Affinity) {
-		rule := "certificate.affinity"
-		if r.Affinity == LowAffinity {
-			rule = need.Rule + ".affinity"
-		}
+	if rule, _, ok := r.firm(f); !ok {
 		return refusal(rule, "certificate_affinity_low", CodeCertificate)
 	}
 	return Refusal{}
+}
+
+func scopeAt(i int) string { return "certificate.scopes[" + strconv.Itoa(i) + "]" }
+
+// firm says whether the binding ties the certificate firmly enough to the
+// person: the rule that decides, and what it wants. A certificate of which that
+// is not known is tied by a name.
+func (r *CertificateRules) firm(f *idp.Facts) (rule string, want Affinity, ok bool) {
+	need := r.Worth(Presents(f))
+	have := LowAffinity
+	if f.Certificate != nil && f.Certificate.High {
+		have = HighAffinity
+	}
+	return need.Demands, need.Affinity, have.Meets(need.Affinity)
 }
 
 // outside walks up the path, from the CA that issued the certificate to the
@@ -168,6 +172,14 @@ func (r *CertificateRules) counts(p *idp.Proof) Refusal {
 		return Refusal{Rule: w.Rule, Reason: "certificate_counts_for_less", Code: CodeStepUp, Help: Help{Fresh: true}}
 	}
 	return Refusal{}
+}
+
+// modes are those that some certificate can prove by the rules: nobody is sent
+// to prove what none counts for.
+func (r *CertificateRules) modes() []idp.Mode {
+	return slices.DeleteFunc(slices.Clone(modesOf[Certificate]), func(m idp.Mode) bool {
+		return r.Mode != m && !slices.ContainsFunc(r.Levels, func(l CertificateLevel) bool { return l.Mode == m })
+	})
 }
 
 func (r CertificateRules) clone() CertificateRules {
