@@ -37,33 +37,33 @@ func (s *Store) Add(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, in Contai
 	if err != nil {
 		return nil, err
 	}
-	if err := s.fits(have, offers); err != nil {
+	out, err := s.fits(have, offers)
+	if err != nil {
 		return nil, err
 	}
 	c, err := s.containerFor(ctx, tx, t, in)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Authority, 0, len(offers))
-	for i, o := range offers {
-		a := o.authority()
+	for i := range out {
+		a := &out[i]
 		// A millisecond apart, so that lists have them in the order of the file.
 		a.ID, a.Tenant, a.Container = idp.AuthorityID(secret.NewUUID4()), t, c.ID
 		a.Created = s.now().Add(time.Duration(i) * time.Millisecond)
 		a.Changed = a.Created
-		if err := insert(ctx, tx, a); err != nil {
+		if err := insert(ctx, tx, *a); err != nil {
 			return nil, err
 		}
-		out = append(out, a)
 	}
 	return out, s.changed(ctx, tx, t)
 }
 
-// Try says what Add would say, and changes nothing.
-func (s *Store) Try(ctx context.Context, q sqldb.Querier, t idp.TenantID, offers []Offer) error {
+// Try says what Add would make or refuse, and changes nothing. What it gives
+// has no ids.
+func (s *Store) Try(ctx context.Context, q sqldb.Querier, t idp.TenantID, offers []Offer) ([]Authority, error) {
 	have, err := s.List(ctx, q, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return s.fits(have, offers)
 }
@@ -76,7 +76,7 @@ func (s *Store) Update(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp
 			return nothing(string(id))
 		}
 		e.apply(a)
-		return check(a)
+		return tidy(a)
 	})
 }
 
@@ -159,31 +159,34 @@ func (o Offer) authority() Authority {
 		Name: o.Name, Cert: o.Cert, Root: o.Root, Enabled: !o.Disabled, CRL: o.CRL, Delta: o.Delta, OCSP: o.OCSP, Hint: o.Hint, Version: 1,
 	}
 	if strings.TrimSpace(a.Name) == "" {
-		a.Name = label(o.Cert)
+		a.Name = audit.Clean(label(o.Cert), maxName-1)
 	}
 	return a
 }
 
-// fits says whether offers can be added to those that are there.
-func (s *Store) fits(have []Authority, offers []Offer) error {
-	seen := make(map[string]Authority, len(have)+len(offers))
+// fits makes authorities of offers, if they can be added to those that are
+// there.
+func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
+	seen := make(map[string]bool, len(have)+len(offers))
 	for _, a := range have {
-		seen[Thumbprint(a.Cert)] = a
+		seen[Thumbprint(a.Cert)] = true
 	}
+	var out []Authority
 	for _, o := range offers {
 		if err := suitable(o.Cert, s.now()); err != nil {
-			return err
+			return nil, err
 		}
 		a := o.authority()
-		if err := check(&a); err != nil {
-			return err
+		if err := tidy(&a); err != nil {
+			return nil, err
 		}
-		if _, twice := seen[Thumbprint(o.Cert)]; twice {
-			return taken(a)
+		if seen[Thumbprint(o.Cert)] {
+			return nil, taken(a)
 		}
-		seen[Thumbprint(o.Cert)] = a
+		seen[Thumbprint(o.Cert)] = true
+		out = append(out, a)
 	}
-	return room(len(have), len(offers))
+	return out, room(len(have), len(offers))
 }
 
 func room(have, more int) error {
@@ -194,9 +197,9 @@ func room(have, more int) error {
 		Say(fmt.Sprintf("A tenant may have %d certificate authorities; it has %d, and these would be %d more.", MaxAuthorities, have, more))
 }
 
-// check cleans what people wrote, and refuses what cannot be.
-func check(a *Authority) error {
-	a.Name = strings.TrimSpace(audit.Clean(a.Name, maxName))
+// tidy cleans what people wrote, and refuses what cannot be.
+func tidy(a *Authority) error {
+	a.Name = strings.TrimSpace(audit.Clean(a.Name, maxName+1))
 	if a.Name == "" || utf8.RuneCountInString(a.Name) > maxName {
 		return bad(a, "name", "A certificate authority needs a name of up to 256 characters.")
 	}

@@ -28,10 +28,8 @@ const minRSA = 2048
 // maxRSA bounds what verifying costs (security.md CBA11).
 const maxRSA = 8192
 
-// Content types of PKCS#7 (RFC 5652, Sections 4 and 5.1).
-var (
-	oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
-)
+// The content type of signed data (RFC 5652 §5.1).
+var oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 
 // Parse reads the certificates of an upload: PEM with any number of them, PEM
 // or DER of a PKCS#7 that holds certificates only, or DER of certificates one
@@ -156,7 +154,8 @@ func once(all []*x509.Certificate) []*x509.Certificate {
 // Offers makes offers of an upload for a tenant: roots are those that signed
 // themselves, and the address of a list is taken from the certificates that an
 // authority has issued, itself included: that is where RFC 5280 §4.2.1.13 has
-// issuers write it. have are the authorities that the tenant has.
+// issuers write it. have are the authorities that the tenant has. Nothing is
+// decided by it: who adds them sees it, and may say otherwise.
 func Offers(certs []*x509.Certificate, have []Authority) []Offer {
 	all := slices.Clone(certs)
 	for _, a := range have {
@@ -169,10 +168,12 @@ func Offers(certs []*x509.Certificate, have []Authority) []Offer {
 	return out
 }
 
-// listOf is the first address that certificates issued by c name for lists.
+// listOf is the first address for lists in certificates that name c as their
+// issuer.
 func listOf(c *x509.Certificate, all []*x509.Certificate) string {
 	for _, below := range all {
-		if !bytes.Equal(below.RawIssuer, c.RawSubject) || below.CheckSignatureFrom(c) != nil {
+		other := len(below.AuthorityKeyId) > 0 && len(c.SubjectKeyId) > 0 && !bytes.Equal(below.AuthorityKeyId, c.SubjectKeyId)
+		if other || !bytes.Equal(below.RawIssuer, c.RawSubject) {
 			continue
 		}
 		for _, at := range below.CRLDistributionPoints {
@@ -185,10 +186,20 @@ func listOf(c *x509.Certificate, all []*x509.Certificate) string {
 }
 
 // SelfSigned says whether a certificate is signed by its own key, under its own
-// name.
+// name. Where that signature is of a kind that is not looked at any more, the
+// key identifiers say it: nobody relies on it anyway.
 func SelfSigned(c *x509.Certificate) bool {
-	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+	switch {
+	case !selfIssued(c) || weakKey(c) != "": // what a huge key would cost is not spent
+		return false
+	case weakSignature(c):
+		return len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId)
+	}
+	return c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
+
+// selfIssued says whether a certificate names itself as its issuer.
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
 
 // suitable refuses what cannot be an authority here, by name.
 func suitable(c *x509.Certificate, now time.Time) error {
@@ -204,15 +215,11 @@ func suitable(c *x509.Certificate, now time.Time) error {
 		return unfit("authority_expired", c, "The certificate of "+name+" expired on "+c.NotAfter.UTC().Format("2 January 2006")+".")
 	case weakKey(c) != "":
 		return unfit("weak_key", c, "The key of "+name+" is "+weakKey(c)+".")
-	case weakSignature(c) && !SelfSignedName(c):
+	case weakSignature(c) && !SelfSigned(c):
 		return unfit("weak_signature", c, "The certificate of "+name+" is signed with "+c.SignatureAlgorithm.String()+", which is not accepted any more.")
 	}
 	return nil
 }
-
-// SelfSignedName says whether a certificate names itself as its issuer: nobody
-// relies on the signature of such a one.
-func SelfSignedName(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
 
 // weakKey says what is wrong with a key; empty: nothing is.
 func weakKey(c *x509.Certificate) string {

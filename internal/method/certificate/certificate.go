@@ -39,6 +39,8 @@ type Trust interface {
 	// Verify builds and checks the path of leaf, with what came beside it.
 	// Errors are Unproven with a Reason that begins with "certificate_".
 	Verify(ctx context.Context, t idp.TenantID, leaf *x509.Certificate, sent []*x509.Certificate, r trust.Rules) (trust.Verified, error)
+	// Steps is the same for people.
+	Steps(ctx context.Context, t idp.TenantID, leaf *x509.Certificate, sent []*x509.Certificate, r trust.Rules) (trust.Trace, error)
 }
 
 // Config is what the room needs.
@@ -62,9 +64,10 @@ type Config struct {
 	// Rules are those of the tenant.
 	Rules func(context.Context, idp.TenantID) (policy.CertificateRules, error)
 	Trust Trust
-	// Authorities are the subject key identifiers, lower-case hex, of those that
-	// the tenant trusts at present, enabled and in their time.
-	Authorities func(context.Context, idp.TenantID) ([]string, error)
+	// Stands gives what says whether a path of some issuers, as Facts have them,
+	// could hold at present: its anchor is trusted, and none of them was switched
+	// off or removed. It reads by q.
+	Stands func(ctx context.Context, q sqldb.Querier, t idp.TenantID) (func(issuers []string) bool, error)
 	// Issuer is what the tenant's tokens name as their issuer, one of the
 	// audiences of a message.
 	Issuer func(idp.TenantID) string
@@ -100,7 +103,7 @@ var (
 // New opens the room.
 func New(c Config) (*Room, error) {
 	if c.DB == nil || c.Now == nil || c.Base == "" || c.Address == nil || c.Tenant == nil || c.Handshake == nil || c.Key == nil ||
-		c.Rules == nil || c.Trust == nil || c.Authorities == nil || c.Issuer == nil || c.Users == nil || c.Judge == nil {
+		c.Rules == nil || c.Trust == nil || c.Stands == nil || c.Issuer == nil || c.Users == nil || c.Judge == nil {
 		return nil, errors.New("certificate: a dependency is missing")
 	}
 	door := web.NewLimiter(cmp.Or(c.Handshakes, 240), time.Minute, 50_000, c.Now)

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,19 +73,22 @@ func (x *explaining) run(ctx context.Context) error {
 	x.out.Certificate = summaryNamed(x.leaf)
 	rules, err := x.room.cfg.Rules(ctx, x.tenant)
 	if err != nil {
+		return fmt.Errorf("rules: %w", err)
+	}
+	trace, err := x.room.cfg.Trust.Steps(ctx, x.tenant, x.leaf, x.sent, trustRules(&rules))
+	if err != nil {
 		return err
 	}
-	path, err := x.room.cfg.Trust.Verify(ctx, x.tenant, x.leaf, x.sent, trustRules(&rules))
-	var facts idp.Facts
-	if err == nil {
-		facts, err = factsOf(path)
+	x.path(trace)
+	var facts *idp.Facts
+	if trace.Fault == nil {
+		f, err := factsOf(trace.Verified)
+		if err != nil { // a name that Verify has compared can be read
+			return err
+		}
+		facts = &f
 	}
-	if err != nil && idp.AsError(err).Kind != idp.Unproven {
-		return err
-	}
-	holds := err == nil
-	x.path(path, err)
-	worth := x.level(&rules, facts, holds)
+	worth := x.level(&rules, facts)
 	by, err := x.bindings(ctx, rules.Ordered(), worth.Affinity)
 	if err != nil || by == nil {
 		return err
@@ -94,47 +97,72 @@ func (x *explaining) run(ctx context.Context) error {
 	if err := x.bar(ctx, by.user); err != nil {
 		return err
 	}
-	if !holds {
+	if facts == nil {
 		x.add(StepPolicy, Unknown, "")
 		return nil
 	}
 	facts.Certificate.High = by.Affinity == policy.HighAffinity
-	return x.policy(ctx, by.user, facts)
+	return x.policy(ctx, by.user, *facts)
 }
 
-// path tells of the path, its times and each check of revocation: from what was
-// verified, or from the fault.
-func (x *explaining) path(v trust.Verified, err error) {
-	if err == nil {
-		x.add(StepPath, Passed, "", append(chainValues(v.Chain), Value{"policies", strings.Join(v.Policies, " ")})...)
-		x.add(StepTime, Passed, "", x.times()...)
-		for _, c := range v.Checks {
-			x.add(StepRevocation, Passed, "", checkValues(c)...)
+// path tells of the path, its times and each check of revocation.
+func (x *explaining) path(t trust.Trace) {
+	var chain []Value
+	for _, s := range t.Steps {
+		chain = append(chain, Value{"chain", subjectOf(s.Cert)})
+		if s.Authority.Known() {
+			chain = append(chain, Value{"authority", s.Authority.Name})
 		}
+	}
+	f := t.Fault
+	if f == nil {
+		x.add(StepPath, Passed, "", append(chain, Value{"policies", strings.Join(t.Policies, " ")})...)
+		x.add(StepTime, Passed, "", x.times()...)
+		x.checks(t, "")
 		return
 	}
-	reason := idp.AsError(err).Reason
-	var fault *pkix.Fault
-	values := []Value{{"detail", detailOf(err)}}
-	if errors.As(err, &fault) {
-		if fault.Cert != nil {
-			values = append([]Value{{"certificate", subjectOf(fault.Cert)}}, values...)
-		}
-		values = append(chainValues(fault.Path), values...)
+	reason, about := faultWord(f), []Value{{"detail", f.Error()}}
+	if f.Cert != nil {
+		about = append(about, Value{"certificate", subjectOf(f.Cert)})
 	}
-	switch reason {
-	case "certificate_" + string(pkix.Expired), "certificate_" + string(pkix.NotYetValid):
-		x.add(StepPath, Passed, "", chainValues(pathOf(fault))...)
-		x.add(StepTime, Failed, reason, append(x.times(), values...)...)
+	switch f.Reason {
+	case pkix.Expired, pkix.NotYetValid:
+		x.add(StepPath, Passed, "", chain...)
+		x.add(StepTime, Failed, reason, append(x.times(), about...)...)
 		x.add(StepRevocation, Unknown, "")
-	case "certificate_" + string(pkix.Revoked), "certificate_" + string(pkix.RevocationUnknown):
-		x.add(StepPath, Passed, "", chainValues(pathOf(fault))...)
+	case pkix.Revoked, pkix.RevocationUnknown:
+		x.add(StepPath, Passed, "", chain...)
 		x.add(StepTime, Passed, "", x.times()...)
-		x.add(StepRevocation, Failed, reason, values...)
+		x.checks(t, reason)
 	default:
-		x.add(StepPath, Failed, reason, values...)
+		x.add(StepPath, Failed, reason, append(chain, about...)...)
 		x.timeAlone()
 		x.add(StepRevocation, Unknown, "")
+	}
+}
+
+// faultWord is the reason of the error that trust makes of a fault.
+func faultWord(f *pkix.Fault) string {
+	switch f.Reason {
+	case pkix.NoPath:
+		return "certificate_unknown_issuer"
+	case pkix.RevocationUnknown:
+		return "certificate_list_unavailable"
+	}
+	return "certificate_" + string(f.Reason)
+}
+
+// checks tells of each certificate that something says of whether it was
+// revoked, and of the one for which nothing does, or the wrong thing.
+func (x *explaining) checks(t trust.Trace, reason string) {
+	for _, s := range t.Steps {
+		about := []Value{{"certificate", subjectOf(s.Cert)}}
+		switch {
+		case s.Fault != nil:
+			x.add(StepRevocation, Failed, reason, append(about, Value{"detail", s.Fault.Error()})...)
+		case s.Checked != nil:
+			x.add(StepRevocation, Passed, "", checkValues(*s.Checked)...)
+		}
 	}
 }
 
@@ -162,27 +190,12 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-func pathOf(f *pkix.Fault) []*x509.Certificate {
-	if f == nil {
-		return nil
-	}
-	return f.Path
-}
-
 func subjectOf(c *x509.Certificate) string {
 	s, err := pkix.RootFirst(c.RawSubject)
 	if err != nil || s == "" {
 		return hex.EncodeToString(c.SerialNumber.Bytes())
 	}
 	return s
-}
-
-func chainValues(chain []*x509.Certificate) []Value {
-	var out []Value
-	for _, c := range chain {
-		out = append(out, Value{"chain", subjectOf(c)})
-	}
-	return out
 }
 
 func checkValues(c trust.Checked) []Value {
@@ -196,23 +209,14 @@ func checkValues(c trust.Checked) []Value {
 	return out
 }
 
-// detailOf is the innermost text of an error: what an administrator can act on.
-func detailOf(err error) string {
-	var fault *pkix.Fault
-	if errors.As(err, &fault) {
-		return fault.Error()
-	}
-	return err.Error()
-}
-
 // level says what the certificate counts for. Where no path holds nobody knows
 // its issuer or its policies, and only the tenant's own affinity is asked for.
-func (x *explaining) level(r *policy.CertificateRules, f idp.Facts, holds bool) policy.Worth {
-	if !holds {
+func (x *explaining) level(r *policy.CertificateRules, f *idp.Facts) policy.Worth {
+	if f == nil {
 		x.add(StepLevel, Unknown, "")
 		return policy.Worth{Affinity: r.Affinity}
 	}
-	w := r.Worth(policy.Presents(&f))
+	w := r.Worth(policy.Presents(f))
 	x.out.Mode, x.out.Rule = w.Mode, w.Rule
 	x.add(StepLevel, Passed, "", Value{"mode", string(w.Mode)}, Value{"rule", w.Rule}, Value{"affinity", string(w.Affinity)},
 		Value{"issuer", f.Issuer}, Value{"policies", strings.Join(f.Certificate.Policies, " ")})

@@ -19,7 +19,7 @@ func cleanName(s string) string { return method.CleanName(s, maxName) }
 
 // credential is a certificate as lists have it, by the rules as they are: what
 // it counted for when it was last used does not matter.
-func (k row) credential(r *policy.CertificateRules, known func([]string) bool, now time.Time) method.Credential {
+func (k row) credential(r *policy.CertificateRules, stands func([]string) bool, now time.Time) method.Credential {
 	f := k.facts
 	f.Name = k.name
 	mode := r.Worth(policy.Presents(&f)).Mode
@@ -27,45 +27,29 @@ func (k row) credential(r *policy.CertificateRules, known func([]string) bool, n
 		ID: k.id, Tenant: k.tenant, User: k.user, Method: ID, Name: k.name, Model: k.issuer, Mode: mode, Facts: f,
 		Properties: properties(mode), Created: k.created, LastUsed: k.lastUsed, Expires: k.notAfter,
 	}
-	c.Disabled = !k.alive(known, now)
+	c.Disabled = !k.alive(stands, now)
 	return c
 }
 
 // alive says whether a certificate may still be a way in: it is not over, and
 // those that stand above it are trusted. Whether it was revoked a list of
 // credentials does not ask.
-func (k row) alive(known func([]string) bool, now time.Time) bool {
-	return now.Before(k.notAfter) && k.facts.Certificate != nil && known(k.facts.Certificate.Issuers)
+func (k row) alive(stands func([]string) bool, now time.Time) bool {
+	return now.Before(k.notAfter) && k.facts.Certificate != nil && stands(k.facts.Certificate.Issuers)
 }
 
-// trusted gives what says whether all of some issuers are trusted at present.
-func (m *Room) trusted(ctx context.Context, t idp.TenantID) (func([]string) bool, error) {
-	keys, err := m.cfg.Authorities(ctx, t)
-	if err != nil {
-		return nil, fmt.Errorf("authorities: %w", err)
-	}
-	have := make(map[string]bool, len(keys))
-	for _, k := range keys {
-		have[k] = true
-	}
-	return func(issuers []string) bool {
-		for _, i := range issuers {
-			if !have[i] {
-				return false
-			}
-		}
-		return len(issuers) > 0
-	}, nil
-}
-
-func (m *Room) maker(ctx context.Context, t idp.TenantID) (func(row) method.Credential, error) {
+// maker gives what makes credentials of rows.
+func (m *Room) maker(ctx context.Context, q sqldb.Querier, t idp.TenantID) (func(row) method.Credential, error) {
 	rules, err := m.cfg.Rules(ctx, t)
 	if err != nil {
 		return nil, fmt.Errorf("rules: %w", err)
 	}
-	known, err := m.trusted(ctx, t)
+	stands, err := m.cfg.Stands(ctx, q, t)
+	if err != nil {
+		return nil, fmt.Errorf("authorities: %w", err)
+	}
 	now := m.cfg.Now()
-	return func(k row) method.Credential { return k.credential(&rules, known, now) }, err
+	return func(k row) method.Credential { return k.credential(&rules, stands, now) }, nil
 }
 
 // List gives the certificates with which a person has signed in, the oldest
@@ -75,7 +59,7 @@ func (m *Room) List(ctx context.Context, t idp.TenantID, u idp.UserID) ([]method
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	show, err := m.maker(ctx, t)
+	show, err := m.maker(ctx, m.db, t)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +115,7 @@ func missing(ok bool, err error, id idp.CredentialID) error {
 
 // Restore lifts a bar. NotFound when there is none.
 func (m *Room) Restore(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID) (method.Credential, error) {
-	show, err := m.maker(ctx, t)
+	show, err := m.maker(ctx, tx, t)
 	if err != nil {
 		return method.Credential{}, err
 	}
@@ -163,13 +147,13 @@ func (m *Room) Count(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.Us
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
-	known, err := m.trusted(ctx, t)
+	stands, err := m.cfg.Stands(ctx, tx, t)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("authorities: %w", err)
 	}
 	n, now := 0, m.cfg.Now()
 	for _, k := range rows {
-		if k.alive(known, now) {
+		if k.alive(stands, now) {
 			n++
 		}
 	}
@@ -187,7 +171,7 @@ func (m *Room) Walk(ctx context.Context, t idp.TenantID, fn func(method.Credenti
 }
 
 func (m *Room) walk(ctx context.Context, t idp.TenantID, barred bool, fn func(row, method.Credential) error) error {
-	show, err := m.maker(ctx, t)
+	show, err := m.maker(ctx, m.db, t)
 	if err != nil {
 		return err
 	}

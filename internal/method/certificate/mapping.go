@@ -11,22 +11,10 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/pkix"
 	"github.com/signetid/signet/internal/policy"
-)
-
-// The beginnings of certificateUserIds, whose letters' case matters
-// (entra-behaviours.md §5.2).
-const (
-	prefixPN      = "X509:<PN>"
-	prefixRFC822  = "X509:<RFC822>"
-	prefixIssuer  = "X509:<I>"
-	prefixSubject = "X509:<S>"
-	prefixSKI     = "X509:<SKI>"
-	prefixKey     = "X509:<SHA1-PUKEY>"
-	partSubject   = "<S>"
-	partSerial    = "<SR>"
 )
 
 // serialReversed says that a serial number in certificateUserIds has its last
@@ -54,7 +42,7 @@ func Values(c *x509.Certificate, f policy.CertificateField, p policy.UserPropert
 	switch f {
 	case policy.FieldSubject:
 		s, err := named(c.RawSubject)
-		return prefixed(prefixSubject, s), err
+		return prefixed(directory.CertificateS, s), err
 	case policy.FieldIssuerAndSubject:
 		s, err := named(c.RawSubject)
 		if err != nil || s == "" {
@@ -64,18 +52,18 @@ func Values(c *x509.Certificate, f policy.CertificateField, p policy.UserPropert
 		if err != nil || i == "" {
 			return nil, err
 		}
-		return []string{prefixIssuer + i + partSubject + s}, nil
+		return []string{directory.CertificateI + i + directory.CertificateThenS + s}, nil
 	case policy.FieldIssuerAndSerialNumber:
 		i, err := named(c.RawIssuer)
 		if err != nil || i == "" {
 			return nil, err
 		}
-		return []string{prefixIssuer + i + partSerial + serialText(c.SerialNumber)}, nil
+		return []string{directory.CertificateI + i + directory.CertificateThenSR + serialText(c.SerialNumber)}, nil
 	case policy.FieldSubjectKeyIdentifier:
-		return prefixed(prefixSKI, hex.EncodeToString(c.SubjectKeyId)), nil
+		return prefixed(directory.CertificateSKI, hex.EncodeToString(c.SubjectKeyId)), nil
 	case policy.FieldSHA1PublicKey:
 		s, err := keyPrint(c)
-		return prefixed(prefixKey, s), err
+		return prefixed(directory.CertificateSHA1, s), err
 	}
 	return nil, nil
 }
@@ -87,9 +75,9 @@ func names(c *x509.Certificate, f policy.CertificateField, ids bool) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	list, prefix := all.PrincipalNames, prefixPN
+	list, prefix := all.PrincipalNames, directory.CertificatePN
 	if f == policy.FieldRFC822Name {
-		list, prefix = all.RFC822Names, prefixRFC822
+		list, prefix = all.RFC822Names, directory.CertificateRFC822
 	}
 	if len(list) > maxNames {
 		return nil, malformed(c, "%d names", len(list))

@@ -185,7 +185,7 @@ func decided(all []tried) (tried, *idp.Error) {
 		return tried{}, idp.Unprovenf("certificate_malformed", "binding %d: %w", last.rank, last.err).Say(say["certificate_malformed"])
 	}
 	if !slices.ContainsFunc(all, func(t tried) bool { return t.reason != tooWeak }) {
-		return nobody("certificate_affinity_low", "no binding is as firm as is asked for")
+		return tried{}, idp.Unprovenf("certificate_affinity", "no binding is as firm as is asked for").Say(say["certificate_affinity"])
 	}
 	return nobody("certificate_no_user", "none of %d bindings leads to anybody", len(all))
 }
@@ -270,17 +270,18 @@ const sayOver = "The time is up, or this was used before. Nobody was let in. Sta
 // account: who holds the certificate's key may know what it is. That it is
 // nobody's and that it is several people's is one sentence.
 var say = map[string]string{
-	"certificate_no_user":            "This certificate belongs to nobody here. Choose another one, or ask the help desk.",
-	"certificate_other_person":       "This certificate is not of the person whose name was typed. Choose another one, or start again with the right name.",
-	"certificate_barred":             "This certificate was taken away from you. Choose another one, or ask the help desk.",
-	"certificate_expired":            "This certificate is over. Ask for a new one, and sign in another way until then.",
-	"certificate_not_yet_valid":      "This certificate is not good yet. Choose another one, or ask the help desk.",
-	"certificate_revoked":            "This certificate was revoked. Nobody was let in. Ask the help desk for another one.",
-	"certificate_revocation_unknown": "Whether this certificate was revoked cannot be found out at the moment. Sign in another way, or try again later.",
-	"certificate_no_path":            "This certificate is from an authority that your organisation does not know. Choose another one.",
-	"certificate_usage":              "This certificate is not made for signing in. Choose another one.",
-	"certificate_malformed":          "This certificate cannot be read. Choose another one, or ask the help desk.",
-	"":                               "This certificate cannot be used here. Choose another one, or ask the help desk.",
+	"certificate_no_user":          "This certificate belongs to nobody here. Choose another one, or ask the help desk.",
+	"certificate_other_person":     "This certificate is not of the person whose name was typed. Choose another one, or start again with the right name.",
+	"certificate_barred":           "This certificate was taken away from you. Choose another one, or ask the help desk.",
+	"certificate_expired":          "This certificate is over. Ask for a new one, and sign in another way until then.",
+	"certificate_not_yet_valid":    "This certificate is not good yet. Choose another one, or ask the help desk.",
+	"certificate_revoked":          "This certificate was revoked. Nobody was let in. Ask the help desk for another one.",
+	"certificate_list_unavailable": "Whether this certificate was revoked cannot be found out at the moment. Sign in another way, or try again later.",
+	"certificate_unknown_issuer":   "This certificate is from an authority that your organisation does not know. Choose another one.",
+	"certificate_affinity":         "This certificate is not tied to you as firmly as your organisation asks. Choose another one, or ask the help desk.",
+	"certificate_usage":            "This certificate is not made for signing in. Choose another one.",
+	"certificate_malformed":        "This certificate cannot be read. Choose another one, or ask the help desk.",
+	"":                             "This certificate cannot be used here. Choose another one, or ask the help desk.",
 }
 
 // told gives a refusal of the path its sentence.
