@@ -124,7 +124,7 @@ func (v *visit) preview(ctx context.Context, view *addView, offers []trust.Offer
 		row := offerRow{Name: o.Name, CRL: o.CRL, Value: base64.StdEncoding.EncodeToString(o.Cert.Raw), Kind: kindOf(pg, trust.Authority{Root: o.Root})}
 		row.Meta = []template.HTML{pg.T("certificates.ends", "when", page.When(o.Cert.NotAfter, "")), escaped(keyName509(o.Cert))}
 		row.Facts = []pair{{pg.T("certificates.fact.subject"), dn(o.Cert.RawSubject)}, {pg.T("certificates.fact.thumbprint"), code(trust.Thumbprint(o.Cert))}}
-		err := v.cfg.Trust.Try(ctx, v.cfg.DB, v.tenant.ID, []trust.Offer{o})
+		_, err := v.cfg.Trust.Try(ctx, v.cfg.DB, v.tenant.ID, []trust.Offer{o})
 		if e := told400(err); e != nil {
 			row.Refused = say(e)
 		} else if err != nil {

@@ -142,7 +142,7 @@ func caFacts(pg *page.Page, a trust.Authority) []pair {
 		}
 	}
 	add("subject", dn(c.RawSubject))
-	if !trust.SelfSignedName(c) {
+	if !trust.SelfSigned(c) {
 		add("issuer", dn(c.RawIssuer))
 	}
 	add("valid", pg.T("certificates.fact.from", "from", page.When(c.NotBefore, ""), "to", page.When(c.NotAfter, "")))
@@ -214,7 +214,7 @@ func sizeOf(n int64) string {
 func caFormOf(a trust.Authority) caForm {
 	return caForm{
 		Version: strconv.FormatInt(a.Version, 10), Name: a.Name, CRL: a.CRL, Delta: a.Delta, OCSP: a.OCSP, Hint: a.Hint, Enabled: a.Enabled, Root: a.Root,
-		SelfSigned: trust.SelfSignedName(a.Cert),
+		SelfSigned: trust.SelfSigned(a.Cert),
 	}
 }
 
