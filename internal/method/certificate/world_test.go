@@ -352,3 +352,24 @@ func race(n int, fn func(i int) error) []error {
 func wins(errs []error) int {
 	return len(slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err != nil }))
 }
+
+type trustEdit = trust.Edit
+
+// edit changes an authority of the tenant.
+func (w *world) edit(t testing.TB, which *x509.Certificate, e trust.Edit) {
+	t.Helper()
+	all, err := w.trust.List(t.Context(), w.DB, w.Tenant.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if a.Cert.Equal(which) {
+			w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := w.trust.Update(ctx, tx, w.Tenant.ID, a.ID, 0, e)
+				return err
+			})
+			return
+		}
+	}
+	t.Fatal("no such authority")
+}
