@@ -197,7 +197,7 @@ func (c *Console) certAdd(ctx context.Context, v *visit) error {
 			return err
 		}
 		for _, a := range added {
-			e := v.event("authority.add")
+			e := v.event("cert-authority.add")
 			e.Method, e.Detail = policy.Certificate, trust.Told(a)
 			if err := c.cfg.Audit.Write(ctx, tx, e); err != nil {
 				return err

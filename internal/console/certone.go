@@ -231,7 +231,7 @@ func (c *Console) certSave(ctx context.Context, v *visit) error {
 	if err != nil || version < 1 {
 		return idp.Invalidf("bad_value", "version %.40q", f.Version).On("version")
 	}
-	err = v.changeAuthority(ctx, "authority.update", func(ctx context.Context, tx *sqldb.Tx) (trust.Authority, error) {
+	err = v.changeAuthority(ctx, "cert-authority.update", func(ctx context.Context, tx *sqldb.Tx) (trust.Authority, error) {
 		return c.cfg.Trust.Update(ctx, tx, v.tenant.ID, a.ID, version, trust.Edit{
 			Name: &f.Name, CRL: &f.CRL, Delta: &f.Delta, OCSP: &f.OCSP, Hint: &f.Hint, Enabled: &f.Enabled,
 		})
@@ -339,7 +339,7 @@ func (c *Console) certRemove(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	err = v.changeAuthority(ctx, "authority.remove", func(ctx context.Context, tx *sqldb.Tx) (trust.Authority, error) {
+	err = v.changeAuthority(ctx, "cert-authority.remove", func(ctx context.Context, tx *sqldb.Tx) (trust.Authority, error) {
 		return c.cfg.Trust.Remove(ctx, tx, v.tenant.ID, a.ID)
 	})
 	if err != nil {
@@ -353,7 +353,7 @@ func (c *Console) certRestore(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	err = v.changeAuthority(ctx, "authority.restore", func(ctx context.Context, tx *sqldb.Tx) (trust.Authority, error) {
+	err = v.changeAuthority(ctx, "cert-authority.restore", func(ctx context.Context, tx *sqldb.Tx) (trust.Authority, error) {
 		return c.cfg.Trust.Restore(ctx, tx, v.tenant.ID, a.ID)
 	})
 	if err != nil {

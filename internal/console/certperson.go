@@ -56,11 +56,11 @@ func (v *visit) personCertificates(ctx context.Context, pg *page.Page, s *someon
 	if err != nil {
 		return err
 	}
-	onPremises, err := v.cfg.Directory.OnPremises(ctx, v.cfg.DB, v.tenant.ID, s.ID)
+	person, err := v.cfg.Directory.Person(ctx, v.cfg.DB, v.tenant.ID, s.ID)
 	if err != nil {
 		return err
 	}
-	c := &certPerson{Path: s.path(), Name: s.DisplayName, IDs: ids, Room: len(ids) < directory.MaxCertificateIDs, OnPremises: onPremises, Admin: v.admin()}
+	c := &certPerson{Path: s.path(), Name: s.DisplayName, IDs: ids, Room: len(ids) < directory.MaxCertificateIDs, OnPremises: person.OnPremises, Admin: v.admin()}
 	if says != nil {
 		c.Open, c.Typed, c.BadID, c.BadName = true, says.typed, says.badID, says.badName
 		if says.badName != "" {
@@ -93,7 +93,7 @@ func (c *Console) setCertificateID(ctx context.Context, v *visit) error {
 	if err := directory.CheckCertificateID(add); add != "" && err != nil {
 		return v.notTaken(ctx, s, err, add)
 	}
-	err = v.change(ctx, "user.certificateUserIds", s.User, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
+	err = v.change(ctx, "user.update", s.User, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
 		ids, err := c.cfg.Directory.CertificateIDs(ctx, tx, v.tenant.ID, s.ID)
 		if err != nil {
 			return err
@@ -103,14 +103,12 @@ func (c *Console) setCertificateID(ctx context.Context, v *visit) error {
 			if ids = slices.DeleteFunc(ids, func(id string) bool { return id == drop }); len(ids) == n {
 				return idp.NotFoundf("certificate_id_missing", "id of %s", s.ID).Say("They have no such certificate id any more.")
 			}
-			e.Detail["removed"] = audit.Clean(drop, 200)
 		}
 		if add != "" {
 			ids = append(ids, add)
-			e.Detail["added"] = audit.Clean(add, 200)
 		}
 		e.Method = policy.Certificate
-		return c.cfg.Directory.SetCertificateIDs(ctx, tx, v.tenant.ID, s.ID, ids)
+		return c.cfg.Directory.Map(ctx, tx, s.User, ids, e)
 	})
 	if err != nil {
 		return v.notTaken(ctx, s, err, add)
