@@ -40,8 +40,12 @@ type offerRow struct {
 	Note    template.HTML // what to know of it
 	Value   string        // of the box: the certificate
 	On      bool
+	Field   string // of the address of its list
 	CRL     string
 }
+
+// crlField is where the address of the list of a CA stands.
+func crlField(c *x509.Certificate) string { return "crl." + trust.Thumbprint(c) }
 
 func (c *Console) certAddPage(_ context.Context, v *visit) error {
 	return v.certAddShow(http.StatusOK, addView{})
@@ -60,7 +64,7 @@ func (v *visit) certAddShow(status int, view addView) error {
 // certPreview reads what was sent, and says what it would be. It keeps nothing.
 func (c *Console) certPreview(ctx context.Context, v *visit) error {
 	certs, problem := v.certificatesSent("certificates.add.nothing")
-	view := addView{Paste: v.form.Get("paste"), Problem: problem}
+	view := addView{Paste: v.pasted(), Problem: problem}
 	if problem != "" {
 		return v.certAddShow(http.StatusBadRequest, view)
 	}
@@ -105,6 +109,14 @@ func (v *visit) certificatesSent(none string) (certs []*x509.Certificate, proble
 	return certs, ""
 }
 
+// pasted is the text again, unless it is nothing to show twice.
+func (v *visit) pasted() string {
+	if text := v.form.Get("paste"); !strings.Contains(text, "PRIVATE KEY") {
+		return text
+	}
+	return ""
+}
+
 // pasted509 is text that somebody pasted: PEM as it is, and base64 without its
 // lines, which some tools show.
 func pasted509(text string) []byte {
@@ -121,7 +133,7 @@ func (v *visit) preview(ctx context.Context, view *addView, offers []trust.Offer
 	pg := v.page("certadd", "", nil)
 	size := 0
 	for _, o := range offers {
-		row := offerRow{Name: o.Name, CRL: o.CRL, Value: base64.StdEncoding.EncodeToString(o.Cert.Raw), Kind: kindOf(pg, trust.Authority{Root: o.Root})}
+		row := offerRow{Name: o.Name, Field: crlField(o.Cert), CRL: o.CRL, Value: base64.StdEncoding.EncodeToString(o.Cert.Raw)}
 		row.Meta = []template.HTML{pg.T("certificates.ends", "when", page.When(o.Cert.NotAfter, "")), escaped(keyName509(o.Cert))}
 		row.Facts = []pair{{pg.T("certificates.fact.subject"), dn(o.Cert.RawSubject)}, {pg.T("certificates.fact.thumbprint"), code(trust.Thumbprint(o.Cert))}}
 		_, err := v.cfg.Trust.Try(ctx, v.cfg.DB, v.tenant.ID, []trust.Offer{o})
@@ -130,10 +142,10 @@ func (v *visit) preview(ctx context.Context, view *addView, offers []trust.Offer
 		} else if err != nil {
 			return err
 		} else {
-			row.On = true
+			row.On, row.Kind = true, kindOf(pg, trust.Authority{Root: o.Root})
 			row.Note = offerNote(pg, o, offers, have)
 			view.Takes++
-			size += len(row.Value) + len("cert=&") + strings.Count(row.Value, "+")*2 + strings.Count(row.Value, "/")*2
+			size += len(row.Field) + len(row.CRL) + len(row.Value) + len("cert=&") + strings.Count(row.Value, "+")*2 + strings.Count(row.Value, "/")*2
 		}
 		view.Rows = append(view.Rows, row)
 	}
@@ -156,9 +168,6 @@ func (v *visit) preview(ctx context.Context, view *addView, offers []trust.Offer
 func offerNote(pg *page.Page, o trust.Offer, offers []trust.Offer, have []trust.Authority) template.HTML {
 	if !o.Root && !anchored(o.Cert, offers, have) {
 		return pg.T("certificates.preview.unanchored")
-	}
-	if o.CRL == "" {
-		return pg.T("certificates.preview.nolist")
 	}
 	return ""
 }
@@ -191,6 +200,13 @@ func (c *Console) certAdd(ctx context.Context, v *visit) error {
 		return err
 	}
 	offers := trust.Offers(certs, have)
+	for i, o := range offers {
+		// What was seen counts: other certificates, which are not kept, may have
+		// named the address.
+		if address, there := v.form[crlField(o.Cert)]; there {
+			offers[i].CRL = strings.TrimSpace(address[0])
+		}
+	}
 	var added []trust.Authority
 	err = c.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		if added, err = c.cfg.Trust.Add(ctx, tx, v.tenant.ID, "", offers); err != nil {

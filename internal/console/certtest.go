@@ -56,7 +56,7 @@ func (v *visit) certTestShow(status int, view testView) error {
 
 func (c *Console) certTest(ctx context.Context, v *visit) error {
 	certs, problem := v.certificatesSent("certificates.test.nothing")
-	view := testView{Paste: v.form.Get("paste"), Problem: problem}
+	view := testView{Paste: v.pasted(), Problem: problem}
 	if problem != "" {
 		return v.certTestShow(http.StatusBadRequest, view)
 	}
@@ -77,7 +77,7 @@ func (c *Console) certTest(ctx context.Context, v *visit) error {
 	}
 	w := testing509{pg: v.page("certtest", "", nil), p: &p, cas: cas, x: known}
 	view.Answer = w.answer()
-	view.Paste = "" // a private key beside it would be on the page again
+	view.Paste = ""
 	return v.certTestShow(http.StatusOK, view)
 }
 
