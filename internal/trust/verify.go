@@ -77,9 +77,10 @@ func (s *Store) walk(ctx context.Context, t idp.TenantID, leaf *x509.Certificate
 	}
 	w := walked{held: held, checks: map[*x509.Certificate]Checked{}}
 	var broken error // what failed on our side
-	now := s.now()
+	now, admitted := s.now(), held.admit(sent)
+	roots, subs := held.over(append([]*x509.Certificate{leaf}, admitted...))
 	path, err := pkix.Verify(leaf, pkix.Options{
-		Anchors: held.roots, Intermediates: slices.Concat(held.subs, held.admit(sent)),
+		Anchors: roots, Intermediates: append(subs, admitted...), Signed: held.wasSigned,
 		Now: now, Usages: []string{usageClientAuth, usageSmartCard}, AnyUsage: r.AnyUsage, NoUsage: r.NoUsage, DigitalSignature: true,
 		Check: func(cert, issuer *x509.Certificate, path []*x509.Certificate) error {
 			c, err := s.checked(ctx, question{cert: cert, by: held.authority(issuer), path: path, held: held, rules: r, now: now})
@@ -100,6 +101,7 @@ func (s *Store) walk(ctx context.Context, t idp.TenantID, leaf *x509.Certificate
 		}
 		return w, nil
 	}
+	held.remember(path.Chain)
 	w.verified.Path = path
 	for i, c := range path.Chain {
 		if i > 0 {

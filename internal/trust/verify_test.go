@@ -13,7 +13,6 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	path "github.com/signetid/signet/internal/pkix"
 	"github.com/signetid/signet/internal/pkix/pkixtest"
-	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/trust"
 )
 
@@ -282,11 +281,4 @@ func TestVerifyBroken(t *testing.T) {
 			t.Error("steps of nothing")
 		}
 	})
-}
-
-func (w *world) tx(fn func(ctx context.Context, tx *sqldb.Tx) error) {
-	w.t.Helper()
-	if err := w.write(fn); err != nil {
-		w.t.Fatal(err)
-	}
 }
