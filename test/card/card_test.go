@@ -9,14 +9,14 @@ import (
 // TestCard signs in to the application with each kind of card, in both versions
 // of TLS, as one factor and as several.
 func TestCard(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada := o.Users[0]
 	for _, kind := range []Kind{RSA, P256} {
 		for _, c := range []struct {
 			policy string
 			multi  bool
-		}{{softPolicy, false}, {cardPolicy, true}} {
-			card := o.issue(kind, ada, policies(c.policy))
+		}{{SoftPolicy, false}, {CardPolicy, true}} {
+			card := o.issue(kind, ada, Policies(c.policy))
 			for _, version := range []string{"1.2", "1.3"} {
 				b := o.at(card)
 				b.TLS = version

@@ -35,7 +35,7 @@ func during(from, to time.Time) pkixtest.Change {
 // TestRefused is about the certificate: each card differs from one that works in
 // the one thing that it is refused for.
 func TestRefused(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada, now := o.Users[0], time.Now()
 	card := o.issue(P256, ada)
 	o.worksFor(ada, card)
@@ -44,33 +44,33 @@ func TestRefused(t *testing.T) {
 		o.refused(o.signIn(o.at(card)), reason, words)
 	}
 
-	card.renew(o.cards, ada, during(now.Add(-2*time.Hour), now.Add(-time.Minute)))
+	card.renew(o.Cards, ada, during(now.Add(-2*time.Hour), now.Add(-time.Minute)))
 	try("certificate_expired", sayExpired)
-	card.renew(o.cards, ada, during(now.Add(time.Hour), now.Add(2*time.Hour)))
+	card.renew(o.Cards, ada, during(now.Add(time.Hour), now.Add(2*time.Hour)))
 	try("certificate_not_yet_valid", sayEarly)
 
-	card.renew(o.cards, ada)
+	card.renew(o.Cards, ada)
 	o.worksFor(ada, card)
-	o.lists.Publish("cards", o.cards.CRL(now, 2, card.Cert.SerialNumber))
-	o.refresh("cards")
+	o.Lists.Publish("cards", o.Cards.CRL(now, 2, card.Cert.SerialNumber))
+	o.Refresh("cards")
 	try("certificate_revoked", sayRevoked)
-	card.renew(o.cards, ada) // the next one of the same key is good
+	card.renew(o.Cards, ada) // the next one of the same key is good
 	o.worksFor(ada, card)
 
-	o.Admin(t, nil, "cert-authority", "remove", o.ids["cards"])
+	o.Admin(t, nil, "cert-authority", "remove", o.IDs["cards"])
 	try("certificate_unknown_issuer", sayUnknown)
-	o.Admin(t, nil, "cert-authority", "restore", o.ids["cards"])
+	o.Admin(t, nil, "cert-authority", "restore", o.IDs["cards"])
 	o.worksFor(ada, card)
 
 	// A card that is good, of nobody.
-	card.renew(o.cards, running.User{Name: "ghost@nordhafen.example", Show: "Ghost"})
+	card.renew(o.Cards, running.User{Name: "ghost@nordhafen.example", Show: "Ghost"})
 	try("certificate_no_user", sayNobody)
 }
 
-// TestRefusedUnchecked is about revocation lists: without one that is good there
+// TestRefusedUnchecked is about revocation Lists: without one that is good there
 // is no sign-in, and with it there is.
 func TestRefusedUnchecked(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada, now := o.Users[0], time.Now()
 	good := func(a *pkixtest.Authority) []byte { return a.CRL(now, 7) }
 	stranger := pkixtest.Root(t, "Nordhafen Badges", now) // of the name of the others, with another key
@@ -88,34 +88,32 @@ func TestRefusedUnchecked(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := o.in(t)
-			a := o.root.Sub("Nordhafen Badges", now)
-			o.trust(a, c.name, "--crl", o.lists.Serve(c.name, c.list(a)))
-			o.refresh(c.name)
+			a := o.Root.Sub("Nordhafen Badges", now)
+			o.Trust(a, c.name, "--crl", o.Lists.Serve(c.name, c.list(a)))
 			card := o.issueBy(a, P256, ada)
 			o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
-			o.lists.Publish(c.name, good(a))
-			o.refresh(c.name)
+			o.Lists.Publish(c.name, good(a))
+			o.Refresh(c.name)
 			o.worksFor(ada, card)
 		})
 	}
 
 	t.Run("no address", func(t *testing.T) {
 		o := o.in(t)
-		a := o.root.Sub("Nordhafen Badges", now)
-		o.trust(a, "nowhere")
+		a := o.Root.Sub("Nordhafen Badges", now)
+		o.Trust(a, "nowhere")
 		card := o.issueBy(a, P256, ada)
 		o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
-		o.rules(func(c map[string]any) { c["unchecked"] = []string{keyOf(a)} })
+		o.Rules(func(c map[string]any) { c["unchecked"] = []string{keyOf(a)} })
 		o.worksFor(ada, card)
-		o.rules(nil)
+		o.Rules(nil)
 		o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
 	})
 
 	t.Run("host down", func(t *testing.T) {
 		o := o.in(t)
-		a := o.root.Sub("Nordhafen Badges", now)
-		o.trust(a, "down", "--crl", Nowhere(t))
-		o.refresh("down")
+		a := o.Root.Sub("Nordhafen Badges", now)
+		o.Trust(a, "down", "--crl", Nowhere(t))
 		card := o.issueBy(a, P256, ada)
 		o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
 	})
@@ -123,10 +121,9 @@ func TestRefusedUnchecked(t *testing.T) {
 	// A list that was good when it came, and is over now.
 	t.Run("went stale", func(t *testing.T) {
 		o := o.in(t)
-		a := o.root.Sub("Nordhafen Badges", now)
+		a := o.Root.Sub("Nordhafen Badges", now)
 		end := time.Now().Add(6 * time.Second)
-		o.trust(a, "brief", "--crl", o.lists.Publish("brief", listUntil(t, a, end)))
-		o.refresh("brief")
+		o.Trust(a, "brief", "--crl", o.Lists.Publish("brief", listUntil(t, a, end)))
 		card := o.issueBy(a, P256, ada)
 		b := o.at(card)
 		if p := o.signIn(b); o.claims(p) == nil && time.Now().Before(end) {
@@ -134,18 +131,18 @@ func TestRefusedUnchecked(t *testing.T) {
 		}
 		time.Sleep(time.Until(end.Add(time.Second))) // the end is the server's to see, by its own clock
 		o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
-		o.rules(func(c map[string]any) { c["staleFor"] = "1h" })
+		o.Rules(func(c map[string]any) { c["staleFor"] = "1h" })
 		o.worksFor(ada, card)
-		o.rules(nil)
+		o.Rules(nil)
 	})
 }
 
 // TestRefusedResponder is about OCSP: the answer is the authority's own, or there
 // is none.
 func TestRefusedResponder(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada, now := o.Users[0], time.Now()
-	a, other := o.root.Sub("Nordhafen Badges", now), o.root.Sub("Nordhafen Doors", now)
+	a, other := o.Root.Sub("Nordhafen Badges", now), o.Root.Sub("Nordhafen Doors", now)
 	status := ocsp.Good
 	answer := func(by *pkixtest.Authority) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -171,12 +168,12 @@ func TestRefusedResponder(t *testing.T) {
 			w.Write(der)
 		}
 	}
-	o.trust(a, "badges", "--ocsp", o.lists.Serve("badges", answer(a)))
+	o.Trust(a, "badges", "--ocsp", o.Lists.Serve("badges", answer(a)))
 	card := o.issueBy(a, P256, ada)
 	o.worksFor(ada, card)
-	o.lists.Serve("badges", answer(other))
+	o.Lists.Serve("badges", answer(other))
 	o.refused(o.signIn(o.at(o.issueBy(a, P256, ada))), "certificate_list_unavailable", sayUnchecked)
-	o.lists.Serve("badges", answer(a))
+	o.Lists.Serve("badges", answer(a))
 	o.worksFor(ada, o.issueBy(a, P256, ada))
 	status = ocsp.Revoked
 	o.refused(o.signIn(o.at(o.issueBy(a, P256, ada))), "certificate_revoked", sayRevoked)
@@ -184,34 +181,34 @@ func TestRefusedResponder(t *testing.T) {
 
 // TestRefusedPerson is about whose a certificate is.
 func TestRefusedPerson(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada, bela, carmen := o.Users[0], o.Users[1], o.Users[2]
 	card := o.issue(P256, ada)
 	o.worksFor(ada, card)
 
 	// A name can be given to somebody else; a key cannot.
-	both := []any{binding("PrincipalName", "userPrincipalName", 1, "low"), binding("SubjectKeyIdentifier", "certificateUserIds", 2, "high")}
-	o.rules(func(c map[string]any) { c["affinity"], c["bindings"] = "high", both })
+	both := []any{Binding("PrincipalName", "userPrincipalName", 1, "low"), Binding("SubjectKeyIdentifier", "certificateUserIds", 2, "high")}
+	o.Rules(func(c map[string]any) { c["affinity"], c["bindings"] = "high", both })
 	o.refused(o.signIn(o.at(card)), "certificate_no_user", sayNobody)
 	o.Admin(t, nil, "user", "update", ada.Name, "--certificate-user-id", skiOf(card))
 	o.worksFor(ada, card)
-	o.rules(func(c map[string]any) { c["bindings"] = both })
+	o.Rules(func(c map[string]any) { c["bindings"] = both })
 
 	// Two names in one certificate, of two people; one of them alone is hers.
 	twice := New(t, P256)
-	twice.Put(o.cards.Leaf(twice.Public, "Two", "", time.Now(), func(c *x509.Certificate) {
+	twice.Put(o.Cards.Leaf(twice.Public, "Two", "", time.Now(), func(c *x509.Certificate) {
 		c.ExtraExtensions = []pkix.Extension{pkixtest.PrincipalNames(t, bela.Name, carmen.Name)}
 	}))
 	o.refused(o.signIn(o.at(twice)), "certificate_ambiguous", sayNobody)
-	twice.renew(o.cards, bela)
+	twice.renew(o.Cards, bela)
 	o.worksFor(bela, twice)
 
 	// The same name on two people: hers in another directory is his here.
-	o.rules(func(c map[string]any) {
-		c["bindings"] = []any{binding("PrincipalName", "onPremisesUserPrincipalName", 1, "low")}
+	o.Rules(func(c map[string]any) {
+		c["bindings"] = []any{Binding("PrincipalName", "onPremisesUserPrincipalName", 1, "low")}
 	})
 	shared := New(t, P256)
-	shared.Put(o.cards.Leaf(shared.Public, "Shared", "shared@nordhafen.internal", time.Now()))
+	shared.Put(o.Cards.Leaf(shared.Public, "Shared", "shared@nordhafen.internal", time.Now()))
 	o.Admin(t, nil, "user", "update", bela.Name, "--on-premises-name", "shared@nordhafen.internal")
 	o.worksFor(bela, shared)
 	o.Admin(t, nil, "user", "update", carmen.Name, "--on-premises-name", "shared@nordhafen.internal")
@@ -221,16 +218,16 @@ func TestRefusedPerson(t *testing.T) {
 // TestRefusedTenant shows a card that signs in at one organisation to another
 // one, which knows a person of that very name and has an authority of its own.
 func TestRefusedTenant(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada := o.Users[0]
-	card := o.issue(P256, ada, policies(cardPolicy))
+	card := o.issue(P256, ada, Policies(CardPolicy))
 	o.worksFor(ada, card)
-	other := o.tenant("Sund", "sund.example")
+	other := o.Another("Sund", "sund.example")
 	own := pkixtest.Root(t, "Sund Root", time.Now())
-	other.trust(own, "sund", "--crl", o.lists.Publish("sund", own.CRL(time.Now(), 1)))
+	other.Trust(own, "sund", "--crl", o.Lists.Publish("sund", own.CRL(time.Now(), 1)))
 	other.Admin(t, nil, "user", "create", "ada@sund.example", "--name", "Ada")
-	other.rules(func(c map[string]any) {
-		c["bindings"] = []any{binding("SubjectKeyIdentifier", "certificateUserIds", 1, "high")}
+	other.Rules(func(c map[string]any) {
+		c["bindings"] = []any{Binding("SubjectKeyIdentifier", "certificateUserIds", 1, "high")}
 	})
 	other.Admin(t, nil, "user", "update", "ada@sund.example", "--certificate-user-id", skiOf(card))
 
@@ -249,7 +246,7 @@ func TestRefusedTenant(t *testing.T) {
 // TestSec_CBA09_HeaderIsNoHandshake sends the header of a proxy to a server that
 // has none: with no card, and with somebody else's.
 func TestSec_CBA09_HeaderIsNoHandshake(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada, bela := o.Users[0], o.Users[1]
 	card := o.issue(P256, ada)
 	o.worksFor(ada, card)
@@ -287,7 +284,7 @@ func TestSec_CBA09_HeaderIsNoHandshake(t *testing.T) {
 // TestSec_CBA10_CodeIsForOneBrowser uses what a handshake gave twice, and in
 // another browser.
 func TestSec_CBA10_CodeIsForOneBrowser(t *testing.T) {
-	o := newOffice(t)
+	o := NewOffice(t)
 	ada := o.Users[0]
 	card := o.issue(P256, ada)
 
