@@ -30,6 +30,11 @@ type Options struct {
 	InhibitPolicyMapping  bool
 	InhibitAnyPolicy      bool
 
+	// PathLen, when not nil, bounds the authorities between anchor and leaf as
+	// the anchor's own pathLenConstraint would: those that are self-issued do not
+	// count.
+	PathLen *int
+
 	// Usages are extended key usages, dotted, of which the leaf must name one
 	// (or anyExtendedKeyUsage where AnyUsage allows it). A leaf without the
 	// extension is refused unless NoUsage allows it. Empty: none is asked for.

@@ -489,6 +489,9 @@ func (s waitStub) room(testing.TB) signintest.Room {
 // page redeems (decisions 5.6).
 type handoverStub struct{ *stub }
 
+// Away says that it is asked as a wait is, with the flow stored.
+func (s handoverStub) Away() {}
+
 func (s handoverStub) Challenge(context.Context, method.Request) (method.Challenge, error) {
 	return challenge()
 }
