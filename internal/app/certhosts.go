@@ -19,11 +19,13 @@ import (
 
 // How long what is known of tenants' own host names is taken as it is, how soon
 // a name that is not known is looked for again, and how long a handshake waits
-// for that: not longer than a person notices, whatever the database does.
+// for that: not longer than a person notices, whatever the database does. One
+// that takes longer than hostsRead is not waited for by anybody.
 const (
 	hostsKept  = 10 * time.Second
 	hostsAgain = time.Second
 	hostsWait  = 250 * time.Millisecond
+	hostsRead  = 5 * time.Second
 )
 
 // maxHintBytes bounds the names of authorities in one handshake, each with its
@@ -40,13 +42,14 @@ type certificateHosts struct {
 	rules func(context.Context, idp.TenantID) (policy.CertificateRules, error)
 	// hints are the raw subjects of a tenant's authorities; nil: there are none.
 	hints func(context.Context, idp.TenantID) ([][]byte, error)
-	// own are names that are everybody's: of the pages, and of the address that
-	// all tenants share. No tenant has one of them.
-	own map[string]bool
+	// shared are names that are everybody's: of the pages, and of the address
+	// that all tenants share. No tenant has one of them.
+	shared func(name string) bool
 
-	known atomic.Pointer[hostTable]
-	stale atomic.Bool
-	mu    sync.Mutex // one reads at a time
+	known   atomic.Pointer[hostTable]
+	stale   atomic.Bool
+	mu      sync.Mutex
+	reading chan struct{} // closed when who reads is done; nil: nobody does
 }
 
 // hostTable is what was read at one moment.
@@ -83,7 +86,7 @@ func (x *certificateHosts) read(ctx context.Context) (*hostTable, error) {
 			return nil, err
 		}
 		name := ownName(r.Host)
-		if name == "" || x.own[name] {
+		if name == "" || x.shared(name) {
 			continue
 		}
 		h := table.hosts[name]
@@ -130,7 +133,7 @@ func poolOf(subjects [][]byte) *x509.CertPool {
 // when what is there is old, or has not got the name; what cannot be read in
 // time is as it was.
 func (x *certificateHosts) find(ctx context.Context, name string) *certificateHost {
-	if name = ownName(name); name == "" || x.own[name] {
+	if name = ownName(name); name == "" || x.shared(name) {
 		return nil
 	}
 	t, now := x.known.Load(), x.now()
@@ -140,38 +143,45 @@ func (x *certificateHosts) find(ctx context.Context, name string) *certificateHo
 			return h
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hostsWait)
-	defer cancel()
-	done := make(chan *hostTable, 1)
-	go func() { done <- x.renew(ctx, now) }()
+	late := time.NewTimer(hostsWait)
+	defer late.Stop()
 	select {
-	case fresh := <-done:
-		if fresh != nil {
-			t = fresh
-		}
+	case <-x.renew(ctx):
+	case <-late.C:
 	case <-ctx.Done():
 	}
-	if t == nil {
+	if t = x.known.Load(); t == nil {
 		return nil
 	}
 	return t.hosts[name]
 }
 
-// renew reads, unless somebody has since asked; nil when it cannot be.
-func (x *certificateHosts) renew(ctx context.Context, asked time.Time) *hostTable {
+// renew reads once for all who ask meanwhile. What it gives is closed when that
+// is done, well or not.
+func (x *certificateHosts) renew(ctx context.Context) <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if t := x.known.Load(); t != nil && !x.stale.Load() && !t.read.Before(asked) {
-		return t
+	if x.reading != nil {
+		return x.reading
 	}
-	x.stale.Store(false)
-	t, err := x.read(ctx)
-	if err != nil {
-		x.stale.Store(true)
-		return nil
-	}
-	x.known.Store(t)
-	return t
+	done := make(chan struct{})
+	x.reading = done
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hostsRead)
+		defer cancel()
+		x.stale.Store(false) // what changes from now on is to be read again
+		t, err := x.read(ctx)
+		if err == nil {
+			x.known.Store(t)
+		} else {
+			x.stale.Store(true)
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.reading = nil
+		close(done)
+	}()
+	return done
 }
 
 // configure is tls.Config.GetConfigForClient: at a tenant's own name browsers
@@ -239,7 +249,7 @@ func (h *House) certificateAddress(ctx context.Context, t idp.TenantID) (string,
 		return "", err
 	}
 	name := ownName(r.Host)
-	if name == "" || h.certificateHosts().own[name] {
+	if name == "" || h.sharedName(name) {
 		return h.tlsBase, nil
 	}
 	u, err := url.Parse(h.tlsBase)
@@ -250,6 +260,26 @@ func (h *House) certificateAddress(ctx context.Context, t idp.TenantID) (string,
 		name = net.JoinHostPort(name, port)
 	}
 	return "https://" + name, nil
+}
+
+// sharedName says whether a host name is everybody's.
+func (h *House) sharedName(name string) bool {
+	for _, base := range []string{h.base, h.tlsBase} {
+		if u, err := url.Parse(base); err == nil && strings.EqualFold(u.Hostname(), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// openHosts begins to know tenants' own names. What changes is known at once
+// where it changed, and on the other nodes when they hear of it.
+func (h *House) openHosts() *certificateHosts {
+	x := &certificateHosts{
+		now: h.cfg.Now, all: h.Directory.Tenants, rules: h.certificateRules, hints: h.hints, shared: h.sharedName,
+	}
+	h.bus.Subscribe(policy.Topic, func(string) { x.stale.Store(true) })
+	return x
 }
 
 func (h *House) certificateRules(ctx context.Context, t idp.TenantID) (policy.CertificateRules, error) {

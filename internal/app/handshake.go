@@ -3,11 +3,14 @@ package app
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/textproto"
 	"os"
 	"strings"
@@ -130,6 +133,18 @@ func with(r *http.Request, s shown) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), shownKey{}, s))
 }
 
+// vouched is r as one that came with what a proxy says: also to handlers that
+// look at the connection, so that the proxy's own certificate is nobody's there.
+func vouched(r *http.Request, s shown) *http.Request {
+	r = with(r, s)
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: s.chain}
+	return r
+}
+
+// onSocket is where requests of the proxy's socket come from, as far as
+// addresses go: from where its X-Forwarded-For says.
+var onSocket = netip.MustParsePrefix("127.0.0.1/32")
+
 // unvouched stands before everything that does not ask for certificates: nobody
 // there may say what somebody has shown, and no handler sees that they did.
 func (h Handshake) unvouched(next http.Handler) http.Handler {
@@ -154,14 +169,16 @@ func (h Handshake) direct(pinned [][]byte, next http.Handler) http.Handler {
 			s.chain = r.TLS.PeerCertificates
 		}
 		if len(s.chain) > 0 && isOne(pinned, s.chain[0].Raw) {
-			s = h.said(r)
+			r = vouched(r, h.said(r))
+			web.WithoutFields(r.Header, fields...)
 		} else if web.WithoutFields(r.Header, fields...) {
 			http.Error(w, "Only the certificate proxy may say what certificate somebody has shown.", http.StatusBadRequest)
 			return
+		} else {
+			r = with(r, s)
 		}
-		web.WithoutFields(r.Header, fields...)
 		web.WithoutFields(r.Trailer, fields...)
-		next.ServeHTTP(w, with(r, s))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -171,9 +188,10 @@ func (h Handshake) proxied(next http.Handler) http.Handler {
 	fields := h.fields()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := h.said(r)
+		r.RemoteAddr = net.JoinHostPort(onSocket.Addr().String(), "0")
 		web.WithoutFields(r.Header, fields...)
 		web.WithoutFields(r.Trailer, fields...)
-		next.ServeHTTP(w, with(r, s))
+		next.ServeHTTP(w, vouched(r, s))
 	})
 }
 
@@ -203,4 +221,16 @@ func isOne(list [][]byte, raw []byte) bool {
 		}
 	}
 	return false
+}
+
+// handshakeRoads are the addresses that are served where certificates are asked
+// for, and nowhere else.
+func (h *House) handshakeRoads() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, m := range h.rooms.all() {
+		if road, ok := m.(interface{ MountTLS(*http.ServeMux) }); ok {
+			road.MountTLS(mux)
+		}
+	}
+	return mux
 }
