@@ -45,8 +45,8 @@ type edge struct {
 	fault   *Fault // of the signature
 }
 
-// search is one Verify.
-type search struct {
+// verification is one Verify.
+type verification struct {
 	o                  *Options
 	pool               []node // anchors first
 	cost, steps, paths int
@@ -55,8 +55,8 @@ type search struct {
 	rank               int
 }
 
-func newSearch(o *Options) *search {
-	s := &search{o: o, pool: make([]node, 0, len(o.Anchors)+len(o.Intermediates)), cost: maxCost, comparisons: maxComparisons, rank: -1}
+func newVerification(o *Options) *verification {
+	s := &verification{o: o, pool: make([]node, 0, len(o.Anchors)+len(o.Intermediates)), cost: maxCost, comparisons: maxComparisons, rank: -1}
 	for _, c := range o.Anchors {
 		s.pool = append(s.pool, node{cert: c, anchor: true})
 	}
@@ -75,14 +75,14 @@ const (
 	rankJudged
 )
 
-func (s *search) fail(rank int, f *Fault) {
+func (s *verification) fail(rank int, f *Fault) {
 	if rank > s.rank {
 		s.rank, s.worst = rank, f
 	}
 }
 
 // extend tries all issuers of the last certificate of path, depth first.
-func (s *search) extend(path []*node) (Path, bool) {
+func (s *verification) extend(path []*node) (Path, bool) {
 	if s.steps++; s.steps > maxSteps {
 		s.fail(rankBounds, &Fault{Reason: TooBig, Path: certs(path), Err: errors.New("too many certificates to look at")})
 		return Path{}, false
@@ -115,7 +115,7 @@ func (s *search) extend(path []*node) (Path, bool) {
 	return Path{}, false
 }
 
-func (s *search) follow(path []*node) (Path, bool) {
+func (s *verification) follow(path []*node) (Path, bool) {
 	if !path[len(path)-1].anchor {
 		return s.extend(path)
 	}
@@ -158,7 +158,7 @@ func repeats(path []*node, c *x509.Certificate) bool {
 
 // seek finds the certificates whose subject is n's issuer. Key identifiers
 // order them and never exclude one (RFC 5280 §4.2.1.1: they help construction).
-func (s *search) seek(n *node) {
+func (s *verification) seek(n *node) {
 	if n.sought {
 		return
 	}
@@ -177,7 +177,7 @@ func (s *search) seek(n *node) {
 }
 
 // promise says how likely an issuer leads to a path that holds.
-func (s *search) promise(child *x509.Certificate, issuer *node) int {
+func (s *verification) promise(child *x509.Certificate, issuer *node) int {
 	rank := 0
 	if c := issuer.cert; !s.o.Now.Before(c.NotBefore) && !s.o.Now.After(c.NotAfter) && c.IsCA {
 		rank += 8
@@ -195,7 +195,7 @@ func (s *search) promise(child *x509.Certificate, issuer *node) int {
 }
 
 // signed checks the signature of child by an issuer, once.
-func (s *search) signed(child *x509.Certificate, e *edge) *Fault {
+func (s *verification) signed(child *x509.Certificate, e *edge) *Fault {
 	if e.checked {
 		return e.fault
 	}
@@ -221,7 +221,7 @@ func (s *search) signed(child *x509.Certificate, e *edge) *Fault {
 
 // accepted are the signature algorithms that are taken. MD5 never is:
 // crypto/x509 does not check it.
-func (s *search) accepted(a x509.SignatureAlgorithm) bool {
+func (s *verification) accepted(a x509.SignatureAlgorithm) bool {
 	switch a {
 	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,
 		x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS,
@@ -234,7 +234,7 @@ func (s *search) accepted(a x509.SignatureAlgorithm) bool {
 }
 
 // strong refuses keys that are too weak, and those that are made to be slow.
-func (s *search) strong(c *x509.Certificate) *Fault {
+func (s *verification) strong(c *x509.Certificate) *Fault {
 	bad := func(format string, args ...any) *Fault {
 		return &Fault{Reason: WeakAlgorithm, Cert: c, Err: fmt.Errorf(format, args...)}
 	}

@@ -118,7 +118,9 @@ func (s *subtree) check() error {
 	return nil
 }
 
-func (g general) isPrincipal() bool { return g.form == nameOther && bytes.Equal(g.other, principalName) }
+func (g general) isPrincipal() bool {
+	return g.form == nameOther && bytes.Equal(g.other, principalName)
+}
 
 // cutLast cuts a mailbox or principal name at its last @.
 func cutLast(s string) (local, host string, ok bool) {

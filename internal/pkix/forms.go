@@ -14,7 +14,7 @@ import (
 
 // criticals is §6.1.4 (o) and §6.1.5 (f): a critical extension that is not
 // processed refuses the certificate, the anchor's too.
-func (s *search) criticals(chain []*x509.Certificate) *Fault {
+func (s *verification) criticals(chain []*x509.Certificate) *Fault {
 	for i := len(chain) - 1; i >= 0; i-- {
 		for _, e := range chain[i].Extensions {
 			if e.Critical && !slices.ContainsFunc(processed, e.Id.Equal) {
@@ -28,7 +28,7 @@ func (s *search) criticals(chain []*x509.Certificate) *Fault {
 // forms holds certificates against the profile of RFC 5280 §4, where it says
 // MUST and a certificate that does otherwise could be read in two ways or hide
 // something. It is stricter than §6.1; docs/certificate-paths.md has the list.
-func (s *search) forms(chain []*x509.Certificate) *Fault {
+func (s *verification) forms(chain []*x509.Certificate) *Fault {
 	for i := len(chain) - 1; i >= 0; i-- {
 		c := chain[i]
 		err := form(c)
@@ -69,7 +69,7 @@ func form(c *x509.Certificate) error {
 		return errors.New("its issuer has no name") // §4.1.2.4
 	case sign && !c.IsCA:
 		return errors.New("it may sign certificates and is no authority") // §4.2.1.3
-	case c.MaxPathLen >= 0 && !(c.IsCA && sign):
+	case c.BasicConstraintsValid && c.MaxPathLen >= 0 && !(c.IsCA && sign):
 		return errors.New("it has a path length and does not sign certificates") // §4.2.1.9
 	case c.KeyUsage == 0 && extension(c, oidKeyUsage) != nil:
 		return errors.New("its key usage is empty") // §4.2.1.3
@@ -106,9 +106,11 @@ func criticality(id asn1.ObjectIdentifier, critical, authority bool) error {
 			return errors.New("it has name constraints and is no authority") // §4.2.1.10
 		}
 		fallthrough
-	case id.Equal(oidPolicyConstraints) || id.Equal(oidInhibitAnyPolicy):
+	case id.Equal(oidInhibitAnyPolicy):
+		// Policy constraints would follow by §4.2.1.11, but PKITS has authorities
+		// by the dozen whose are not critical. They are processed all the same.
 		if !critical {
-			return fmt.Errorf("extension %s is not critical", id) // §4.2.1.10, §4.2.1.11, §4.2.1.14
+			return fmt.Errorf("extension %s is not critical", id) // §4.2.1.10, §4.2.1.14
 		}
 	}
 	return nil
@@ -176,7 +178,7 @@ func usagesOf(c *x509.Certificate) ([]string, error) {
 // usages judges what the leaf's key is for. An authority that names extended
 // key usages bounds those below it: §6.1 does not ask for that, but everybody
 // who writes them into an authority means it.
-func (s *search) usages(chain []*x509.Certificate) *Fault {
+func (s *verification) usages(chain []*x509.Certificate) *Fault {
 	leaf := chain[0]
 	if s.o.DigitalSignature && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return &Fault{Reason: Usage, Cert: leaf, Err: errors.New("its key usage does not name digital signatures")}

@@ -11,7 +11,7 @@ import (
 // certificate of an authority; an anchor alone is no path. The error is a
 // *Fault.
 func Verify(leaf *x509.Certificate, o Options) (Path, error) {
-	s := newSearch(&o)
+	s := newVerification(&o)
 	start := []*x509.Certificate{leaf}
 	if len(leaf.Raw) > MaxCertificate {
 		return Path{}, &Fault{Reason: TooBig, Cert: leaf, Path: start, Err: fmt.Errorf("the certificate has %d bytes", len(leaf.Raw))}
@@ -32,17 +32,17 @@ func Verify(leaf *x509.Certificate, o Options) (Path, error) {
 }
 
 // stage is one check of a whole path. Each goes from the anchor down.
-type stage func(s *search, chain []*x509.Certificate) *Fault
+type stage func(s *verification, chain []*x509.Certificate) *Fault
 
 // stages in the order in which they are made, before policies and Check.
 var stages = []stage{
-	(*search).times, (*search).criticals, (*search).forms, (*search).authorities, (*search).lengths, (*search).names, (*search).usages,
+	(*verification).times, (*verification).criticals, (*verification).forms, (*verification).authorities, (*verification).lengths, (*verification).names, (*verification).usages,
 }
 
 // judge is RFC 5280 §6.1.2 to §6.1.5 of a path whose names chain and whose
 // signatures hold; chain has the leaf first. It gives the policies that hold,
 // or the fault and the number of its stage.
-func (s *search) judge(chain []*x509.Certificate) ([]string, int, *Fault) {
+func (s *verification) judge(chain []*x509.Certificate) ([]string, int, *Fault) {
 	for i, check := range stages {
 		if f := check(s, chain); f != nil {
 			return nil, i, f
@@ -81,7 +81,7 @@ func selfIssued(c *x509.Certificate) bool { return SameName(c.RawSubject, c.RawI
 
 // times is §6.1.3 (a)(2), of the anchor too: to the instant, both ends
 // included.
-func (s *search) times(chain []*x509.Certificate) *Fault {
+func (s *verification) times(chain []*x509.Certificate) *Fault {
 	for i := len(chain) - 1; i >= 0; i-- {
 		c := chain[i]
 		if s.o.Now.Before(c.NotBefore) {
@@ -95,7 +95,7 @@ func (s *search) times(chain []*x509.Certificate) *Fault {
 }
 
 // authorities is §6.1.4 (k) and (n), of the anchor too.
-func (s *search) authorities(chain []*x509.Certificate) *Fault {
+func (s *verification) authorities(chain []*x509.Certificate) *Fault {
 	for i := len(chain) - 1; i > 0; i-- {
 		c := chain[i]
 		if !c.BasicConstraintsValid || !c.IsCA {
@@ -110,7 +110,7 @@ func (s *search) authorities(chain []*x509.Certificate) *Fault {
 
 // lengths is §6.1.4 (l) and (m). The leaf is not counted, nor is what is
 // self-issued.
-func (s *search) lengths(chain []*x509.Certificate) *Fault {
+func (s *verification) lengths(chain []*x509.Certificate) *Fault {
 	left := len(chain)
 	if s.o.PathLen != nil {
 		left = *s.o.PathLen
@@ -131,7 +131,7 @@ func (s *search) lengths(chain []*x509.Certificate) *Fault {
 }
 
 // names is §6.1.3 (b), (c) and §6.1.4 (g).
-func (s *search) names(chain []*x509.Certificate) *Fault {
+func (s *verification) names(chain []*x509.Certificate) *Fault {
 	var above []*constraints
 	for i := len(chain) - 1; i >= 0; i-- {
 		c := chain[i]
@@ -154,7 +154,7 @@ func (s *search) names(chain []*x509.Certificate) *Fault {
 	return nil
 }
 
-func (s *search) bound(c *x509.Certificate, above []*constraints) *Fault {
+func (s *verification) bound(c *x509.Certificate, above []*constraints) *Fault {
 	alt, err := alternatives(c)
 	if err != nil {
 		return &Fault{Reason: Malformed, Cert: c, Err: err}
@@ -175,7 +175,7 @@ func (s *search) bound(c *x509.Certificate, above []*constraints) *Fault {
 }
 
 // policies is all of §6.1 that is about certificate policies.
-func (s *search) policies(chain []*x509.Certificate) ([]string, *Fault) {
+func (s *verification) policies(chain []*x509.Certificate) ([]string, *Fault) {
 	top := len(chain) - 1
 	p := newPolicies(s.o, top, chain[top])
 	for i := top - 1; i >= 0; i-- {
