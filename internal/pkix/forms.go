@@ -94,24 +94,17 @@ func form(c *x509.Certificate) error {
 	return nil
 }
 
-// criticality is what §4.2 says of single extensions.
+// criticality is what §4.2 says of single extensions. That key identifiers are
+// not critical is crypto/x509's to ask. Policy constraints would have to be, by
+// §4.2.1.11, but PKITS has authorities by the dozen whose are not: they bind all
+// the same.
 func criticality(id asn1.ObjectIdentifier, critical, authority bool) error {
+	constrains := id.Equal(oidNameConstraints)
 	switch {
-	case id.Equal(oidSubjectKeyID) || id.Equal(oidAuthorityKeyID):
-		if critical {
-			return fmt.Errorf("extension %s is critical", id) // §4.2.1.1, §4.2.1.2
-		}
-	case id.Equal(oidNameConstraints):
-		if !authority {
-			return errors.New("it has name constraints and is no authority") // §4.2.1.10
-		}
-		fallthrough
-	case id.Equal(oidInhibitAnyPolicy):
-		// Policy constraints would follow by §4.2.1.11, but PKITS has authorities
-		// by the dozen whose are not critical. They are processed all the same.
-		if !critical {
-			return fmt.Errorf("extension %s is not critical", id) // §4.2.1.10, §4.2.1.14
-		}
+	case constrains && !authority:
+		return errors.New("it has name constraints and is no authority") // §4.2.1.10
+	case (constrains || id.Equal(oidInhibitAnyPolicy)) && !critical:
+		return fmt.Errorf("extension %s is not critical", id) // §4.2.1.10, §4.2.1.14
 	}
 	return nil
 }

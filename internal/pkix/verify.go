@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Verify builds the paths from leaf to an anchor, one after the other, and
@@ -36,7 +37,7 @@ type stage func(s *verification, chain []*x509.Certificate) *Fault
 
 // stages in the order in which they are made, before policies and Check.
 var stages = []stage{
-	(*verification).times, (*verification).criticals, (*verification).forms, (*verification).authorities, (*verification).lengths, (*verification).names, (*verification).usages,
+	(*verification).times, (*verification).criticals, (*verification).authorities, (*verification).forms, (*verification).lengths, (*verification).names, (*verification).usages,
 }
 
 // judge is RFC 5280 §6.1.2 to §6.1.5 of a path whose names chain and whose
@@ -79,15 +80,16 @@ func checkFault(err error, cert *x509.Certificate) *Fault {
 
 func selfIssued(c *x509.Certificate) bool { return SameName(c.RawSubject, c.RawIssuer) }
 
-// times is §6.1.3 (a)(2), of the anchor too: to the instant, both ends
-// included.
+// times is §6.1.3 (a)(2), of the anchor too. Both ends are included, the last
+// second whole: what is written in seconds is compared in seconds.
 func (s *verification) times(chain []*x509.Certificate) *Fault {
+	now := s.o.Now.Truncate(time.Second)
 	for i := len(chain) - 1; i >= 0; i-- {
 		c := chain[i]
-		if s.o.Now.Before(c.NotBefore) {
+		if now.Before(c.NotBefore) {
 			return &Fault{Reason: NotYetValid, Cert: c, Err: fmt.Errorf("valid from %s", c.NotBefore.UTC().Format("2006-01-02 15:04:05Z"))}
 		}
-		if s.o.Now.After(c.NotAfter) {
+		if now.After(c.NotAfter) {
 			return &Fault{Reason: Expired, Cert: c, Err: fmt.Errorf("valid until %s", c.NotAfter.UTC().Format("2006-01-02 15:04:05Z"))}
 		}
 	}
