@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -95,16 +96,27 @@ func (c *CRL) find(serial *big.Int, issuer []byte) (Entry, bool) {
 	if !want.setSerial(serialBytes(serial)) {
 		return Entry{}, false
 	}
-	at, _ := slices.BinarySearchFunc(c.entries, want, compareSerials)
-	for _, r := range c.entries[at:] {
-		if compareSerials(r, want) != 0 {
-			break
-		}
-		if SameName(c.issuers[r.issuer], issuer) {
+	for at := c.first(&want); at < len(c.entries) && compareSerials(&c.entries[at], &want) == 0; at++ {
+		r := &c.entries[at]
+		if name := c.issuers[r.issuer]; bytes.Equal(name, issuer) || SameName(name, issuer) {
 			return Entry{When: time.Unix(int64(r.when), 0).UTC(), Reason: int(r.reason)}, true
 		}
 	}
 	return Entry{}, false
+}
+
+// first is the place of the first entry that is not before want. It is written
+// out since a look-up of a sign-in waits for it.
+func (c *CRL) first(want *record) int {
+	low, high := 0, len(c.entries)
+	for low < high {
+		if mid := int(uint(low+high) / 2); compareSerials(&c.entries[mid], want) < 0 {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
 }
 
 func (r *record) setSerial(b []byte) bool {
@@ -116,17 +128,20 @@ func (r *record) setSerial(b []byte) bool {
 	return true
 }
 
-func compareSerials(a, b record) int {
+func compareSerials(a, b *record) int {
 	if a.n != b.n {
 		return int(a.n) - int(b.n)
 	}
-	return bytes.Compare(a.serial[:], b.serial[:])
+	if x, y := binary.BigEndian.Uint64(a.serial[:]), binary.BigEndian.Uint64(b.serial[:]); x != y {
+		return cmp.Compare(x, y)
+	}
+	return bytes.Compare(a.serial[8:], b.serial[8:])
 }
 
 // compare orders records of one serial number and issuer so that what is
 // revoked comes before what is taken back: when in doubt it is revoked.
 func compare(a, b record) int {
-	if by := compareSerials(a, b); by != 0 {
+	if by := compareSerials(&a, &b); by != 0 {
 		return by
 	}
 	if by := cmp.Compare(a.issuer, b.issuer); by != 0 {
@@ -286,7 +301,7 @@ func (c *CRL) readEntries(in cryptobyte.String) error {
 	if !slices.IsSortedFunc(c.entries, compare) {
 		slices.SortFunc(c.entries, compare)
 	}
-	c.entries = slices.CompactFunc(c.entries, func(a, b record) bool { return compareSerials(a, b) == 0 && a.issuer == b.issuer })
+	c.entries = slices.CompactFunc(c.entries, func(a, b record) bool { return compareSerials(&a, &b) == 0 && a.issuer == b.issuer })
 	return nil
 }
 
@@ -346,7 +361,7 @@ func (e *entry) readExtensions(in cryptobyte.String) error {
 		var ext, id, value cryptobyte.String
 		var critical bool
 		if !in.ReadASN1(&ext, asn1.SEQUENCE) || !ext.ReadASN1(&id, asn1.OBJECT_IDENTIFIER) ||
-			!ext.ReadOptionalASN1Boolean(&critical, asn1.BOOLEAN, false) || !ext.ReadASN1(&value, asn1.OCTET_STRING) || !ext.Empty() {
+			ext.PeekASN1Tag(asn1.BOOLEAN) && !ext.ReadASN1Boolean(&critical) || !ext.ReadASN1(&value, asn1.OCTET_STRING) || !ext.Empty() {
 			return errors.New("extension")
 		}
 		var err error

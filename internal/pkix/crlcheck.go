@@ -81,6 +81,7 @@ type search struct {
 	mask  reasons // for which reasons it is known not to be revoked
 	found Status
 	why   error // of what came nearest to an answer
+	near  int   // how near: of that issuer, of that scope
 }
 
 // check is the procedure of RFC 5280 §6.3.3. signers are those whose
@@ -112,6 +113,9 @@ func (r *Revocation) check(cert, issuer *x509.Certificate, path, signers []*x509
 	if s.mask == allReasons {
 		return s.found, nil
 	}
+	if s.mask != 0 && s.near < 2 {
+		s.why = errors.New("its issuer's lists are not of all reasons")
+	}
 	if s.why == nil {
 		s.why = errors.New("there is no list of its issuer")
 	}
@@ -135,14 +139,14 @@ func pointsOf(cert *x509.Certificate) ([]point, error) {
 // certificate by way of a distribution point. The error is that of a
 // certificate that is revoked; a list that says nothing is passed over.
 func (s *search) ask(p point, l *CRL, lists []*CRL) error {
-	if err := s.covers(p, l); err != nil { // (b)
-		s.missed(err, false)
+	if near, err := s.covers(p, l); err != nil { // (b)
+		s.missed(near, err)
 		return nil
 	}
 	delta := s.deltaOf(l, lists) // (c)
 	stale, err := s.current(l, delta)
 	if err != nil {
-		s.missed(err, true)
+		s.missed(2, err)
 		return nil
 	}
 	interim := allReasons // (d)
@@ -156,7 +160,7 @@ func (s *search) ask(p point, l *CRL, lists []*CRL) error {
 		return nil
 	}
 	if err := s.authentic(p, l, delta); err != nil { // (f) to (h)
-		s.missed(err, true)
+		s.missed(2, err)
 		return nil
 	}
 	e, revoked := Entry{}, false
@@ -198,42 +202,41 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// missed keeps why a list was passed over. Why one of the right scope was says
-// more than that another was of a wrong one.
-func (s *search) missed(err error, near bool) {
-	if near || s.why == nil {
-		s.why = err
+// missed keeps why a list was passed over, if none came nearer.
+func (s *search) missed(near int, err error) {
+	if s.why == nil || near > s.near {
+		s.why, s.near = err, near
 	}
 }
 
 // covers says whether a list is of the certificate's scope by way of a
-// distribution point: §6.3.3 (b).
-func (s *search) covers(p point, l *CRL) error {
+// distribution point, §6.3.3 (b), and otherwise how near it came.
+func (s *search) covers(p point, l *CRL) (near int, err error) {
 	if p.issuers != nil {
 		if !anyEqual(p.issuers, []generalName{{directoryName, l.Issuer}}) {
-			return errors.New("there is no list of the issuer that its distribution point names")
+			return 0, errors.New("there is no list of the issuer that its distribution point names")
 		}
 		if l.scope == nil || !l.scope.indirect {
-			return errors.New("the list of the issuer that its distribution point names is not indirect")
+			return 1, errors.New("the list of the issuer that its distribution point names is not indirect")
 		}
 	} else if !SameName(l.Issuer, s.cert.RawIssuer) {
-		return errors.New("there is no list of its issuer")
+		return 0, errors.New("there is no list of its issuer")
 	}
 	if l.scope == nil {
-		return nil
+		return 2, nil
 	}
 	authority := s.cert.BasicConstraintsValid && s.cert.IsCA
 	switch {
 	case l.scope.names != nil && !anyEqual(l.scope.names, s.namesOf(p)):
-		return errors.New("its issuer's list is of another distribution point")
+		return 1, errors.New("its issuer's list is of another distribution point")
 	case l.scope.users && authority:
-		return errors.New("its issuer's list is of users only")
+		return 1, errors.New("its issuer's list is of users only")
 	case l.scope.authorities && !authority:
-		return errors.New("its issuer's list is of authorities only")
+		return 1, errors.New("its issuer's list is of authorities only")
 	case l.scope.others:
-		return errors.New("its issuer's list is of attribute certificates")
+		return 1, errors.New("its issuer's list is of attribute certificates")
 	}
-	return nil
+	return 2, nil
 }
 
 // namesOf are the names of a distribution point: §6.3.3 (b)(2)(i). One that is
@@ -314,7 +317,11 @@ func (s *search) authentic(p point, l, delta *CRL) error {
 		if err == nil {
 			return nil
 		}
-		why = err
+		// What is wrong with who signed says more than that others did not.
+		var f *Fault
+		if why == nil || !errors.As(err, &f) || f.Reason != BadSignature {
+			why = err
+		}
 	}
 	if why == nil {
 		return errors.New("nobody is known who could have signed its issuer's list")
