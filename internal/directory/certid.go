@@ -54,7 +54,8 @@ func wrongCertificateID(value string) string {
 		return "a value may have 1024 characters."
 	case strings.ContainsFunc(value, unprintable):
 		return "a value has a control character, or one that shows nothing."
-	case strings.TrimSpace(value) != value:
+	case strings.TrimSpace(value) != value && !strings.HasSuffix(value, `\ `):
+		// An escaped space may end a distinguished name.
 		return "a value begins or ends with a space."
 	}
 	for _, form := range []struct {
@@ -97,7 +98,7 @@ var attribute = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)=`
 func wrongDN(rest string) string {
 	parts, ok := splitDN(rest)
 	if !ok {
-		return `there is a distinguished name in which < and > are written \< and \>.`
+		return `there is a distinguished name in which < and > are written \< and \>, and which no backslash ends.`
 	}
 	for _, part := range parts {
 		if !attribute.MatchString(part) {
@@ -108,13 +109,16 @@ func wrongDN(rest string) string {
 }
 
 // splitDN cuts a distinguished name at the commas and plus signs that no
-// backslash stands before. false: a sign of the value's own form stands in it.
+// backslash stands before. false: a sign of the value's own form stands in it,
+// or a backslash before nothing.
 func splitDN(dn string) (parts []string, ok bool) {
 	start := 0
 	for i := 0; i < len(dn); i++ {
 		switch dn[i] {
 		case '\\':
-			i++
+			if i++; i == len(dn) {
+				return nil, false
+			}
 		case '<', '>':
 			return nil, false
 		case ',', '+':

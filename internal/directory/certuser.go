@@ -49,10 +49,10 @@ func (d *Directory) UsersBy(ctx context.Context, q sqldb.Querier, t idp.TenantID
 	case byCertIDs:
 		key = func(v string) (string, bool) { return certificateDigest(v), true }
 	default:
-		return nil, idp.Invalidf("bad_property", "users by %q", audit.Clean(property, 50))
+		return nil, idp.Invalidf("bad_property", "users by %q", audit.Clean(property, 50)).Say("Nobody is found by that property.")
 	}
 	if len(values) > mostValues {
-		return nil, idp.Invalidf("too_many_values", "users by %d values", len(values))
+		return nil, idp.Invalidf("too_many_values", "users by %d values", len(values)).Say("A certificate has too many names.")
 	}
 	var keys []any
 	for _, v := range values {
@@ -114,6 +114,12 @@ func placeholders(first, n int) string {
 // certificateDigest is what a value is found by: it may be longer than an index
 // of PostgreSQL takes.
 func certificateDigest(value string) string { return fmt.Sprintf("%x", secret.Digest(value)) }
+
+// Person is a user with what administrators see of one, as the row is now, or
+// NotFound.
+func (d *Directory) Person(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.UserID) (Person, error) {
+	return d.person(ctx, q, t, id)
+}
 
 // CertificateIDs are the user's certificateUserIds, in the order in which they
 // were set. Nobody's, too, for a user who is not there.
@@ -185,6 +191,35 @@ func (d *Directory) SetCertificateIDs(ctx context.Context, tx *sqldb.Tx, t idp.T
 	}
 	return d.userChanged(ctx, tx, t, id)
 }
+
+// Map is SetCertificateIDs, and notes in the audit record what the values were
+// and are.
+func (d *Directory) Map(ctx context.Context, tx *sqldb.Tx, u idp.User, values []string, e *audit.Event) error {
+	old, err := d.CertificateIDs(ctx, tx, u.Tenant, u.ID)
+	if err != nil {
+		return err
+	}
+	if err := d.SetCertificateIDs(ctx, tx, u.Tenant, u.ID, values); err != nil {
+		return err
+	}
+	if e.Detail == nil {
+		e.Detail = make(map[string]string)
+	}
+	for i, v := range values {
+		if !slices.Contains(old, v) {
+			e.Detail["certificateUserIds.added["+strconv.Itoa(i)+"]"] = audit.Clean(v, mostRecorded)
+		}
+	}
+	for i, v := range old {
+		if !slices.Contains(values, v) {
+			e.Detail["certificateUserIds.removed["+strconv.Itoa(i)+"]"] = audit.Clean(v, mostRecorded)
+		}
+	}
+	return nil
+}
+
+// mostRecorded is how much of a value a record has.
+const mostRecorded = 200
 
 // CheckCertificateIDs is CheckCertificateID for all that one user is to have.
 func CheckCertificateIDs(values []string) error {
