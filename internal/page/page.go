@@ -76,6 +76,10 @@ type Page struct {
 	assets *web.Assets
 }
 
+// Hush makes of it a page whose address nobody else hears of, and that does not
+// repeat it.
+func (p *Page) Hush() { p.Hushed, p.Back = true, "" }
+
 // T gives a text of the catalogue.
 func (p *Page) T(key string, pairs ...any) template.HTML { return p.Words.T(key, pairs...) }
 

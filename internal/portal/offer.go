@@ -21,7 +21,10 @@ func (p *Portal) showSignIn(w http.ResponseWriter, r *http.Request, f signin.Flo
 		v.template = "signin"
 	}
 	pg := p.newPage(r, v.template, p.tenantOf(r.Context(), f.Tenant), "", nil)
-	pg.LeadsTo, pg.Hushed = f.LeadsTo, v.hushed
+	pg.LeadsTo = f.LeadsTo
+	if v.hushed {
+		pg.Hush()
+	}
 	if offers, err = p.reachable(r, pg, f, offers); err != nil {
 		return err
 	}

@@ -69,14 +69,15 @@ func (c *Corridor) Ask(ctx context.Context, f Flow, m idp.MethodID, userName str
 	if err != nil {
 		return Step{}, err
 	}
+	back := c.takeBackFrom(ctx, f, m)
 	f.Waiting = &Waiting{Method: m, Ceremony: b.Ceremony, Show: b.Show, Expires: b.Expires, UserName: userName}
 	stored := f
 	err = c.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		if stored, err = put(ctx, tx, c.shortly(f)); err != nil {
 			return over(err)
 		}
-		if ch.Settle == nil {
-			return nil
+		if err := back(ctx, tx); err != nil || ch.Settle == nil {
+			return err
 		}
 		return ch.Settle(ctx, tx)
 	})
@@ -203,6 +204,15 @@ func (c *Corridor) takeBack(ctx context.Context, f Flow) method.Settle {
 		return r.withdrawer.Withdraw(a)
 	}
 	return func(context.Context, *sqldb.Tx) error { return nil }
+}
+
+// takeBackFrom is takeBack for somebody who now asks by m: a method that is asked
+// once more sees to what it asked before by itself.
+func (c *Corridor) takeBackFrom(ctx context.Context, f Flow, m idp.MethodID) method.Settle {
+	if f.Waiting == nil || f.Waiting.Method == m {
+		return func(context.Context, *sqldb.Tx) error { return nil }
+	}
+	return c.takeBack(ctx, f)
 }
 
 // unwait is what a refused answer does to a flow that waits: it waits no more,
