@@ -147,16 +147,6 @@ func finish(t testing.TB, b *cryptobyte.Builder) []byte {
 	return out
 }
 
-// DER is what encoding/asn1 makes of a value.
-func DER(t testing.TB, v any) []byte {
-	t.Helper()
-	out, err := asn1.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
 // Because is the reason of an entry (RFC 5280 §5.3.1).
 func Because(t testing.TB, code int) pkix.Extension {
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 21}, Value: DER(t, asn1.Enumerated(code))}
@@ -165,7 +155,7 @@ func Because(t testing.TB, code int) pkix.Extension {
 // Of names the certificate issuer of an entry (RFC 5280 §5.3.3).
 func Of(t testing.TB, name []byte) pkix.Extension {
 	var b cryptobyte.Builder
-	b.AddASN1(tags.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(Directory(name)) })
+	b.AddASN1(tags.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(Directory(t, name)) })
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: finish(t, &b)}
 }
 
@@ -181,8 +171,6 @@ func KeyID(t testing.TB, id []byte) pkix.Extension {
 	}{id})}
 }
 
-// Directory is a general name with a Name in it, URI one with an address.
-func Directory(name []byte) []byte { return wrap(0xa4, name) }
 
 // URI is a general name with an address in it.
 func URI(address string) []byte { return wrap(0x86, []byte(address)) }
