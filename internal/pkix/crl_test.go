@@ -243,7 +243,7 @@ func TestSec_CBA04_ListRefused(t *testing.T) {
 		}, pkix.Malformed},
 		"two issuers": {func(l *pkixtest.List) {
 			extra(indirect)(l)
-			names := append(pkixtest.Directory(pkixtest.Name(t, "A")), pkixtest.Directory(pkixtest.Name(t, "B"))...)
+			names := append(pkixtest.DirectoryName(pkixtest.Name(t, "A")), pkixtest.DirectoryName(pkixtest.Name(t, "B"))...)
 			entry(pkixtest.ListEntry{Extensions: []stdpkix.Extension{value(other, append([]byte{0x30, byte(len(names))}, names...)...)}})(l)
 		}, pkix.Malformed},
 		"too many issuers": {func(l *pkixtest.List) {

@@ -273,7 +273,7 @@ func uri(address string) pkixtest.Point { return pkixtest.Point{Full: [][]byte{p
 // certificates and reasons.
 func TestSec_T23_Scope(t *testing.T) {
 	dir := func(cn string) pkixtest.Point {
-		return pkixtest.Point{Full: [][]byte{pkixtest.Directory(pkixtest.Name(t, cn))}}
+		return pkixtest.Point{Full: [][]byte{pkixtest.DirectoryName(pkixtest.Name(t, cn))}}
 	}
 	none := pkixtest.Point{}
 	a, b := "http://pki.example/a.crl", "http://pki.example/b.crl"
@@ -355,11 +355,11 @@ func TestSec_T23_RelativeNames(t *testing.T) {
 	full := func(w *lists, base, cn string) pkixtest.Point {
 		name := pkixtest.DER(t, append(stdpkix.Name{Organization: []string{"Nordhafen"}, CommonName: base}.ToRDNSequence(),
 			stdpkix.Name{CommonName: cn}.ToRDNSequence()...))
-		return pkixtest.Point{Full: [][]byte{pkixtest.Directory(name)}}
+		return pkixtest.Point{Full: [][]byte{pkixtest.DirectoryName(name)}}
 	}
 	at := func(p pkixtest.Point, issuers ...string) pkixtest.Point {
 		for _, n := range issuers {
-			p.Issuers = append(p.Issuers, pkixtest.Directory(pkixtest.Name(t, n)))
+			p.Issuers = append(p.Issuers, pkixtest.DirectoryName(pkixtest.Name(t, n)))
 		}
 		return p
 	}
@@ -397,7 +397,7 @@ func TestSec_T23_Indirect(t *testing.T) {
 		return s
 	}
 	issuer := func(cn string) pkixtest.Point {
-		return pkixtest.Point{Issuers: [][]byte{pkixtest.Directory(pkixtest.Name(t, cn))}}
+		return pkixtest.Point{Issuers: [][]byte{pkixtest.DirectoryName(pkixtest.Name(t, cn))}}
 	}
 	indirect := pkixtest.Scope(pkixtest.Issuing{Indirect: true})
 	asked := pkixtest.Points(issuer("Lists"))
@@ -439,7 +439,7 @@ func TestSec_T23_Indirect(t *testing.T) {
 		w.list(w.ca, ordinary(w.revoked(1, other)), indirect).want("")
 	})
 	run("named by who issues it", asked, func(w *lists) {
-		p := pkixtest.Point{Full: [][]byte{pkixtest.Directory(pkixtest.Name(t, "Lists"))}}
+		p := pkixtest.Point{Full: [][]byte{pkixtest.DirectoryName(pkixtest.Name(t, "Lists"))}}
 		w.list(third(w), ordinary(), pkixtest.Scope(pkixtest.Issuing{Point: p, Indirect: true})).want("")
 	})
 	run("unknown signer", asked, func(w *lists) {

@@ -46,6 +46,10 @@ type Options struct {
 	// SHA1 lets signatures by SHA-1 pass: for vectors of another time.
 	SHA1 bool
 
+	// Signed, when not nil, says that issuer's signature on cert was checked
+	// before, by this package, and held: it is not checked again. All else is.
+	Signed func(cert, issuer *x509.Certificate) bool
+
 	// Check, when not nil, is asked for each certificate of a path but the
 	// anchor, from the anchor down, once everything else about that path holds:
 	// revocation, mostly. The issuer is the next certificate up. An error

@@ -9,15 +9,16 @@ import (
 	"github.com/signetid/signet/internal/idp"
 )
 
-// anchors are what a node keeps in memory of a tenant's authorities. They are
-// never changed: what the bus drops is loaded anew.
+// anchors are what a node keeps in memory of a tenant's authorities. What the
+// bus drops is loaded anew; nothing in it changes but what near remembers.
 type anchors struct {
-	all         []Authority // enabled, in the order of their coming
-	roots, subs []*x509.Certificate
-	known       map[[sha256.Size]byte]Authority // all, by certificate
-	// barred are keys under their names that a client must not bring back: of
-	// authorities that were switched off or removed.
+	all  []Authority                     // enabled, in the order of their coming
+	own  map[*x509.Certificate]Authority // the same, by these very objects
+	held map[[sha256.Size]byte]bool      // the same, by what is in their certificates
+	// barred are certificates, and keys under their names, that a client must
+	// not bring back: of authorities that were switched off or removed.
 	barred map[[sha256.Size]byte]bool
+	near   near
 }
 
 func (s *Store) loadAnchors(ctx context.Context, t idp.TenantID) (*anchors, error) {
@@ -25,7 +26,9 @@ func (s *Store) loadAnchors(ctx context.Context, t idp.TenantID) (*anchors, erro
 	if err != nil {
 		return nil, fmt.Errorf("load authorities of %s: %w", t, err)
 	}
-	out := &anchors{known: map[[sha256.Size]byte]Authority{}, barred: map[[sha256.Size]byte]bool{}}
+	out := &anchors{
+		own: map[*x509.Certificate]Authority{}, held: map[[sha256.Size]byte]bool{}, barred: map[[sha256.Size]byte]bool{}, near: newNear(),
+	}
 	for _, a := range all {
 		if !a.Enabled || !a.Removed.IsZero() {
 			out.barred[sha256.Sum256(a.Cert.Raw)] = true
@@ -39,14 +42,9 @@ func (s *Store) loadAnchors(ctx context.Context, t idp.TenantID) (*anchors, erro
 		// Another certificate of the same authority that is enabled stands for
 		// it: a renewed one beside the one before.
 		delete(out.barred, who(a.Cert))
-		delete(out.barred, sha256.Sum256(a.Cert.Raw)) // removed once, and added again
-		out.known[sha256.Sum256(a.Cert.Raw)] = a
+		out.held[sha256.Sum256(a.Cert.Raw)] = true
+		out.own[a.Cert] = a
 		out.all = append(out.all, a)
-		if a.Root {
-			out.roots = append(out.roots, a.Cert)
-		} else {
-			out.subs = append(out.subs, a.Cert)
-		}
 	}
 	return out, nil
 }
@@ -60,7 +58,7 @@ func who(c *x509.Certificate) [sha256.Size]byte {
 // authority is the tenant's record of a certificate in a path; for one that
 // the client sent, what can be said of it.
 func (a *anchors) authority(c *x509.Certificate) Authority {
-	if known, ok := a.known[sha256.Sum256(c.Raw)]; ok {
+	if known, ok := a.own[c]; ok {
 		return known
 	}
 	return Authority{Cert: c, Name: label(c)}
@@ -72,7 +70,7 @@ func (a *anchors) admit(sent []*x509.Certificate) []*x509.Certificate {
 	var out []*x509.Certificate
 	for _, c := range sent[:min(len(sent), MaxSent)] {
 		sum := sha256.Sum256(c.Raw)
-		if _, ok := a.known[sum]; ok || a.barred[sum] || a.barred[who(c)] {
+		if a.held[sum] || a.barred[sum] || a.barred[who(c)] {
 			continue
 		}
 		out = append(out, c)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
@@ -209,8 +210,8 @@ func suitable(c *x509.Certificate, now time.Time) error {
 		return unfit("certificate_too_big", c, "The certificate of "+name+" is larger than 64 KiB.")
 	case !c.BasicConstraintsValid || !c.IsCA:
 		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: it does not say so in its basic constraints.")
-	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageCertSign == 0:
-		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: its key may not sign certificates.")
+	case c.KeyUsage&x509.KeyUsageCertSign == 0: // RFC 5280 §4.2.1.3: an authority must say so
+		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: its key usage does not say that it signs certificates.")
 	case now.After(c.NotAfter):
 		return unfit("authority_expired", c, "The certificate of "+name+" expired on "+c.NotAfter.UTC().Format("2 January 2006")+".")
 	case weakKey(c) != "":
@@ -232,8 +233,8 @@ func weakKey(c *x509.Certificate) string {
 		}
 		return ""
 	case *ecdsa.PublicKey:
-		if n := key.Curve.Params().BitSize; n < 256 {
-			return fmt.Sprintf("too short: a curve of %d bits, and 256 is the least", n)
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
+			return "on the curve " + key.Curve.Params().Name + ", and P-256, P-384 and P-521 are supported"
 		}
 		return ""
 	case ed25519.PublicKey:

@@ -49,9 +49,9 @@ type Config struct {
 type Store struct {
 	cfg   Config
 	cache *cache.Cache[idp.TenantID, *anchors]
-	// check says how a certificate of an authority is not revoked that has a
-	// list or a responder. What is not a *pkix.Fault failed on our side.
-	check func(ctx context.Context, cert *x509.Certificate, by Authority, r Rules) (Checked, error)
+	// check says how a certificate is not revoked whose issuer has a list or a
+	// responder. An error that is no *pkix.Fault failed on our side.
+	check func(ctx context.Context, q question) (Checked, error)
 }
 
 // New makes a store.
@@ -79,7 +79,18 @@ func (s *Store) Jobs() []job.Job { return []job.Job{s.purge()} }
 
 func (s *Store) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
 
+// question is what is asked of lists and responders: whether cert, which by has
+// issued, is revoked. Everything else about path holds.
+type question struct {
+	cert  *x509.Certificate
+	by    Authority           // by.Cert is the issuer in path
+	path  []*x509.Certificate // leaf first, anchor last
+	held  *anchors            // the tenant's authorities as of this verification
+	rules Rules
+	now   time.Time
+}
+
 // unlisted is what is known of revocation before any list was fetched: nothing.
-func unlisted(_ context.Context, cert *x509.Certificate, by Authority, _ Rules) (Checked, error) {
-	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: cert, Err: fmt.Errorf("no list of %q was fetched", by.Name)}
+func unlisted(_ context.Context, q question) (Checked, error) {
+	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: q.cert, Err: fmt.Errorf("no list of %q was fetched", q.by.Name)}
 }

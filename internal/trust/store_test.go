@@ -232,7 +232,7 @@ func TestUnsuitable(t *testing.T) {
 			"large":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("a", 64<<10)} }).Cert, "certificate_too_big"},
 			"plain":        {pkixtest.Root(t, "Plain", start).Cert, ""},
 			"to come":      {pkixtest.Root(t, "Next", start, func(c *x509.Certificate) { c.NotBefore = start.Add(time.Hour) }).Cert, ""},
-			"no key usage": {pkixtest.Root(t, "Old", start, func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert, ""},
+			"no key usage": {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert, "not_a_ca"},
 			"below":        {ca.Sub("Below", start).Cert, ""},
 		} {
 			_, err := w.add(tenant, trust.Offer{Cert: c.cert})

@@ -1,8 +1,9 @@
 package trust
 
 import (
-	"cmp"
 	"crypto/x509"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -144,10 +145,10 @@ type Trace struct {
 // label is what an authority is called when nobody gave it a name.
 func label(c *x509.Certificate) string {
 	s := c.Subject
-	for _, more := range [][]string{s.OrganizationalUnit, s.Organization} {
-		if s.CommonName == "" && len(more) > 0 {
-			s.CommonName = more[0]
+	for _, word := range slices.Concat([]string{s.CommonName}, s.OrganizationalUnit, s.Organization, []string{s.String()}) {
+		if word = strings.TrimSpace(word); word != "" {
+			return word
 		}
 	}
-	return cmp.Or(s.CommonName, s.String(), pkix.KeyID(c))
+	return pkix.KeyID(c)
 }

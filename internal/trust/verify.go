@@ -77,11 +77,13 @@ func (s *Store) walk(ctx context.Context, t idp.TenantID, leaf *x509.Certificate
 	}
 	w := walked{held: held, checks: map[*x509.Certificate]Checked{}}
 	var broken error // what failed on our side
+	now, admitted := s.now(), held.admit(sent)
+	roots, subs := held.over(append([]*x509.Certificate{leaf}, admitted...))
 	path, err := pkix.Verify(leaf, pkix.Options{
-		Anchors: held.roots, Intermediates: slices.Concat(held.subs, held.admit(sent)),
-		Now: s.now(), Usages: []string{usageClientAuth, usageSmartCard}, AnyUsage: r.AnyUsage, NoUsage: r.NoUsage, DigitalSignature: true,
-		Check: func(cert, issuer *x509.Certificate, _ []*x509.Certificate) error {
-			c, err := s.checked(ctx, cert, held.authority(issuer), r)
+		Anchors: roots, Intermediates: append(subs, admitted...), Signed: held.wasSigned,
+		Now: now, Usages: []string{usageClientAuth, usageSmartCard}, AnyUsage: r.AnyUsage, NoUsage: r.NoUsage, DigitalSignature: true,
+		Check: func(cert, issuer *x509.Certificate, path []*x509.Certificate) error {
+			c, err := s.checked(ctx, question{cert: cert, by: held.authority(issuer), path: path, held: held, rules: r, now: now})
 			var f *pkix.Fault
 			if err != nil && !errors.As(err, &f) {
 				broken = err
@@ -99,6 +101,7 @@ func (s *Store) walk(ctx context.Context, t idp.TenantID, leaf *x509.Certificate
 		}
 		return w, nil
 	}
+	held.remember(path.Chain)
 	w.verified.Path = path
 	for i, c := range path.Chain {
 		if i > 0 {
@@ -114,14 +117,14 @@ func (s *Store) walk(ctx context.Context, t idp.TenantID, leaf *x509.Certificate
 // checked says how a certificate of an authority is not revoked: by its list
 // or its responder when it has one of them, and otherwise not at all, unless
 // the rules name its key.
-func (s *Store) checked(ctx context.Context, cert *x509.Certificate, by Authority, r Rules) (Checked, error) {
-	if by.CRL != "" || by.OCSP != "" {
-		return s.check(ctx, cert, by, r)
+func (s *Store) checked(ctx context.Context, q question) (Checked, error) {
+	if q.by.CRL != "" || q.by.OCSP != "" {
+		return s.check(ctx, q)
 	}
-	if slices.Contains(r.Unchecked, by.Key()) {
-		return Checked{Cert: cert, By: Unchecked, Authority: by.ID}, nil
+	if slices.Contains(q.rules.Unchecked, q.by.Key()) {
+		return Checked{Cert: q.cert, By: Unchecked, Authority: q.by.ID}, nil
 	}
-	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: cert, Err: fmt.Errorf("%q has neither list nor responder", by.Name)}
+	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: q.cert, Err: fmt.Errorf("%q has neither list nor responder", q.by.Name)}
 }
 
 // trace tells a verification certificate by certificate.

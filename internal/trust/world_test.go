@@ -30,13 +30,13 @@ var (
 // world is a store on a database, with a clock of its own.
 type world struct {
 	*trust.Store
-	t     *testing.T
+	t     testing.TB
 	db    *sqldb.DB
 	bus   *bus.Bus
 	clock *atomic.Int64
 }
 
-func newWorld(t *testing.T, db *sqldb.DB) *world {
+func newWorld(t testing.TB, db *sqldb.DB) *world {
 	w := &world{t: t, db: db, clock: &atomic.Int64{}}
 	w.clock.Store(start.UnixMilli())
 	w.Store, w.bus = w.node()

@@ -155,7 +155,7 @@ func Because(t testing.TB, code int) pkix.Extension {
 // Of names the certificate issuer of an entry (RFC 5280 §5.3.3).
 func Of(t testing.TB, name []byte) pkix.Extension {
 	var b cryptobyte.Builder
-	b.AddASN1(tags.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(Directory(t, name)) })
+	b.AddASN1(tags.SEQUENCE, func(b *cryptobyte.Builder) { b.AddBytes(DirectoryName(name)) })
 	return pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: finish(t, &b)}
 }
 
@@ -171,6 +171,8 @@ func KeyID(t testing.TB, id []byte) pkix.Extension {
 	}{id})}
 }
 
+// DirectoryName is a general name with a Name (its DER) in it.
+func DirectoryName(name []byte) []byte { return wrap(0xa4, name) }
 
 // URI is a general name with an address in it.
 func URI(address string) []byte { return wrap(0x86, []byte(address)) }
