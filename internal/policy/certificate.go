@@ -97,7 +97,7 @@ type CertificateBinding struct {
 // of Issuer and Policy is set.
 type CertificateLevel struct {
 	// Issuer is the subject key identifier, lower-case hex, of the issuing CA,
-	// or its subject as Graph writes it, root first: see pkix.RootFirst.
+	// or its subject, root first as pkix.RootFirst writes it, or root last.
 	Issuer string   `json:"issuer,omitempty"`
 	Policy string   `json:"policy,omitempty"` // dotted
 	Mode   idp.Mode `json:"mode"`
@@ -140,6 +140,28 @@ type Worth struct {
 	// Demands is where the affinity is asked for: "certificate.affinity", or
 	// "certificate.levels[2].affinity".
 	Demands string
+	// Kind and Identifier say what the deciding level names, for records: a
+	// Level word, and the issuer, the policy, or both with a comma between.
+	// Both are empty when none decides.
+	Kind, Identifier string
+}
+
+// The kinds of levels, in Graph's words (x509CertificateRuleType).
+const (
+	LevelIssuer = "issuerSubject"
+	LevelPolicy = "policyOID"
+	LevelBoth   = "issuerSubjectAndPolicyOID"
+)
+
+// Named is the kind of a level and what it names, as in Worth.
+func (l CertificateLevel) Named() (kind, identifier string) {
+	switch {
+	case l.Policy == "":
+		return LevelIssuer, l.Issuer
+	case l.Issuer == "":
+		return LevelPolicy, l.Policy
+	}
+	return LevelBoth, l.Issuer + "," + l.Policy
 }
 
 // Ordered are the bindings as they are tried.

@@ -50,6 +50,9 @@ func TestWorth(t *testing.T) {
 		{"issuer", single, low, levels(level(issuing, "", multi, low)), here, policy.Worth{Mode: multi, Affinity: low, Rule: "certificate.levels[0]", Demands: aff}},
 		{"issuer, in capitals", single, low, levels(level(strings.ToUpper(issuing), "", multi, low)), here, policy.Worth{Mode: multi, Affinity: low, Rule: "certificate.levels[0]", Demands: aff}},
 		{"issuer by name", single, low, levels(level(strings.ToLower(caName), "", multi, low)), here, policy.Worth{Mode: multi, Affinity: low, Rule: "certificate.levels[0]", Demands: aff}},
+		{"issuer by name, the root last", single, low, levels(level("CN=Issuing CA,DC=contoso,DC=com", "", multi, low)), here, policy.Worth{Mode: multi, Affinity: low, Rule: "certificate.levels[0]", Demands: aff}},
+		{"an escaped comma parts nothing", single, low, levels(level(`B,CN=A\`, "", multi, low), level("CN=A,O=B", "", multi, low)),
+			policy.Presented{Issuer: issuing, IssuerName: `CN=A\,O=B`}, policy.Worth{Mode: single, Affinity: low, Rule: def, Demands: aff}},
 		{"another issuer", single, low, levels(level(aside, "", multi, low)), here, policy.Worth{Mode: single, Affinity: low, Rule: def, Demands: aff}},
 		{"an issuer without a name or key is nobody's", single, low, levels(level(caName, "", multi, low)), policy.Presented{}, policy.Worth{Mode: single, Affinity: low, Rule: def, Demands: aff}},
 		{"policy", single, low, levels(level("", oneOID, multi, high)), here, policy.Worth{Mode: multi, Affinity: high, Rule: "certificate.levels[0]", Demands: "certificate.levels[0].affinity"}},
@@ -78,10 +81,27 @@ func TestWorth(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := policy.CertificateRules{Mode: tt.mode, Affinity: tt.least, Levels: tt.levels}
-			if diff := cmp.Diff(tt.want, r.Worth(tt.cert)); diff != "" {
+			got := r.Worth(tt.cert)
+			// What the deciding level names is that of its place.
+			for i, l := range tt.levels {
+				if got.Rule == "certificate.levels["+strconv.Itoa(i)+"]" {
+					tt.want.Kind, tt.want.Identifier = l.Named()
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestLevelNamed(t *testing.T) {
+	for want, l := range map[string]policy.CertificateLevel{
+		"issuerSubject " + issuing: {Issuer: issuing}, "policyOID " + oneOID: {Policy: oneOID}, "issuerSubjectAndPolicyOID " + issuing + "," + oneOID: {Issuer: issuing, Policy: oneOID},
+	} {
+		if kind, id := l.Named(); kind+" "+id != want {
+			t.Errorf("%s %s, want %s", kind, id, want)
+		}
 	}
 }
 

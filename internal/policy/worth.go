@@ -39,8 +39,10 @@ func (r *CertificateRules) worth(kind int, c *Presented) (Worth, bool) {
 		switch {
 		case w.Rule == "":
 			w = Worth{Mode: l.Mode, Affinity: r.Affinity, Rule: rule, Demands: "certificate.affinity"}
+			w.Kind, w.Identifier = l.Named()
 		case w.Mode != l.Mode && w.Mode != idp.ModeCertificateSingle:
 			w.Mode, w.Rule = idp.ModeCertificateSingle, rule
+			w.Kind, w.Identifier = l.Named()
 		}
 		if w.Affinity == LowAffinity && l.Affinity != LowAffinity {
 			// A word that is none asks for High, as everything here that cannot
@@ -65,10 +67,41 @@ func (l *CertificateLevel) kind() int {
 // names says whether a level is about the certificate. Key identifiers and
 // names are compared without letter case (RFC 5280 §7.1 does for names).
 func (l *CertificateLevel) names(c *Presented) bool {
-	if l.Issuer != "" && !(c.Issuer != "" && strings.EqualFold(l.Issuer, c.Issuer)) && !(c.IssuerName != "" && strings.EqualFold(l.Issuer, c.IssuerName)) {
+	if l.Issuer != "" && !l.isBy(c) {
 		return false
 	}
 	return l.Policy == "" || slices.Contains(c.Policies, l.Policy)
+}
+
+// isBy says whether l.Issuer is the certificate's. Names are written in either
+// direction: Graph's own clients write those of rules with the root last.
+func (l *CertificateLevel) isBy(c *Presented) bool {
+	switch {
+	case c.Issuer != "" && strings.EqualFold(l.Issuer, c.Issuer):
+		return true
+	case c.IssuerName == "" || !strings.Contains(l.Issuer, "="):
+		return false
+	}
+	return strings.EqualFold(l.Issuer, c.IssuerName) || strings.EqualFold(rootLast(l.Issuer), c.IssuerName)
+}
+
+// rootLast turns a distinguished name round: its parts end at commas that no
+// backslash stands before.
+func rootLast(dn string) string {
+	var parts []string
+	start := 0
+	for i := 0; i < len(dn); i++ {
+		switch dn[i] {
+		case '\\':
+			i++
+		case ',':
+			parts = append(parts, dn[start:i])
+			start = i + 1
+		}
+	}
+	parts = append(parts, dn[start:])
+	slices.Reverse(parts)
+	return strings.Join(parts, ",")
 }
 
 // Meets says whether a binding of affinity a is enough where want is asked for.
