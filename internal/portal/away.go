@@ -125,7 +125,7 @@ func (p *Portal) returned(w http.ResponseWriter, r *http.Request) error {
 	case q.Has("none"):
 		return p.notLetIn(w, r, in, signin.Step{}, idp.Unprovenf("certificate_none", "the browser showed none"))
 	case !away(f) || code == "":
-		return p.notLetIn(w, r, in, signin.Step{}, idp.Expiredf("certificate_over", "flow %s waits for none", f.ID).Say(page.Plain(p.pages.Pick(r).T("badge.over"))))
+		return p.notLetIn(w, r, in, signin.Step{}, idp.Expiredf("certificate_over", "flow %s waits for none", f.ID))
 	default:
 		in.ceremony = f.Waiting.Ceremony
 		payload, err := json.Marshal(map[string]string{"code": code})
@@ -184,25 +184,29 @@ const (
 	detailSubject = "certificateSubject"
 	detailIssuer  = "certificateIssuer"
 	detailSerial  = "certificateSerial"
-	detailRule    = "certificateRule"
-	detailRevoked = "certificateRevoked" // RFC 3339
 )
 
 // badgeWords are the catalogue keys of what a reason is to a person; the same
 // for a certificate that is nobody's and one that is several people's.
 var badgeWords = map[string]string{
-	"certificate_none":               "badge.none",
-	"certificate_expired":            "badge.expired",
-	"certificate_not_yet_valid":      "badge.early",
-	"certificate_revoked":            "badge.revoked",
-	"certificate_no_path":            "badge.unknown",
-	"certificate_revocation_unknown": "badge.unchecked",
-	"certificate_no_user":            "badge.nobody",
-	"certificate_ambiguous":          "badge.nobody",
-	"certificate_affinity":           "badge.loose",
-	"certificate_barred":             "badge.barred",
-	"certificate_usage":              "badge.usage",
-	"certificate_weak_algorithm":     "badge.weak",
+	"certificate_none":             "badge.none",
+	"certificate_expired":          "badge.expired",
+	"certificate_not_yet_valid":    "badge.early",
+	"certificate_revoked":          "badge.revoked",
+	"certificate_unknown_issuer":   "badge.unknown",
+	"certificate_list_unavailable": "badge.unchecked",
+	"certificate_no_user":          "badge.nobody",
+	"certificate_ambiguous":        "badge.nobody",
+	"certificate_other_person":     "badge.another",
+	"certificate_affinity":         "badge.loose",
+	"certificate_barred":           "badge.barred",
+	"certificate_usage":            "badge.usage",
+	"certificate_weak_algorithm":   "badge.weak",
+	"certificate_over":             "badge.over",
+	"handover_unknown":             "badge.over",
+	"handover_late":                "badge.over",
+	"handover_of_other":            "badge.over",
+	"handover_used":                "badge.over",
 }
 
 // aboutBadge says in three sentences what was wrong, why, and what to do.
@@ -224,8 +228,9 @@ func (p *Portal) aboutBadge(r *http.Request, ws *page.Words, f signin.Flow, step
 	case above && key != "badge.unchecked" && key != "badge.unknown":
 		return ws.T("badge.above", "org", org)
 	case key == "badge.revoked":
-		if at, err := time.Parse(time.RFC3339, step.Detail[detailRevoked]); err == nil {
-			return ws.T("badge.revoked.on", "when", day(at), "org", org)
+		var since *pkix.RevokedError
+		if errors.As(err, &since) && !since.When.IsZero() {
+			return ws.T("badge.revoked.on", "when", day(since.When), "org", org)
 		}
 	case key == "badge.expired" && fault != nil && fault.Cert != nil:
 		return ws.T("badge.expired.on", "when", day(fault.Cert.NotAfter), "org", org)
@@ -263,7 +268,7 @@ func badgeFacts(ws *page.Words, step signin.Step, e *idp.Error, t told) []fact {
 	put("subject", step.Detail[detailSubject])
 	put("issuer", step.Detail[detailIssuer])
 	put("serial", step.Detail[detailSerial])
-	put("reason", strings.TrimPrefix(e.Reason, "certificate_"))
+	put("reason", e.Reason)
 	put("rule", ruleOf(step))
 	put("trace", t.Trace)
 	return out

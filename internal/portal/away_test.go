@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"crypto/x509"
 	"net/http"
 	"net/url"
@@ -121,18 +122,17 @@ func TestSec_CBA14_RefusedCertificate(t *testing.T) {
 	leaf := &x509.Certificate{Raw: []byte{1}, NotBefore: noon.AddDate(0, 0, 3), NotAfter: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)}
 	ca := &x509.Certificate{Raw: []byte{2}, NotAfter: noon.AddDate(0, 0, -1)}
 	fault := func(reason pkix.Reason, cert *x509.Certificate) error {
-		return idp.Unprovenf("certificate_"+string(reason), "%w", &pkix.Fault{Reason: reason, Cert: cert, Path: []*x509.Certificate{leaf, ca}})
+		word := map[pkix.Reason]string{pkix.NoPath: "unknown_issuer", pkix.RevocationUnknown: "list_unavailable"}[reason]
+		return idp.Unprovenf("certificate_"+cmp.Or(word, string(reason)), "%w", &pkix.Fault{Reason: reason, Cert: cert, Path: []*x509.Certificate{leaf, ca}})
 	}
-	revoked := map[string]string{"certificateRevoked": "2026-03-03T10:00:00Z"}
-	for k, v := range badge {
-		revoked[k] = v
-	}
+	revoked := idp.Unprovenf("certificate_revoked", "%w", &pkix.Fault{Reason: pkix.Revoked, Cert: leaf, Path: []*x509.Certificate{leaf, ca},
+		Err: &pkix.RevokedError{When: time.Date(2026, 3, 3, 10, 0, 0, 0, time.UTC)}})
 	for name, c := range map[string]struct {
 		err    error
 		detail map[string]string
 		words  string
 	}{
-		"revoked":          {fault(pkix.Revoked, leaf), revoked, "Your badge was taken back on 3 March 2026. It can no longer sign in."},
+		"revoked":          {revoked, badge, "Your badge was taken back on 3 March 2026. It can no longer sign in."},
 		"revoked, undated": {fault(pkix.Revoked, leaf), badge, "Your badge was taken back. It can no longer sign in."},
 		"expired":          {fault(pkix.Expired, leaf), badge, "Your badge ended on 20 November 2026."},
 		"early":            {fault(pkix.NotYetValid, leaf), badge, "Your badge is not good yet. It begins on 26 November 2026."},
@@ -143,6 +143,7 @@ func TestSec_CBA14_RefusedCertificate(t *testing.T) {
 		"no list of CA":    {fault(pkix.RevocationUnknown, ca), badge, "We cannot check your badge just now."},
 		"no user":          {idp.Unprovenf("certificate_no_user", "nobody"), badge, "This certificate lets nobody in. It does not belong to exactly one person of Nordhafen Werft."},
 		"two users":        {idp.Unprovenf("certificate_ambiguous", "two"), badge, "This certificate lets nobody in. It does not belong to exactly one person of Nordhafen Werft."},
+		"of another":       {idp.Unprovenf("certificate_other_person", "x"), badge, "This certificate is somebody else’s than the user name that was typed."},
 		"too loose":        {idp.Unprovenf("certificate_affinity", "low"), badge, "This certificate is not tied to you firmly enough."},
 		"constraints":      {fault(pkix.NameConstraints, leaf), badge, "This certificate cannot be used here."},
 		"usage":            {fault(pkix.Usage, leaf), badge, "This certificate is not for signing in."},
@@ -153,8 +154,7 @@ func TestSec_CBA14_RefusedCertificate(t *testing.T) {
 			b.client.Jar.SetCookies(mustURL(w.server.URL), []*http.Cookie{{Name: "signet-way", Value: "certificate"}})
 			r := b.shows(cardShown{refused: c.err, genuine: true, detail: c.detail}).want(t, 401, c.words,
 				"To choose another one, close all its windows first.", "More details", "Ada Lindqvist", "Nordhafen Badges 3", "4a0f19", "Trace id", `data-code="130005"`)
-			reason := strings.TrimPrefix(idp.AsError(c.err).Reason, "certificate_")
-			r.want(t, 401, reason)
+			r.want(t, 401, idp.AsError(c.err).Reason)
 			if !r.hasAction("signin-passkey") || !r.hasAction("signin-certificate") || !strings.Contains(r.body, `<details class="other" open>`) {
 				t.Error("a way is missing, or they are folded")
 			}
