@@ -125,7 +125,7 @@ func (o *Office) Refresh(name string) {
 func (o *Office) Another(name, domain string) *Office {
 	o.t.Helper()
 	var made struct{ ID string }
-	o.Admin(o.t, &made, "tenant", "create", name, "--domain", domain)
+	o.Demo.Admin(o.t, &made, "tenant", "create", name, "--domain", domain)
 	d := *o.Demo
 	d.Tenant = made.ID
 	return &Office{t: o.t, Demo: &d, Lists: o.Lists, IDs: map[string]string{}}

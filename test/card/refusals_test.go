@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ const (
 	sayNobody    = "This certificate lets nobody in"
 	sayRevoked   = "Your badge was taken back on"
 	sayExpired   = "Your badge ended on"
+	sayOther     = "is somebody else’s than the user name that was typed"
 	sayEarly     = "Your badge is not good yet"
 )
 
@@ -81,8 +83,8 @@ func TestRefusedUnchecked(t *testing.T) {
 		{"stale", func(a *pkixtest.Authority) http.HandlerFunc { return plain(a.CRL(now.Add(-8*24*time.Hour), 1)) }},
 		{"absent", func(*pkixtest.Authority) http.HandlerFunc { return http.NotFound }},
 		{"huge", func(*pkixtest.Authority) http.HandlerFunc { return huge }},
-		{"of another issuer", func(*pkixtest.Authority) http.HandlerFunc { return plain(good(stranger)) }},
-		{"no list at all", func(*pkixtest.Authority) http.HandlerFunc {
+		{"foreign", func(*pkixtest.Authority) http.HandlerFunc { return plain(good(stranger)) }},
+		{"nothing", func(*pkixtest.Authority) http.HandlerFunc {
 			return plain([]byte("<html>Please sign in to the network"))
 		}},
 	} {
@@ -203,16 +205,17 @@ func TestRefusedPerson(t *testing.T) {
 	twice.renew(o.Cards, bela)
 	o.worksFor(bela, twice)
 
-	// The same name on two people: hers in another directory is his here.
+	// The same name is Béla's here and Carmen's on her premises. The first binding
+	// decides, and a name that is typed has to be of who that is.
 	o.Rules(func(c map[string]any) {
-		c["bindings"] = []any{Binding("PrincipalName", "onPremisesUserPrincipalName", 1, "low")}
+		c["bindings"] = []any{Binding("PrincipalName", "onPremisesUserPrincipalName", 1, "low"), Binding("PrincipalName", "userPrincipalName", 2, "low")}
 	})
-	shared := New(t, P256)
-	shared.Put(o.Cards.Leaf(shared.Public, "Shared", "shared@nordhafen.internal", time.Now()))
-	o.Admin(t, nil, "user", "update", bela.Name, "--on-premises-name", "shared@nordhafen.internal")
+	shared := o.issue(P256, bela)
 	o.worksFor(bela, shared)
-	o.Admin(t, nil, "user", "update", carmen.Name, "--on-premises-name", "shared@nordhafen.internal")
-	o.refused(o.signIn(o.at(shared)), "certificate_ambiguous", sayNobody)
+	o.Admin(t, nil, "user", "update", carmen.Name, "--on-premises-name", bela.Name)
+	o.worksFor(carmen, shared)
+	b := o.at(shared)
+	o.refused(b.Press(o.signInPage(b), "signin", "signin-certificate", url.Values{"username": {bela.Name}}), "certificate_other_person", sayOther)
 }
 
 // TestRefusedTenant shows a card that signs in at one organisation to another
