@@ -180,8 +180,8 @@ func readReasons(in []byte) (reasons, bool) {
 
 // Bounds of what is compared with one another (security.md CBA11).
 const (
-	maxPoints = 64 // distribution points of a certificate
-	maxNames  = 64 // names of one
+	maxPoints     = 64 // distribution points of a certificate
+	maxPointNames = 64 // names of one
 )
 
 // Kinds of general names that are told apart (RFC 5280 §4.2.1.6).
@@ -248,7 +248,7 @@ func namesIn(seq cryptobyte.String) ([]generalName, bool) {
 		}
 		names = append(names, n)
 	}
-	return names, len(names) > 0 && len(names) <= maxNames
+	return names, len(names) > 0 && len(names) <= maxPointNames
 }
 
 // point is a distribution point of a certificate: RFC 5280 §4.2.1.13.
