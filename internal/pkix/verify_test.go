@@ -277,6 +277,20 @@ func fits(t *testing.T, name string, alone, whole error) {
 	}
 }
 
+// TestAnchorBetween: an anchor that another authority issued names that one's
+// key.
+func TestAnchorBetween(t *testing.T) {
+	f := newFamily(t)
+	o := f.options()
+	o.Anchors, o.Intermediates = []*x509.Certificate{f.sub.Cert}, nil
+	if _, err := pkix.Verify(f.leaf, o); err != nil {
+		t.Error(err)
+	}
+	f.reSub(drop(idAKI))
+	o.Anchors = []*x509.Certificate{f.sub.Cert}
+	refused(t, second(pkix.Verify(f.leaf, o)), pkix.Malformed, f.sub.Cert)
+}
+
 // TestNobody is about paths that are not there.
 func TestNobody(t *testing.T) {
 	f, other := newFamily(t), newFamily(t)
@@ -348,6 +362,29 @@ func TestParser(t *testing.T) {
 	} {
 		if _, ok := pkixtest.Reforge(t, f.sub.Cert, f.root.Key, change); ok {
 			t.Errorf("%s: crypto/x509 reads it", name)
+		}
+	}
+}
+
+// TestPathLengths: what one authority takes away those below do not give back.
+func TestPathLengths(t *testing.T) {
+	length := func(n int) pkixtest.Change {
+		return func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = n, n == 0 }
+	}
+	for _, c := range []struct {
+		root, first, second int
+		ok                  bool
+	}{{2, 1, 0, true}, {-1, 1, 5, true}, {2, 5, 5, true}, {1, 5, 5, false}, {-1, 0, 5, false}} {
+		root := pkixtest.Root(t, "Root", now, length(c.root))
+		first := root.Sub("First", now, length(c.first))
+		below := first.Sub("Second", now, length(c.second))
+		leaf := below.Leaf(pkixtest.ECKey(t).Public(), "Ada", "", now)
+		_, err := pkix.Verify(leaf, pkix.Options{Anchors: []*x509.Certificate{root.Cert}, Intermediates: []*x509.Certificate{first.Cert, below.Cert}, Now: now})
+		if c.ok && err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if !c.ok {
+			refused(t, err, pkix.PathLength, below.Cert)
 		}
 	}
 }
