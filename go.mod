@@ -22,6 +22,7 @@ require (
 	github.com/spf13/cobra v1.10.2 // commands, help, completion
 	github.com/spf13/pflag v1.0.9 // flags that win over environment and file
 	go.yaml.in/yaml/v3 v3.0.5 // lines of a policy file
+	golang.org/x/crypto v0.58.0 // cryptobyte: DER of extensions that crypto/x509 does not read; OCSP
 	golang.org/x/net v0.62.0 // HTML parser, for tests of pages
 	golang.org/x/oauth2 v0.37.0 // the demo app is a stock relying party
 	golang.org/x/sync v0.24.0 // errgroup: start and stop together
@@ -60,7 +61,6 @@ require (
 	github.com/tinylib/msgp v1.6.4 // indirect
 	github.com/x448/float16 v0.8.4 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	modernc.org/libc v1.78.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect

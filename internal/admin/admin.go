@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -60,6 +61,8 @@ type Config struct {
 	Devices *device.Registry
 	// OnDevice says what stands on a device.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
+	// Authorities are those that tenants trust to issue certificates.
+	Authorities *trust.Store
 	// Phones are those that approve sign-ins, and RemoveMethod takes a
 	// credential away as an administrator does, with its record.
 	Phones       Phones

@@ -26,14 +26,16 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/phone"
+	"github.com/signetid/signet/internal/pkix/pkixtest"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+	"github.com/signetid/signet/internal/trust"
 )
 
 var (
-	sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations, device.Migrations}
+	sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations, device.Migrations, trust.Migrations}
 	now     = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 )
 
@@ -119,7 +121,8 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		DB: db, Now: clock, Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) { return sealing, nil },
 	})
 	o.Service = admin.New(admin.Config{
-		Devices: o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
+		Authorities: trust.New(trust.Config{DB: db, Now: clock}),
+		Devices:     o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
@@ -445,17 +448,22 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"device.disable": {"device": "ws-1"}, "device.enable": {"device": "ws-1"}, "device.rename": {"device": "ws-1", "displayName": "ws-2"},
 			"device.remove": {"device": "ws-2"}, "key.clean": {"orphaned": true, "apply": true}, "key.restore": {"user": "ada@a.example", "id": "k1"},
 			"phone.unblock": {"user": "ada@a.example"}, "user.delete": {"user": "ada@a.example"},
+			"cert-authority.add": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)}, "cert-authority.update": {"authority": "CA", "displayName": "Root"},
+			"cert-authority.disable": {"authority": "Root"}, "cert-authority.enable": {"authority": "Root"}, "cert-authority.remove": {"authority": "Root"},
+			"cert-authority.restore": {"authority": "Root"},
 		}
 		reads := map[string]fields{
 			"tenant.list": {}, "tenant.show": {}, "user.list": {}, "user.show": {"user": "bob@a.example"}, "group.list": {}, "app.list": {},
 			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
 			"device.list": {}, "device.show": {"device": "kept"}, "key.list": {}, "key.export": {}, "key.removed": {},
 			"phone.list": {"user": "bob@a.example"}, "phone.show": {"user": "bob@a.example"}, "phone.test": {"user": "bob@a.example"},
+			"cert-authority.list": {}, "cert-authority.show": {"authority": "Root"},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",
 			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "policy.apply",
-			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "phone.unblock", "user.delete"}
+			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "phone.unblock", "user.delete",
+			"cert-authority.add", "cert-authority.update", "cert-authority.disable", "cert-authority.enable", "cert-authority.remove", "cert-authority.restore"}
 		for _, op := range order {
 			if op == "device.disable" {
 				ada, err := o.dir.UserByName(t.Context(), o.db, idp.TenantID(tenant["id"].(string)), "ada@a.example")

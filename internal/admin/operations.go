@@ -58,6 +58,15 @@ var operations = map[string]operation{
 	"device.rename":  within(renameDevice),
 	"device.remove":  within(removeDevice),
 
+	"cert-authority.add":     within(addAuthorities),
+	"cert-authority.list":    within(listAuthorities),
+	"cert-authority.show":    within(showAuthority),
+	"cert-authority.update":  within(updateAuthority),
+	"cert-authority.disable": within(disableAuthority),
+	"cert-authority.enable":  within(enableAuthority),
+	"cert-authority.remove":  within(removeAuthority),
+	"cert-authority.restore": within(restoreAuthority),
+
 	"phone.list":    within(listPhones),
 	"phone.show":    within(showPhone),
 	"phone.test":    within(testPhone),

@@ -133,7 +133,7 @@ func (h *House) administration() *admin.Service {
 			return h.Corridor.CheckSave(ctx, t, old, next, "")
 		},
 		Provision: h.Corridor, Origin: h.base,
-		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice,
+		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice, Authorities: h.Trust,
 		Phones: h.Phones, RemoveMethod: func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error {
 			return h.Corridor.RemoveFor(ctx, t, u, m, id, actor, signin.Peer{})
 		},

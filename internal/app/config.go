@@ -43,6 +43,7 @@ type Config struct {
 	Limits         Limits        // how often one source may try
 	Push           Push          // how phones are told that something waits
 	Places         Places        // where addresses are
+	CRL            CRL           // how lists of revoked certificates are fetched
 	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
 
 	// AcceptRollback starts a database that lacks what this node saw written,
@@ -105,6 +106,7 @@ func Default() Config {
 		Drain:     time.Second,
 		Stop:      15 * time.Second,
 		AuditKeep: 180 * 24 * time.Hour,
+		CRL:       CRL{Bytes: 20 << 20, Time: 10 * time.Second},
 		Limits:    Limits{Nonces: 60, Begins: 240, Failures: 600, PassTries: 5, Asks: 10},
 		Now:       time.Now,
 	}
@@ -124,6 +126,7 @@ func (c Config) Validate() error {
 		c.Metadata.check(),
 		c.Push.check(),
 		c.Places.check(),
+		c.CRL.check(),
 	)
 }
 

@@ -47,6 +47,17 @@ func TestValidate(t *testing.T) {
 		{"half of Apple's", func(c *app.Config) { c.Push.APNsKey, c.Push.APNsTeam = "x", "y" }, []string{"apns-key-id", "go together"}},
 		{"data centres of no table", func(c *app.Config) { c.Places.Hosting = "x" }, []string{"place-hosting", "place-table"}},
 		{"related origin", func(c *app.Config) { c.RelatedOrigins = []string{"https://a.example/x"} }, []string{"related-origin"}},
+		{"lists of one's own", func(c *app.Config) {
+			c.CRL = app.CRL{Bytes: 45 << 20, Time: time.Minute, Private: []string{"crl.internal", "crl.internal:8080", "10.0.0.7", "[fd00::7]:80"}}
+		}, nil},
+		{"no list at all", func(c *app.Config) { c.CRL.Bytes = 1 }, []string{"crl-bytes is 1"}},
+		{"lists that fill the machine", func(c *app.Config) { c.CRL.Bytes = 1 << 40 }, []string{"crl-bytes"}},
+		{"lists in no time", func(c *app.Config) { c.CRL.Time = time.Millisecond }, []string{"crl-time"}},
+		{"lists for ever", func(c *app.Config) { c.CRL.Time = time.Hour }, []string{"crl-time"}},
+		{"list host", func(c *app.Config) {
+			c.CRL.Private = []string{"http://crl.internal/", "*.internal", "crl.internal:", "crl.internal:0"}
+		},
+			[]string{`"http://crl.internal/"`, `"*.internal"`, `"crl.internal:"`, `"crl.internal:0"`}},
 		{"forgetful audit", func(c *app.Config) { c.AuditKeep = time.Hour }, []string{"audit-keep"}},
 		{"everything at once", func(c *app.Config) { c.Listen, c.BaseURL, c.TLSCert, c.LogLevel, c.Drain = "x", "y", "z", "loud", -1 },
 			[]string{"listen is", "base-url is", "go together", "log-level is", "drain is"}},

@@ -32,6 +32,7 @@ var allowed = map[string]string{
 	"github.com/spf13/pflag":                  "cobra's flags, which are also our settings",
 	"go.yaml.in/yaml/v3":                      "lines of what is wrong in a policy file; the configuration's parser is made of it",
 	"go.uber.org/goleak":                      "goroutines left behind, in tests",
+	"golang.org/x/crypto":                     "DER that crypto/x509 does not read, and OCSP",
 	"golang.org/x/net":                        "an HTML parser for tests of our pages",
 	"golang.org/x/oauth2":                     "the demo app's OAuth client",
 	"golang.org/x/sync":                       "errgroup: goroutines with an end",

@@ -38,6 +38,7 @@ import (
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // House is everything below the doors, wired.
@@ -51,6 +52,7 @@ type House struct {
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
+	Trust     *trust.Store
 	Box       *nonce.Box
 	Sessions  *session.Store
 	Browsers  *browser.Registry
@@ -123,6 +125,7 @@ func (h *House) wire() error {
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
 	})
+	h.Trust = trust.New(h.cfg.CRL.trust(h.DB, h.bus, now))
 	h.Policies = policy.New(policy.Config{
 		DB: h.DB, Now: now, Bus: h.bus, Groups: h.Directory.GroupsOf, Models: h.Metadata.Names, Status: h.Metadata.Verdict,
 	})
@@ -283,6 +286,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(nonce.Jobs(h.DB)...)
 	h.jobs.Add(h.Keys.Jobs()...)
 	h.jobs.Add(h.Metadata.Jobs()...)
+	h.jobs.Add(h.Trust.Jobs()...)
 	h.jobs.Add(h.Browsers.Jobs()...)
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)

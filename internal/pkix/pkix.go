@@ -30,6 +30,11 @@ type Options struct {
 	InhibitPolicyMapping  bool
 	InhibitAnyPolicy      bool
 
+	// PathLen, when not nil, bounds the authorities between anchor and leaf as
+	// the anchor's own pathLenConstraint would: those that are self-issued do not
+	// count.
+	PathLen *int
+
 	// Usages are extended key usages, dotted, of which the leaf must name one
 	// (or anyExtendedKeyUsage where AnyUsage allows it). A leaf without the
 	// extension is refused unless NoUsage allows it. Empty: none is asked for.
@@ -40,6 +45,10 @@ type Options struct {
 
 	// SHA1 lets signatures by SHA-1 pass: for vectors of another time.
 	SHA1 bool
+
+	// Signed, when not nil, says that issuer's signature on cert was checked
+	// before, by this package, and held: it is not checked again. All else is.
+	Signed func(cert, issuer *x509.Certificate) bool
 
 	// Check, when not nil, is asked for each certificate of a path but the
 	// anchor, from the anchor down, once everything else about that path holds:

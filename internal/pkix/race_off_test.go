@@ -1,0 +1,5 @@
+//go:build !race
+
+package pkix_test
+
+const raceFactor = 1

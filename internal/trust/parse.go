@@ -1,0 +1,260 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pkix"
+)
+
+// MaxUpload bounds what Parse looks at, in bytes.
+const MaxUpload = 1 << 20
+
+// minRSA is the smallest RSA key of an authority (security.md CBA12; NIST SP
+// 800-131A).
+const minRSA = 2048
+
+// maxRSA bounds what verifying costs (security.md CBA11).
+const maxRSA = 8192
+
+// The content type of signed data (RFC 5652 §5.1).
+var oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
+
+// Parse reads the certificates of an upload: PEM with any number of them, PEM
+// or DER of a PKCS#7 that holds certificates only, or DER of certificates one
+// after the other. It bounds the upload to MaxUpload and MaxAuthorities
+// certificates. Nothing is believed of them yet: Add looks at what they are. A
+// certificate that is there twice is given once. Errors are Invalid.
+func Parse(upload []byte) ([]*x509.Certificate, error) {
+	if len(upload) > MaxUpload {
+		return nil, unread("upload_too_large", fmt.Errorf("%d bytes", len(upload)), "The file is larger than 1 MiB.")
+	}
+	trimmed := bytes.TrimSpace(upload)
+	if len(trimmed) == 0 {
+		return nil, unread("upload_empty", errors.New("no bytes"), "The file is empty.")
+	}
+	var out []*x509.Certificate
+	var err error
+	if bytes.Contains(upload, []byte("-----BEGIN ")) {
+		out, err = fromPEM(trimmed)
+	} else {
+		out, err = fromDER(upload)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(out) == 0 {
+		return nil, unread("upload_empty", errors.New("no certificates"), "There is no certificate in the file.")
+	}
+	if out = once(out); len(out) > MaxAuthorities {
+		return nil, unread("upload_too_many", fmt.Errorf("%d certificates", len(out)), fmt.Sprintf("The file has %d certificates, and a tenant may have %d.", len(out), MaxAuthorities))
+	}
+	return out, nil
+}
+
+// fromPEM reads every block, and refuses those that are no certificates: a
+// private key in an upload is a mistake that must be told.
+func fromPEM(text []byte) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	rest, n := text, 0
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		n++
+		var some []*x509.Certificate
+		var err error
+		switch {
+		case block.Type == "CERTIFICATE" || block.Type == "X509 CERTIFICATE" || block.Type == "TRUSTED CERTIFICATE":
+			some, err = x509.ParseCertificates(block.Bytes)
+		case block.Type == "PKCS7" || block.Type == "CMS":
+			some, err = fromPKCS7(block.Bytes)
+		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+			return nil, unread("upload_private_key", errors.New("a private key"),
+				"There is a private key in the file. It was not kept. Send the certificates alone, and treat the key as known to others.")
+		default:
+			return nil, unread("upload_other", fmt.Errorf("block %d is %q", n, block.Type), fmt.Sprintf("Block %d of the file is %s and no certificate.", n, quote(block.Type)))
+		}
+		if err != nil {
+			return nil, unread("upload_malformed", fmt.Errorf("block %d: %w", n, err), fmt.Sprintf("Block %d of the file is no certificate that can be read.", n))
+		}
+		out = append(out, some...)
+	}
+	if bytes.Contains(rest, []byte("-----BEGIN ")) {
+		return nil, unread("upload_malformed", fmt.Errorf("what comes after block %d", n), fmt.Sprintf("What comes after block %d of the file is damaged.", n))
+	}
+	return out, nil
+}
+
+func fromDER(der []byte) ([]*x509.Certificate, error) {
+	out, err := x509.ParseCertificates(der)
+	if err == nil {
+		return out, nil
+	}
+	if some, err7 := fromPKCS7(der); err7 == nil {
+		return some, nil
+	}
+	return nil, unread("upload_malformed", err, "This is no certificate that can be read: PEM, DER and PKCS#7 (.p7b) are.")
+}
+
+// fromPKCS7 reads the certificates of a SignedData that signs nothing, as RFC
+// 5652 §5.1 calls it: "degenerate". It is strict DER. Whatever signatures there
+// may be are not looked at: the certificates speak for themselves.
+func fromPKCS7(der []byte) ([]*x509.Certificate, error) {
+	var info struct {
+		Type    asn1.ObjectIdentifier
+		Content asn1.RawValue `asn1:"explicit,tag:0"`
+	}
+	rest, err := asn1.Unmarshal(der, &info)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 || !info.Type.Equal(oidSignedData) {
+		return nil, fmt.Errorf("content type %s, %d bytes behind it", info.Type, len(rest))
+	}
+	var data struct {
+		Version      int
+		Digests      asn1.RawValue `asn1:"set"`
+		Content      asn1.RawValue
+		Certificates asn1.RawValue `asn1:"optional,tag:0"`
+		Lists        asn1.RawValue `asn1:"optional,tag:1"`
+		Signers      asn1.RawValue `asn1:"set"`
+	}
+	if rest, err = asn1.Unmarshal(info.Content.Bytes, &data); err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, errors.New("bytes behind the signed data")
+	}
+	return x509.ParseCertificates(data.Certificates.Bytes)
+}
+
+// once drops what is there twice, and keeps the order.
+func once(all []*x509.Certificate) []*x509.Certificate {
+	seen := make(map[string]bool, len(all))
+	return slices.DeleteFunc(all, func(c *x509.Certificate) bool {
+		twice := seen[string(c.Raw)]
+		seen[string(c.Raw)] = true
+		return twice
+	})
+}
+
+// Offers makes offers of an upload for a tenant: roots are those that signed
+// themselves, and the address of a list is taken from the certificates that an
+// authority has issued, itself included: that is where RFC 5280 §4.2.1.13 has
+// issuers write it. have are the authorities that the tenant has. Nothing is
+// decided by it: who adds them sees it, and may say otherwise.
+func Offers(certs []*x509.Certificate, have []Authority) []Offer {
+	all := slices.Clone(certs)
+	for _, a := range have {
+		all = append(all, a.Cert)
+	}
+	out := make([]Offer, 0, len(certs))
+	for _, c := range certs {
+		out = append(out, Offer{Cert: c, Name: label(c), Root: SelfSigned(c), CRL: listOf(c, all)})
+	}
+	return out
+}
+
+// listOf is the first address for lists in certificates that name c as their
+// issuer.
+func listOf(c *x509.Certificate, all []*x509.Certificate) string {
+	for _, below := range all {
+		other := len(below.AuthorityKeyId) > 0 && len(c.SubjectKeyId) > 0 && !bytes.Equal(below.AuthorityKeyId, c.SubjectKeyId)
+		if other || !bytes.Equal(below.RawIssuer, c.RawSubject) {
+			continue
+		}
+		for _, at := range below.CRLDistributionPoints {
+			if fetchable(at) {
+				return at
+			}
+		}
+	}
+	return ""
+}
+
+// SelfSigned says whether a certificate is signed by its own key, under its own
+// name. Where that signature is of a kind that is not looked at any more, the
+// key identifiers say it: nobody relies on it anyway.
+func SelfSigned(c *x509.Certificate) bool {
+	switch {
+	case !selfIssued(c) || weakKey(c) != "": // what a huge key would cost is not spent
+		return false
+	case weakSignature(c):
+		return len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId)
+	}
+	return c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+}
+
+// selfIssued says whether a certificate names itself as its issuer.
+func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
+// suitable refuses what cannot be an authority here, by name.
+func suitable(c *x509.Certificate, now time.Time) error {
+	name := quote(label(c))
+	switch {
+	case len(c.Raw) > pkix.MaxCertificate:
+		return unfit("certificate_too_big", c, "The certificate of "+name+" is larger than 64 KiB.")
+	case !c.BasicConstraintsValid || !c.IsCA:
+		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: it does not say so in its basic constraints.")
+	case c.KeyUsage&x509.KeyUsageCertSign == 0: // RFC 5280 §4.2.1.3: an authority must say so
+		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: its key usage does not say that it signs certificates.")
+	case now.After(c.NotAfter):
+		return unfit("authority_expired", c, "The certificate of "+name+" expired on "+c.NotAfter.UTC().Format("2 January 2006")+".")
+	case weakKey(c) != "":
+		return unfit("weak_key", c, "The key of "+name+" is "+weakKey(c)+".")
+	case weakSignature(c) && !SelfSigned(c):
+		return unfit("weak_signature", c, "The certificate of "+name+" is signed with "+c.SignatureAlgorithm.String()+", which is not accepted any more.")
+	}
+	return nil
+}
+
+// weakKey says what is wrong with a key; empty: nothing is.
+func weakKey(c *x509.Certificate) string {
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if n := key.N.BitLen(); n < minRSA {
+			return fmt.Sprintf("too short: RSA of %d bits, and %d is the least", n, minRSA)
+		} else if n > maxRSA {
+			return fmt.Sprintf("too long: RSA of %d bits, and %d is the most", n, maxRSA)
+		}
+		return ""
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
+			return "on the curve " + key.Curve.Params().Name + ", and P-256, P-384 and P-521 are supported"
+		}
+		return ""
+	case ed25519.PublicKey:
+		return ""
+	}
+	return "of a kind that is not supported: RSA, ECDSA and Ed25519 are"
+}
+
+func weakSignature(c *x509.Certificate) bool {
+	switch c.SignatureAlgorithm {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.DSAWithSHA256, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
+		return true
+	}
+	return false
+}
+
+func unread(reason string, err error, says string) error {
+	return idp.Invalidf(reason, "upload: %w", err).On("certificate").Say(says)
+}
+
+func unfit(reason string, c *x509.Certificate, says string) error {
+	return idp.Invalidf(reason, "certificate %s", Thumbprint(c)).On("certificate").Say(says)
+}

@@ -1,0 +1,96 @@
+package trust
+
+import (
+	"context"
+	"crypto/x509"
+	"embed"
+	"fmt"
+	"time"
+
+	"github.com/signetid/signet/internal/cache"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/pkix"
+	"github.com/signetid/signet/internal/sqldb"
+)
+
+// Migrations hold the tables of this package.
+//
+//go:embed migrations/*.sql
+var Migrations embed.FS
+
+// Bus tells the other nodes, and this one, that something changed.
+type Bus interface {
+	Publish(ctx context.Context, tx *sqldb.Tx, topic, key string) error
+	Subscribe(topic string, fn func(key string))
+}
+
+// Topic is the bus topic of changed authorities; the key is the tenant.
+const Topic = "trust"
+
+// Limits bound what is fetched.
+type Limits struct {
+	CRLBytes int64         // of one list; 0: 20 MiB (security.md CBA05)
+	CRLTime  time.Duration // of one download; 0: 10 s
+}
+
+// Config is what a Store needs.
+type Config struct {
+	DB     *sqldb.DB
+	Now    func() time.Time
+	Bus    Bus // nil: nothing is cached
+	Limits Limits
+	// Private are hosts in networks of the operator's own, as "host" or
+	// "host:port": lists may be fetched from them at any address.
+	Private []string
+}
+
+// Store keeps the authorities of all tenants. It is safe for concurrent use.
+type Store struct {
+	cfg   Config
+	cache *cache.Cache[idp.TenantID, *anchors]
+	// check says how a certificate is not revoked whose issuer has a list or a
+	// responder. An error that is no *pkix.Fault failed on our side.
+	check func(ctx context.Context, q question) (Checked, error)
+}
+
+// New makes a store.
+func New(cfg Config) *Store {
+	s := &Store{cfg: cfg, check: unlisted}
+	size := 0
+	if cfg.Bus != nil {
+		size = 1_000
+	}
+	s.cache = cache.New(size, s.loadAnchors)
+	if cfg.Bus != nil {
+		cfg.Bus.Subscribe(Topic, func(key string) {
+			if key == "" {
+				s.cache.DropAll()
+				return
+			}
+			s.cache.Drop(idp.TenantID(key))
+		})
+	}
+	return s
+}
+
+// Jobs is the background work of this package.
+func (s *Store) Jobs() []job.Job { return []job.Job{s.purge()} }
+
+func (s *Store) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// question is what is asked of lists and responders: whether cert, which by has
+// issued, is revoked. Everything else about path holds.
+type question struct {
+	cert  *x509.Certificate
+	by    Authority           // by.Cert is the issuer in path
+	path  []*x509.Certificate // leaf first, anchor last
+	held  *anchors            // the tenant's authorities as of this verification
+	rules Rules
+	now   time.Time
+}
+
+// unlisted is what is known of revocation before any list was fetched: nothing.
+func unlisted(_ context.Context, q question) (Checked, error) {
+	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: q.cert, Err: fmt.Errorf("no list of %q was fetched", q.by.Name)}
+}
