@@ -87,6 +87,10 @@ func (c *CRL) Size() int { return cap(c.entries)*32 + len(c.stub) + len(c.signed
 // Delta says that the list only tells what changed since another.
 func (c *CRL) Delta() bool { return c.Base != nil }
 
+// Indirect says that the list may tell of certificates of other issuers (RFC
+// 5280 §5.2.5).
+func (c *CRL) Indirect() bool { return c.scope != nil && c.scope.indirect }
+
 // Find looks for a certificate of the list's own issuer.
 func (c *CRL) Find(serial *big.Int) (Entry, bool) { return c.find(serial, c.Issuer) }
 

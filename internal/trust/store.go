@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"embed"
-	"fmt"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/idp"
@@ -32,6 +34,7 @@ const Topic = "trust"
 type Limits struct {
 	CRLBytes int64         // of one list; 0: 20 MiB (security.md CBA05)
 	CRLTime  time.Duration // of one download; 0: 10 s
+	OCSPTime time.Duration // of one question to a responder; 0: 5 s
 }
 
 // Config is what a Store needs.
@@ -45,6 +48,10 @@ type Config struct {
 	Private []string
 }
 
+// maxLists is how many lists a node has in memory. A list of a million entries
+// takes 32 MB of it.
+const maxLists = 512
+
 // Store keeps the authorities of all tenants. It is safe for concurrent use.
 type Store struct {
 	cfg   Config
@@ -52,16 +59,23 @@ type Store struct {
 	// check says how a certificate is not revoked whose issuer has a list or a
 	// responder. An error that is no *pkix.Fault failed on our side.
 	check func(ctx context.Context, q question) (Checked, error)
+
+	net     *fetcher
+	once    singleflight.Group
+	lists   *cache.Cache[listKey, *pkix.CRL]
+	answers answers
 }
 
 // New makes a store.
 func New(cfg Config) *Store {
-	s := &Store{cfg: cfg, check: unlisted}
-	size := 0
+	s := &Store{cfg: cfg, net: newFetcher(cfg)}
+	s.check = s.revocation
+	size, lists := 0, 0
 	if cfg.Bus != nil {
-		size = 1_000
+		size, lists = 1_000, maxLists
 	}
 	s.cache = cache.New(size, s.loadAnchors)
+	s.lists = cache.New(lists, s.loadList)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, func(key string) {
 			if key == "" {
@@ -70,12 +84,19 @@ func New(cfg Config) *Store {
 			}
 			s.cache.Drop(idp.TenantID(key))
 		})
+		cfg.Bus.Subscribe(ListTopic, func(key string) {
+			var k listKey
+			if f := strings.Fields(key); len(f) == 3 {
+				k = listKey{idp.TenantID(f[0]), idp.AuthorityID(f[1]), ListKind(f[2])}
+			}
+			s.lists.Drop(k)
+		})
 	}
 	return s
 }
 
 // Jobs is the background work of this package.
-func (s *Store) Jobs() []job.Job { return []job.Job{s.purge()} }
+func (s *Store) Jobs() []job.Job { return append(s.listJobs(), s.purge()) }
 
 func (s *Store) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }
 
@@ -88,9 +109,4 @@ type question struct {
 	held  *anchors            // the tenant's authorities as of this verification
 	rules Rules
 	now   time.Time
-}
-
-// unlisted is what is known of revocation before any list was fetched: nothing.
-func unlisted(_ context.Context, q question) (Checked, error) {
-	return Checked{}, &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: q.cert, Err: fmt.Errorf("no list of %q was fetched", q.by.Name)}
 }

@@ -23,7 +23,7 @@ func (s *Store) purge() job.Job {
 			if err != nil {
 				return fmt.Errorf("delete removed containers: %w", err)
 			}
-			return nil
+			return dropLists(ctx, tx)
 		})
 	}}
 }

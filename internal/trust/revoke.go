@@ -1,0 +1,76 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/signetid/signet/internal/pkix"
+)
+
+// revocation says how a certificate is not revoked: by the responder of its
+// issuer where it has one, and otherwise by lists. It is Store.check.
+func (s *Store) revocation(ctx context.Context, q question) (Checked, error) {
+	if q.by.OCSP == "" {
+		return s.byLists(ctx, q)
+	}
+	c, err := s.byResponder(ctx, q)
+	if err != nil || q.by.CRL == "" {
+		return c, err
+	}
+	// A list that is at hand and says otherwise is believed: responders may lag
+	// behind. That there is none is nothing here, for the responder decides.
+	var f *pkix.Fault
+	if _, err := s.byLists(ctx, q); err != nil && (!errors.As(err, &f) || f.Reason == pkix.Revoked) {
+		return Checked{}, err
+	}
+	return c, nil
+}
+
+// byLists looks into the lists of the authorities of the path, and then into
+// all of the tenant's: another may issue lists for it.
+func (s *Store) byLists(ctx context.Context, q question) (Checked, error) {
+	near := make([]Authority, 0, len(q.path))
+	for _, c := range q.path {
+		if a := q.held.authority(c); a.Known() {
+			near = append(near, a)
+		}
+	}
+	st, err := s.judge(ctx, q, near)
+	var f *pkix.Fault
+	if errors.As(err, &f) && f.Reason == pkix.RevocationUnknown && len(near) < len(q.held.all) {
+		st, err = s.judge(ctx, q, q.held.all)
+	}
+	if errors.As(err, &f) && f.Reason == pkix.RevocationUnknown {
+		err = &pkix.Fault{Reason: f.Reason, Cert: f.Cert, Path: f.Path, Err: fmt.Errorf("lists of %q: %w", q.by.Name, f.Err)}
+	}
+	if err != nil {
+		return Checked{}, err
+	}
+	return Checked{Cert: q.cert, By: ByCRL, Authority: q.by.ID, ThisUpdate: st.ThisUpdate, NextUpdate: st.NextUpdate, Stale: st.Stale}, nil
+}
+
+// judge asks the lists of these authorities.
+func (s *Store) judge(ctx context.Context, q question, of []Authority) (pkix.Status, error) {
+	r, err := s.listsOf(ctx, q, of)
+	if err != nil {
+		return pkix.Status{}, err
+	}
+	return r.Check(q.cert, q.by.Cert, q.path)
+}
+
+func (s *Store) listsOf(ctx context.Context, q question, of []Authority) (*pkix.Revocation, error) {
+	r := &pkix.Revocation{Signers: certificates(q.held.all), Now: q.now, Stale: q.rules.StaleFor}
+	for _, a := range of {
+		for _, k := range a.kinds() {
+			l, err := s.lists.Get(ctx, listKey{a.Tenant, a.ID, k})
+			if err != nil {
+				return nil, err
+			}
+			if l != nil {
+				r.Lists = append(r.Lists, l)
+			}
+		}
+	}
+	return r, nil
+}
