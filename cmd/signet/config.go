@@ -38,8 +38,8 @@ func addSettings(fs *pflag.FlagSet, c *app.Config) {
 
 func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
-	fs.StringVar(&c.ListenTLS, "listen-tls", listenTLS, "address for device registration, over TLS and with client certificates asked for; off: none")
-	fs.StringVar(&c.TLSBaseURL, "tls-base-url", c.TLSBaseURL, "address of listen-tls as devices reach it (default: the host of base-url, the port of listen-tls)")
+	fs.StringVar(&c.ListenTLS, "listen-tls", listenTLS, "address for device registration and sign-in with certificates, over TLS and with client certificates asked for; off: none")
+	fs.StringVar(&c.TLSBaseURL, "tls-base-url", c.TLSBaseURL, "address of listen-tls as devices and people with certificates reach it (default: the host of base-url, the port of listen-tls)")
 	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")
@@ -50,6 +50,9 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM file with the certificate; without one, let a proxy speak TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM file with its key, of mode 0600")
 	fs.StringSliceVar(&c.TrustedProxy, "trusted-proxy", c.TrustedProxy, "address or network whose X-Forwarded-For is believed (repeatable)")
+	fs.StringVar(&c.Handshake.Header, "certificate-header", c.Handshake.Header, "header in which a proxy sends the certificates that it was shown: Client-Cert, or another with PEM in percent-encoding (default: none)")
+	fs.StringVar(&c.Handshake.Proxy, "certificate-proxy", c.Handshake.Proxy, "PEM file with the client certificate of that proxy, by which it is known on listen-tls (default: none)")
+	fs.StringVar(&c.Handshake.Socket, "certificate-socket", c.Handshake.Socket, "Unix socket on which that proxy may speak instead, of mode 0660 (default: none)")
 	fs.StringSliceVar(&c.RelatedOrigins, "related-origin", c.RelatedOrigins, "another origin that may use these passkeys (repeatable)")
 	fs.StringVar(&c.Metadata.URL, "metadata-url", c.Metadata.URL, "address of the FIDO metadata, what is known of models of security keys; off: none is fetched")
 	fs.StringVar(&c.Metadata.File, "metadata-file", c.Metadata.File, "file with the FIDO metadata, for closed networks; read whenever it changes, and nothing is fetched")

@@ -67,6 +67,9 @@ type CertificateFacts struct {
 	// Issuers are the subject key identifiers of the CAs of the path, lower-case
 	// hex, from the one that issued the certificate to the anchor.
 	Issuers []string `json:"issuers,omitempty"`
+	// IssuerName is the subject of the CA that issued the certificate, root
+	// first (pkix.RootFirst): rules may name it so.
+	IssuerName string `json:"issuerName,omitempty"`
 	// Policies are the object identifiers that the certificate asserts and that
 	// hold along the whole path (RFC 5280 §6.1.6), dotted and sorted.
 	Policies []string `json:"policies,omitempty"`

@@ -8,6 +8,7 @@ var icons = map[string]template.HTML{
 	"passkey":  `<circle cx="7.6" cy="16.4" r="4.4"/><path d="M10.8 13.2 20.5 3.5M15 9l3 3M18.3 5.7l2.4 2.4"/>`,
 	"key":      `<circle cx="7.6" cy="16.4" r="4.4"/><path d="M10.8 13.2 20.5 3.5M15 9l3 3M18.3 5.7l2.4 2.4"/>`,
 	"usb":      `<rect x="7" y="8" width="10" height="13" rx="2.5"/><path d="M9 8V3h6v5M11 5.2h.01M13 5.2h.01"/><circle cx="12" cy="14.5" r="2"/>`,
+	"badge":    `<rect x="2.5" y="5.5" width="19" height="13" rx="2"/><path d="M5.8 10h3.4v3H5.8zM13 10.2h5.4M13 13.6h3.4M5.8 15.8h3.4"/>`,
 	"phone":    `<rect x="6.5" y="2.5" width="11" height="19" rx="2.5"/><path d="M10.5 18.5h3"/>`,
 	"app":      `<rect x="3" y="4.5" width="18" height="15" rx="2"/><path d="M3 9.2h18M6 6.9h.01M8.6 6.9h.01"/>`,
 	"laptop":   `<rect x="4.5" y="4.5" width="15" height="10.5" rx="1.8"/><path d="M2 19h20"/>`,
