@@ -45,14 +45,16 @@ function swap(doc, id) {
   return true;
 }
 
-// The focus goes to the same control of the new part, or to its beginning.
-function keepFocus(id, mark) {
+// The focus goes to the same control of the new part, to the one that stands for
+// it, or to its beginning.
+function keepFocus(id, mark, home) {
   const part = document.getElementById(id);
   if (!part) return;
   const again = mark && [...part.querySelectorAll("input, button, summary, textarea, select")].find((e) => markOf(e) === mark);
   const problem = document.getElementById("problem");
   if (problem && part.contains(problem)) problem.focus();
   else if (again) again.focus({ preventScroll: true });
+  else if (home && document.getElementById(home)) document.getElementById(home).focus({ preventScroll: true });
 }
 
 const markOf = (e) => e && [e.tagName, e.type || "", e.name || e.id || "", e.value || ""].join("|");
@@ -143,14 +145,14 @@ function later() {
 
 // press sends the form of a button that stays on the page.
 async function press(form, button) {
-  const part = button.dataset.swap;
+  const { swap: part, home } = button.dataset;
   const mark = markOf(document.activeElement);
   const doc = await send(form.action, fieldsOf(form, button)).done;
   if (!swap(doc, part)) { // another page: to sign in again, say
     instead(form, button);
     return;
   }
-  keepFocus(part, mark);
+  keepFocus(part, mark, home);
   if (part === "policy") settled();
 }
 
