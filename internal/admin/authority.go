@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"crypto/sha1"
-	"encoding/hex"
 	"strings"
 
 	"github.com/signetid/signet/internal/audit"
@@ -37,10 +35,9 @@ type authorityView struct {
 }
 
 func viewAuthority(a trust.Authority) authorityView {
-	sum := sha1.Sum(a.Cert.Raw)
 	v := authorityView{
 		ID: a.ID, Name: a.Name, Type: "intermediate", Enabled: a.Enabled, Subject: distinguished(a.Cert.RawSubject), Issuer: distinguished(a.Cert.RawIssuer),
-		Key: a.Key(), SHA1: strings.ToUpper(hex.EncodeToString(sum[:])), SHA256: trust.Thumbprint(a.Cert),
+		Key: a.Key(), SHA1: trust.SHA1(a.Cert), SHA256: trust.Thumbprint(a.Cert),
 		CRL: a.CRL, Delta: a.Delta, OCSP: a.OCSP, Hint: a.Hint,
 		NotBefore: stamp(a.Cert.NotBefore), NotAfter: stamp(a.Cert.NotAfter), Created: stampOr(a.Created), Removed: stampOr(a.Removed), Version: a.Version,
 	}

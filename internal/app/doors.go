@@ -161,7 +161,7 @@ func (h *House) api(next http.Handler) http.Handler {
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Audit: h.Audit, Tokens: h.Tokens,
 		Corridor: h.Corridor, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut, Now: h.cfg.Now,
 		Policies: h.Policies, Models: h.Metadata.Names,
-		Devices: h.Devices, Hygiene: h.Hygiene, OnDevice: h.standing,
+		Devices: h.Devices, Hygiene: h.Hygiene, OnDevice: h.standing, Trust: h.Trust,
 	}).Around(next)
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -47,6 +48,8 @@ type Config struct {
 	// Devices keeps the register of machines, Hygiene lists and clears keys.
 	Devices *device.Registry
 	Hygiene *hygiene.Keeper
+	// Trust keeps certificate authorities.
+	Trust *trust.Store
 	// OnDevice says what stands on a device; nil: nothing does.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
 	// Requests is how many a minute one caller may send; 0: 600.
@@ -210,14 +213,19 @@ type call struct {
 // change runs fn and writes its audit record in one transaction.
 func (c *call) change(ctx context.Context, activity string, target idp.UserID, fn func(context.Context, *sqldb.Tx, *audit.Event) error) error {
 	return c.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		e := audit.Event{
-			Tenant: c.tenant.ID, Category: audit.Change, Activity: activity, Outcome: audit.Success,
-			Actor: c.caller.actor(), Client: c.caller.client, User: target,
-			IP: web.ClientIP(c.r), Agent: audit.Clean(c.r.UserAgent(), 256), Trace: web.Trace(ctx), Detail: map[string]string{},
-		}
+		e := c.record(ctx, activity, target)
 		if err := fn(ctx, tx, &e); err != nil {
 			return err
 		}
 		return c.cfg.Audit.Write(ctx, tx, e)
 	})
+}
+
+// record is what the event of a change begins with.
+func (c *call) record(ctx context.Context, activity string, target idp.UserID) audit.Event {
+	return audit.Event{
+		Tenant: c.tenant.ID, Category: audit.Change, Activity: activity, Outcome: audit.Success,
+		Actor: c.caller.actor(), Client: c.caller.client, User: target,
+		IP: web.ClientIP(c.r), Agent: audit.Clean(c.r.UserAgent(), 256), Trace: web.Trace(ctx), Detail: map[string]string{},
+	}
 }

@@ -24,7 +24,7 @@ var (
 func operations() []operation {
 	var out []operation
 	for _, part := range [][]operation{
-		userOperations(), groupOperations(), applicationOperations(), organizationOperations(), methodOperations(), provisionOperations(), auditOperations(), reportOperations(), policyOperations(), strengthOperations(), roleOperations(), deviceOperations(), joinOperations(), keyOperations(),
+		userOperations(), groupOperations(), applicationOperations(), organizationOperations(), methodOperations(), provisionOperations(), auditOperations(), reportOperations(), policyOperations(), strengthOperations(), roleOperations(), deviceOperations(), joinOperations(), keyOperations(), trustOperations(),
 	} {
 		out = append(out, part...)
 	}

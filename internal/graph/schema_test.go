@@ -13,9 +13,11 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/pkix/pkixtest"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // description is openapi.yaml.
@@ -144,8 +146,18 @@ func TestSchemas(t *testing.T) {
 	orphan := w.join(w.eve, "ws-18")
 	w.enrol(w.eve, orphan)
 	w.leave(orphan)
+	var cas []trust.Authority
+	w.write(func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		root := pkixtest.Root(t, "Root", w.now)
+		if cas, err = w.trust.Add(ctx, tx, w.tenant.ID, "", []trust.Offer{{Cert: root.Cert, Root: true, CRL: "http://crl.example/a"}, {Cert: root.Sub("Gone", w.now).Cert}}); err != nil {
+			return err
+		}
+		_, err = w.trust.Remove(ctx, tx, w.tenant.ID, cas[1].ID)
+		return err
+	})
 	ids := strings.NewReplacer("{device}", string(ws.ID), "{method}", string(key.ID), "{user}", string(w.eve.ID), "{group}", string(g.ID), "{mode}", "fido2", "{role}", helpDesk, "{configuration}", "fido2",
-		"{assignment}", helpDesk+"."+string(w.bob.ID), "{strength}", strength.body["id"].(string), "{id}", strength.at(t, "combinationConfigurations", 1, "id").(string))
+		"{assignment}", helpDesk+"."+string(w.bob.ID), "{strength}", strength.body["id"].(string), "{id}", strength.at(t, "combinationConfigurations", 1, "id").(string),
+		"{pki}", string(cas[0].Container), "{authority}", string(cas[0].ID), "{organization}", string(w.tenant.ID), "{classic}", "29728ade-6ae4-4ee9-9103-412912537da5")
 	held := 0
 	for path := range d.get("paths") {
 		schema := d.get("paths", path, "get", "responses", "200", "content", "application/json", "schema")

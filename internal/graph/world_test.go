@@ -31,11 +31,12 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
 var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-	nonce.Migrations, session.Migrations, token.Migrations, signin.Migrations, device.Migrations, hello.Migrations}
+	nonce.Migrations, session.Migrations, token.Migrations, signin.Migrations, device.Migrations, hello.Migrations, trust.Migrations}
 
 const base = "https://signet.example"
 
@@ -65,6 +66,7 @@ type world struct {
 	keys     *shelf
 	phones   *shelf
 	devices  *device.Registry
+	trust    *trust.Store
 	hello    *hello.Room
 	corridor *signin.Corridor
 	tokensOn map[idp.DeviceID]int // PRTs that stand on a device
@@ -113,9 +115,10 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	w.devices.OnRemove(w.hello.OnDeviceRemoved)
 	w.devices.OnRemove(corridor.CheckDevice)
 	w.devices.OnDisable(corridor.CheckDevice)
+	w.trust = trust.New(trust.Config{DB: db, Now: clock})
 	door := graph.New(graph.Config{
 		BaseURL: base, DB: db, Directory: w.dir, Clients: w.clients, Audit: w.audit, Tokens: w.tokens, Corridor: corridor, Now: clock,
-		Policies: policies, Models: known, Devices: w.devices, Hygiene: w.keeper(policies), OnDevice: w.standing,
+		Policies: policies, Models: known, Devices: w.devices, Hygiene: w.keeper(policies), OnDevice: w.standing, Trust: w.trust,
 		PreparePass: func(context.Context, idp.TenantID) error { return nil },
 		IssuePass: func(_ context.Context, _ *sqldb.Tx, t idp.TenantID, u idp.UserID, life time.Duration, _ *bool) (string, method.Credential, error) {
 			return "ABCD-EFGH-IJKL", method.Credential{ID: "pass-1", Tenant: t, User: u, Method: policy.AccessPass, Created: w.now, Expires: w.now.Add(max(life, time.Hour))}, nil
@@ -133,7 +136,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	w.ada, w.bob, w.eve = w.newUser("ada", directory.Administrator), w.newUser("bob", directory.Helpdesk), w.newUser("eve", "")
 	w.app = w.newApp("User.Read", "User.Read.All", "User.ReadWrite.All", "Group.ReadWrite.All", "AuditLog.Read.All", "Organization.Read.All", "Domain.Read.All",
 		"UserAuthenticationMethod.Read", "UserAuthenticationMethod.ReadWrite.All", "User.RevokeSessions.All", "Policy.ReadWrite.AuthenticationMethod",
-		"Device.ReadWrite.All", "Policy.ReadWrite.DeviceConfiguration")
+		"Device.ReadWrite.All", "Policy.ReadWrite.DeviceConfiguration", "PublicKeyInfrastructure.ReadWrite.All", "Organization.ReadWrite.All")
 	return w
 }
 

@@ -2,11 +2,13 @@ package trust
 
 import (
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -139,6 +141,13 @@ func lock(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
 		return fmt.Errorf("lock the authorities of %s: %w", t, err)
 	}
 	return nil
+}
+
+// SHA1 is the SHA-1 of a certificate in upper-case hex, as other programs show
+// it. Nothing is decided by it.
+func SHA1(c *x509.Certificate) string {
+	sum := sha1.Sum(c.Raw)
+	return strings.ToUpper(hex.EncodeToString(sum[:]))
 }
 
 // Thumbprint is the SHA-256 of a certificate in lower-case hex.
