@@ -233,7 +233,7 @@ func (c *Console) certAdd(ctx context.Context, v *visit) error {
 	}
 	for _, a := range added {
 		if a.CRL != "" && len(added) <= 5 { // more are the job's to fetch
-			if err := v.refresh(ctx, a.ID); err != nil {
+			if _, err := v.refresh(ctx, a.ID); err != nil {
 				return err
 			}
 		}

@@ -187,7 +187,7 @@ const soonCA = 30 * day
 func (v *visit) caRow(pg *page.Page, a trust.Authority, l listState, people int, r *policy.CertificateRules) caRow {
 	row := caRow{
 		Href: certPath(a.ID), Name: a.Name, Kind: kindOf(pg, a), Off: !a.Enabled, People: people, PeopleSay: pg.N("certificates.people", people),
-		List: v.listOf(pg, a, l, r), next: l.NextUpdate,
+		List: v.listOf(pg, a, l, r), next: l.ends(),
 	}
 	row.EndsState, row.Ends = v.endOf(pg, a)
 	row.rank = map[string]int{"bad": 0, "warn": 1, "good": 2, "off": 3}[row.List.State]
@@ -243,27 +243,29 @@ func (v *visit) listOf(pg *page.Page, a trust.Authority, l listState, r *policy.
 	if v.admin() {
 		out.Fetch, out.FetchSay = certPath(a.ID)+"/fetch", pg.T("certificates.fetch.of", "name", a.Name)
 	}
-	if l.Failure != "" {
-		out.Failure = pg.T("certificates.list.failed", "when", page.When(l.Tried, ""), "why", l.Failure)
+	failed, why := l.failure()
+	if why != "" {
+		out.Failure = pg.T("certificates.list.failed", "when", page.When(failed, ""), "why", why)
 	}
-	if l.ThisUpdate.IsZero() {
+	if l.Number == "" {
 		out.State, out.Text = "bad", pg.T("certificates.list.never")
 		return out
 	}
-	out.LastFetch = page.When(l.Fetched, "")
-	out.Notes = append(out.Notes, pg.N("certificates.list.entries", l.Entries))
-	end := page.When(l.NextUpdate, "")
+	out.LastFetch = page.When(l.Succeeded, "")
+	out.Notes = append(out.Notes, pg.N("certificates.list.entries", int(l.Entries)))
+	ends, believed := l.ends(), l.ends().Add(r.StaleFor)
+	end := page.When(ends, "")
 	switch {
-	case !now.Before(l.NextUpdate) && now.Before(l.NextUpdate.Add(r.StaleFor)):
-		out.State, out.Text = "warn", pg.T("certificates.list.stale", "when", end, "until", page.When(l.NextUpdate.Add(r.StaleFor), ""))
-	case !now.Before(l.NextUpdate):
+	case !now.Before(ends) && now.Before(believed):
+		out.State, out.Text = "warn", pg.T("certificates.list.stale", "when", end, "until", page.When(believed, ""))
+	case !now.Before(ends):
 		out.State, out.Text = "bad", pg.T("certificates.list.over", "when", end)
 	case l.soon(now):
 		out.State, out.Text = "warn", pg.T("certificates.list.soon", "when", end)
 	default:
 		out.Text = pg.T("certificates.list.good", "when", end)
 	}
-	if out.State == "good" && l.Failure != "" {
+	if out.State == "good" && why != "" {
 		out.State = "warn"
 	}
 	out.Gauge = gaugeOf(pg, l, now, out.State)
@@ -283,13 +285,13 @@ const gaugeTicks = 40
 
 // gaugeOf draws how much of a list's life is over.
 func gaugeOf(pg *page.Page, l listState, now time.Time, state string) *gaugeView {
-	life := l.NextUpdate.Sub(l.ThisUpdate)
+	life := l.ends().Sub(l.ThisUpdate)
 	if life <= 0 {
 		return nil
 	}
 	share := float64(now.Sub(l.ThisUpdate)) / float64(life)
 	over := min(gaugeTicks, max(0, int(share*gaugeTicks)))
-	if left := l.NextUpdate.Sub(now); left > 0 {
+	if left := l.ends().Sub(now); left > 0 {
 		over = min(over, gaugeTicks-1) // as long as it is good, a tick is left
 	}
 	out := &gaugeView{State: state, Say: pg.T("certificates.gauge", "n", min(100, max(0, int(share*100))))}
@@ -303,23 +305,6 @@ func gaugeOf(pg *page.Page, l listState, now time.Time, state string) *gaugeView
 	}
 	out.Over, out.Left = before.String(), after.String()
 	return out
-}
-
-// listState is what is known of the list of a CA. The zero value: nothing was
-// fetched yet.
-type listState struct {
-	Tried, Fetched         time.Time
-	ThisUpdate, NextUpdate time.Time
-	Entries                int
-	Bytes                  int64
-	Number                 string
-	Failure                string // of the last try, in words; empty: it went well
-}
-
-// soon says whether a list ends within a tenth of its life, or a day.
-func (l listState) soon(now time.Time) bool {
-	left := l.NextUpdate.Sub(now)
-	return left > 0 && left <= min(day, l.NextUpdate.Sub(l.ThisUpdate)/10)
 }
 
 // authority reads the CA that the address names.

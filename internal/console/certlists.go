@@ -4,37 +4,71 @@ import (
 	"context"
 	"html/template"
 	"slices"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/trust"
 )
 
-// Lists are the revocation lists of the tenant's CAs.
-type Lists interface {
-	States(context.Context, idp.TenantID) (map[idp.AuthorityID]ListState, error)
-	// Fetch fetches the list of a CA at once. That it could not be fetched is no
-	// error: States says so.
-	Fetch(context.Context, idp.TenantID, idp.AuthorityID) error
+// listState is what is known of the lists of a CA. The zero value: nothing was
+// fetched yet.
+type listState struct {
+	trust.ListState
+	Delta *trust.ListState // nil: it has none
 }
-
-// ListState is what is known of the list of a CA.
-type ListState = listState
 
 // lists are the states of all lists.
 func (v *visit) lists(ctx context.Context) (map[idp.AuthorityID]listState, error) {
-	if v.cfg.Lists == nil {
-		return nil, nil
+	all, err := v.cfg.Trust.States(ctx, v.tenant.ID)
+	if err != nil {
+		return nil, err
 	}
-	return v.cfg.Lists.States(ctx, v.tenant.ID)
+	out := make(map[idp.AuthorityID]listState, len(all))
+	for _, l := range all {
+		one := out[l.Authority]
+		if l.Kind == trust.Delta {
+			one.Delta = &l
+		} else {
+			one.ListState = l
+		}
+		out[l.Authority] = one
+	}
+	return out, nil
 }
 
-// refresh fetches a list at once.
-func (v *visit) refresh(ctx context.Context, id idp.AuthorityID) error {
-	if v.cfg.Lists == nil {
-		return nil
+// failure says why the last try failed, of the list or of its delta.
+func (l listState) failure() (at time.Time, why string) {
+	if l.Failure == "" && l.Delta != nil && l.Delta.Failure != "" {
+		return l.Delta.Failed, l.Delta.Failure
 	}
-	return v.cfg.Lists.Fetch(ctx, v.tenant.ID, id)
+	return l.Failed, l.Failure
+}
+
+// ends is when the list is over, or its delta, if that is earlier: both must be
+// good.
+func (l listState) ends() time.Time {
+	if l.Delta != nil && l.Delta.Number != "" && l.Delta.NextUpdate.Before(l.NextUpdate) {
+		return l.Delta.NextUpdate
+	}
+	return l.NextUpdate
+}
+
+// soon says whether a list ends within a tenth of its life, or a day.
+func (l listState) soon(now time.Time) bool {
+	left := l.ends().Sub(now)
+	return left > 0 && left <= min(day, l.ends().Sub(l.ThisUpdate)/10)
+}
+
+// refresh fetches the lists of a CA at once. That they could not be had is no
+// error: the state says so, and why.
+func (v *visit) refresh(ctx context.Context, id idp.AuthorityID) (had bool, err error) {
+	_, err = v.cfg.Trust.Refresh(ctx, v.tenant.ID, id)
+	if e := idp.AsError(err); err != nil && e != nil && (e.Kind == idp.Unavailable || e.Kind == idp.Invalid) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // mostLists is how many CAs the overview tells of, one by one.
@@ -98,8 +132,8 @@ func listNeed(pg *page.Page, list revocationView, l listState, people int, name 
 	default:
 		one.Title = pg.N("need.list.soon", people, "name", name)
 	}
-	if !l.NextUpdate.IsZero() {
-		one.Since = page.When(l.NextUpdate, "")
+	if l.Number != "" {
+		one.Since = page.When(l.ends(), "")
 	}
 	return one, true
 }

@@ -188,14 +188,19 @@ func listFacts(pg *page.Page, a trust.Authority, l listState) []pair {
 	if a.Delta != "" {
 		add("delta", code(a.Delta))
 	}
-	if !l.ThisUpdate.IsZero() {
+	if l.Number != "" {
 		add("list.from", page.When(l.ThisUpdate, ""))
 		add("list.to", page.When(l.NextUpdate, ""))
-		add("list.fetched", page.When(l.Fetched, ""))
-		add("list.size", pg.N("certificates.fact.list.entries", l.Entries, "size", sizeOf(l.Bytes)))
-	}
-	if l.Number != "" {
+		add("list.fetched", page.When(l.Succeeded, ""))
+		add("list.size", pg.N("certificates.fact.list.entries", int(l.Entries), "size", sizeOf(l.Bytes)))
 		add("list.number", code(l.Number))
+	}
+	if d := l.Delta; d != nil && d.Number != "" {
+		add("delta.size", pg.N("certificates.fact.list.entries", int(d.Entries), "size", sizeOf(d.Bytes)))
+		add("delta.to", page.When(d.NextUpdate, ""))
+	}
+	if !l.Due.IsZero() && a.CRL != "" {
+		add("list.due", page.When(l.Due, ""))
 	}
 	return out
 }
@@ -252,7 +257,7 @@ func (c *Console) certSave(ctx context.Context, v *visit) error {
 	if f.CRL != "" && f.CRL != a.CRL {
 		// At once, so that nobody is refused until the job comes by. What becomes
 		// of it is on the page.
-		if err := v.refresh(ctx, a.ID); err != nil {
+		if _, err := v.refresh(ctx, a.ID); err != nil {
 			return err
 		}
 	}
@@ -269,8 +274,12 @@ func (c *Console) certFetch(ctx context.Context, v *visit) error {
 	if ok, _ := c.listFetches.Allow(string(v.tenant.ID) + " " + string(v.user.ID)); !ok {
 		return idp.Limitedf("list_fetches", "%d fetches by %s", listFetches, v.user.ID).Say("That were many downloads. Wait ten minutes.")
 	}
-	if err := v.refresh(ctx, a.ID); err != nil {
+	had, err := v.refresh(ctx, a.ID)
+	if err != nil {
 		return err
+	}
+	if !had {
+		return v.leave(certPath(a.ID), "")
 	}
 	return v.leave(certPath(a.ID), "list-fetched")
 }

@@ -146,6 +146,16 @@ func valueOf(s certificate.Step, key string) string {
 	return ""
 }
 
+// detailOf is what stands behind a reason, without the reason's own word.
+func detailOf(s certificate.Step) string {
+	detail := strings.TrimPrefix(valueOf(s, "detail"), "path: ")
+	word, rest, ok := strings.Cut(detail, ": ")
+	if !ok || strings.Contains(word, " ") {
+		return ""
+	}
+	return rest
+}
+
 func whenOf(s certificate.Step, key string) template.HTML {
 	at, err := time.Parse(time.RFC3339, valueOf(s, key))
 	if err != nil {
@@ -165,7 +175,7 @@ func (w testing509) step(s certificate.Step) stepView {
 		if about := valueOf(s, "certificate"); about != "" {
 			out.Also = append(out.Also, pg.T("certificates.step.about", "name", code(about)))
 		}
-		if detail := valueOf(s, "detail"); detail != "" {
+		if detail := detailOf(s); detail != "" {
 			out.Also = append(out.Also, escaped(cut(detail, 300)))
 		}
 	}

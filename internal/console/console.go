@@ -55,10 +55,9 @@ type Config struct {
 	Hygiene *hygiene.Keeper
 	// Phones are those that approve sign-ins; nil: there are none.
 	Phones Phones
-	// Trust, with the two below, is what certificates are judged by; nil: there
+	// Trust, with the one below, is what certificates are judged by; nil: there
 	// are no pages about them.
 	Trust *trust.Store
-	Lists Lists
 	// Explain tries a certificate, the first of chain, as a sign-in would.
 	Explain func(ctx context.Context, t idp.TenantID, chain []*x509.Certificate) (certificate.Explained, error)
 

@@ -76,6 +76,10 @@ function marks(doc) {
   const fields = new Set([...list.children].map((li) => li.textContent.trim()));
   for (const tag of document.querySelectorAll("[data-changed]")) tag.hidden = !fields.has(tag.dataset.changed);
   editor().toggleAttribute("data-dirty", fields.size > 0);
+  if (list.dataset.wrong !== undefined) return;
+  // Nothing is wrong any more: what was said at the fields goes.
+  for (const text of editor().querySelectorAll(".err-text")) text.remove();
+  for (const field of editor().querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
 }
 
 // The age of the figures, by the clock of this browser since they came.
