@@ -115,7 +115,7 @@ func Policies(ids ...string) pkixtest.Change {
 // went: a sign-in does.
 func (o *Office) Refresh(name string) {
 	o.t.Helper()
-	cmd := exec.Command(o.Binary, "admin", "cert-authority", "refresh", o.IDs[name], "--data", o.Data)
+	cmd := exec.Command(o.Binary, "admin", "cert-authority", "refresh", o.IDs[name], "--tenant", o.Tenant, "--data", o.Data)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		o.t.Logf("refresh of %s: %s", name, out)
 	}

@@ -75,7 +75,6 @@ func TestRefusedUnchecked(t *testing.T) {
 	o := NewOffice(t)
 	ada, now := o.Users[0], time.Now()
 	good := func(a *pkixtest.Authority) []byte { return a.CRL(now, 7) }
-	stranger := pkixtest.Root(t, "Nordhafen Badges", now) // of the name of the others, with another key
 	for _, c := range []struct {
 		name string
 		list func(a *pkixtest.Authority) http.HandlerFunc
@@ -83,14 +82,16 @@ func TestRefusedUnchecked(t *testing.T) {
 		{"stale", func(a *pkixtest.Authority) http.HandlerFunc { return plain(a.CRL(now.Add(-8*24*time.Hour), 1)) }},
 		{"absent", func(*pkixtest.Authority) http.HandlerFunc { return http.NotFound }},
 		{"huge", func(*pkixtest.Authority) http.HandlerFunc { return huge }},
-		{"foreign", func(*pkixtest.Authority) http.HandlerFunc { return plain(good(stranger)) }},
+		{"foreign", func(*pkixtest.Authority) http.HandlerFunc {
+			return plain(good(pkixtest.Root(t, "Nordhafen foreign", now)))
+		}},
 		{"nothing", func(*pkixtest.Authority) http.HandlerFunc {
 			return plain([]byte("<html>Please sign in to the network"))
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := o.in(t)
-			a := o.Root.Sub("Nordhafen Badges", now)
+			a := o.Root.Sub("Nordhafen "+c.name, now)
 			o.Trust(a, c.name, "--crl", o.Lists.Serve(c.name, c.list(a)))
 			card := o.issueBy(a, P256, ada)
 			o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
@@ -102,7 +103,7 @@ func TestRefusedUnchecked(t *testing.T) {
 
 	t.Run("no address", func(t *testing.T) {
 		o := o.in(t)
-		a := o.Root.Sub("Nordhafen Badges", now)
+		a := o.Root.Sub("Nordhafen nowhere", now)
 		o.Trust(a, "nowhere")
 		card := o.issueBy(a, P256, ada)
 		o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
@@ -114,16 +115,27 @@ func TestRefusedUnchecked(t *testing.T) {
 
 	t.Run("host down", func(t *testing.T) {
 		o := o.in(t)
-		a := o.Root.Sub("Nordhafen Badges", now)
+		a := o.Root.Sub("Nordhafen down", now)
 		o.Trust(a, "down", "--crl", Nowhere(t))
 		card := o.issueBy(a, P256, ada)
 		o.refused(o.signIn(o.at(card)), "certificate_list_unavailable", sayUnchecked)
 	})
 
+	// An authority whose key was renewed has its name twice, and the list of one
+	// key says nothing of what the other has signed.
+	t.Run("of the renewed key", func(t *testing.T) {
+		o := o.in(t)
+		old, renewed := o.Root.Sub("Nordhafen renewed", now), o.Root.Sub("Nordhafen renewed", now)
+		o.Trust(old, "old", "--crl", Nowhere(t))
+		o.Trust(renewed, "renewed", "--crl", o.Lists.Publish("renewed", good(renewed)))
+		o.worksFor(ada, o.issueBy(renewed, P256, ada))
+		o.refused(o.signIn(o.at(o.issueBy(old, P256, ada))), "certificate_list_unavailable", sayUnchecked)
+	})
+
 	// A list that was good when it came, and is over now.
 	t.Run("went stale", func(t *testing.T) {
 		o := o.in(t)
-		a := o.Root.Sub("Nordhafen Badges", now)
+		a := o.Root.Sub("Nordhafen brief", now)
 		end := time.Now().Add(6 * time.Second)
 		o.Trust(a, "brief", "--crl", o.Lists.Publish("brief", listUntil(t, a, end)))
 		card := o.issueBy(a, P256, ada)
