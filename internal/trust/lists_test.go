@@ -11,6 +11,8 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -590,4 +592,48 @@ func TestListsOfOthers(t *testing.T) {
 			t.Errorf("%d lists of an authority that is gone, %v", n, err)
 		}
 	})
+}
+
+// TestSec_T23_MillionEntriesFetched: a list of a million entries and 42 MB is
+// fetched, verified, stored and looked into within eight times its size
+// (decisions 5.7).
+func TestSec_T23_MillionEntriesFetched(t *testing.T) {
+	p := newPKI(t, sqldbtest.Open(t, sources))
+	p.Store = p.listNode(trust.Limits{CRLBytes: 45_000_000, CRLTime: time.Minute}, "127.0.0.1")
+	p.run(p.Store)
+	der := p.ca.BigList(start, 1_000_000)
+	p.pub.put("/ca.crl", der)
+	debug.FreeOSMemory()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var most atomic.Uint64
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		var m runtime.MemStats
+		for {
+			runtime.ReadMemStats(&m)
+			most.Store(max(most.Load(), m.HeapAlloc))
+			select {
+			case <-stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	_, err := p.Refresh(t.Context(), tenant, p.ids[1])
+	p.want("not in the list", "")
+	close(stop)
+	<-done
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := p.state(1)
+	used := most.Load() - before.HeapAlloc
+	t.Logf("%d entries in %d bytes; %d MB at most, %.1f of the file", s.Entries, s.Bytes, used>>20, float64(used)/float64(len(der)))
+	if s.Entries != 1_000_000 || s.Bytes != int64(len(der)) || used > 8*uint64(len(der)) {
+		t.Errorf("%+v, %d bytes of memory", s, used)
+	}
+	p.leaf = p.ca.Leaf(pkixtest.ECKey(t).Public(), "Eve", "", start, func(c *x509.Certificate) { c.SerialNumber = pkixtest.BigSerial(4) })
+	p.want("in the list", "certificate_revoked")
 }
