@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PROFILE  := cmd/signet/load.pgo
 BUILD     = CGO_ENABLED=0 GOTOOLCHAIN=local $(GO) build -trimpath -pgo=$(PROFILE) -ldflags '$(LDFLAGS)'
 
-.PHONY: demo build test test-fast bench lint screenshots help
+.PHONY: demo build test test-fast fuzz bench lint screenshots help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,11 +19,14 @@ demo: PROFILE := off
 demo: build ## everything on this machine, nothing to configure
 	./bin/signet demo
 
-test: ## the whole suite: both databases, real browser, race detector, brief fuzzing
+test: ## the whole suite: both databases, real browser, race detector
 	scripts/test
 
 test-fast: ## SQLite only, no browser, under two minutes
 	scripts/test-fast
+
+fuzz: ## each fuzz target for FUZZTIME, 1s
+	scripts/fuzz $(FUZZTIME)
 
 bench: ## measure against the ceilings; raw output goes to build/bench
 	scripts/bench

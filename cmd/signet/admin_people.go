@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,11 +70,12 @@ func (a *administrator) userCommands() *cobra.Command {
 	}
 	return group("user", "People of a tenant", "  signet admin user list",
 		a.userCreate(),
+		a.userUpdate(),
 		&cobra.Command{
 			Use: "list", Short: "List people", Example: "  signet admin user list -o json", Args: noArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.list(cmd, "user.list", fields{}, userColumns...) },
 		},
-		one("show", "user.show", "Show somebody"),
+		a.userShow(users),
 		one("disable", "user.disable", "Stop somebody from signing in, and sign them out everywhere"),
 		one("enable", "user.enable", "Let somebody sign in again"),
 		one("sign-out", "session.revokeUser", "End somebody's sessions and refresh tokens"),
@@ -105,6 +107,62 @@ func (a *administrator) userCreate() *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", "", "administrator or helpdesk (default: none)")
 	cmd.Flags().BoolVar(&guest, "guest", false, "a guest, at home elsewhere; guests cannot sign in in this version")
 	cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"administrator", "helpdesk"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (a *administrator) userShow(users cobra.CompletionFunc) *cobra.Command {
+	return &cobra.Command{
+		Use: "show USER", Short: "Show somebody", Example: "  signet admin user show ada@example.com",
+		Args: exactly("a USER (name or id)"), ValidArgsFunction: users,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.do(cmd, "user.show", fields{"user": args[0]}, oneUser...)
+		},
+	}
+}
+
+// oneUser are the columns where one person is shown.
+var oneUser = append(slices.Clone(userColumns), "onPremisesUserPrincipalName=on premises", "certificateUserIds=certificates")
+
+func (a *administrator) userUpdate() *cobra.Command {
+	var display, rename, onPremises string
+	var ids []string
+	var none bool
+	cmd := &cobra.Command{
+		Use: "update USER", Short: "Change somebody's names, or what says that a certificate is theirs",
+		Long: `Change somebody's names, or what says that a certificate is theirs. What is not
+given stays as it is. --certificate-user-id stands once for each value, and all of
+them together replace what there was. docs/certificates.md has the formats.`,
+		Example: `  signet admin user update ada@example.com --name "Ada Lindqvist"
+  signet admin user update ada@example.com --certificate-user-id 'X509:<SKI>1f8b…' --certificate-user-id 'X509:<PN>ada@corp.local'
+  signet admin user update ada@example.com --no-certificate-user-ids`,
+		Args: exactly("a USER (name or id)"), ValidArgsFunction: first(a.complete("user.list", "userPrincipalName")),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := fields{"user": args[0]}
+			for flag, field := range map[string]string{"name": "displayName", "rename": "userPrincipalName", "on-premises-name": "onPremisesUserPrincipalName"} {
+				if f := cmd.Flags().Lookup(flag); f.Changed {
+					in[field] = f.Value.String()
+				}
+			}
+			switch {
+			case none && len(ids) > 0:
+				return usagef("--certificate-user-id and --no-certificate-user-ids contradict each other")
+			case none:
+				in["certificateUserIds"] = []string{}
+			case len(ids) > 0:
+				in["certificateUserIds"] = ids
+			}
+			if len(in) == 1 {
+				return usagef("%s needs something to change; see %s --help", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return a.do(cmd, "user.update", in, oneUser...)
+		},
+	}
+	cmd.Flags().StringVar(&display, "name", "", "display name")
+	cmd.Flags().StringVar(&rename, "rename", "", "user principal name")
+	cmd.Flags().StringVar(&onPremises, "on-premises-name", "", `user principal name in a directory of their own premises; "" takes it away`)
+	// An array and no slice: distinguished names have commas.
+	cmd.Flags().StringArrayVar(&ids, "certificate-user-id", nil, "value of certificateUserIds, as X509:<PN>ada@corp.local; up to 10 times")
+	cmd.Flags().BoolVar(&none, "no-certificate-user-ids", false, "take all values of certificateUserIds away")
 	return cmd
 }
 
@@ -180,7 +238,9 @@ func (a *administrator) userImport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE.csv", Short: "Make people from a CSV file: all of them, or none",
 		Long: `Make people from a CSV file with the columns userPrincipalName and, as wanted,
-displayName, accountEnabled and userType. With one bad row nothing is imported, and every bad row is reported.`,
+displayName, accountEnabled, userType, onPremisesUserPrincipalName and
+certificateUserIds (several values with semicolons between). With one bad row nothing
+is imported, and every bad row is reported.`,
 		Example: "  signet admin user import people.csv --dry-run\n  signet admin user import people.csv",
 		Args:    exactly("a FILE"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -226,6 +226,10 @@ func because(reason string) string {
 		return "only passkeys that can be copied are allowed"
 	case "model_not_allowed":
 		return "the model is not allowed, or not proven"
+	case "certificate_not_scoped":
+		return "what the certificate's authority issues is for other people"
+	case "certificate_affinity_low":
+		return "the certificate is only tied to the person by a name"
 	case "aaguid_zero":
 		return "the key names no model"
 	}

@@ -38,8 +38,8 @@ func addSettings(fs *pflag.FlagSet, c *app.Config) {
 
 func addServerSettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Listen, "listen", c.Listen, "address for pages and APIs")
-	fs.StringVar(&c.ListenTLS, "listen-tls", listenTLS, "address for device registration, over TLS and with client certificates asked for; off: none")
-	fs.StringVar(&c.TLSBaseURL, "tls-base-url", c.TLSBaseURL, "address of listen-tls as devices reach it (default: the host of base-url, the port of listen-tls)")
+	fs.StringVar(&c.ListenTLS, "listen-tls", listenTLS, "address for device registration and sign-in with certificates, over TLS and with client certificates asked for; off: none")
+	fs.StringVar(&c.TLSBaseURL, "tls-base-url", c.TLSBaseURL, "address of listen-tls as devices and people with certificates reach it (default: the host of base-url, the port of listen-tls)")
 	fs.StringVar(&c.ListenMetrics, "listen-metrics", c.ListenMetrics, "address for /metrics alone (default: with the pages, for this machine only)")
 	fs.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	fs.DurationVar(&c.Drain, "drain", c.Drain, "time between not ready and closed, for the proxy in front to notice")
@@ -50,13 +50,14 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM file with the certificate; without one, let a proxy speak TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM file with its key, of mode 0600")
 	fs.StringSliceVar(&c.TrustedProxy, "trusted-proxy", c.TrustedProxy, "address or network whose X-Forwarded-For is believed (repeatable)")
+	fs.StringVar(&c.Handshake.Header, "certificate-header", c.Handshake.Header, "header in which a proxy sends the certificates that it was shown: Client-Cert, or another with PEM in percent-encoding (default: none)")
+	fs.StringVar(&c.Handshake.Proxy, "certificate-proxy", c.Handshake.Proxy, "PEM file with the client certificate of that proxy, by which it is known on listen-tls (default: none)")
+	fs.StringVar(&c.Handshake.Socket, "certificate-socket", c.Handshake.Socket, "Unix socket on which that proxy may speak instead, of mode 0660 (default: none)")
 	fs.StringSliceVar(&c.RelatedOrigins, "related-origin", c.RelatedOrigins, "another origin that may use these passkeys (repeatable)")
 	fs.StringVar(&c.Metadata.URL, "metadata-url", c.Metadata.URL, "address of the FIDO metadata, what is known of models of security keys; off: none is fetched")
 	fs.StringVar(&c.Metadata.File, "metadata-file", c.Metadata.File, "file with the FIDO metadata, for closed networks; read whenever it changes, and nothing is fetched")
 	fs.BoolVar(&c.Metadata.Private, "metadata-private", c.Metadata.Private, "metadata-url is in a network of your own")
-	fs.Int64Var(&c.CRL.Bytes, "crl-bytes", c.CRL.Bytes, "largest revocation list that is fetched, in bytes")
-	fs.DurationVar(&c.CRL.Time, "crl-time", c.CRL.Time, "longest that the download of one may take")
-	fs.StringSliceVar(&c.CRL.Private, "crl-private-host", c.CRL.Private, "host in a network of your own that lists are fetched from and responders asked at: crl.internal, or crl.internal:8080 (repeatable)")
+	addListSettings(fs, c)
 	fs.IntVar(&c.Limits.Nonces, "limit-nonces", c.Limits.Nonces, "server nonces that one source may ask for in a minute")
 	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges of one method that one source may ask for in a minute; raise it for many people behind one address")
 	fs.IntVar(&c.Limits.Failures, "limit-failures", c.Limits.Failures, "refused requests of apps that one source may make in a minute")
@@ -71,6 +72,13 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringSliceVar(&c.Push.APNsTopic, "apns-topic", c.Push.APNsTopic, "bundle id of the app (repeatable)")
 	fs.StringVar(&c.Push.FCM, "fcm-credentials", c.Push.FCM, "JSON file of the service account by which an app of yours for Android is sent notifications, of mode 0600")
 	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
+}
+
+// addListSettings defines what a demo takes, too, of revocation lists.
+func addListSettings(fs *pflag.FlagSet, c *app.Config) {
+	fs.Int64Var(&c.CRL.Bytes, "crl-bytes", c.CRL.Bytes, "largest revocation list that is fetched, in bytes")
+	fs.DurationVar(&c.CRL.Time, "crl-time", c.CRL.Time, "longest that the download of one may take")
+	fs.StringSliceVar(&c.CRL.Private, "crl-private-host", c.CRL.Private, "host in a network of your own that lists are fetched from and responders asked at: crl.internal, or crl.internal:8080 (repeatable)")
 }
 
 // addPushSettings defines what a demo takes, too, of notifications and places.

@@ -22,11 +22,15 @@ type userView struct {
 	Type        idp.UserType `json:"userType"`
 	Role        string       `json:"role"`
 	Created     string       `json:"created"`
+	// What certificates say of the user, where one user is shown.
+	OnPremises     string   `json:"onPremisesUserPrincipalName,omitempty"`
+	CertificateIDs []string `json:"certificateUserIds,omitempty"`
 }
 
 func viewUser(p directory.Person) userView {
 	return userView{
 		ID: p.ID, Name: p.Name, DisplayName: p.DisplayName, Enabled: p.Enabled, Type: p.Type, Role: p.Role, Created: stamp(p.Created),
+		OnPremises: p.OnPremises,
 	}
 }
 
@@ -43,8 +47,13 @@ func (c *call) findUser(ctx context.Context, q sqldb.Querier, ref string) (idp.U
 
 // person reads a user with role, as it is now.
 func (c *call) person(ctx context.Context, u idp.User) (userView, error) {
-	roles, err := c.Directory.Roles(ctx, c.tenant.ID, u.ID)
-	return viewUser(directory.Person{User: u, Role: strings.Join(roles, ",")}), err
+	p, err := c.Directory.Person(ctx, c.DB, c.tenant.ID, u.ID)
+	if err != nil {
+		return userView{}, err
+	}
+	v := viewUser(p)
+	v.CertificateIDs, err = c.Directory.CertificateIDs(ctx, c.DB, c.tenant.ID, u.ID)
+	return v, err
 }
 
 type createUserParams struct {
@@ -158,14 +167,26 @@ type updateUserParams struct {
 	User        string  `json:"user"`
 	Name        *string `json:"userPrincipalName"`
 	DisplayName *string `json:"displayName"`
+	OnPremises  *string `json:"onPremisesUserPrincipalName"`
+	// CertificateIDs replace all that there are.
+	CertificateIDs *[]string `json:"certificateUserIds"`
 }
 
 func updateUser(ctx context.Context, c *call, p updateUserParams) (any, error) {
 	return c.onUser(ctx, p.User, func(ctx context.Context, tx *sqldb.Tx, u *idp.User, e *audit.Event) (err error) {
 		old := *u
-		*u, err = c.Directory.Update(ctx, tx, u.Tenant, u.ID, directory.Changes{Name: p.Name, DisplayName: p.DisplayName})
+		*u, err = c.Directory.Update(ctx, tx, u.Tenant, u.ID, directory.Changes{Name: p.Name, DisplayName: p.DisplayName, OnPremises: p.OnPremises})
+		if err != nil {
+			return err
+		}
 		e.Detail["userPrincipalName"], e.Detail["displayName"] = old.Name+" -> "+u.Name, old.DisplayName+" -> "+u.DisplayName
-		return err
+		if p.OnPremises != nil {
+			e.Detail["onPremisesUserPrincipalName"] = *p.OnPremises
+		}
+		if p.CertificateIDs == nil {
+			return nil
+		}
+		return c.Directory.Map(ctx, tx, *u, *p.CertificateIDs, e)
 	})
 }
 

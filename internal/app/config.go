@@ -30,6 +30,7 @@ type Config struct {
 	TLSCert       string // with TLSKey: Listen serves TLS, and ListenTLS shows it
 	TLSKey        string
 	TrustedProxy  []string // networks whose X-Forwarded-For is believed
+	Handshake     Handshake
 
 	KEKFile string // default: kek in Data
 	KEK     string // the key itself (SIGNET_KEK), instead of a file
@@ -121,6 +122,7 @@ func (c Config) Validate() error {
 		c.checkTLSBaseURL(),
 		c.checkDatabase(),
 		c.checkTLS(),
+		c.Handshake.check(c),
 		c.checkLimits(),
 		c.checkOrigins(),
 		c.Metadata.check(),
@@ -196,7 +198,7 @@ func (c Config) checkTLSBaseURL() error {
 		return fmt.Errorf("tls-base-url is %q: write it as https://id.example.com:8443", c.TLSBaseURL)
 	case c.Demo && u.Hostname() != "localhost":
 		return fmt.Errorf("tls-base-url is %q, but a demo is for this machine only: leave tls-base-url out, or use signet serve", c.TLSBaseURL)
-	case c.tlsAddr() == "":
+	case c.tlsAddr() == "" && c.Handshake.Socket == "":
 		return errors.New("tls-base-url is given, but nothing listens there: give listen-tls too")
 	}
 	return nil

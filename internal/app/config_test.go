@@ -27,6 +27,25 @@ func TestValidate(t *testing.T) {
 		{"demo for others", func(c *app.Config) { c.Demo = true; c.BaseURL = "https://id.example.com" }, []string{"for this machine only"}},
 		{"demo on all interfaces", func(c *app.Config) { c.Demo = true; c.Listen = ":8080" }, []string{"this machine only"}},
 		{"demo metrics on all interfaces", func(c *app.Config) { c.Demo = true; c.ListenMetrics = "0.0.0.0:9090" }, []string{"listen-metrics"}},
+		{"a proxy for certificates", func(c *app.Config) {
+			c.ListenTLS, c.Handshake = "127.0.0.1:8443", app.Handshake{Header: "Client-Cert", Proxy: "x"}
+		}, nil},
+		{"a socket for certificates", func(c *app.Config) {
+			c.TLSBaseURL, c.Handshake = "https://cards.example.com", app.Handshake{Header: "X-SSL-Cert", Socket: "/run/x"}
+		}, nil},
+		{"certificates in no header", func(c *app.Config) { c.ListenTLS, c.Handshake.Proxy = "127.0.0.1:8443", "x" }, []string{"certificate-header is missing"}},
+		{"certificates from anybody", func(c *app.Config) { c.Handshake.Header = "Client-Cert" }, []string{"nobody may send it"}},
+		{"certificates as a cookie", func(c *app.Config) {
+			c.ListenTLS, c.Handshake = "127.0.0.1:8443", app.Handshake{Header: "Cookie", Proxy: "x"}
+		}, []string{"certificate-header", "nothing else uses"}},
+		{"certificates in no name", func(c *app.Config) {
+			c.ListenTLS, c.Handshake = "127.0.0.1:8443", app.Handshake{Header: "A B", Proxy: "x"}
+		}, []string{"certificate-header"}},
+		{"a proxy that nothing listens for", func(c *app.Config) { c.Handshake = app.Handshake{Header: "Client-Cert", Proxy: "x"} }, []string{"certificate-proxy", "listen-tls"}},
+		{"a socket behind no address", func(c *app.Config) { c.Handshake = app.Handshake{Header: "Client-Cert", Socket: "x"} }, []string{"certificate-socket", "tls-base-url"}},
+		{"a demo behind a proxy", func(c *app.Config) {
+			c.Demo, c.ListenTLS, c.Handshake = true, "127.0.0.1:0", app.Handshake{Header: "Client-Cert", Proxy: "x"}
+		}, []string{"not for a demo"}},
 		{"other database", func(c *app.Config) { c.Database = "mysql://root:hunter2@db" }, []string{"postgres://"}},
 		{"proxy", func(c *app.Config) { c.TrustedProxy = []string{"proxy.example.com"} }, []string{"trusted-proxy"}},
 		{"two keys", func(c *app.Config) { c.KEK, c.KEKFile = "x", "y" }, []string{"use one of them"}},

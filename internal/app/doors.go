@@ -85,16 +85,17 @@ func (d *doors) openPages() (err error) {
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) {
 			return h.Passkeys.Signal(ctx, t, u)
 		},
-		Unknown:       h.Passkeys.Unknown,
-		RevokeSession: h.Tokens.RevokeSession,
-		RevokeUser:    h.SignOut,
-		RevokeGrant:   h.Tokens.RevokeGrant,
-		Devices:       &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
-		Remote:        d.remote(),
-		Phones:        h.phonePages(),
-		Browsers:      h.Browsers,
-		Stopping:      h.stopping,
-		Limits:        portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins, Asks: h.cfg.Limits.Asks},
+		Unknown:           h.Passkeys.Unknown,
+		RevokeSession:     h.Tokens.RevokeSession,
+		RevokeUser:        h.SignOut,
+		RevokeGrant:       h.Tokens.RevokeGrant,
+		Devices:           &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
+		Remote:            d.remote(),
+		Phones:            h.phonePages(),
+		Browsers:          h.Browsers,
+		CertificateOrigin: h.certificateAddress,
+		Stopping:          h.stopping,
+		Limits:            portal.Limits{PassTries: h.cfg.Limits.PassTries, Begins: h.cfg.Limits.Begins, Asks: h.cfg.Limits.Asks},
 	})
 	return err
 }
@@ -106,6 +107,7 @@ func (d *doors) openDesk() (err error) {
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
 		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene, Phones: h.Phones,
+		Trust: h.Trust, Explain: h.Certificates.Explain,
 	})
 	return err
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 )
@@ -59,6 +61,8 @@ func (s *Server) listen(ctx context.Context, tlsConf *tls.Config) error {
 			return err
 		}
 		s.tlsBase, err = s.cfg.tlsBaseURL(s.base, s.tls.Addr())
+	} else if s.cfg.Handshake.Socket != "" {
+		s.tlsBase = strings.TrimSuffix(s.cfg.TLSBaseURL, "/")
 	}
 	return err
 }
@@ -127,6 +131,7 @@ func (s *Server) secureTLS(given *tls.Config) error {
 	conf.ClientAuth = tls.RequestClientCert
 	conf.SessionTicketsDisabled = true
 	conf.NextProtos = []string{"http/1.1"}
+	conf.GetConfigForClient = s.hosts.configure(conf)
 	s.tls.Listener = tls.NewListener(s.tls.Listener, conf)
 	return nil
 }
@@ -140,10 +145,48 @@ func (s *Server) TLSBaseURL() string { return s.tlsBase }
 func (s *Server) LocalCA() string { return s.caFile }
 
 // tlsServer serves h where client certificates are asked for.
-func (s *Server) tlsServer(ctx context.Context, h http.Handler) *http.Server {
+func (s *Server) tlsServer(ctx context.Context, h http.Handler) (*http.Server, error) {
+	pinned, err := s.cfg.Handshake.pinned()
+	if err != nil {
+		return nil, err
+	}
 	server := s.httpServer(ctx, h)
+	server.Handler = s.cfg.Handshake.direct(pinned, h)
 	server.SetKeepAlivesEnabled(false)
-	return server
+	return server, nil
+}
+
+// openCertificateSocket listens for the proxy that makes handshakes for us. The
+// lock on the data folder is ours, so a socket that is there was left by a crash
+// of this installation; anything else that is there is left alone.
+func (s *Server) openCertificateSocket(ctx context.Context, h http.Handler) error {
+	path := s.cfg.Handshake.Socket
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return diskError(path, err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("certificate-socket is %s, which is there already and no socket: choose another path", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return diskError(path, err)
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("certificate-socket %s cannot be made: %w; choose a shorter path in a folder of this user's", path, err)
+	}
+	// Whoever may write to it may say who somebody is: its group, which the
+	// folder's setgid bit or the service's group decides, and nobody else.
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close()
+		return diskError(path, err)
+	}
+	server := s.httpServer(ctx, h)
+	server.Handler = s.cfg.Handshake.proxied(h)
+	s.listeners = append(s.listeners, &door{l, server})
+	return nil
 }
 
 // ListenOn takes a TCP port, or says in a sentence why it cannot. flag names

@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/phone"
@@ -23,14 +24,17 @@ import (
 // rooms are the methods of this house. A new one is a line here and a field,
 // when it has something to configure.
 type rooms struct {
-	Passkeys *passkey.Room
-	Phones   *phone.Room
-	Passes   *accesspass.Method
-	Hello    *hello.Room
+	Passkeys     *passkey.Room
+	Phones       *phone.Room
+	Certificates *certificate.Room
+	Passes       *accesspass.Method
+	Hello        *hello.Room
 }
 
 // all lists the rooms in the order in which pages offer them.
-func (r rooms) all() []method.Method { return []method.Method{r.Passkeys, r.Phones, r.Hello, r.Passes} }
+func (r rooms) all() []method.Method {
+	return []method.Method{r.Passkeys, r.Phones, r.Certificates, r.Hello, r.Passes}
+}
 
 // Purposes of sealing keys that rooms are given. A name is for ever: it is
 // part of what the key is sealed with.
@@ -38,6 +42,8 @@ const (
 	purposePass  = "accesspass.code"
 	purposeDecoy = "passkey.decoy"
 	purposeMark  = "passkey.mark"
+
+	purposeTicket = "certificate.ticket"
 
 	purposePhonePush  = "phone.push"
 	purposePhoneCode  = "phone.code"
@@ -115,7 +121,11 @@ func (h *House) openRooms() (rooms, error) {
 		return rooms{}, err
 	}
 	phones, err := h.openPhones(keys)
-	return rooms{Passkeys: keys, Phones: phones, Passes: passes, Hello: keeper}, err
+	if err != nil {
+		return rooms{}, err
+	}
+	cards, err := h.openCertificates()
+	return rooms{Passkeys: keys, Phones: phones, Certificates: cards, Passes: passes, Hello: keeper}, err
 }
 
 // roleHello is what the register of devices says of a key that one keeps for a

@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/phone"
@@ -43,7 +44,7 @@ func Sources() []fs.FS {
 		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
 		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations, trust.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations, certificate.Migrations,
 	}
 }
 

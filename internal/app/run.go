@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +73,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.House.tlsBase = s.tlsBase
+	s.House.hosts = s.House.openHosts()
 	if err := s.secureTLS(tlsConf); err != nil {
 		s.closeListeners()
 		s.House.Close()
@@ -104,11 +107,11 @@ func (s *Server) openDoors(ctx context.Context) error {
 	s.health = newHealth(s.House.Check)
 	mux := http.NewServeMux()
 	s.health.mount(mux)
+	trusted, err := s.cfg.proxies()
+	if err != nil {
+		return err
+	}
 	if s.cfg.ListenMetrics == "" {
-		trusted, err := s.cfg.proxies()
-		if err != nil {
-			return err
-		}
 		mux.Handle("GET /metrics", s.health.localMetrics(trusted))
 	}
 	if err := s.House.mount(mux); err != nil {
@@ -116,17 +119,9 @@ func (s *Server) openDoors(ctx context.Context) error {
 	}
 	mux.Handle("POST "+admin.RemotePath, s.House.remote(s.House.administration()))
 	api := s.House.api(mux)
-	pages, err := s.around(api, s.base)
-	if err != nil {
+	s.main.server = s.httpServer(ctx, s.around(api, trusted, ownHost(s.base)))
+	if err := s.openHandshakes(ctx, api, trusted); err != nil {
 		return err
-	}
-	s.main.server = s.httpServer(ctx, pages)
-	if s.tls != nil {
-		again, err := s.around(api, s.tlsBase)
-		if err != nil {
-			return err
-		}
-		s.tls.server = s.tlsServer(ctx, again)
 	}
 	if s.metrics != nil {
 		mux := http.NewServeMux()
@@ -135,6 +130,38 @@ func (s *Server) openDoors(ctx context.Context) error {
 		s.metrics.server = s.httpServer(ctx, mux)
 	}
 	return s.openAdminSocket(ctx)
+}
+
+// openHandshakes makes the doors at which certificates are asked for: that of
+// the TLS listener, and that of a proxy. Both have what the main one has, and
+// roads that it has not (security.md CBA10).
+func (s *Server) openHandshakes(ctx context.Context, api http.Handler, trusted []netip.Prefix) (err error) {
+	if s.tlsBase == "" {
+		return nil
+	}
+	roads := s.House.handshakeRoads()
+	hosts := s.hosts.around(s.tlsBase, s.Directory.Resolve, roads)
+	h := beside(roads, api)
+	if s.tls != nil {
+		if s.tls.server, err = s.tlsServer(ctx, s.around(h, trusted, hosts)); err != nil {
+			return err
+		}
+	}
+	if s.cfg.Handshake.Socket == "" {
+		return nil
+	}
+	return s.openCertificateSocket(ctx, s.around(h, append(slices.Clone(trusted), onSocket), hosts))
+}
+
+// beside serves the roads, and everything that is none of them by rest.
+func beside(roads *http.ServeMux, rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := roads.Handler(r); pattern != "" {
+			roads.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
 }
 
 // openAdminSocket listens for this machine's administrator. The lock on the
@@ -164,7 +191,7 @@ func (s *Server) openAdminSocket(ctx context.Context) error {
 
 func (s *Server) httpServer(ctx context.Context, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           s.cfg.Handshake.unvouched(h),
 		MaxHeaderBytes:    headerLimit,
 		ReadHeaderTimeout: headerWithin,
 		ReadTimeout:       readWithin,
@@ -254,18 +281,15 @@ func (s *Server) stop(ctx context.Context) {
 	}
 }
 
-// around is what every request to a door passes through, outermost first. base
-// is the address by which requests come there.
-func (s *Server) around(h http.Handler, base string) (http.Handler, error) {
-	trusted, err := s.cfg.proxies()
-	if err != nil {
-		return nil, err
-	}
+// around is what every request to a door passes through, outermost first;
+// trusted are the proxies that say where a request comes from, and hosts refuses
+// those for other names than the door's.
+func (s *Server) around(h http.Handler, trusted []netip.Prefix, hosts func(http.Handler) http.Handler) http.Handler {
 	// A name keeps what it hears of HTTPS for all its ports: localhost, where
 	// the pages are not on https, must not hear it.
 	secure := strings.HasPrefix(s.base, "https:")
-	return web.Chain(h, web.Identify(trusted), web.Log(s.cfg.Log, s.health.requests), web.Headers(secure), s.moveOn, ownHost(base),
-		web.Spelling(deviceAddresses...)), nil
+	return web.Chain(h, web.Identify(trusted), web.Log(s.cfg.Log, s.health.requests), web.Headers(secure), s.moveOn, hosts,
+		web.Spelling(deviceAddresses...))
 }
 
 // moveOn tells peers that keep a connection to use another one once the stop

@@ -105,7 +105,7 @@ func TestRefusedRequests(t *testing.T) {
 		"SAML":             {hello(object{"grant_type": "urn:ietf:params:oauth:grant-type:saml1_1-bearer"}), nil, "unsupported_grant_type", 70003, ""},
 		"device alone":     {hello(object{"grant_type": "device_token", "resource": "https://graph.windows.net"}), nil, "invalid_grant", 221000, ""},
 		"P2P certificate":  {hello(object{"grant_type": "device_auth", "cert_token_use": "device_cert"}), nil, "unsupported_grant_type", 70003, ""},
-		"user certificate": {hello(object{"assertion": sign(m.key, object{"alg": "RS256", "x5c": base64.StdEncoding.EncodeToString(m.cert)}, object{"request_nonce": w.nonce()})}), nil, "unsupported_grant_type", 70003, ""},
+		"user certificate": {hello(object{"assertion": sign(m.key, object{"alg": "RS256", "x5c": base64.StdEncoding.EncodeToString(m.cert)}, object{"request_nonce": w.nonce()})}), nil, "invalid_grant", 130500, ""},
 		"no grant":         {hello(object{"grant_type": nil}), nil, "unsupported_grant_type", 70003, ""},
 		"no assertion":     {hello(object{"assertion": nil}), nil, "invalid_request", 900144, ""},
 		"no passkey":       {hello(object{"grant_type": "urn:ietf:params:oauth:grant-type:webauthn", "assertion": nil}), nil, "invalid_request", 900144, ""},

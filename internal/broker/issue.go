@@ -81,6 +81,12 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 	case grantRefresh:
 		return s.byRefresh(ctx, q)
 	case grantJWT:
+		if q.inner.chained {
+			// The key of a certificate belongs to no device, so nothing but the
+			// nonce ties it to this message: the outer one, which its own must
+			// equal (device-protocol.md §7.2).
+			return s.byGesture(ctx, q, policy.Certificate, []byte(q.payload.Nonce), q.Assertion)
+		}
 		return s.byGesture(ctx, q, policy.Hello, []byte(q.inner.nonce), q.Assertion)
 	default:
 		return s.byGesture(ctx, q, policy.Passkey, []byte(q.payload.Nonce), q.Assertion.credential())
@@ -91,7 +97,7 @@ func (s *Server) signed(ctx context.Context, x exchange, d device.Device) (reply
 // the assertion to the nonce.
 type inner struct {
 	nonce   string // request_nonce
-	chained bool   // it comes with certificates
+	chained bool   // it comes with certificates: a person's, whatever else it has
 }
 
 func readInner(a assertion) (inner, error) {
@@ -159,8 +165,6 @@ func (q *request) refused() error {
 		return grantFault(idp.Denied, codePassword, "password_refused", "Passwords are disabled here. Sign in with a key.", "grant %s", q.GrantType)
 	case (q.GrantType == grantJWT || q.GrantType == grantWebAuthn) && len(q.Assertion) == 0:
 		return missing("assertion")
-	case q.GrantType == grantJWT && q.inner.chained:
-		return unsupported("certificate_grant", "Sign-in with a certificate of a person is not offered yet.", "inner assertion with x5c")
 	case q.GrantType == grantRefresh, q.GrantType == grantJWT, q.GrantType == grantWebAuthn:
 		return nil
 	}
@@ -205,7 +209,7 @@ func (q request) blank(u idp.UserID) prt.PRT {
 }
 
 // byGesture issues a PRT for a proof that is in the message: an assertion of a
-// Hello key, or of a passkey (our extension). challenge is the nonce that the
+// Hello key, of a person's certificate, or of a passkey (our extension). challenge is the nonce that the
 // assertion was made on.
 func (s *Server) byGesture(ctx context.Context, q request, m idp.MethodID, challenge, payload []byte) (reply, error) {
 	var made issued

@@ -32,6 +32,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/hello/hellotest"
 	"github.com/signetid/signet/internal/method/passkey"
@@ -46,6 +47,7 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -57,7 +59,7 @@ const (
 var sources = []fs.FS{
 	audit.Migrations, bus.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
 	nonce.Migrations, token.Migrations, session.Migrations, signin.Migrations, device.Migrations, prt.Migrations,
-	hello.Migrations, passkey.Migrations, oidc.Migrations,
+	hello.Migrations, passkey.Migrations, certificate.Migrations, trust.Migrations, oidc.Migrations,
 }
 
 // node is one server over a database: both doors of applications and devices,
@@ -80,6 +82,8 @@ type node struct {
 	audit     *audit.Log
 	hello     *hello.Room
 	passkeys  *passkey.Room
+	cards     *certificate.Room
+	trust     *listed
 	broker    *broker.Server
 	openID    *oidc.Server
 	clock     *clock
@@ -210,9 +214,10 @@ func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, base string,
 	n.devices.OnDisable(n.prts.RevokeDevice)
 	n.devices.OnRemove(n.prts.RevokeDevice)
 	n.rooms(t, issuer)
+	n.cardRoom(t, issuer)
 	var err error
 	n.corridor, err = signin.New(signin.Config{DB: db, Box: n.box, Directory: n.directory, Clients: n.clients, Policies: n.policies,
-		Sessions: n.sessions, Audit: n.audit, Now: c.now, Methods: []method.Method{n.passkeys, n.hello}, RevokeStanding: n.prts.RevokeStanding})
+		Sessions: n.sessions, Audit: n.audit, Now: c.now, Methods: []method.Method{n.passkeys, n.hello, n.cards}, RevokeStanding: n.prts.RevokeStanding})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,10 @@ var UserFields = filter.Fields{
 	"accountEnabled":    {Kind: filter.Bool, Column: "enabled"},
 	"userType":          {Kind: filter.Text, Column: "user_type", Words: map[string]any{"Member": string(idp.Member), "Guest": string(idp.Guest)}},
 	"createdDateTime":   {Kind: filter.Time, Column: "created"},
+
+	"onPremisesUserPrincipalName": {Kind: filter.Text, Column: "on_premises_folded", Fold: Fold},
+	"authorizationInfo/certificateUserIds": {Kind: filter.Text, List: true, Fold: certificateDigest, Column: `exists (
+		select 1 from user_certificate_id c where c.tenant_id = users.tenant_id and c.user_id = users.id and c.digest = %s)`},
 }
 
 // GroupFields are what lists of groups can be asked about.

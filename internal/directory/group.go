@@ -221,7 +221,7 @@ func (d *Directory) Members(ctx context.Context, t idp.TenantID, g idp.GroupID, 
 		return nil, "", err
 	}
 	rows, err := d.cfg.DB.Query(ctx, `
-		select u.tenant_id, u.id, u.name, u.display_name, u.enabled, u.user_type, u.role, u.created
+		select u.tenant_id, u.id, u.name, u.display_name, u.enabled, u.user_type, u.role, u.created, u.on_premises_name
 		from user_group_member m join users u on u.tenant_id = m.tenant_id and u.id = m.user_id
 		where m.tenant_id = $1 and m.group_id = $2 and (u.created, u.id) > ($3, $4)
 		order by u.created, u.id limit $5`, t, g, created, id, int64(page.limit()))

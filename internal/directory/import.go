@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,13 +45,17 @@ const (
 	colDisplay = "displayName"
 	colEnabled = "accountEnabled"
 	colType    = "userType"
+	// What certificates say of the person: see SetCertificateIDs. Several
+	// values have semicolons between.
+	colOnPremises = byOnPremises
+	colCertIDs    = byCertIDs
 )
 
-var columns = []string{colName, colDisplay, colEnabled, colType}
+var columns = []string{colName, colDisplay, colEnabled, colType, colOnPremises, colCertIDs}
 
 // ImportUsers makes a user of every row of a CSV file (RFC 4180) with the
-// columns userPrincipalName and, as wanted, displayName, accountEnabled and
-// userType. Every row is checked first. If one is bad, nothing is made and
+// columns userPrincipalName and, as wanted, displayName, accountEnabled,
+// userType, onPremisesUserPrincipalName and certificateUserIds. Every row is checked first. If one is bad, nothing is made and
 // the report names every bad row; the error is nil then. progress, which may
 // be nil and must not block, hears how many rows are done. settle, which may
 // be nil, is called in the transaction that makes the users, for what must
@@ -81,8 +86,15 @@ func (d *Directory) ImportUsers(ctx context.Context, t idp.TenantID, r io.Reader
 // imported is a file as far as it could be read.
 type imported struct {
 	users []idp.User
+	certs []mapped // of each of users
 	lines []int
 	bad   []BadRow
+}
+
+// mapped is what certificates say of a user.
+type mapped struct {
+	onPremises string
+	ids        []string
 }
 
 func (f *imported) complain(line int, field, reason string) {
@@ -138,7 +150,7 @@ func readHeader(header []string) (map[string]int, error) {
 
 func readRows(in *csv.Reader, width int, at map[string]int, t idp.TenantID, domains []string) (*imported, error) {
 	f := &imported{}
-	seen := make(map[string]int)
+	seen, claimed := make(map[string]int), make(map[string]int)
 	for {
 		record, err := in.Read()
 		if errors.Is(err, io.EOF) {
@@ -158,7 +170,7 @@ func readRows(in *csv.Reader, width int, at map[string]int, t idp.TenantID, doma
 		f.lines = append(f.lines, line)
 		if len(record) != width {
 			f.complain(line, "", fmt.Sprintf("the line has %d fields, the header %d", len(record), width))
-			f.users = append(f.users, idp.User{})
+			f.users, f.certs = append(f.users, idp.User{}), append(f.certs, mapped{})
 			continue
 		}
 		u := f.readUser(record, line, at, t, domains)
@@ -168,6 +180,7 @@ func readRows(in *csv.Reader, width int, at map[string]int, t idp.TenantID, doma
 			seen[Fold(u.Name)] = line
 		}
 		f.users = append(f.users, u)
+		f.certs = append(f.certs, f.readMapped(record, line, at, claimed))
 	}
 	if len(f.users) == 0 {
 		return nil, idp.Invalidf("no_rows", "import without rows").Say("The file has no rows under its header.")
@@ -208,6 +221,65 @@ func (f *imported) readUser(record []string, line int, at map[string]int, t idp.
 	return checked
 }
 
+// readMapped checks what certificates say of a row's user. claimed is what
+// rows before had, and where.
+func (f *imported) readMapped(record []string, line int, at map[string]int, claimed map[string]int) mapped {
+	var m mapped
+	claim := func(column, value string) {
+		key := column + "\x00" + value
+		if first, twice := claimed[key]; twice && first != line {
+			f.complain(line, column, fmt.Sprintf("the same value is on line %d", first))
+			return
+		}
+		claimed[key] = line
+	}
+	if i, ok := at[colOnPremises]; ok {
+		name, err := checkOnPremises(record[i])
+		switch {
+		case err != nil:
+			f.complain(line, colOnPremises, idp.AsError(err).Public)
+		case name != "":
+			m.onPremises = name
+			claim(colOnPremises, Fold(name))
+		}
+	}
+	if i, ok := at[colCertIDs]; ok {
+		m.ids = splitCertificateIDs(record[i])
+		if err := CheckCertificateIDs(m.ids); err != nil {
+			f.complain(line, colCertIDs, idp.AsError(err).Public)
+			return mapped{onPremises: m.onPremises}
+		}
+		for _, id := range m.ids {
+			claim(colCertIDs, id)
+		}
+	}
+	return m
+}
+
+// splitCertificateIDs cuts a field into values: at a semicolon that a new value
+// follows, since distinguished names may have escaped ones.
+func splitCertificateIDs(field string) []string {
+	var out []string
+	rest := strings.TrimSpace(field)
+	for from := 0; ; {
+		at := strings.IndexByte(rest[from:], ';')
+		if at < 0 {
+			break
+		}
+		at += from
+		next := strings.TrimLeft(rest[at+1:], " ")
+		if at > 0 && rest[at-1] == '\\' || !strings.HasPrefix(next, "X509:") {
+			from = at + 1
+			continue
+		}
+		out, rest, from = append(out, strings.TrimRight(rest[:at], " ")), next, 0
+	}
+	if rest != "" {
+		out = append(out, rest)
+	}
+	return out
+}
+
 // takenBatch is how many names are looked up in one query.
 const takenBatch = 200
 
@@ -233,33 +305,67 @@ func (d *Directory) markTaken(ctx context.Context, t idp.TenantID, f *imported) 
 			f.complain(line[name], colName, "a user with this name exists already")
 		}
 	}
+	return d.markClaimed(ctx, t, f)
+}
+
+// markClaimed complains about what certificates say of others.
+func (d *Directory) markClaimed(ctx context.Context, t idp.TenantID, f *imported) error {
+	local, certs := make(map[string]int), make(map[string]int) // lines by key
+	for i, m := range f.certs {
+		if m.onPremises != "" {
+			local[Fold(m.onPremises)] = f.lines[i]
+		}
+		for _, id := range m.ids {
+			certs[certificateDigest(id)] = f.lines[i]
+		}
+	}
+	for _, look := range []struct {
+		column string
+		lines  map[string]int
+		query  string
+	}{
+		{colOnPremises, local, `select on_premises_folded from users where tenant_id = $1 and on_premises_folded in `},
+		{colCertIDs, certs, `select digest from user_certificate_id where tenant_id = $1 and digest in `},
+	} {
+		for batch := range slices.Chunk(slices.Sorted(maps.Keys(look.lines)), takenBatch) {
+			taken, err := d.taken(ctx, t, look.query, batch)
+			if err != nil {
+				return err
+			}
+			for _, key := range taken {
+				f.complain(look.lines[key], look.column, "another user has this value")
+			}
+		}
+	}
 	return nil
 }
 
 func (d *Directory) takenNames(ctx context.Context, t idp.TenantID, batch []string) ([]string, error) {
-	var in strings.Builder
+	return d.taken(ctx, t, `select name_folded from users where tenant_id = $1 and name_folded in `, batch)
+}
+
+// taken lists which keys of a batch there are; query is ours and ends before
+// their list.
+func (d *Directory) taken(ctx context.Context, t idp.TenantID, query string, batch []string) ([]string, error) {
 	args := []any{t}
 	for i := range takenBatch { // always as many, so that one statement is prepared
-		if i > 0 {
-			in.WriteByte(',')
-		}
 		args = append(args, batch[min(i, len(batch)-1)])
-		fmt.Fprintf(&in, "$%d", len(args))
 	}
-	rows, err := d.cfg.DB.Query(ctx, `select name_folded from users where tenant_id = $1 and name_folded in (`+in.String()+`)`, args...)
+	rows, err := d.cfg.DB.Query(ctx, query+`(`+placeholders(2, takenBatch)+`)`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("look up names: %w", err)
 	}
-	defer rows.Close()
 	var out []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return nil, fmt.Errorf("look up names: %w", err)
-		}
-		out = append(out, name)
+	err = eachRow(rows, func() error {
+		var key string
+		err := rows.Scan(&key)
+		out = append(out, key)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up names: %w", err)
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // insertAll makes all users in one transaction, or none.
@@ -276,7 +382,7 @@ func (d *Directory) insertAll(ctx context.Context, t idp.TenantID, f *imported, 
 			return err
 		}
 		for i, u := range f.users {
-			if err := insertUser(ctx, tx, u); err != nil {
+			if err := d.insertImported(ctx, tx, u, f.certs[i]); err != nil {
 				failed = i
 				return err
 			}
@@ -290,12 +396,25 @@ func (d *Directory) insertAll(ctx context.Context, t idp.TenantID, f *imported, 
 		return settle(ctx, tx, f.users)
 	})
 	if errors.Is(err, idp.Conflict) && failed >= 0 {
-		// Somebody made this user since the look.
-		return Report{Rows: len(f.users), Bad: []BadRow{{Line: f.lines[failed], Field: colName, Reason: "a user with this name exists already"}}}, nil
+		// Somebody made this user, or one with these values, since the look.
+		e := idp.AsError(err)
+		return Report{Rows: len(f.users), Bad: []BadRow{{Line: f.lines[failed], Field: e.Field, Reason: e.Public}}}, nil
 	}
 	if err != nil {
 		return Report{}, fmt.Errorf("import users: %w", err)
 	}
 	progress(len(f.users))
 	return Report{Rows: len(f.users), Created: len(f.users)}, nil
+}
+
+func (d *Directory) insertImported(ctx context.Context, tx *sqldb.Tx, u idp.User, m mapped) error {
+	if err := insertUser(ctx, tx, u); err != nil {
+		return err
+	}
+	if m.onPremises != "" {
+		if err := d.setOnPremises(ctx, tx, u.Tenant, u.ID, m.onPremises); err != nil {
+			return err
+		}
+	}
+	return insertCertificateIDs(ctx, tx, u.Tenant, u.ID, m.ids)
 }

@@ -23,6 +23,10 @@ const (
 type Person struct {
 	idp.User
 	Role string // "", Administrator or Helpdesk
+	// OnPremises is the user's name in a directory of their own premises
+	// (Graph's onPremisesUserPrincipalName): certificates may have it. Empty:
+	// none.
+	OnPremises string
 }
 
 // CreateUser makes a user of u.Tenant. u.ID empty: a new one; u.Type empty: a
@@ -89,7 +93,7 @@ func nameTaken(name string) error {
 	return idp.Conflictf("user_name_taken", "user %s", name).On("userPrincipalName").Say("A user with this name exists already.")
 }
 
-const userColumns = `select tenant_id, id, name, display_name, enabled, user_type, role, created from users `
+const userColumns = `select tenant_id, id, name, display_name, enabled, user_type, role, created, on_premises_name from users `
 
 // User finds a user of the tenant by id, or is NotFound. Read outside of a
 // transaction it may be as old as the last notice of a change; what must be
@@ -231,6 +235,7 @@ func readPeople(rows *sqldb.Rows, page Page) ([]Person, string, error) {
 type Changes struct {
 	Name        *string
 	DisplayName *string
+	OnPremises  *string // "" takes it away
 }
 
 // Update changes a user and returns it as it is then. Errors are those of
@@ -255,6 +260,15 @@ func (d *Directory) Update(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id
 	}
 	if u.Name != old.Name {
 		if err := d.checkRename(ctx, tx, old, u); err != nil {
+			return idp.User{}, err
+		}
+	}
+	if c.OnPremises != nil {
+		name, err := checkOnPremises(*c.OnPremises)
+		if err != nil {
+			return idp.User{}, err
+		}
+		if err := d.setOnPremises(ctx, tx, t, id, name); err != nil {
 			return idp.User{}, err
 		}
 	}
@@ -340,6 +354,9 @@ func (d *Directory) DeleteUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	}
 	if _, err := tx.Exec(ctx, `delete from user_group_member where tenant_id = $1 and user_id = $2`, t, id); err != nil {
 		return fmt.Errorf("delete memberships of %s: %w", id, err)
+	}
+	if err := removeCertificateIDs(ctx, tx, t, id); err != nil {
+		return err
 	}
 	for _, hook := range d.removed {
 		if err := hook(ctx, tx, t, id); err != nil {
@@ -430,7 +447,7 @@ func scanPerson(r scanner) (Person, error) {
 	var p Person
 	var created int64
 	var kind string
-	err := r.Scan(&p.Tenant, &p.ID, &p.Name, &p.DisplayName, &p.Enabled, &kind, &p.Role, &created)
+	err := r.Scan(&p.Tenant, &p.ID, &p.Name, &p.DisplayName, &p.Enabled, &kind, &p.Role, &created, &p.OnPremises)
 	p.Type, p.Created = idp.UserType(kind), time.UnixMilli(created).UTC()
 	return p, err
 }

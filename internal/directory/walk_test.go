@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/filter"
 	"github.com/signetid/signet/internal/idp"
@@ -25,6 +26,9 @@ func TestTenantWalk(t *testing.T) {
 			_, err := h.AddMember(ctx, tx, b.ID, their.ID, theirs.ID)
 			return err
 		})
+		if err := h.setIDs(b.ID, theirs.ID, "X509:<PN>ada@b.example"); err != nil {
+			t.Fatal(err)
+		}
 		rename := "eve@a.example"
 		const noID = "has no id to give"
 		type row struct {
@@ -70,6 +74,25 @@ func TestTenantWalk(t *testing.T) {
 			"UserByName": {read: func(ctx context.Context) error {
 				_, err := h.UserByName(ctx, h.db, a.ID, "ada@b.example")
 				return err
+			}},
+			"UsersBy": {read: func(ctx context.Context) error {
+				users, err := h.UsersBy(ctx, h.db, a.ID, "userPrincipalName", []string{"ada@b.example"})
+				return noneOf(err, users, func(u idp.User) bool { return true })
+			}},
+			"Person": {read: func(ctx context.Context) error { _, err := h.Person(ctx, h.db, a.ID, theirs.ID); return err }},
+			"CertificateIDs": {read: func(ctx context.Context) error {
+				ids, err := h.CertificateIDs(ctx, h.db, a.ID, theirs.ID)
+				return noneOf(err, ids, func(string) bool { return true })
+			}},
+			"CertificateIDsOf": {read: func(ctx context.Context) error {
+				all, err := h.CertificateIDsOf(ctx, h.db, a.ID, []idp.UserID{theirs.ID})
+				return noneOf(err, all[theirs.ID], func(string) bool { return true })
+			}},
+			"SetCertificateIDs": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				return h.SetCertificateIDs(ctx, tx, a.ID, theirs.ID, []string{"X509:<PN>eve@a.example"})
+			}},
+			"Map": {write: func(ctx context.Context, tx *sqldb.Tx) error {
+				return h.Map(ctx, tx, idp.User{Tenant: a.ID, ID: theirs.ID}, []string{"X509:<PN>eve@a.example"}, &audit.Event{})
 			}},
 			"Roles": {read: func(ctx context.Context) error { _, err := h.Roles(ctx, a.ID, theirs.ID); return err }},
 			"LockWithRole": {write: func(ctx context.Context, tx *sqldb.Tx) error {

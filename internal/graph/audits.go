@@ -1,11 +1,13 @@
 package graph
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
 )
 
 func auditOperations() []operation {
@@ -106,8 +108,36 @@ func signInEntity(e audit.Event) entity {
 		"conditionalAccessStatus": access, "isInteractive": e.Category == audit.SignIn, "signInEventTypes": []string{kind},
 		"status":                entity{"errorCode": e.Code, "failureReason": failure, "additionalDetails": e.Activity},
 		"authenticationDetails": steps, "sessionId": e.Session,
-		"authenticationProcessingDetails": pairs(e.Detail, entity{"key": "rule", "value": e.Rule}, entity{"key": "count", "value": e.Times}),
+		"authenticationProcessingDetails": pairs(processing(e.Detail), entity{"key": "rule", "value": e.Rule}, entity{"key": "count", "value": e.Times}),
 	}
+}
+
+// processingWords are what Graph calls the details of a sign-in with a
+// certificate (entra-behaviours.md §5.8); all but the subject, the binding and
+// the level are [K].
+var processingWords = map[string]string{
+	"certificateSubject": "User certificate subject name", "certificateIssuer": "User certificate issuer name",
+	"certificateSerial": "User certificate serial number", "certificateThumbprint": "User certificate thumbprint",
+	"certificatePolicies": "User certificate policy OIDs", "certificateBinding": "User certificate binding",
+	"certificateAffinity": "User certificate binding affinity level", "certificateLevel": "User certificate authentication level",
+	"certificateLevelType": "User certificate authentication level type", "certificateLevelIdentifier": "User certificate authentication level identifier",
+	"certificateRule": "User certificate authentication level rule",
+}
+
+// levelTypes are what Graph's log calls the kinds of levels: the first as
+// documented, the others [K].
+var levelTypes = map[string]string{policy.LevelPolicy: "PolicyId", policy.LevelIssuer: "Issuer", policy.LevelBoth: "IssuerAndPolicyId"}
+
+// processing is the detail of a sign-in under Graph's names.
+func processing(detail map[string]string) map[string]string {
+	out := make(map[string]string, len(detail))
+	for key, value := range detail {
+		if key == "certificateLevelType" {
+			value = cmp.Or(levelTypes[value], value)
+		}
+		out[cmp.Or(processingWords[key], key)] = value
+	}
+	return out
 }
 
 // methodWords are the words that reports use for methods.

@@ -83,7 +83,7 @@ func written(field string) string {
 	return strings.Join(parts, "/")
 }
 
-var embedded = []string{"head", "methodBody", "targetBody", "includeBody"}
+var embedded = []string{"head", "methodBody", "targetBody", "includeBody", "mappingBody"}
 
 // readShape is strict, and refuses null: clients mean different things by it,
 // and a list that is emptied is sent empty.

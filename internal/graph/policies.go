@@ -124,6 +124,8 @@ func resetConfiguration(ctx context.Context, c *call) (any, error) {
 			// What reports do belongs to the whole policy.
 			fresh.Phone.Report = p.Phone.Report
 			p.Phone = fresh.Phone
+		case policy.Certificate:
+			p.Certificate = fresh.Certificate
 		case policy.Hello:
 			p.Hello = fresh.Hello
 		}
@@ -227,6 +229,7 @@ var profilePlace = regexp.MustCompile(`^passkey\.profiles\[(\d+)\]`)
 var places = strings.NewReplacer(
 	"methods.passkey.on", "Fido2/state", "methods.passkey", "Fido2", "methods.accessPass.on", "TemporaryAccessPass/state", "methods.accessPass", "TemporaryAccessPass",
 	"methods.hello.on", "WindowsHelloForBusiness/state", "methods.hello", "WindowsHelloForBusiness",
+	"methods.certificate.on", "X509Certificate/state", "methods.certificate", "X509Certificate",
 	"methods.phone.on", "MicrosoftAuthenticator/state", "methods.phone", "MicrosoftAuthenticator",
 	"phone.limit", "MicrosoftAuthenticator/@signet.limit", "phone.warnAt", "MicrosoftAuthenticator/@signet.warnAt",
 	"phone.stricter", "MicrosoftAuthenticator/@signet.stricter", "phone.from", "MicrosoftAuthenticator/@signet.from", "phone.synced", "MicrosoftAuthenticator/@signet.synced",
@@ -250,7 +253,10 @@ var places = strings.NewReplacer(
 )
 
 // methodsPlace is a place of the methods policy in Graph's words.
-func methodsPlace(_ policy.Policy, at string) string {
+func methodsPlace(p policy.Policy, at string) string {
+	if strings.HasPrefix(at, "certificate.") {
+		return "X509Certificate/" + certificatePlace(p, at)
+	}
 	if m := profilePlace.FindStringSubmatch(at); m != nil {
 		n, _ := strconv.Atoi(m[1])
 		// The default profile stands before the others.
@@ -294,6 +300,6 @@ func named(p policy.Policy) []policy.Target {
 		}
 		out = append(out, r.Exclude...)
 	}
-	out = slices.Concat(out, phoneTargets(&p.Phone), p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)
+	out = slices.Concat(out, phoneTargets(&p.Phone), certificateTargets(&p.Certificate), p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)
 	return slices.DeleteFunc(out, func(t policy.Target) bool { return t.All })
 }

@@ -221,7 +221,7 @@ func TestForeignMethods(t *testing.T) {
 	w := newWorld(t, sqldbtest.Open(t, sources))
 	ada := w.bearer(w.ada)
 	at := methodsPolicy + "/authenticationMethodConfigurations/"
-	for _, id := range []string{"sms", "voice", "email", "softwareOath", "x509certificate"} {
+	for _, id := range []string{"sms", "voice", "email", "softwareOath"} {
 		if got := w.ask(ada, "GET", at+id, nil).want(t, http.StatusOK, ""); got.body["state"] != "disabled" {
 			t.Errorf("%s: %s", id, got.Body)
 		}

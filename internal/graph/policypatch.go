@@ -324,6 +324,15 @@ func patchConfiguration(k configuration, raw []byte, p *policy.Policy, have room
 			return err
 		}
 		in = body.methodBody
+	case policy.Certificate:
+		var body certificatesBody
+		if err := readShape(raw, &body); err != nil {
+			return err
+		}
+		if err := body.patch(&p.Certificate); err != nil {
+			return err
+		}
+		in = body.methodBody
 	case policy.Hello:
 		var body helloBody
 		if err := readShape(raw, &body); err != nil {

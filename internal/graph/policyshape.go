@@ -32,7 +32,7 @@ var configurations = []configuration{
 	// its manner.
 	{"WindowsHelloForBusiness", "windowsHelloForBusinessAuthenticationMethodConfiguration", policy.Hello},
 	{"MicrosoftAuthenticator", "microsoftAuthenticatorAuthenticationMethodConfiguration", policy.Phone},
-	{"X509Certificate", "x509CertificateAuthenticationMethodConfiguration", "certificate"},
+	{"X509Certificate", "x509CertificateAuthenticationMethodConfiguration", policy.Certificate},
 	{"Sms", "smsAuthenticationMethodConfiguration", ""},
 	{"Voice", "voiceAuthenticationMethodConfiguration", ""},
 	{"Email", "emailAuthenticationMethodConfiguration", ""},
@@ -132,6 +132,8 @@ func configurationEntity(k configuration, p policy.Policy, have rooms) entity {
 		e["defaultLength"], e["isUsableOnce"] = a.Length, a.Once
 	case policy.Phone:
 		showPhones(e, &p.Phone)
+	case policy.Certificate:
+		showCertificates(e, &p.Certificate)
 	case policy.Hello:
 		e["@signet.limit"], e["@signet.warnAt"] = p.Hello.Limit, p.Hello.WarnAt
 	}

@@ -70,13 +70,43 @@ func anyPhoneRules(t *rapid.T) policy.PhoneRules {
 	return r
 }
 
+func anyCertificateRules(t *rapid.T) (r policy.CertificateRules) {
+	mode := rapid.SampledFrom([]idp.Mode{idp.ModeCertificateSingle, idp.ModeCertificateMulti})
+	affinity := rapid.SampledFrom([]policy.Affinity{policy.LowAffinity, policy.HighAffinity})
+	for i := range rapid.IntRange(0, 3).Draw(t, "bindings") {
+		r.Bindings = append(r.Bindings, policy.CertificateBinding{
+			Field: rapid.SampledFrom([]policy.CertificateField{policy.FieldPrincipalName, policy.FieldRFC822Name, policy.FieldSubject, policy.FieldIssuerAndSubject,
+				policy.FieldSubjectKeyIdentifier, policy.FieldSHA1PublicKey, policy.FieldIssuerAndSerialNumber}).Draw(t, "field"),
+			Property: rapid.SampledFrom([]policy.UserProperty{policy.ByUserName, policy.ByOnPremisesUserName, policy.ByCertificateUserIDs}).Draw(t, "property"),
+			Priority: i + 1, Affinity: affinity.Draw(t, "trust"),
+		})
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "rules") {
+		names := rapid.SampledFrom([][2]string{{"ab12", ""}, {"DC=com,CN=CA", ""}, {"", "1.2.3"}, {"ab12", "1.2.3"}, {"DC=com,CN=CA", "1.2.3"}}).Draw(t, "names")
+		r.Levels = append(r.Levels, policy.CertificateLevel{Issuer: names[0], Policy: names[1], Mode: mode.Draw(t, "level"), Affinity: affinity.Draw(t, "wanted")})
+	}
+	for range rapid.IntRange(0, 4).Draw(t, "scopes") {
+		r.Scopes = append(r.Scopes, policy.CertificateScope{Authority: rapid.SampledFrom([]string{"ab12", "cd34"}).Draw(t, "authority"), Target: anyTarget(t),
+			Infrastructure: rapid.SampledFrom([]string{"", guidOf(90)}).Draw(t, "infrastructure")})
+	}
+	r.Mode, r.Affinity = mode.Draw(t, "mode"), affinity.Draw(t, "affinity")
+	r.Unchecked = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"ab12", "cd34"}), 0, 2, rapid.ID[string]).Draw(t, "unchecked")
+	if len(r.Unchecked) == 0 {
+		r.Unchecked = nil
+	}
+	r.StaleFor = time.Duration(rapid.IntRange(0, 3600).Draw(t, "stale")) * time.Second
+	r.Hints, r.NoUsage, r.AnyUsage = rapid.Bool().Draw(t, "hints"), rapid.Bool().Draw(t, "no usage"), rapid.Bool().Draw(t, "any usage")
+	r.Host = rapid.SampledFrom([]string{"", "cert.contoso.example"}).Draw(t, "host")
+	return r
+}
+
 func anyPolicy(t *rapid.T) policy.Policy {
 	p := policy.Default()
 	p.Passkey.KeyRules = anyKeyRules(t)
 	for i := range rapid.IntRange(0, 2).Draw(t, "profiles") {
 		p.Passkey.Profiles = append(p.Passkey.Profiles, policy.Profile{ID: guidOf(20 + i), Name: fmt.Sprint("Profile ", i), KeyRules: anyKeyRules(t)})
 	}
-	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "phone"} {
+	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "phone", policy.Certificate} {
 		r := policy.MethodRules{On: rapid.Bool().Draw(t, "on"), Exclude: anyTargets(t)}
 		for _, target := range anyTargets(t) {
 			i := policy.Include{Target: target, Required: rapid.Bool().Draw(t, "required")}
@@ -95,7 +125,7 @@ func anyPolicy(t *rapid.T) policy.Policy {
 		On: rapid.Bool().Draw(t, "campaign"), Method: rapid.SampledFrom([]idp.MethodID{policy.Passkey, "phone", "hello"}).Draw(t, "asked"),
 		SnoozeDays: rapid.IntRange(0, 14).Draw(t, "days"), Snoozes: rapid.SampledFrom([]int{0, 3, 7}).Draw(t, "snoozes"), Include: anyTargets(t), Exclude: anyTargets(t),
 	}
-	p.Phone = anyPhoneRules(t)
+	p.Phone, p.Certificate = anyPhoneRules(t), anyCertificateRules(t)
 	p.Order = policy.OrderRules{On: rapid.Bool().Draw(t, "order"), Methods: []idp.MethodID{policy.AccessPass}, Include: anyTargets(t), Exclude: anyTargets(t)}
 	return p
 }
@@ -260,7 +290,7 @@ func TestPatchRefused(t *testing.T) {
 // A patch that is taken is shown as it was sent, as far as it names what is
 // shown; one that is not taken is Invalid. Nothing panics.
 func FuzzPatchPolicy(f *testing.F) {
-	for _, id := range []string{"fido2", "temporaryAccessPass", "sms", "MicrosoftAuthenticator"} {
+	for _, id := range []string{"fido2", "temporaryAccessPass", "sms", "MicrosoftAuthenticator", "X509Certificate"} {
 		shown, err := graph.ShowConfiguration(id, policy.Default())
 		if err != nil {
 			f.Fatal(err)
@@ -273,6 +303,7 @@ func FuzzPatchPolicy(f *testing.F) {
 	}
 	f.Add("", whole)
 	f.Add("fido2", []byte(`{"keyRestrictions":{"isEnforced":true,"aaGuids":["x"]},"passkeyProfiles":[{"passkeyTypes":"synced"}]}`))
+	f.Add("x509certificate", []byte(sentCertificates))
 	f.Fuzz(func(t *testing.T, id string, raw []byte) {
 		if !graph.HasConfiguration(id) {
 			id = ""

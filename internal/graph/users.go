@@ -29,7 +29,7 @@ func userOperations() []operation {
 			options{fields: directory.UserFields, search: many.search}, countUsers},
 		{"POST", "/users", "users", "Make a person", change, options{}, createUser},
 		{"GET", "/users/{user}", "users", "One person, by id or user principal name", readOne, one, getUser},
-		{"PATCH", "/users/{user}", "users", "Change a person: name, or whether they may sign in", change, options{}, updateUser},
+		{"PATCH", "/users/{user}", "users", "Change a person: name, whether they may sign in, or which certificates are theirs", change, options{}, updateUser},
 		{"DELETE", "/users/{user}", "users", "Remove a person and all that is theirs", change, options{}, deleteUser},
 		{"POST", "/users/{user}/revokeSignInSessions", "Edm.Boolean", "End all sessions and refresh tokens of a person",
 			needs{permissions: []string{"User.RevokeSessions.All", "User.ReadWrite.All"}, roles: helpdesk, self: []string{"User.ReadWrite"}, writes: true}, options{}, revokeSessions},
@@ -122,11 +122,21 @@ func getUser(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.expandedUser(ctx, directory.Person{User: u})
+	p := directory.Person{User: u}
+	if c.selects(propOnPremises) {
+		if p, err = c.cfg.Directory.Person(ctx, c.cfg.DB, c.tenant.ID, u.ID); err != nil {
+			return nil, missing(err, string(u.ID))
+		}
+	}
+	e, err := c.expandedUser(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return e, c.addMappings(ctx, []directory.Person{p}, []entity{e})
 }
 
 func listUsers(ctx context.Context, c *call) (any, error) {
-	if err := c.mayExpand(); err != nil {
+	if err := firstError(c.mayExpand(), c.mayAskMappings()); err != nil {
 		return nil, err
 	}
 	people, next, err := c.cfg.Directory.Users(ctx, c.tenant.ID, directory.Page{After: c.query.after, Limit: c.limit(), Where: c.query.where})
@@ -141,6 +151,9 @@ func listUsers(ctx context.Context, c *call) (any, error) {
 		}
 		out.items = append(out.items, e)
 	}
+	if err := c.addMappings(ctx, people, out.items); err != nil {
+		return nil, err
+	}
 	if c.query.count {
 		out.total, err = c.cfg.Directory.CountUsers(ctx, c.tenant.ID, c.query.where)
 	}
@@ -148,6 +161,9 @@ func listUsers(ctx context.Context, c *call) (any, error) {
 }
 
 func countUsers(ctx context.Context, c *call) (any, error) {
+	if err := c.mayAskMappings(); err != nil {
+		return nil, err
+	}
 	n, err := c.cfg.Directory.CountUsers(ctx, c.tenant.ID, c.query.where)
 	return count(n), err
 }
@@ -163,15 +179,19 @@ type userBody struct {
 	MailNickname      *string `json:"mailNickname"`
 	PasswordProfile   *any    `json:"passwordProfile"`
 	ODataType         *string `json:"@odata.type"`
+	mappingBody
 }
 
 func createUser(ctx context.Context, c *call) (any, error) {
-	var in userBody
-	if err := c.body(&in); err != nil {
+	in, err := c.userBody()
+	if err != nil {
 		return nil, err
 	}
 	if in.UserPrincipalName == nil {
 		return nil, required("userPrincipalName")
+	}
+	if err := c.mayMap(in.mappingBody); err != nil {
+		return nil, err
 	}
 	u := idp.User{Tenant: c.tenant.ID, Name: *in.UserPrincipalName, Enabled: in.AccountEnabled == nil || *in.AccountEnabled, Type: idp.Member}
 	if in.DisplayName != nil {
@@ -186,13 +206,13 @@ func createUser(ctx context.Context, c *call) (any, error) {
 			return nil, badProperty("userType", "userType is Member or Guest.")
 		}
 	}
-	err := c.change(ctx, "user.create", "", func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
+	err = c.change(ctx, "user.create", "", func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) (err error) {
 		made, err := c.cfg.Directory.CreateUser(ctx, tx, u)
 		if err != nil {
 			return err
 		}
 		u, e.User, e.UserName = made, made.ID, made.Name
-		return nil
+		return c.setMappings(ctx, tx, made, in.mappingBody, e)
 	})
 	if err != nil {
 		return nil, err
@@ -201,8 +221,8 @@ func createUser(ctx context.Context, c *call) (any, error) {
 }
 
 func updateUser(ctx context.Context, c *call) (any, error) {
-	var in userBody
-	if err := c.body(&in); err != nil {
+	in, err := c.userBody()
+	if err != nil {
 		return nil, err
 	}
 	u, err := c.person(ctx)
@@ -212,6 +232,9 @@ func updateUser(ctx context.Context, c *call) (any, error) {
 	if in.UserType != nil {
 		return nil, badProperty("userType", "userType cannot be changed.")
 	}
+	if err := c.mayMap(in.mappingBody); err != nil {
+		return nil, err
+	}
 	return nil, c.change(ctx, "user.update", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
 		e.UserName = u.Name
 		if in.DisplayName != nil || in.UserPrincipalName != nil {
@@ -220,6 +243,9 @@ func updateUser(ctx context.Context, c *call) (any, error) {
 				return err
 			}
 			e.Detail["properties"] = "displayName, userPrincipalName"
+		}
+		if err := c.setMappings(ctx, tx, u, in.mappingBody, e); err != nil {
+			return err
 		}
 		if in.AccountEnabled == nil {
 			return nil

@@ -107,7 +107,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{keys, w.hello, passes{&shelf{}}, pockets{w.phones}}})
+		}}), Methods: []method.Method{keys, w.hello, passes{&shelf{}}, pockets{w.phones}, badges{&shelf{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,6 +346,11 @@ func (passes) Shape() method.Shape {
 		return map[string]any{"lifetimeInMinutes": int(c.Expires.Sub(c.Created) / time.Minute)}
 	}}
 }
+
+// badges is a room of certificates that nobody has.
+type badges struct{ *shelf }
+
+func (badges) ID() idp.MethodID { return policy.Certificate }
 
 // pockets is a room of phones that nobody can be asked on.
 type pockets struct{ *shelf }

@@ -89,6 +89,12 @@ type Verdict struct {
 	// Until, when not zero, is when all that stands on this proof must end:
 	// a session opened with an access pass ends with the pass.
 	Until time.Time
+	// Detail goes into the record of the sign-in, of a success and of a
+	// refusal, and comes back to the door: what the answer was about, in the
+	// room's own words, each beginning with its id. On a refusal it says
+	// nothing that the one who answered does not know. The corridor bounds it;
+	// its own words win.
+	Detail map[string]string
 }
 
 // Method is what every room does.

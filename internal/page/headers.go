@@ -40,8 +40,10 @@ func contentPolicy(pg *Page) string {
 	if pg.Types != "" {
 		head = strings.Replace(head, "trusted-types 'none'", "trusted-types "+pg.Types, 1)
 	}
-	if target := formTarget(pg.LeadsTo); target != "" {
-		return head + " " + target
+	for _, origin := range append([]string{pg.LeadsTo}, pg.Also...) {
+		if target := formTarget(origin); target != "" {
+			head += " " + target
+		}
 	}
 	return head
 }
@@ -55,6 +57,9 @@ func headers(h http.Header, pg *Page) {
 	// With no-referrer a browser sends "Origin: null" with forms, and a browser
 	// without Sec-Fetch-Site could then not prove that a form is our own.
 	h.Set("Referrer-Policy", "same-origin")
+	if pg.Hushed {
+		h.Set("Referrer-Policy", "strict-origin")
+	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language, Cookie")
 	if pg.Apart {

@@ -63,12 +63,22 @@ type Page struct {
 	RPID    string
 	Refresh int    // seconds after which a browser without script loads the page again; 0: never
 	LeadsTo string // origin that forms of this page may end at, besides our own
-	V       any
-	Shell   any // the part of the frame around it
+	// Also are origins of this server's own, and no others, that they may pass
+	// through on the way.
+	Also []string
+	// Hushed pages are at an address that holds what was meant for us alone:
+	// only the origin is told to whatever they link to.
+	Hushed bool
+	V      any
+	Shell  any // the part of the frame around it
 
 	Words  *Words
 	assets *web.Assets
 }
+
+// Hush makes of it a page whose address nobody else hears of, and that does not
+// repeat it.
+func (p *Page) Hush() { p.Hushed, p.Back = true, "" }
 
 // T gives a text of the catalogue.
 func (p *Page) T(key string, pairs ...any) template.HTML { return p.Words.T(key, pairs...) }
@@ -275,11 +285,15 @@ func (s *Set) MountAssets(mux *http.ServeMux) {
 }
 
 // When shows a time: the browser's script rewrites it for where the reader is.
-// style is "" in running text, "start" where it begins a line, "exact" in a slip.
+// style is "" in running text, "start" where it begins a line, "exact" in a slip, "day"
+// without the time of day.
 func When(t time.Time, style string) template.HTML {
 	layout := "2 Jan 2006, 15:04 MST"
-	if style == "exact" {
+	switch style {
+	case "exact":
 		layout = "2 January 2006, 15:04:05 MST"
+	case "day":
+		layout = "2 January 2006"
 	}
 	t = t.UTC()
 	attr := ""

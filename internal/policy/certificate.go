@@ -97,17 +97,22 @@ type CertificateBinding struct {
 // of Issuer and Policy is set.
 type CertificateLevel struct {
 	// Issuer is the subject key identifier, lower-case hex, of the issuing CA,
-	// or its subject as Graph writes it, root first: see pkix.RootFirst.
-	Issuer   string   `json:"issuer,omitempty"`
-	Policy   string   `json:"policy,omitempty"` // dotted
-	Mode     idp.Mode `json:"mode"`
+	// or its subject, root first as pkix.RootFirst writes it, or root last.
+	Issuer string   `json:"issuer,omitempty"`
+	Policy string   `json:"policy,omitempty"` // dotted
+	Mode   idp.Mode `json:"mode"`
+	// Affinity may ask for more than CertificateRules.Affinity, never for less.
 	Affinity Affinity `json:"affinity"`
 }
 
 // CertificateScope lets only some people sign in with what a CA stands above.
+// Several for one CA let in whom any of them names.
 type CertificateScope struct {
 	Authority string `json:"authority"` // subject key identifier of a CA, lower-case hex
 	Target
+	// Infrastructure is what Graph's clients say besides, and read back: the id
+	// of the list that has the CA. Nothing rests on it, a tenant has one list.
+	Infrastructure string `json:"infrastructure,omitempty"`
 }
 
 func defaultCertificate() CertificateRules {
@@ -132,6 +137,31 @@ type Worth struct {
 	// Rule is where the deciding rule stands: "certificate.levels[2]", or
 	// "certificate.mode" when none names the certificate.
 	Rule string
+	// Demands is where the affinity is asked for: "certificate.affinity", or
+	// "certificate.levels[2].affinity".
+	Demands string
+	// Kind and Identifier say what the deciding level names, for records: a
+	// Level word, and the issuer, the policy, or both with a comma between.
+	// Both are empty when none decides.
+	Kind, Identifier string
+}
+
+// The kinds of levels, in Graph's words (x509CertificateRuleType).
+const (
+	LevelIssuer = "issuerSubject"
+	LevelPolicy = "policyOID"
+	LevelBoth   = "issuerSubjectAndPolicyOID"
+)
+
+// Named is the kind of a level and what it names, as in Worth.
+func (l CertificateLevel) Named() (kind, identifier string) {
+	switch {
+	case l.Policy == "":
+		return LevelIssuer, l.Issuer
+	case l.Issuer == "":
+		return LevelPolicy, l.Policy
+	}
+	return LevelBoth, l.Issuer + "," + l.Policy
 }
 
 // Ordered are the bindings as they are tried.

@@ -96,6 +96,7 @@ func (p Policy) Complaints(known Models) []Complaint {
 	c.targets("order.exclude", p.Order.Exclude)
 	c.twice("order.methods", p.Order.Methods)
 	c.phone()
+	c.certificate()
 	c.strengths()
 	return c.all
 }
@@ -167,6 +168,9 @@ func (c *checker) included(m idp.MethodID, i int, in Include) {
 	at := includeAt(m, i)
 	if in.Required && m == Passkey && !c.p.Passkey.SelfService {
 		c.between(at+".required", "passkey.selfService", "people must register a passkey and may not")
+	}
+	if in.Required && m == Certificate {
+		c.at(at+".required", "bad_value", "people cannot give themselves a certificate")
 	}
 	if len(in.Profiles) > 0 && m != Passkey {
 		c.at(at+".profiles", "bad_value", "only passkeys have profiles")
@@ -347,6 +351,8 @@ func (c *checker) campaign() {
 	switch {
 	case p.Method == AccessPass:
 		c.at("campaign.method", "bad_value", "people cannot give themselves an access pass")
+	case p.Method == Certificate:
+		c.at("campaign.method", "bad_value", "people cannot give themselves a certificate")
 	case !c.p.Methods[p.Method].On:
 		c.between("campaign.method", methodAt(p.Method)+".on", "people are asked to register what is off")
 	case p.Method == Passkey && !c.p.Passkey.SelfService:
@@ -448,6 +454,16 @@ func (c *checker) configuration(strength, at string, s Strength, g Configuration
 		c.at(at, "too_many", "at most 5 issuers and 5 policies")
 	}
 	c.aaguids(at+".aaguids", g.AAGUIDs)
+	for i, k := range g.Issuers {
+		if !keyID.MatchString(strings.ToLower(k)) {
+			c.at(at+".issuers["+strconv.Itoa(i)+"]", "bad_value", "%q is no subject key identifier in hex", clip(k))
+		}
+	}
+	for i, o := range g.PolicyOIDs {
+		if !isOID(o) {
+			c.at(at+".policyOIDs["+strconv.Itoa(i)+"]", "bad_value", "%q is no object identifier like 1.3.6.1.4.1.311.21.8.1", clip(o))
+		}
+	}
 }
 
 func equalStrengths(a, b Strength) bool {

@@ -177,6 +177,9 @@ func (c *hearing) alive() []idp.Proof {
 			continue
 		}
 		r := c.judge(Use, proof.Method, &proof.Facts)
+		if r.Allowed() && proof.Method == Certificate {
+			r.Refusal = c.p.Certificate.counts(proof)
+		}
 		if !r.Allowed() {
 			c.refused = append(c.refused, RefusedProof{proof.Method, proof.Credential, r.Refusal})
 			continue
@@ -451,7 +454,11 @@ func (c *hearing) missing(n *need, proofs []idp.Proof) [][]idp.Mode {
 func (c *hearing) provable(combination []idp.Mode) bool {
 	if !c.counted {
 		for m := range c.p.Methods {
-			if modes, known := modesOf[m]; c.may(m) {
+			modes, known := modesOf[m]
+			if m == Certificate {
+				modes = c.p.Certificate.modes()
+			}
+			if c.may(m) {
 				c.modes, c.anyMode = append(c.modes, modes...), c.anyMode || !known
 			}
 		}

@@ -50,6 +50,8 @@ func Explain(p Policy, q Question) []Check {
 			out = append(out, c.explainKey(&proof.Facts)...)
 		case Phone:
 			out = append(out, c.explainPhone(&proof.Facts))
+		case Certificate:
+			out = append(out, c.explainCertificate(proof)...)
 		}
 	}
 	live := c.alive()
@@ -140,6 +142,37 @@ func (c *hearing) explainPhone(f *idp.Facts) Check {
 		return Check{"phone.synced", Refused, no.Reason}
 	}
 	return Check{"phone.synced", Met, "key_allowed"}
+}
+
+// explainCertificate asks who may use what its authorities issue, how firmly it
+// is tied to the person, and what it counts for now.
+func (c *hearing) explainCertificate(p *idp.Proof) []Check {
+	r, f := &c.p.Certificate, &p.Facts
+	scope := Check{"certificate.scopes", NotAsked, "asks_nothing"}
+	switch out, in := r.outside(&c.who, f), r.ScopeOf(c.who, *f); {
+	case out >= 0:
+		scope = Check{scopeAt(out), Refused, "certificate_not_scoped"}
+	case in >= 0:
+		scope = Check{scopeAt(in), Met, "certificate_scoped"}
+	case len(r.Scopes) > 0:
+		scope.Reason = "other_authorities"
+	}
+	rule, want, ok := r.firm(f)
+	affinity := Check{rule, Met, "certificate_affinity_high"}
+	switch {
+	case !ok:
+		affinity.Result, affinity.Reason = Refused, "certificate_affinity_low"
+	case want == LowAffinity:
+		affinity.Result, affinity.Reason = NotAsked, "asks_nothing"
+	}
+	level := Check{r.Worth(Presents(f)).Rule, Met, "certificate_single"}
+	switch no := r.counts(p); {
+	case !no.Allowed():
+		level.Result, level.Reason = Refused, no.Reason
+	case p.Mode == idp.ModeCertificateMulti:
+		level.Reason = "certificate_multi"
+	}
+	return []Check{scope, affinity, level}
 }
 
 // asksNothing says that the rules let every key sign in.

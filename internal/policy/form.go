@@ -61,7 +61,7 @@ func (d *decoder) rest(all []Complaint, own int) []Complaint {
 	return out
 }
 
-// normalize writes GUIDs in the one way in which they are compared.
+// normalize writes GUIDs and key identifiers in the one way in which they are compared.
 func (p *Policy) normalize() {
 	for i, g := range p.Passkey.AAGUIDs.List {
 		p.Passkey.AAGUIDs.List[i] = strings.ToLower(g)
@@ -73,6 +73,7 @@ func (p *Policy) normalize() {
 			f.AAGUIDs.List[n] = strings.ToLower(g)
 		}
 	}
+	p.Certificate.normalize()
 }
 
 // Format writes the form of p as YAML, every setting with its value.

@@ -233,8 +233,8 @@ func anyGoverned(t *rapid.T) policy.Policy {
 	p.Passkey.Profiles = []policy.Profile{
 		{ID: strict, Name: "one", KeyRules: anyKeyRules(t, "one")}, {ID: loose, Name: "two", KeyRules: anyKeyRules(t, "two")},
 	}
-	p.Phone = anyPhoneRules(t)
-	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "hello", policy.Phone} {
+	p.Phone, p.Certificate = anyPhoneRules(t), anyCertificateRules(t)
+	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "hello", policy.Phone, policy.Certificate} {
 		r := policy.MethodRules{On: rapid.IntRange(0, 9).Draw(t, "on") > 0}
 		for _, target := range rapid.SliceOfNDistinct(rapid.SampledFrom(targets), 0, 3, rapid.ID[policy.Target]).Draw(t, "include") {
 			in := policy.Include{Target: target}

@@ -234,6 +234,11 @@ func (s *scope) judge(w *Who, act Act, key *idp.Facts) Ruling {
 		return Ruling{Refusal: s.refusal}
 	case act == Add && s.method == Passkey && !s.p.Passkey.SelfService:
 		return Ruling{Refusal: refusal("passkey.selfService", "self_service_off", CodeMethod)}
+	case act != Use && s.method == Certificate:
+		// Whose a certificate is says the directory, not whoever holds it.
+		return Ruling{Refusal: refusal("certificate.bindings", "certificate_not_registered", CodeMethod)}
+	case key != nil && s.method == Certificate:
+		return Ruling{Refusal: s.p.Certificate.refuses(w, key)}
 	case key != nil && s.method == Phone:
 		return Ruling{Refusal: s.p.Phone.refuses(key)}
 	case key == nil || s.method != Passkey || s.p.Passkey.Restrictions == EnforceOff:

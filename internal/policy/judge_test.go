@@ -416,7 +416,7 @@ func TestRequired(t *testing.T) {
 		{"two modes, one proven", "card", nil, []idp.Proof{good}, policy.StepUp, "app.strength.card", "phrh"},
 		{"two modes, the card of another issuer", "card", nil, []idp.Proof{good, card("CD")}, policy.StepUp, "app.strength.card", "phrh"},
 		{"two modes", "card", nil, []idp.Proof{good, card("ab12")}, policy.Allow, "app.strength.card", "phrh"},
-		{"what no room can state", "oid", nil, []idp.Proof{card("AB12")}, policy.StepUp, "app.strength.oid", ""},
+		{"policies that are not known", "oid", nil, []idp.Proof{card("AB12")}, policy.StepUp, "app.strength.oid", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			q := question(tt.proofs...)

@@ -34,7 +34,10 @@ type Policy struct {
 	Devices    DeviceRules                  `json:"devices"`
 	Hello      HelloRules                   `json:"hello"`
 	Phone      PhoneRules                   `json:"phone"`
-	Strengths  []Strength                   `json:"strengths"` // the built-in ones first
+	// Certificate has no part in forms and stored policies that were written
+	// before it was: those mean its default.
+	Certificate CertificateRules `json:"certificate"`
+	Strengths   []Strength       `json:"strengths"` // the built-in ones first
 }
 
 // MethodRules say who may use a method, to sign in and to register for it.
@@ -229,13 +232,14 @@ func Default() Policy {
 		AccessPass: AccessPassRules{
 			Default: time.Hour, Min: 10 * time.Minute, Max: 30 * 24 * time.Hour, Length: 12, Once: true,
 		},
-		Session:   SessionRules{Idle: time.Hour, Absolute: 24 * time.Hour},
-		Campaign:  CampaignRules{Method: Passkey, SnoozeDays: 1, Snoozes: 3, Include: []Target{{All: true}}},
-		Order:     OrderRules{On: true, Include: []Target{{All: true}}},
-		Devices:   defaultDevices(),
-		Hello:     HelloRules{Limit: 20, WarnAt: 15},
-		Phone:     defaultPhone(),
-		Strengths: builtIn(),
+		Session:     SessionRules{Idle: time.Hour, Absolute: 24 * time.Hour},
+		Campaign:    CampaignRules{Method: Passkey, SnoozeDays: 1, Snoozes: 3, Include: []Target{{All: true}}},
+		Order:       OrderRules{On: true, Include: []Target{{All: true}}},
+		Devices:     defaultDevices(),
+		Hello:       HelloRules{Limit: 20, WarnAt: 15},
+		Phone:       defaultPhone(),
+		Certificate: defaultCertificate(),
+		Strengths:   builtIn(),
 	}
 }
 
@@ -277,6 +281,7 @@ func (p Policy) Clone() Policy {
 	p.Order.Include, p.Order.Exclude = slices.Clone(p.Order.Include), slices.Clone(p.Order.Exclude)
 	p.Devices.Include, p.Devices.Exclude = slices.Clone(p.Devices.Include), slices.Clone(p.Devices.Exclude)
 	p.Phone.Stricter = slices.Clone(p.Phone.Stricter)
+	p.Certificate = p.Certificate.clone()
 	p.Strengths = slices.Clone(p.Strengths)
 	for i, s := range p.Strengths {
 		p.Strengths[i] = s.clone()
@@ -312,6 +317,9 @@ func (p Policy) NamedGroups() []idp.GroupID {
 	}
 	add(slices.Concat(p.Campaign.Include, p.Campaign.Exclude, p.Order.Include, p.Order.Exclude, p.Devices.Include, p.Devices.Exclude)...)
 	add(p.Phone.targets()...)
+	for _, s := range p.Certificate.Scopes {
+		add(s.Target)
+	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -34,6 +34,10 @@ func anySubject(t *rapid.T, id idp.UserID) policy.Subject {
 		Groups: policy.NewGroups(rapid.SliceOfNDistinct(rapid.SampledFrom([]idp.GroupID{staff, admins, leavers}), 0, 3, rapid.ID[idp.GroupID]).Draw(t, "groups")),
 	}}
 	for i := range rapid.IntRange(0, 3).Draw(t, "keys") {
+		if rapid.IntRange(0, 4).Draw(t, "certificate") == 0 {
+			s.Keys = append(s.Keys, policy.Held{ID: idp.CredentialID(fmt.Sprint(id, "-", i)), Method: policy.Certificate, Facts: anyCard(t)})
+			continue
+		}
 		s.Keys = append(s.Keys, policy.Held{
 			ID:     idp.CredentialID(fmt.Sprint(id, "-", i)),
 			Method: rapid.SampledFrom([]idp.MethodID{policy.Passkey, policy.Passkey, "hello", policy.Phone, policy.Phone, "gone"}).Draw(t, "method"),

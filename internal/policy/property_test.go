@@ -31,6 +31,7 @@ func anyPolicy(t *rapid.T) policy.Policy {
 		p.Switch(m, rapid.Bool().Draw(t, string(m)))
 	}
 	p.AccessPass.AppSignIn = rapid.Bool().Draw(t, "appSignIn")
+	p.Certificate.Mode = rapid.SampledFrom([]idp.Mode{idp.ModeCertificateSingle, idp.ModeCertificateMulti}).Draw(t, "certificate mode")
 	return p
 }
 

@@ -26,7 +26,8 @@ var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,39}$`)
 // settings is the list of everything that can be set by one word, methods
 // apart: those are "method.<id>". passkey.attestation, .synced and .aaguids are
 // of the default profile; phone.showApp, .showPlace and .report switch what the
-// targets beside them are for. Targets, profiles and strengths have no word: Parse
+// targets beside them are for; certificate.mode and .affinity are for
+// certificates that no level names. Targets, bindings, profiles and strengths have no word: Parse
 // reads them.
 var settings = map[string]setting{
 	"passkey.limit":        number(1, 50, func(p *Policy) *int { return &p.Passkey.Limit }),
@@ -67,6 +68,14 @@ var settings = map[string]setting{
 	"phone.showPlace":   yes(func(p *Policy) *bool { return &p.Phone.ShowPlace.On }),
 	"phone.report":      yes(func(p *Policy) *bool { return &p.Phone.Report.On }),
 	"phone.reportBlock": yes(func(p *Policy) *bool { return &p.Phone.Report.Block }),
+
+	"certificate.mode":     word(func(p *Policy) *idp.Mode { return &p.Certificate.Mode }, idp.ModeCertificateSingle, idp.ModeCertificateMulti),
+	"certificate.affinity": word(func(p *Policy) *Affinity { return &p.Certificate.Affinity }, LowAffinity, HighAffinity),
+	"certificate.staleFor": period(0, maxStale, func(p *Policy) *time.Duration { return &p.Certificate.StaleFor }),
+	"certificate.hints":    yes(func(p *Policy) *bool { return &p.Certificate.Hints }),
+	"certificate.host":     name(func(p *Policy) *string { return &p.Certificate.Host }),
+	"certificate.noUsage":  yes(func(p *Policy) *bool { return &p.Certificate.NoUsage }),
+	"certificate.anyUsage": yes(func(p *Policy) *bool { return &p.Certificate.AnyUsage }),
 
 	"devices.compat.kdfV1":                yes(func(p *Policy) *bool { return &p.Devices.Compat.KDFv1 }),
 	"devices.compat.cbcResponses":         yes(func(p *Policy) *bool { return &p.Devices.Compat.CBCResponses }),

@@ -211,6 +211,7 @@ func TestShowAndSetAgree(t *testing.T) {
 	p.Devices.Include = policy.Default().Devices.Include
 	p.Phone.ShowApp.Include, p.Phone.ShowPlace.Include = policy.Default().Phone.ShowApp.Include, policy.Default().Phone.ShowPlace.Include
 	p.Phone.Report.Include = policy.Default().Phone.Report.Include
+	p.Certificate.Bindings = policy.Default().Certificate.Bindings
 	if diff := cmp.Diff(policy.Default(), p); diff != "" {
 		t.Errorf("shown and set again (-want +got):\n%s", diff)
 	}

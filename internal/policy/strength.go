@@ -29,8 +29,9 @@ type Configuration struct {
 	Modes []idp.Mode `json:"modes"` // fido2, or modes of certificates
 	// AAGUIDs are the models that count for fido2, when they are proven.
 	AAGUIDs []string `json:"aaguids,omitempty"`
-	// Issuers are subject key identifiers, one of which must have issued the
-	// certificate; PolicyOIDs are policies, one of which it must name.
+	// Issuers are subject key identifiers, one of which must be that of the CA
+	// that issued the certificate; PolicyOIDs are policies, one of which must
+	// hold for it along its path. Where both are set, both must fit.
 	Issuers    []string `json:"issuers,omitempty"`
 	PolicyOIDs []string `json:"policyOIDs,omitempty"`
 }
@@ -169,13 +170,17 @@ func (s *Strength) fits(p *idp.Proof) bool {
 		switch {
 		case len(c.AAGUIDs) > 0 && (!Proven(p.Facts) || !listed(c.AAGUIDs, p.Facts.AAGUID)),
 			len(c.Issuers) > 0 && !listed(c.Issuers, p.Facts.Issuer),
-			// No room states policies of certificates yet: a rule that
-			// cannot be read is not met.
-			len(c.PolicyOIDs) > 0:
+			len(c.PolicyOIDs) > 0 && !asserts(p.Facts.Certificate, c.PolicyOIDs):
 			return false
 		}
 	}
 	return true
+}
+
+// asserts says whether a certificate holds one of the policies, exactly: one
+// below another is not it (entra-behaviours.md §8.2).
+func asserts(f *idp.CertificateFacts, oids []string) bool {
+	return f != nil && slices.ContainsFunc(oids, func(oid string) bool { return slices.Contains(f.Policies, oid) })
 }
 
 func hasAll(p *idp.Proof, each []idp.Property) bool {
@@ -210,12 +215,12 @@ func isPass(m idp.Mode) bool { return m == idp.ModeAccessPassOnce || m == idp.Mo
 // is one this package knows nothing about; it may prove anything but what is
 // on Modes and is nobody's here.
 var modesOf = map[idp.MethodID][]idp.Mode{
-	Passkey:       {idp.ModeFIDO2},
-	AccessPass:    {idp.ModeAccessPassOnce, idp.ModeAccessPassMany},
-	"hello":       {idp.ModeHello},
-	"platform":    {idp.ModeHello},
-	"certificate": {idp.ModeCertificateSingle, idp.ModeCertificateMulti},
-	Phone:         {idp.ModePhone},
+	Passkey:     {idp.ModeFIDO2},
+	AccessPass:  {idp.ModeAccessPassOnce, idp.ModeAccessPassMany},
+	"hello":     {idp.ModeHello},
+	"platform":  {idp.ModeHello},
+	Certificate: {idp.ModeCertificateSingle, idp.ModeCertificateMulti},
+	Phone:       {idp.ModePhone},
 }
 
 // foreign are the modes that nothing here proves, whatever methods there are.

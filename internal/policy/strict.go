@@ -210,3 +210,12 @@ func (r DeviceRules) MarshalJSON() ([]byte, error) {
 		Absolute string `json:"absolute"`
 	}{plain(r), r.Idle.String(), r.Absolute.String()})
 }
+
+// MarshalJSON writes times as people do.
+func (r CertificateRules) MarshalJSON() ([]byte, error) {
+	type plain CertificateRules
+	return json.Marshal(struct {
+		plain
+		StaleFor string `json:"staleFor"`
+	}{plain(r), r.StaleFor.String()})
+}

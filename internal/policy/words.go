@@ -18,6 +18,12 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[Enforcement](): {"off", "audit", "enforce"},
 	reflect.TypeFor[Withdrawn]():   {"allow", "registration", "refuse"},
 	reflect.TypeFor[PhoneFrom]():   {string(FromAnywhere), string(FromNetwork), string(FromKnown)},
+	reflect.TypeFor[Affinity]():    {string(LowAffinity), string(HighAffinity)},
+	reflect.TypeFor[CertificateField](): {
+		string(FieldPrincipalName), string(FieldRFC822Name), string(FieldSubject), string(FieldIssuerAndSubject),
+		string(FieldSubjectKeyIdentifier), string(FieldSHA1PublicKey), string(FieldIssuerAndSerialNumber),
+	},
+	reflect.TypeFor[UserProperty](): {string(ByUserName), string(ByOnPremisesUserName), string(ByCertificateUserIDs)},
 	reflect.TypeFor[idp.Property](): {
 		string(idp.PhishingResistant), string(idp.UserVerified), string(idp.HardwareBound), string(idp.Possession), string(idp.MultiFactor),
 	},

@@ -69,7 +69,7 @@ func (p *Portal) answer(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if waits := in.flow.Waiting; in.payload == "" && waits != nil && waits.Method == in.method {
+	if waits := in.flow.Waiting; in.payload == "" && waits != nil && waits.Method == in.method && !away(in.flow) {
 		in.ceremony = waits.Ceremony
 	} else if in.payload == "" {
 		return p.nothingSent(w, r, in)
@@ -158,7 +158,7 @@ func (p *Portal) beginPass(w http.ResponseWriter, r *http.Request, in *answered)
 // again can help; else an error page says what does.
 func (p *Portal) refused(w http.ResponseWriter, r *http.Request, in answered, err error) error {
 	e := idp.AsError(err)
-	answers := in.flow.Waiting != nil && in.flow.Waiting.Method == in.method
+	answers := in.flow.Waiting != nil && in.flow.Waiting.Method == in.method && !away(in.flow)
 	switch {
 	case answers && (e.Kind == idp.Unproven || e.Kind == idp.Expired):
 		return p.unanswered(w, r, in, e)

@@ -78,7 +78,7 @@ func examples(p *Portal, x text) map[string]*page.Page {
 	sign("signin", "signin", signInView{})
 	sign("signin-open", "signin", signInView{Open: true, UserName: x("ada@nordhafen.example"), Said: pg.T("signin.said.cancelled"), Unknown: x("id")})
 	sign("signin-known", "signin", signInView{Known: &ada})
-	sign("signin-wrong", "signin", signInView{Open: true, UserName: x("ada@nordhafen.example"), Problem: &problem{130005, x("3c1e0a35-43a2-4e1a-9d2c-cf6f61a2f1aa"), pg.T("signin.problem.pass_wrong")}})
+	sign("signin-wrong", "signin", signInView{Open: true, UserName: x("ada@nordhafen.example"), Problem: &problem{Code: 130005, Trace: x("3c1e0a35-43a2-4e1a-9d2c-cf6f61a2f1aa"), Text: pg.T("signin.problem.pass_wrong")}})
 	sign("signin-fields", "signin", signInView{Open: true, BadName: pg.T("signin.problem.username"), BadPass: pg.T("signin.problem.pass")})
 	sign("signin-prove", "signin", signInView{Known: &person{Name: ada.Name, Sub: ada.Sub, User: ada.User, Initials: ada.Initials, Fixed: true},
 		title: pg.T("signin.title.again"), Lead: pg.N("signin.lead.fresh", 6), Skip: x("/account")})

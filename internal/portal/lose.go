@@ -187,6 +187,8 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 	switch {
 	case c.Method == accessPass:
 		row.Icon, row.Kind = "ticket", "" // its name says it
+	case c.Method == certificate:
+		row.Icon, row.Kind = "badge", pg.T("kind.certificate")
 	case c.Method == policy.Hello:
 		row.Icon, row.Kind = "laptop", pg.T("kind.hello")
 	case c.Facts.Synced:
@@ -200,10 +202,17 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 			meta = append(meta, pg.T("meta.on", "device", credentialName(pg, o)))
 		}
 	}
-	if c.Model != "" && c.Model != row.Name {
+	if c.Method == certificate {
+		if c.Model != "" {
+			meta = append(meta, pg.T("meta.certificate.by", "issuer", c.Model))
+		}
+		meta = append(meta, pg.T("meta.certificate.first", "when", page.When(c.Created, "")))
+	} else if c.Model != "" && c.Model != row.Name {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
-	meta = append(meta, pg.T("meta.added", "when", page.When(c.Created, "")))
+	if c.Method != certificate {
+		meta = append(meta, pg.T("meta.added", "when", page.When(c.Created, "")))
+	}
 	if c.Bootstrap && !c.Expires.IsZero() {
 		meta = append(meta, pg.T("meta.until", "when", page.When(c.Expires, "")))
 	} else if c.LastUsed.IsZero() {
@@ -211,12 +220,17 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 	} else {
 		meta = append(meta, pg.T("meta.used", "when", page.When(c.LastUsed, "")))
 	}
+	if c.Method == certificate && !c.Expires.IsZero() {
+		meta = append(meta, pg.T("meta.until", "when", page.When(c.Expires, "")))
+	}
 	row.Meta = dots(pg, meta)
 	switch {
 	case c.Orphaned:
 		row.State = pg.T("state.orphaned")
 	case c.Weak:
 		row.State = pg.T("state.weak")
+	case c.Disabled && c.Method == certificate:
+		row.State = pg.T("state.certificate")
 	case c.Disabled && c.Method == policy.Hello:
 		row.State = pg.T("state.device")
 	case c.Disabled:
@@ -237,8 +251,11 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 func askOf(pg *page.Page, c method.Credential, works []method.Credential, phones []Phone, s idp.SessionID) *askView {
 	a := &askView{Session: s, Also: pg.T("remove.also")}
 	a.Cred.ID, a.Cred.Method, a.Cred.Name = c.ID, c.Method, credentialName(pg, c)
-	if c.Method == policy.Phone {
+	switch c.Method {
+	case policy.Phone:
 		a.Also = pg.T("remove.also.phone")
+	case certificate:
+		a.Also = pg.T("remove.also.certificate")
 	}
 	var rest []method.Credential
 	counts := false

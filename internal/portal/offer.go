@@ -22,13 +22,23 @@ func (p *Portal) showSignIn(w http.ResponseWriter, r *http.Request, f signin.Flo
 	}
 	pg := p.newPage(r, v.template, p.tenantOf(r.Context(), f.Tenant), "", nil)
 	pg.LeadsTo = f.LeadsTo
+	if v.hushed {
+		pg.Hush()
+	}
+	if offers, err = p.reachable(r, pg, f, offers); err != nil {
+		return err
+	}
 	if err := p.recognise(r, pg, f, step, &v); err != nil {
 		return err
 	}
 	if v.Handle, err = p.handle(w, r, f, step); err != nil {
 		return err
 	}
-	v.arrange(pg, offers, p.lastWay(r))
+	last := p.lastWay(r)
+	if proved(f, last) || v.shy == last {
+		last = "" // once more the same brings nothing
+	}
+	v.arrange(pg, offers, last)
 	if v.title == "" {
 		v.title, v.Lead = p.heading(pg, f, step)
 	}
@@ -47,6 +57,12 @@ func (p *Portal) showSignIn(w http.ResponseWriter, r *http.Request, f signin.Flo
 // heading says what is asked, and why.
 func (p *Portal) heading(pg *page.Page, f signin.Flow, step signin.Step) (title, lead template.HTML) {
 	title, lead = pg.T("signin.title"), pg.T("signin.lead.account")
+	if proved(f, certificate) {
+		if f.ClientName == "" {
+			return title, pg.T("badge.more")
+		}
+		return title, pg.T("badge.more.app", "app", f.ClientName)
+	}
 	if f.ClientName == "" {
 		return title, lead
 	}
@@ -119,11 +135,12 @@ func (v *signInView) arrange(pg *page.Page, offers []signin.Offer, last idp.Meth
 		if o.ID == passkey {
 			v.Another = passkey
 		}
-		shown := offer{Method: o.ID, Action: o.View.Action, Icon: o.View.Icon, Label: pg.T(o.View.Label), Note: pg.T(o.View.Note), Waits: o.Waits}
+		shown := offer{Method: o.ID, Action: o.View.Action, Icon: o.View.Icon, Label: pg.T(o.View.Label), Note: pg.T(o.View.Note), Waits: o.Waits, Away: o.Away}
 		if o.Waits {
 			v.Shows = string(pg.Tenant.ID)
 		}
-		if o.View.Primary {
+		// What this browser used last has a button of its own in any case.
+		if o.View.Primary || o.ID == last {
 			shown.Main = len(v.Primary) == 0
 			v.Primary = append(v.Primary, shown)
 		} else {
@@ -141,6 +158,11 @@ func boolInt(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// proved says whether a method has given a proof to a flow that needs more.
+func proved(f signin.Flow, m idp.MethodID) bool {
+	return m != "" && slices.ContainsFunc(f.Proofs, func(p idp.Proof) bool { return p.Method == m })
 }
 
 // lastWay is the method that this browser used last. It is a convenience and

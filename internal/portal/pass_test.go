@@ -24,6 +24,8 @@ var whatPassGets = map[string]int{
 	"POST /{t}/signin/consent":         410,
 	"POST /{t}/signin/nudge":           410,
 	"POST /{t}/signin/ask":             410,
+	"POST /{t}/signin/go":              410,
+	"GET /{t}/signin/certificate":      410,
 	"POST /{t}/signin/again":           410,
 	"POST /{t}/signin/cancel":          410,
 	"GET /{t}/signin/wait":             410,

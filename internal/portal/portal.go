@@ -59,6 +59,9 @@ type Config struct {
 	// Remote is about sign-ins on other machines; without it there is no page
 	// for their codes.
 	Remote Remote
+	// CertificateOrigin is where browsers of a tenant are asked for a
+	// certificate: scheme, host and port; empty: nowhere, and it is not offered.
+	CertificateOrigin func(context.Context, idp.TenantID) (string, error)
 	// Browsers are those that people are known in; nil: none is.
 	Browsers *known.Registry
 	// Stopping is closed when the server stops: who waits is told to go on
@@ -133,6 +136,8 @@ func (p *Portal) routes() []route {
 		{"POST /{t}/signin/begin", p.begin},
 		{"POST /{t}/signin/answer", p.answer},
 		{"POST /{t}/signin/ask", p.ask},
+		{"POST /{t}/signin/go", p.goAway},
+		{"GET /{t}/" + ReturnPath, p.returned},
 		{"POST /{t}/signin/again", p.askAgain},
 		{"POST /{t}/signin/cancel", p.cancel},
 		{"GET /{t}/signin/wait", p.wait},

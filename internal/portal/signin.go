@@ -39,6 +39,7 @@ type offer struct {
 	Label, Note  template.HTML
 	Main         bool
 	Waits        bool // asked by another road: its form works without script
+	Away         bool // answered at another address: so does its form
 }
 
 // problem is an error on the page where it happened.
@@ -46,6 +47,8 @@ type problem struct {
 	Code  int
 	Trace string
 	Text  template.HTML
+	Hint  template.HTML // what else helps; empty: nothing
+	Facts []fact        // for the help desk, folded away; of what this browser itself has shown
 }
 
 // signInView is the sign-in page.
@@ -68,6 +71,8 @@ type signInView struct {
 	only             idp.MethodID // offer nothing else
 	anyone           bool         // recognise nobody
 	choosing         bool         // offer all ways although something is waited for
+	shy              idp.MethodID // not the first, although this browser used it last
+	hushed           bool         // the address of the page is nobody else's business
 	Shows            string       // the tenant, when this browser is to show that it is known
 	template         string
 }
@@ -162,7 +167,7 @@ func (p *Portal) SignIn(w http.ResponseWriter, r *http.Request, f signin.Flow, s
 	case signin.Register:
 		return p.toRegister(w, r, f, step.Session, asksFor(step.Decision))
 	}
-	if f.Waiting != nil && r.Method == http.MethodGet {
+	if f.Waiting != nil && !away(f) && r.Method == http.MethodGet {
 		if r.URL.Query().Get("other") == "" {
 			return p.numberPage(w, r, f, numberView{})
 		}

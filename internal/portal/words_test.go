@@ -12,6 +12,7 @@ func TestCatalogue(t *testing.T) {
 		used = append(used, o.View.Label, o.View.Note)
 	}
 	used = append(used, "method.phone", "method.phone.note", "wait.problem.denied", "wait.problem.reported", "wait.problem.wrong_number")
+	used = append(used, "method.certificate", "method.certificate.note", "badge.fact.")
 	used = append(used, "activity.device.", "machine.disable.", "machine.remove.", "machine.sign-out.", "machine.effect.")
 	pagetest.Catalogue(t, files, used...)
 }

@@ -70,6 +70,7 @@ type world struct {
 	prts      *prt.Service
 	hello     *hello.Room
 	phone     *phoneStub  // in the place of a real room
+	card      *cardStub   // the same of certificates
 	approvers *phone.Room // in worlds that are opened with it
 	post      post        // what phones are sent
 	known     *known.Registry
@@ -143,8 +144,9 @@ func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *wor
 	})
 	w.stop = make(chan struct{})
 	w.known = known.New(known.Config{DB: w.db, Now: w.clock})
+	w.card = newCard()
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, phones(w), other{w.keys}}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, phones(w), w.card, other{w.keys}}})
 	w.must(err)
 	w.openDevices()
 	w.portal, err = New(Config{

@@ -49,8 +49,9 @@ type try struct {
 //
 // Errors: idp.Expired for a ceremony that is spent, late or unreadable;
 // idp.Unproven with one number and sentence for everything that does not
-// verify; idp.Denied for what is proven and refused all the same. A wait for
-// another road is no error but a Step of kind Wait.
+// verify; idp.Denied for what is proven and refused all the same. Beside them
+// the Step has Detail and Decision, as far as there are any, and nothing else. A
+// wait for another road is no error but a Step of kind Wait.
 func (c *Corridor) Answer(ctx context.Context, f Flow, m idp.MethodID, value string, payload []byte, current *session.Session, peer Peer) (Step, error) {
 	t := try{flow: f, peer: peer, paged: true}
 	event := c.event(f, peer)
@@ -108,8 +109,9 @@ func (c *Corridor) Answer(ctx context.Context, f Flow, m idp.MethodID, value str
 		anonymous: !t.proved,
 	})
 	if err != nil {
-		return Step{}, err
+		return Step{Detail: t.verdict.Detail, Decision: t.decision}, err
 	}
+	step.Detail = t.verdict.Detail
 	return step, nil
 }
 
@@ -146,6 +148,7 @@ func (c *Corridor) take(ctx context.Context, t *try, m idp.MethodID, value strin
 // is refused goes into t.failed; an error is a trouble of our own.
 func (c *Corridor) verify(ctx context.Context, t *try, current *session.Session) error {
 	v, err := t.room.Verify(ctx, t.answer)
+	v.Detail = bounded(t.room.ID(), v.Detail)
 	t.verdict = v
 	t.proved = err == nil || v.Genuine
 	if err != nil {
@@ -247,6 +250,11 @@ func name(e *audit.Event, t try) {
 		e.UserName = t.user.Name
 	}
 	e.Rule = t.decision.Rule
+	if len(t.verdict.Detail) > 0 {
+		own := e.Detail
+		e.Detail = maps.Clone(t.verdict.Detail)
+		maps.Copy(e.Detail, own)
+	}
 	for _, w := range t.decision.Would {
 		wouldRefuse(e, w.Refusal)
 	}

@@ -46,7 +46,7 @@ func (c *Corridor) Begin(ctx context.Context, f Flow, m idp.MethodID, userName s
 	if err != nil {
 		return Begun{}, err
 	}
-	if r.waiter != nil {
+	if r.asked() {
 		return Begun{}, idp.Invalidf("method_waits", "%s is asked by another road", m)
 	}
 	if len(userName) > maxUserName {

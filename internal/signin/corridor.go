@@ -61,6 +61,7 @@ type room struct {
 	manager    method.Manager
 	waiter     method.Waiter
 	withdrawer method.Withdrawer
+	away       bool // answered at another address of this server
 	viewer     method.Viewer
 }
 
@@ -82,6 +83,7 @@ func New(cfg Config) (*Corridor, error) {
 		r.manager, _ = m.(method.Manager)
 		r.waiter, _ = m.(method.Waiter)
 		r.withdrawer, _ = m.(method.Withdrawer)
+		_, r.away = m.(method.Away)
 		r.viewer, _ = m.(method.Viewer)
 		c.rooms = append(c.rooms, r)
 	}
@@ -156,7 +158,7 @@ func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {
 		// A method without a page is none to offer on one.
 		if r.viewer != nil && p.Judge(policy.Who{}, policy.Use, r.ID(), nil).Allowed() {
 			ids = append(ids, r.ID())
-			offers[r.ID()] = Offer{ID: r.ID(), View: r.viewer.View(), Waits: r.waiter != nil}
+			offers[r.ID()] = Offer{ID: r.ID(), View: r.viewer.View(), Waits: r.waiter != nil, Away: r.away}
 		}
 	}
 	var out []Offer

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -47,7 +48,8 @@ func refusal(err error) bool {
 }
 
 // unproven makes of a room's refusal the one that strangers see: one kind, one
-// number and one sentence, unless the room has a sentence of its own. Policy's
+// number and one sentence, unless the room has a sentence of its own, which may
+// have a number of its own. Policy's
 // refusals (Denied, Limited) are told as they are: they follow a good proof.
 func unproven(err error) error {
 	e := idp.AsError(err)
@@ -57,7 +59,7 @@ func unproven(err error) error {
 	}
 	out := &idp.Error{Kind: idp.Unproven, Reason: e.Reason, Code: codeUnproven, Public: sayUnproven, Err: err}
 	if e.Kind == idp.Unproven && e.Public != "" {
-		out.Public = e.Public
+		out.Public, out.Code = e.Public, cmp.Or(e.Code, codeUnproven)
 	}
 	return out
 }

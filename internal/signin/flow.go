@@ -110,6 +110,10 @@ type Step struct {
 	// Recorded says that the audit has this sign-in, with its client: a
 	// gesture made in this step finished the flow, or one before a Nudge.
 	Recorded bool
+	// Detail is what the room said of the answer that led here, as the record
+	// has it. With Decision it comes beside an error of Answer, too: of what
+	// this browser itself has shown.
+	Detail map[string]string
 }
 
 // Offer is a method that the tenant's policy allows.
@@ -118,6 +122,9 @@ type Offer struct {
 	View method.View
 	// Waits says that the method is asked by another road: by Ask, not Begin.
 	Waits bool
+	// Away says that the browser fetches the answer at another address: by Ask,
+	// too, and what the step's Flow.Waiting shows is {"go": URL}.
+	Away bool
 }
 
 // Begun is a ceremony that has begun.

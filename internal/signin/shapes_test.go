@@ -21,6 +21,7 @@ var (
 	_ method.Waiter    = waitStub{}
 
 	_ method.Withdrawer = waitStub{}
+	_ method.Away       = handoverStub{}
 )
 
 // The four shapes of a method run the battery (decisions 2.1).
@@ -95,9 +96,13 @@ func TestWholeSignIn(t *testing.T) {
 			}
 			f := w.Resume(t, w.Tenant.ID, first.Handle, w.peer)
 			var b signin.Begun
-			if m != "wait" {
+			switch m {
+			default:
 				b = w.Begin(t, f, m, "ada@nordhafen.example")
-			} else {
+			case "handover":
+				f = w.Ask(t, f, m, "ada@nordhafen.example", w.peer)
+				b = signin.Begun{Ceremony: f.Waiting.Ceremony, Show: f.Waiting.Show}
+			case "wait":
 				f = w.Ask(t, f, m, "ada@nordhafen.example", w.peer)
 				b = signin.Begun{Ceremony: f.Waiting.Ceremony, Show: f.Waiting.Show}
 				spent := w.Count(t, "spent", w.Tenant.ID)

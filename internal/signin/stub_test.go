@@ -56,7 +56,8 @@ type stub struct {
 	properties []idp.Property
 	bootstrap  bool
 	lives      time.Duration
-	facts      idp.Facts // of every credential
+	facts      idp.Facts         // of every credential
+	detail     map[string]string // of every verdict of a handover
 
 	mu       sync.Mutex
 	onVerify func() error  // runs in Verify, before it judges
@@ -489,6 +490,9 @@ func (s waitStub) room(testing.TB) signintest.Room {
 // page redeems (decisions 5.6).
 type handoverStub struct{ *stub }
 
+// Away says that it is asked as a wait is, with the flow stored.
+func (s handoverStub) Away() {}
+
 func (s handoverStub) Challenge(context.Context, method.Request) (method.Challenge, error) {
 	return challenge()
 }
@@ -520,7 +524,9 @@ func (s handoverStub) Verify(ctx context.Context, a method.Answer) (method.Verdi
 	if !bytes.Equal(ceremony, a.Keep) {
 		return method.Verdict{}, idp.Unprovenf("stub_code", "code of another ceremony")
 	}
-	return s.judge(ctx, a, []byte(raw), a.Keep)
+	v, err := s.judge(ctx, a, []byte(raw), a.Keep)
+	v.Detail = s.detail
+	return v, err
 }
 
 func (s handoverStub) room(testing.TB) signintest.Room {

@@ -3,6 +3,7 @@ package signin
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,32 @@ func tell(e *audit.Event, t try) {
 		put(DetailMissing, strings.Join(missing, " "))
 	}
 	e.Detail = d
+}
+
+// What a room may add to a record: names and bytes. The audit bounds the length
+// of each text and cleans it (security.md LOG02).
+const (
+	maxDetails = 16
+	maxDetail  = 1 << 10
+)
+
+// bounded is what a record takes of what a room says of an answer. It comes from
+// what somebody sent, so it is bounded here, too, whatever the room thinks, and
+// a name that does not begin with the room's own could be one of ours.
+func bounded(m idp.MethodID, d map[string]string) map[string]string {
+	if len(d) == 0 {
+		return nil
+	}
+	out := make(map[string]string, min(len(d), maxDetails))
+	for _, name := range slices.Sorted(maps.Keys(d)) {
+		if d[name] == "" || !strings.HasPrefix(name, string(m)) {
+			continue
+		}
+		if out[name] = audit.Clean(d[name], maxDetail); len(out) == maxDetails {
+			break
+		}
+	}
+	return out
 }
 
 const startedLayout = "2006-01-02T15:04:05.000Z07:00"

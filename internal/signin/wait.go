@@ -31,9 +31,13 @@ func (f Flow) Waits(now time.Time) bool {
 	return f.Waiting != nil && now.Before(f.Waiting.Expires)
 }
 
+// asked says that a method is begun by Ask.
+func (r room) asked() bool { return r.waiter != nil || r.away }
+
 // Ask asks for an answer by another road: what a method.Waiter makes of it is
 // written in one transaction with the flow, which is stored from now on and
-// waits. It is the one thing that somebody unproven may have written (ADR
+// waits. Of a method.Away it is the flow alone, so that the browser can find
+// back to it. It is the one thing that somebody unproven may have written (ADR
 // 0022), and the same is written whether such a person exists or not. userName
 // is what was typed; of a flow that knows its person already it is left alone.
 // Of the scene the corridor fills in all but Knows.
@@ -46,7 +50,7 @@ func (c *Corridor) Ask(ctx context.Context, f Flow, m idp.MethodID, userName str
 	if err != nil {
 		return Step{}, err
 	}
-	if r.waiter == nil {
+	if !r.asked() {
 		return Step{}, idp.Invalidf("method_does_not_wait", "%s answers on the page", m)
 	}
 	if f, err = c.latest(ctx, f); err != nil {
@@ -65,14 +69,15 @@ func (c *Corridor) Ask(ctx context.Context, f Flow, m idp.MethodID, userName str
 	if err != nil {
 		return Step{}, err
 	}
+	back := c.takeBackFrom(ctx, f, m)
 	f.Waiting = &Waiting{Method: m, Ceremony: b.Ceremony, Show: b.Show, Expires: b.Expires, UserName: userName}
 	stored := f
 	err = c.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		if stored, err = put(ctx, tx, c.shortly(f)); err != nil {
 			return over(err)
 		}
-		if ch.Settle == nil {
-			return nil
+		if err := back(ctx, tx); err != nil || ch.Settle == nil {
+			return err
 		}
 		return ch.Settle(ctx, tx)
 	})
@@ -201,12 +206,21 @@ func (c *Corridor) takeBack(ctx context.Context, f Flow) method.Settle {
 	return func(context.Context, *sqldb.Tx) error { return nil }
 }
 
+// takeBackFrom is takeBack for somebody who now asks by m: a method that is asked
+// once more sees to what it asked before by itself.
+func (c *Corridor) takeBackFrom(ctx context.Context, f Flow, m idp.MethodID) method.Settle {
+	if f.Waiting == nil || f.Waiting.Method == m {
+		return func(context.Context, *sqldb.Tx) error { return nil }
+	}
+	return c.takeBack(ctx, f)
+}
+
 // unwait is what a refused answer does to a flow that waits: it waits no more,
 // so that its page, loaded again, offers every way in. An answer to an earlier
 // question than the one that is waited for says nothing about that.
 func (c *Corridor) unwait(ctx context.Context, tx *sqldb.Tx, t try, back method.Settle) error {
 	w := t.flow.Waiting
-	if w == nil || t.room.waiter != nil && t.value != w.Ceremony {
+	if w == nil || t.room.asked() && t.value != w.Ceremony {
 		return nil
 	}
 	t.flow.Waiting = nil

@@ -57,6 +57,10 @@ function local(el) {
     el.textContent = new Intl.DateTimeFormat(lang, { dateStyle: "long", timeStyle: "long" }).format(at);
     return;
   }
+  if (el.dataset.style === "day") {
+    el.textContent = new Intl.DateTimeFormat(lang, { dateStyle: "long" }).format(at);
+    return;
+  }
   const ago = Math.round((day(new Date()) - day(at)) / 86400000);
   const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" }).format(at);
   if (ago === 0 || ago === 1) {

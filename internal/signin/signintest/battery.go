@@ -127,7 +127,7 @@ func (b *bench) begin(t testing.TB) begun {
 // for userName, or for Ada. Nobody else is named: who answers says who it is.
 func (b *bench) beginIn(t testing.TB, f signin.Flow, userName string) begun {
 	t.Helper()
-	if !b.waits() {
+	if !b.asked() {
 		return begun{b.Begin(t, f, b.Method.ID(), ""), f}
 	}
 	if userName == "" {
@@ -141,6 +141,13 @@ func (b *bench) beginIn(t testing.TB, f signin.Flow, userName string) begun {
 func (b *bench) waits() bool {
 	_, ok := b.Method.(method.Waiter)
 	return ok
+}
+
+// asked says that the room is begun by Ask: it waits, or its answer is fetched
+// elsewhere.
+func (b *bench) asked() bool {
+	_, away := b.Method.(method.Away)
+	return away || b.waits()
 }
 
 // now is the flow as it is by now: a refused answer ends what one waits for.
@@ -205,7 +212,7 @@ func worksOnce(t *testing.T, b *bench) {
 	}
 	c := b.begin(t)
 	want := 0
-	if b.waits() {
+	if b.asked() {
 		want = 1 // the flow that waits (ADR 0022)
 	}
 	if n := b.Count(t, "flow", b.Tenant.ID) + b.Count(t, "spent", b.Tenant.ID); n != want {
@@ -388,7 +395,7 @@ func methodOff(t *testing.T, b *bench) {
 	if !errors.Is(err, idp.Denied) {
 		t.Errorf("method switched off under way: %v, want denied", err)
 	}
-	if b.waits() {
+	if b.asked() {
 		_, err = b.Corridor.Ask(t.Context(), c.flow, b.Method.ID(), b.Ada.Name, method.Scene{}, b.peer)
 	} else {
 		_, err = b.Corridor.Begin(t.Context(), c.flow, b.Method.ID(), "")
