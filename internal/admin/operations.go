@@ -66,6 +66,9 @@ var operations = map[string]operation{
 	"cert-authority.enable":  within(enableAuthority),
 	"cert-authority.remove":  within(removeAuthority),
 	"cert-authority.restore": within(restoreAuthority),
+	"cert-authority.refresh": within(refreshAuthority),
+
+	"certificate.explain": within(explainCertificate),
 
 	"phone.list":    within(listPhones),
 	"phone.show":    within(showPhone),

@@ -107,6 +107,7 @@ func (d *doors) openDesk() (err error) {
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
 		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene, Phones: h.Phones,
+		Trust: h.Trust, Explain: h.Certificates.Explain,
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"crypto/x509"
 	"embed"
 	"net/http"
 	"slices"
@@ -16,12 +17,14 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -52,6 +55,11 @@ type Config struct {
 	Hygiene *hygiene.Keeper
 	// Phones are those that approve sign-ins; nil: there are none.
 	Phones Phones
+	// Trust, with the one below, is what certificates are judged by; nil: there
+	// are no pages about them.
+	Trust *trust.Store
+	// Explain tries a certificate, the first of chain, as a sign-in would.
+	Explain func(ctx context.Context, t idp.TenantID, chain []*x509.Certificate) (certificate.Explained, error)
 
 	// SignIn shows what a flow needs next; ErrorPage tells an error on a page.
 	SignIn    func(http.ResponseWriter, *http.Request, signin.Flow, signin.Step) error
@@ -71,6 +79,9 @@ type Console struct {
 	exports *web.Limiter // of whole lists, by person (security.md ADM06)
 	// phoneTests are messages that are sent for a test.
 	phoneTests *web.Limiter
+	// listFetches are revocation lists that are fetched by hand.
+	listFetches *web.Limiter
+	badgesSeen  counts[badges]
 	// counted are the keys in use of tenants in which counting takes long.
 	counted     counts[usage]
 	keysTallied counts[keyTally] // Hello keys, as counted
@@ -94,7 +105,7 @@ func New(cfg Config) (*Console, error) {
 		return nil, err
 	}
 	return &Console{cfg: cfg, pages: pages, exports: newExports(cfg.Now),
-		phoneTests: web.NewLimiter(phoneTests, 10*time.Minute, 10_000, cfg.Now)}, nil
+		phoneTests: web.NewLimiter(phoneTests, 10*time.Minute, 10_000, cfg.Now), listFetches: web.NewLimiter(listFetches, 10*time.Minute, 10_000, cfg.Now)}, nil
 }
 
 // views are all pages: each has its own file in view/.
@@ -121,18 +132,31 @@ var views = map[string]page.View{
 
 	"carry": {Frame: "bare", Styles: []string{"parts.css", "console.css"}, Apart: true},
 
-	"policymethods": frame("policy.css"),
-	"policypasskey": policyView(),
-	"policymethod":  policyView(),
-	"policyconfirm": policyView(),
-	"picker":        policyView(),
-	"strength":      policyView(),
-	"strengthedit":  policyView(),
-	"log":           logPage("log.js"),
-	"logone":        logPage("log.js"),
-	"logtry":        logPage(),
-	"logchanges":    logPage(),
-	"report":        frame("log.css"),
+	"certificates": certView(),
+	"certificate":  certView(),
+	"certadd":      certView("certificates.js"),
+	"certtest":     certView("certificates.js"),
+	"certask":      viewOf("deviceask", devicePage()),
+
+	"policymethods":     frame("policy.css"),
+	"policypasskey":     policyView(),
+	"policymethod":      policyView(),
+	"policycertificate": policyView(),
+	"policyconfirm":     policyView(),
+	"picker":            policyView(),
+	"strength":          policyView(),
+	"strengthedit":      policyView(),
+	"log":               logPage("log.js"),
+	"logone":            logPage("log.js"),
+	"logtry":            logPage(),
+	"logchanges":        logPage(),
+	"report":            frame("log.css"),
+}
+
+// viewOf is a view whose template has another name.
+func viewOf(name string, v page.View) page.View {
+	v.Name = name
+	return v
 }
 
 // devicePage is a page about devices or the keys on them: they share parts of
@@ -167,6 +191,9 @@ func (c *Console) routes() []route {
 	all := join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes(), c.logRoutes(), c.reportRoutes())
 	if c.cfg.Devices != nil {
 		all = join(all, c.deviceRoutes(), c.keyRoutes())
+	}
+	if c.cfg.Trust != nil {
+		all = join(all, c.certificateRoutes())
 	}
 	return all
 }

@@ -416,8 +416,11 @@ func (w wording) proved() step {
 		if k.Method == policy.Phone {
 			label = "log.phone.app"
 		}
-		out.Facts = append(out.Facts, pair{w.pg.T(label), escaped(k.Model)})
+		if k.Method != policy.Certificate { // its issuer stands below
+			out.Facts = append(out.Facts, pair{w.pg.T(label), escaped(k.Model)})
+		}
 	}
+	out.Facts = append(out.Facts, certificateTold(w.pg, w.p, e)...)
 	return out
 }
 

@@ -80,6 +80,9 @@ func ruleName(pg *page.Page, p *policy.Policy, rule string) template.HTML {
 	if text, ok := known(pg, "log.rule."+rule); ok {
 		return text
 	}
+	if text, ok := certificateRule(pg, rule); ok {
+		return text
+	}
 	if rest, ok := strings.CutPrefix(rule, "methods."); ok {
 		m, _, _ := strings.Cut(strings.SplitN(rest, "[", 2)[0], ".")
 		if strings.HasSuffix(rest, ".on") {
@@ -116,7 +119,7 @@ func ruleAbout(pg *page.Page, rule string) template.HTML {
 	for _, one := range []struct{ prefix, key string }{
 		{"app.strength", "log.about.app"}, {"strength.default", "log.about.default"}, {"strength", "log.about.request"}, {"prompt.login", "log.about.request"},
 		{"max_age", "log.about.request"}, {"passkey.profiles.", "log.about.profile"}, {"passkey", "log.about.everybody"}, {"methods.", "log.about.everybody"},
-		{"accessPass", "log.about.everybody"}, {"phone", "log.about.everybody"}, {"user.", "log.about.person"}, {"consent", "log.about.person"},
+		{"accessPass", "log.about.everybody"}, {"phone", "log.about.everybody"}, {"certificate", "log.about.everybody"}, {"user.", "log.about.person"}, {"consent", "log.about.person"},
 	} {
 		if strings.HasPrefix(rule, one.prefix) {
 			return pg.T(one.key)

@@ -127,6 +127,11 @@ func (v *visit) needs(ctx context.Context, pg *page.Page, p policy.Policy, t aud
 	if err != nil {
 		return nil, err
 	}
+	lists, err := v.listNeeds(ctx, pg, p)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, lists...)
 	more, err := v.adminNeeds(ctx, pg, withRole)
 	if err != nil {
 		return nil, err
@@ -325,6 +330,8 @@ func methodName(pg *page.Page, m idp.MethodID) template.HTML {
 		return pg.T("kind.phone")
 	case policy.Hello:
 		return pg.T("kind.hello")
+	case policy.Certificate:
+		return pg.T("policy.method.certificate")
 	}
 	return template.HTML(template.HTMLEscapeString(string(m)))
 }

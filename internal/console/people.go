@@ -36,6 +36,9 @@ func (c *Console) peopleRoutes() []route {
 		{"POST /admin/people/{id}/delete", directory.Administrator, c.deletePerson, "says.user.delete"},
 		{"POST /admin/people/{id}/role", directory.Administrator, c.setRole, "says.user.setRole"},
 		{"POST /admin/people/{id}/name", directory.Administrator, c.rename, "says.user.update"},
+		{"POST /admin/people/{id}/certificate-id", directory.Administrator, c.setCertificateID, "says.user.certid"},
+		{"POST /admin/people/{id}/on-premises", directory.Administrator, c.setOnPremises, "says.user.onpremises"},
+		{"POST /admin/people/{id}/lift-badge", directory.Administrator, c.liftBar, "says.badge.lift"},
 		{"GET /admin/people/{id}/key", directory.Helpdesk, c.keyPage, ""},
 		{"POST /admin/people/{id}/key/begin", directory.Helpdesk, c.keyBegin, "says.key.provision"},
 		{"POST /admin/people/{id}/key/finish", directory.Helpdesk, c.keyFinish, "says.key.provision"},
@@ -234,6 +237,8 @@ func markOf(pg *page.Page, c method.Credential) methodMark {
 		return methodMark{"laptop", pg.T("kind.hello")}
 	case c.Method == policy.Phone:
 		return methodMark{"phone", pg.T("kind.phone")}
+	case c.Method == policy.Certificate:
+		return methodMark{"badge", pg.T("kind.badge")}
 	case c.Facts.Synced:
 		return methodMark{"cloud", pg.T("kind.synced")}
 	case c.Facts.Attested:

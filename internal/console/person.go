@@ -86,17 +86,19 @@ type personView struct {
 	Block      *blockView    // what a report has closed; nil: nothing
 	Devices    []deviceRow
 	DevicesAll string // all their devices, when the page has only some; empty: it has all
-	OfDevices  bool   // there are devices in this console
-	Sessions   []sessionRow
-	Groups     []groupLink
-	Events     []changeRow
-	Log        string
-	Admin      bool
-	Self       bool
-	Enabled    bool
-	Role       string
-	BadName    template.HTML
-	Created    template.HTML
+	// Certificate is what says which certificates are theirs; nil: there are none here.
+	Certificate *certPerson
+	OfDevices   bool // there are devices in this console
+	Sessions    []sessionRow
+	Groups      []groupLink
+	Events      []changeRow
+	Log         string
+	Admin       bool
+	Self        bool
+	Enabled     bool
+	Role        string
+	BadName     template.HTML
+	Created     template.HTML
 }
 
 // deskView is "If they call you": what the help desk can safely do now.
@@ -158,6 +160,7 @@ type personSays struct {
 	badName template.HTML     // why the name was not taken
 	tested  *phonewire.Tested // what became of a message to phone
 	phone   idp.CredentialID
+	cert    *certSays
 }
 
 func (v *visit) personPage(ctx context.Context, status int, s *someone, says personSays) error {
@@ -195,6 +198,9 @@ func (v *visit) personPage(ctx context.Context, status int, s *someone, says per
 		return err
 	}
 	if err := v.personDevices(ctx, pg, s, &view, p); err != nil {
+		return err
+	}
+	if err := v.personCertificates(ctx, pg, s, &view, says.cert); err != nil {
 		return err
 	}
 	for _, se := range sessions {
@@ -340,19 +346,25 @@ func lasting(pg *page.Page, d time.Duration) template.HTML {
 func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) methodRow {
 	m := markOf(pg, c)
 	row := methodRow{ID: c.ID, Method: c.Method, Icon: m.Icon, Kind: m.Label, Name: nameOf(pg, c)}
-	if c.Model != "" && c.Model != row.Name && c.Method != policy.Phone {
+	if c.Method == policy.Certificate {
+		row.Meta = append(row.Meta, badgeMeta(pg, c)...)
+	} else if c.Model != "" && c.Model != row.Name && c.Method != policy.Phone {
 		row.Meta = append(row.Meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
-	if !c.Bootstrap && c.Method != policy.Hello && c.Method != policy.Phone {
+	if !c.Bootstrap && c.Method != policy.Hello && c.Method != policy.Phone && c.Method != policy.Certificate {
 		key := "model.claimed"
 		if policy.Proven(c.Facts) {
 			key = "model.proven"
 		}
 		row.Meta = append(row.Meta, pg.T(key))
 	}
-	row.Meta = append(row.Meta, pg.T("meta.added", "when", page.When(c.Created, "")))
+	added := "meta.added"
+	if c.Method == policy.Certificate {
+		added = "meta.first"
+	}
+	row.Meta = append(row.Meta, pg.T(added, "when", page.When(c.Created, "")))
 	switch {
-	case c.Bootstrap && !c.Expires.IsZero():
+	case c.Bootstrap && !c.Expires.IsZero() && c.Method != policy.Certificate:
 		row.Meta = append(row.Meta, pg.T("meta.until", "when", page.When(c.Expires, "")))
 	case c.LastUsed.IsZero():
 		row.Meta = append(row.Meta, pg.T("meta.unused"))
@@ -362,6 +374,8 @@ func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) method
 	switch {
 	case c.Method == policy.Hello && (c.Weak || c.Orphaned || c.Disabled):
 		row.State, row.StateText = helloState(pg, c)
+	case c.Method == policy.Certificate && c.Disabled:
+		row.State, row.StateText = "bad", pg.T("method.badge.over")
 	case c.Disabled:
 		row.State, row.StateText = "bad", pg.T("method.off")
 	case !c.Refusal.Allowed():
@@ -371,6 +385,20 @@ func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) method
 	}
 	row.Remove = s.path() + "/ask?what=remove-method&method=" + string(c.Method) + "&credential=" + string(c.ID)
 	return row
+}
+
+// badgeMeta says of a certificate who issued it and until when it is good.
+func badgeMeta(pg *page.Page, c method.Credential) (out []template.HTML) {
+	if c.Model != "" {
+		out = append(out, pg.T("meta.issued", "issuer", page.Clip(c.Model, 120)))
+	}
+	if !c.Expires.IsZero() {
+		out = append(out, pg.T("meta.until", "when", page.When(c.Expires, "")))
+	}
+	if slices.Contains(certificateModes, c.Mode) {
+		out = append(out, pg.T("meta.counts."+string(c.Mode)))
+	}
+	return out
 }
 
 func sessionRowOf(pg *page.Page, s session.Session) sessionRow {

@@ -59,6 +59,9 @@ func (c *Console) askPerson(ctx context.Context, v *visit) error {
 		}
 		a.Fields = []field{{"method", string(m)}, {"credential", string(id)}}
 		a.Text, a.Yes = []template.HTML{ws.N(key, left)}, ws.T("ask.remove-method.yes")
+		if m == policy.Certificate {
+			a.Text = append(a.Text, ws.T("ask.bar.text"))
+		}
 		return v.ask(ws.T("ask.remove-method.title", "name", s.DisplayName, "key", nameOf(pg, s.creds[at])), a)
 	default:
 		return idp.NotFoundf("page_unknown", "question %.40q", what)

@@ -297,7 +297,7 @@ func (d *methodDraft) apply(saved policy.Policy, known policy.Models) (policy.Po
 // offered are the methods that the policy knows; those with rules of their own
 // first.
 func offered(p policy.Policy) []idp.MethodID {
-	out := []idp.MethodID{policy.Passkey, policy.AccessPass, policy.Phone}
+	out := []idp.MethodID{policy.Passkey, policy.AccessPass, policy.Phone, policy.Certificate}
 	for _, m := range slices.Sorted(maps.Keys(p.Methods)) {
 		if !slices.Contains(out, m) {
 			out = append(out, m)

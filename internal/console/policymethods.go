@@ -41,7 +41,8 @@ func (c *Console) policyRoutes() []route {
 		{"POST /admin/strengths/{strength}", admin, c.strengthPost, ""},
 		{"POST /admin/strengths/{strength}/save", admin, c.strengthSave, saysSave},
 	}, settingsRoutes("/admin/methods/{method}", c.methodForm), settingsRoutes("/admin/methods/campaign", c.campaignForm),
-		settingsRoutes("/admin/methods/order", c.orderForm), settingsRoutes("/admin/methods/phone", c.phoneForm))
+		settingsRoutes("/admin/methods/order", c.orderForm), settingsRoutes("/admin/methods/phone", c.phoneForm),
+		settingsRoutes(certRulesPath, c.certificateForm))
 }
 
 // policyView is a page with a form about policy.
@@ -63,7 +64,7 @@ type methodLine struct {
 	Facts             []template.HTML
 }
 
-var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", policy.Phone: "phone", "hello": "laptop", "platform": "laptop", "certificate": "usb"}
+var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", policy.Phone: "phone", "hello": "laptop", "platform": "laptop", policy.Certificate: "badge"}
 
 // methodsPage is GET /admin/methods.
 func (c *Console) methodsPage(ctx context.Context, v *visit) error {
@@ -91,6 +92,8 @@ func (c *Console) methodsPage(ctx context.Context, v *visit) error {
 			}
 		case policy.Phone:
 			row.Facts = phoneFacts(pg, p)
+		case policy.Certificate:
+			row.Facts = certificateFacts(pg, p)
 		case policy.AccessPass:
 			row.Facts = []template.HTML{pg.T("policy.pass.fact." + map[bool]string{true: "once", false: "often"}[p.AccessPass.Once]), pg.T("policy.pass.fact.apps." + map[bool]string{true: "on", false: "off"}[p.AccessPass.AppSignIn])}
 		}
@@ -205,6 +208,7 @@ type settingsView struct {
 	Judged           bool
 	Crumb            crumbView
 	Sections         []sectionView
+	Certificate      *certRulesView // nil: another page
 }
 
 // crumbView leads to the page above.
@@ -242,6 +246,7 @@ type settings struct {
 	title template.HTML
 	lead  string // key
 	crumb crumbView
+	view  string // the page's template
 
 	next   policy.Policy
 	wrongs []wrong
@@ -253,6 +258,9 @@ type settings struct {
 	// also says what saving would do besides what it does to keys. Nil: that is
 	// all.
 	also func(*page.Page, policy.Impact) ([]effect, error)
+	// asks says what is asked about once more before it is saved, though nothing
+	// stops working. Nil: nothing is.
+	asks func(*page.Page) []effect
 }
 
 // formDraft is what methodDraft, campaignDraft and orderDraft have in common.
@@ -263,7 +271,7 @@ type formDraft interface {
 
 func (c *Console) settings(ctx context.Context, v *visit) (*settings, error) {
 	saved, err := c.cfg.Policies.Load(ctx, c.cfg.DB, v.tenant.ID)
-	return &settings{v: v, ctx: ctx, saved: saved, crumb: crumbView{"/admin/methods", v.words().T("policy.methods.title")}}, err
+	return &settings{v: v, ctx: ctx, saved: saved, view: "policymethod", crumb: crumbView{"/admin/methods", v.words().T("policy.methods.title")}}, err
 }
 
 func (c *Console) methodForm(ctx context.Context, v *visit) (*settings, error) {
@@ -312,7 +320,7 @@ func (c *Console) campaignForm(ctx context.Context, v *visit) (*settings, error)
 		view.On = p.box("on", "campaign.on")
 		choice := radiosView{Field: "method", Label: p.pg.T("policy.campaign.method"), Row: true, Changed: p.change("method"), Wrong: p.wrong("method")}
 		for _, m := range offered(s.saved) {
-			if m != policy.AccessPass {
+			if m != policy.AccessPass && m != policy.Certificate { // nobody registers one
 				choice.Options = append(choice.Options, optionView{Field: "method", Value: string(m), Label: policyMethod(p.pg, m), On: p.draft.Get("method") == string(m)})
 			}
 		}
@@ -419,7 +427,7 @@ func (s *settings) save(confirmed bool) error {
 			return err
 		}
 		if stops {
-			return s.confirmEffects(pg, effects)
+			return s.confirmEffects(pg, pg.T("policy.effects.confirm"), pg.T("policy.effects.yes"), effects)
 		}
 	}
 	im, at, err := v.impact(s.ctx, s.next, nil)
@@ -429,13 +437,19 @@ func (s *settings) save(confirmed bool) error {
 	if !confirmed && (im.Stops > 0 || im.OnlyPhone > 0) {
 		return v.confirm(v.at(), hiddenFields(s.draft.values()), "save"+sure, &impactWords{models: v.cfg.Metadata, next: s.next, at: at}, im)
 	}
+	if s.asks != nil && !confirmed {
+		pg := v.page("policyconfirm", "", nil)
+		if open := s.asks(pg); len(open) > 0 {
+			return s.confirmEffects(pg, pg.T("policy.opens.confirm"), pg.T("policy.opens.yes"), open)
+		}
+	}
 	event := v.event("policy.set")
 	event.Detail["page"] = v.at()
 	_, err = v.cfg.Corridor.SavePolicy(s.ctx, v.tenant.ID, s.saved, s.next, v.user.ID, event)
 	if err == nil {
 		return v.leave(v.at(), "policy.saved")
 	}
-	p := newParts(s.ctx, v, v.page("policymethod", "", nil), nil, nil, nil)
+	p := newParts(s.ctx, v, v.page(s.view, "", nil), nil, nil, nil)
 	if problems, failed := p.lockedOut(err, im); failed != nil {
 		return failed
 	} else if problems != nil {
@@ -451,16 +465,16 @@ func (s *settings) save(confirmed bool) error {
 	return err
 }
 
-// confirmEffects asks again before something stops working.
-func (s *settings) confirmEffects(pg *page.Page, effects []effect) error {
+// confirmEffects asks again before something happens.
+func (s *settings) confirmEffects(pg *page.Page, title, yes template.HTML, effects []effect) error {
 	view := confirmView{
 		Path: s.v.at() + savePart, Back: s.v.at(), Do: "save" + sure, Hidden: hiddenFields(s.draft.values()),
-		Yes: pg.T("policy.effects.yes"), No: pg.T("policy.confirm.no"),
+		Yes: yes, No: pg.T("policy.confirm.no"),
 	}
 	for _, e := range effects {
 		view.Text = append(view.Text, e.Text)
 	}
-	pg.Title, pg.V = pg.T("policy.effects.confirm"), view
+	pg.Title, pg.V = title, view
 	return s.v.show(http.StatusOK, pg)
 }
 
@@ -474,7 +488,7 @@ func (s *settings) show(status int, problems []template.HTML, work bool) error {
 
 func (s *settings) page(problems []template.HTML, work bool) (*page.Page, error) {
 	v := s.v
-	pg := v.page("policymethod", s.title, nil)
+	pg := v.page(s.view, s.title, nil)
 	p := newParts(s.ctx, v, pg, s.draft.values(), s.was.values(), s.wrongs)
 	view := &settingsView{
 		formView: formView{Path: v.at(), Lead: pg.T(s.lead), Dirty: len(p.changed) > 0, Changed: p.changed, Hidden: []field{{"version", version(s.saved)}}},
@@ -543,6 +557,8 @@ func (s *settings) impactInto(p *parts, view *settingsView, work bool) error {
 		view.Impact, view.Bar.Say = &shown, shown.Bar
 		if im.Stops > 0 || im.OnlyPhone > 0 {
 			save.Class, save.Label = "harm", pg.T("policy.save.enforce")
+		} else if s.asks != nil && len(s.asks(pg)) > 0 {
+			save.Class, save.Label = "harm", pg.T("policy.save.opens")
 		}
 	}
 	if view.Bar.Buttons = []buttonView{save}; len(view.Changed) > 0 {

@@ -81,6 +81,7 @@ type targetsView struct {
 	FoundSay, Example, FindLabel, FindGo template.HTML
 	Changed                              changedView
 	Wrong                                []string
+	Hidden                               field // that goes with it; without a name: none
 }
 
 // saveBar is the save bar.
@@ -135,7 +136,7 @@ type targetName struct {
 }
 
 // unset are fields of a form that are no settings.
-var unset = []string{"version", "paste", "pair.a", "pair.b"}
+var unset = []string{"version", "paste", "pair.a", "pair.b", "scope.for"}
 
 func newParts(ctx context.Context, v *visit, pg *page.Page, draft, saved url.Values, wrongs []wrong) *parts {
 	p := &parts{ctx: ctx, v: v, pg: pg, draft: draft, saved: saved, wrongs: wrongs, found: map[string]string{}, names: map[string]targetName{}}
@@ -149,7 +150,7 @@ func newParts(ctx context.Context, v *visit, pg *page.Page, draft, saved url.Val
 }
 
 // differing are the fields in which two drafts differ. The order of a list
-// counts for methods only: all others are sets.
+// counts for methods and for rows only: all others are sets.
 func differing(a, b url.Values) map[string]bool {
 	out := make(map[string]bool)
 	both := maps.Clone(a)
@@ -159,7 +160,8 @@ func differing(a, b url.Values) map[string]bool {
 			continue
 		}
 		x, y := slices.Clone(a[name]), slices.Clone(b[name])
-		if name != "method" {
+		row, isRow := rowField(name)
+		if name != "method" && !isRow {
 			slices.Sort(x)
 			slices.Sort(y)
 		}
@@ -167,10 +169,21 @@ func differing(a, b url.Values) map[string]bool {
 			x, y = lowered(x), lowered(y)
 		}
 		if !slices.Equal(x, y) {
-			out[strings.TrimSuffix(name, ".unit")] = true
+			out[cmp.Or(row, strings.TrimSuffix(name, ".unit"))] = true
 		}
 	}
 	return out
+}
+
+// rowField is the list that a field belongs to whose values are a column of it:
+// "binding" of "binding.field".
+func rowField(name string) (list string, ok bool) {
+	for _, list := range []string{"binding", "level"} {
+		if strings.HasPrefix(name, list+".") {
+			return list, true
+		}
+	}
+	return "", false
 }
 
 func lowered(all []string) []string {

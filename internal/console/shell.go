@@ -56,6 +56,7 @@ var menu = []struct {
 		{"/admin/strengths", "strength", "menu.strengths", directory.Administrator},
 		{devicesPath + "/rules", "rules", "menu.device_rules", directory.Administrator},
 		{keysPath, "passkey", "menu.keys", directory.Helpdesk},
+		{certsPath, "badge", "menu.certificates", directory.Helpdesk},
 	}},
 	{"menu.happened", []entry{
 		{"/admin/log", "log", "menu.log", directory.Helpdesk},
@@ -76,7 +77,7 @@ func (v *visit) shell(pg *page.Page) *shell {
 			sec.Title = pg.T(m.title)
 		}
 		for _, e := range m.entries {
-			if e.role == directory.Administrator && !v.admin() || v.cfg.Devices == nil && ofDevices(e.href) {
+			if e.role == directory.Administrator && !v.admin() || v.cfg.Devices == nil && ofDevices(e.href) || v.cfg.Trust == nil && e.href == certsPath {
 				continue
 			}
 			sec.Items = append(sec.Items, item{e.href, e.icon, pg.T(e.label), e.href == here})

@@ -19,6 +19,7 @@ import (
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -35,6 +36,7 @@ type visit struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	form    url.Values // of a POST
+	files   []web.File // that came with it
 	session session.Session
 	user    idp.User
 	tenant  idp.Tenant
@@ -55,9 +57,10 @@ type place struct {
 func (c *Console) gate(rt route) web.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var form url.Values
+		var files []web.File
 		if r.Method == http.MethodPost {
 			var err error
-			if form, err = web.Lists(w, r); err != nil {
+			if form, files, err = c.read(w, r, rt); err != nil {
 				return err
 			}
 		}
@@ -68,7 +71,7 @@ func (c *Console) gate(rt route) web.HandlerFunc {
 		if err != nil || v == nil {
 			return err
 		}
-		v.form = form
+		v.form, v.files = form, files
 		if rt.role == directory.Administrator && v.role != directory.Administrator {
 			return idp.Deniedf("role_missing", "%s is %s", v.user.ID, v.role).
 				Say("Only an administrator can open this. You are signed in as the help desk.")
@@ -88,6 +91,26 @@ func (c *Console) gate(rt route) web.HandlerFunc {
 		return idp.Unprovenf("session_refused", "policy asks for %s", step.Kind).
 			Say("What you signed in with is no longer enough here, and nothing was changed. Sign in again.")
 	}
+}
+
+// large are the addresses whose forms may be larger than others, and may bring
+// files.
+var large = map[string]int64{
+	"POST " + certAddPath: trust.MaxUpload, "POST " + certAddPath + "/save": 2 * trust.MaxUpload, "POST " + certTestPath: trust.MaxUpload,
+}
+
+// read reads a form. What is large is read of those only who are signed in with
+// a role.
+func (c *Console) read(w http.ResponseWriter, r *http.Request, rt route) (url.Values, []web.File, error) {
+	limit := large[rt.pattern]
+	if limit == 0 {
+		form, err := web.Lists(w, r)
+		return form, nil, err
+	}
+	if _, err := c.visitor(w, r, ""); err != nil {
+		return nil, nil, err
+	}
+	return web.Upload(w, r, limit)
 }
 
 // plainText says whether both databases take s as a text; what they do not take

@@ -132,6 +132,9 @@ func TestPKITS(t *testing.T) {
 	}
 	var cases []pkitsCase
 	load(t, filepath.Join(dir, "cases.json"), &cases)
+	if len(cases) == 0 {
+		t.Fatal("no cases")
+	}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			certs, err := pkitsCerts(dir, c.CertPath)
@@ -277,9 +280,28 @@ func TestLimbo(t *testing.T) {
 	}
 	var all struct{ Testcases []limboCase }
 	load(t, filepath.Join(dir, "limbo.json"), &all)
+	if len(all.Testcases) == 0 {
+		t.Fatal("no cases")
+	}
 	for _, c := range all.Testcases {
 		t.Run(c.ID, func(t *testing.T) {
 			verdict(t, limboDeviations, c.ID, c.Expected == "SUCCESS", limboVerify(c))
 		})
+	}
+}
+
+// TestDocumented holds the tables of docs/certificate-paths.md against the
+// deviations of these tests.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "certificate-paths.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, deviations := range []map[string]deviation{pkitsDeviations, limboDeviations} {
+		for name := range deviations {
+			if !strings.Contains(string(page), name) {
+				t.Errorf("docs/certificate-paths.md does not tell %q", name)
+			}
+		}
 	}
 }

@@ -46,10 +46,14 @@ func BareForm(w http.ResponseWriter, r *http.Request) (v url.Values, typed bool,
 // Lists is Form for forms in which a name may have several values, such as
 // boxes that are ticked.
 func Lists(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	return listsWithin(w, r, BodyLimit)
+}
+
+func listsWithin(w http.ResponseWriter, r *http.Request, limit int64) (url.Values, error) {
 	if err := wantType(r, "application/x-www-form-urlencoded"); err != nil {
 		return nil, err
 	}
-	body, err := read(w, r)
+	body, err := readWithin(w, r, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -97,12 +101,16 @@ func wantType(r *http.Request, want string) error {
 }
 
 func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readWithin(w, r, BodyLimit)
+}
+
+func readWithin(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	// The length is nearly always told: one buffer of that size, no growing.
 	var body bytes.Buffer
-	body.Grow(int(min(max(r.ContentLength, 0), BodyLimit)) + bytes.MinRead)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, BodyLimit))
+	body.Grow(int(min(max(r.ContentLength, 0), limit)) + bytes.MinRead)
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
-		return nil, idp.Invalidf("body_too_large", "body over %d bytes", BodyLimit).Say("The body is too large.")
+		return nil, tooLarge(limit)
 	}
 	if err != nil {
 		return nil, idp.Invalidf("unreadable_body", "%w", err).Say("The body did not arrive whole.")

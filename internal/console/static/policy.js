@@ -45,14 +45,16 @@ function swap(doc, id) {
   return true;
 }
 
-// The focus goes to the same control of the new part, or to its beginning.
-function keepFocus(id, mark) {
+// The focus goes to the same control of the new part, to the one that stands for
+// it, or to its beginning.
+function keepFocus(id, mark, home) {
   const part = document.getElementById(id);
   if (!part) return;
   const again = mark && [...part.querySelectorAll("input, button, summary, textarea, select")].find((e) => markOf(e) === mark);
   const problem = document.getElementById("problem");
   if (problem && part.contains(problem)) problem.focus();
   else if (again) again.focus({ preventScroll: true });
+  else if (home && document.getElementById(home)) document.getElementById(home).focus({ preventScroll: true });
 }
 
 const markOf = (e) => e && [e.tagName, e.type || "", e.name || e.id || "", e.value || ""].join("|");
@@ -74,6 +76,10 @@ function marks(doc) {
   const fields = new Set([...list.children].map((li) => li.textContent.trim()));
   for (const tag of document.querySelectorAll("[data-changed]")) tag.hidden = !fields.has(tag.dataset.changed);
   editor().toggleAttribute("data-dirty", fields.size > 0);
+  if (list.dataset.wrong !== undefined) return;
+  // Nothing is wrong any more: what was said at the fields goes.
+  for (const text of editor().querySelectorAll(".err-text")) text.remove();
+  for (const field of editor().querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
 }
 
 // The age of the figures, by the clock of this browser since they came.
@@ -143,14 +149,14 @@ function later() {
 
 // press sends the form of a button that stays on the page.
 async function press(form, button) {
-  const part = button.dataset.swap;
+  const { swap: part, home } = button.dataset;
   const mark = markOf(document.activeElement);
   const doc = await send(form.action, fieldsOf(form, button)).done;
   if (!swap(doc, part)) { // another page: to sign in again, say
     instead(form, button);
     return;
   }
-  keepFocus(part, mark);
+  keepFocus(part, mark, home);
   if (part === "policy") settled();
 }
 
