@@ -189,7 +189,7 @@ func TestAddAllOrNone(t *testing.T) {
 		w.mustAdd(tenant, root(ca))
 		fresh := pkixtest.Root(t, "Fresh", start)
 		leaf := trust.Offer{Cert: ca.Leaf(ca.Key.Public(), "Ada", "", start)}
-		again := trust.Offer{Cert: pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }).Cert}
+		again := root(pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }))
 		for name, c := range map[string]struct {
 			with trust.Offer
 			kind idp.Kind
