@@ -45,6 +45,8 @@ func (s *Store) Refresh(ctx context.Context, t idp.TenantID, id idp.AuthorityID)
 	}
 	var out []ListState
 	var first error
+	// Who asked first may go away; others may wait for the same.
+	ctx = context.WithoutCancel(ctx)
 	for _, k := range a.kinds() {
 		err := s.get(ctx, a, k)
 		if err != nil && (first == nil || !errors.Is(err, idp.Unavailable)) {
@@ -64,8 +66,7 @@ func (s *Store) Refresh(ctx context.Context, t idp.TenantID, id idp.AuthorityID)
 func (s *Store) get(ctx context.Context, a Authority, k ListKind) error {
 	key := listKey{a.Tenant, a.ID, k}
 	_, err, _ := s.once.Do(key.String(), func() (any, error) {
-		// Who asked first may go away; the others wait for the same.
-		return nil, s.getOnce(context.WithoutCancel(ctx), a, key)
+		return nil, s.getOnce(ctx, a, key)
 	})
 	return err
 }
@@ -80,8 +81,9 @@ func (s *Store) getOnce(ctx context.Context, a Authority, k listKey) error {
 		return err
 	}
 	have, err := s.loadList(ctx, k)
-	if err != nil {
-		have = nil // what cannot be read is fetched anew
+	var damaged *pkix.Fault
+	if err != nil && !errors.As(err, &damaged) { // what cannot be read is fetched anew
+		return err
 	}
 	address := a.url(k.kind)
 	etag, modified := row.etag, row.modified
@@ -196,6 +198,8 @@ func (s *Store) accept(a Authority, k ListKind, have *pkix.CRL, got fetched, all
 		return nil, refused("crl_early", errors.New("yet to come"), "The list is of a time that is yet to come: "+told(c.ThisUpdate)+".")
 	case !now.Before(c.NextUpdate):
 		return nil, over(c)
+	case have != nil && goesBack(have, c) && c.Number.Cmp(have.Number) == 0:
+		return nil, refused("crl_number", fmt.Errorf("number %s again, of before", c.Number), "The list has the number of the one in use, and is older than the one in use.")
 	case have != nil && goesBack(have, c):
 		return nil, refused("crl_number", fmt.Errorf("number %s after %s", c.Number, have.Number),
 			fmt.Sprintf("The list has the number %s, which comes before %s, that of the list in use.", short(c.Number), short(have.Number)))
