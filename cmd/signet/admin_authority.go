@@ -13,7 +13,7 @@ import (
 )
 
 var authorityColumns = []string{
-	"id", "displayName=name", "certificateAuthorityType=type", "isEnabled=enabled", "expirationDateTime=expires", "certificateRevocationListUrl=revocation list", "ocspUrl=responder",
+	"id", "displayName=name", "certificateAuthorityType=type", "isEnabled=enabled", "expirationDateTime=expires", "listState=list", "certificateRevocationListUrl=fetched from", "ocspUrl=responder",
 }
 
 var authorityLines = []string{
@@ -26,6 +26,10 @@ func (a *administrator) authorityCommands() *cobra.Command {
 	return group("cert-authority", "Certificate authorities whose certificates sign people in", "  signet admin cert-authority add nordhafen-root.pem",
 		a.authorityAdd(), a.authorityList(), a.authorityUpdate(),
 		a.authorityOne("show", "cert-authority.show", "Show a certificate authority", "", ""),
+		a.authorityOne("refresh", "cert-authority.refresh", "Fetch a certificate authority's revocation lists now",
+			`Fetch a certificate authority's revocation lists now. They are fetched ahead of
+their end without being asked; this is for when one was published early. It ends
+with 1 and what is wrong when a list could not be had, and the one in use stays.`, ""),
 		a.authorityOne("disable", "cert-authority.disable", "Stop believing a certificate authority, for a while",
 			`Stop believing a certificate authority, for a while: what it stands above signs
 nobody in, from the next sign-in on. Who is signed in stays so.`,
@@ -163,8 +167,16 @@ func (a *administrator) onAuthority(cmd *cobra.Command, op string, in fields, fo
 	if err != nil {
 		return err
 	}
-	if err := show(cmd.OutOrStdout(), a.format, raw, columns(authorityLines...)); err != nil || follows == "" {
+	if err := show(cmd.OutOrStdout(), a.format, raw, columns(authorityLines...)); err != nil {
 		return err
+	}
+	if a.format != "json" {
+		if err := showLists(cmd, raw); err != nil {
+			return err
+		}
+	}
+	if follows == "" {
+		return nil
 	}
 	one, err := decode[struct{ ID string }](raw)
 	if err != nil {
@@ -172,6 +184,18 @@ func (a *administrator) onAuthority(cmd *cobra.Command, op string, in fields, fo
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), follows+"\n", one.ID)
 	return nil
+}
+
+var authorityLists = []string{"kind", "state", "number", "entries", "thisUpdate=made", "nextUpdate=over", "lastTry=last try", "failure"}
+
+// showLists is the table of an authority's lists, behind its lines.
+func showLists(cmd *cobra.Command, raw json.RawMessage) error {
+	one, err := decode[struct{ Lists json.RawMessage }](raw)
+	if err != nil || len(one.Lists) == 0 {
+		return err
+	}
+	fmt.Fprintln(cmd.OutOrStdout())
+	return show(cmd.OutOrStdout(), "table", one.Lists, columns(authorityLists...))
 }
 
 func (a *administrator) authorityUpdate() *cobra.Command {

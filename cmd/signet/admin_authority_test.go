@@ -26,6 +26,13 @@ func TestAdminAuthorities(t *testing.T) {
 				serve(t, data)
 			}
 			authorityCommands(t, on)
+			r := signet(t, on("cert-authority", "refresh", "Badges")...)
+			if want := "fetched by a running server"; !running && (r.code != 1 || !strings.Contains(r.errs, want)) {
+				t.Errorf("%+v lacks %q", r, want)
+			}
+			if want := "The host of the address is not known."; running && (r.code != 1 || !strings.Contains(r.errs, want)) {
+				t.Errorf("%+v lacks %q", r, want)
+			}
 		})
 	}
 }
@@ -66,7 +73,7 @@ func authorityCommands(t *testing.T, on func(args ...string) []string) {
 	says(0, ca("show", "People"), "O=Nordhafen,CN=People", "SHA-1", "key identifier")
 	says(2, ca("update", "People"), "something to change")
 	says(1, ca("update", "People", "--crl", "ldap://dc"), "none that can be fetched")
-	says(0, ca("update", "People", "--crl", "http://crl.example/p", "--name", "Badges"), "http://crl.example/p", "Badges")
+	says(0, ca("update", "People", "--crl", "http://crl.invalid/p", "--name", "Badges"), "http://crl.invalid/p", "Badges", "missing")
 	says(0, ca("disable", "Badges"), "signet admin cert-authority enable ")
 	says(0, ca("enable", "Badges"), "enabled", "yes")
 	says(0, ca("remove", "Badges"), "signet admin cert-authority restore ")

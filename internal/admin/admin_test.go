@@ -121,7 +121,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		DB: db, Now: clock, Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) { return sealing, nil },
 	})
 	o.Service = admin.New(admin.Config{
-		Authorities: trust.New(trust.Config{DB: db, Now: clock}),
+		Authorities: trust.New(trust.Config{DB: db, Now: clock, Private: []string{"127.0.0.1"}}),
 		Devices:     o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
@@ -497,7 +497,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "cert-authority.refresh"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
@@ -32,6 +34,57 @@ type authorityView struct {
 	Created   string          `json:"createdDateTime"`
 	Removed   string          `json:"deletedDateTime"` // empty: it is there
 	Version   int64           `json:"version"`
+	// Standing is what its lists are good for: that of the worse one; "none": it
+	// has no address of any.
+	Standing string     `json:"listState"`
+	Lists    []listView `json:"lists,omitempty"`
+}
+
+// listView is one revocation list of an authority.
+type listView struct {
+	Kind       trust.ListKind `json:"kind"` // "complete" or "delta"
+	URL        string         `json:"url"`
+	Standing   trust.Standing `json:"state"`
+	Number     string         `json:"number"`
+	Entries    int64          `json:"entries"`
+	Bytes      int64          `json:"bytes"`
+	ThisUpdate string         `json:"thisUpdate"`
+	NextUpdate string         `json:"nextUpdate"`
+	Tried      string         `json:"lastTry"`
+	Succeeded  string         `json:"lastSuccess"`
+	Failure    string         `json:"failure"` // in words; empty: the last try did not fail
+	Failures   int64          `json:"failures"`
+	Due        string         `json:"nextTry"`
+}
+
+// worse orders standings.
+var worse = []trust.Standing{trust.InForce, trust.Failing, trust.Over, trust.Missing}
+
+// withLists puts the states of lists into the views of their authorities.
+func (c *call) withLists(ctx context.Context, views []authorityView) ([]authorityView, error) {
+	all, err := c.Authorities.States(ctx, c.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range views {
+		for _, s := range all {
+			if s.Authority == views[i].ID {
+				views[i].add(s, c.Now())
+			}
+		}
+	}
+	return views, nil
+}
+
+func (v *authorityView) add(s trust.ListState, now time.Time) {
+	at := s.At(now)
+	v.Lists = append(v.Lists, listView{
+		Kind: s.Kind, URL: s.URL, Standing: at, Number: s.Number, Entries: s.Entries, Bytes: s.Bytes, ThisUpdate: stampOr(s.ThisUpdate),
+		NextUpdate: stampOr(s.NextUpdate), Tried: stampOr(s.Tried), Succeeded: stampOr(s.Succeeded), Failure: s.Failure, Failures: s.Failures, Due: stampOr(s.Due),
+	})
+	if slices.Index(worse, at) > slices.Index(worse, trust.Standing(v.Standing)) {
+		v.Standing = string(at)
+	}
 }
 
 func viewAuthority(a trust.Authority) authorityView {
@@ -39,7 +92,7 @@ func viewAuthority(a trust.Authority) authorityView {
 		ID: a.ID, Name: a.Name, Type: "intermediate", Enabled: a.Enabled, Subject: distinguished(a.Cert.RawSubject), Issuer: distinguished(a.Cert.RawIssuer),
 		Key: a.Key(), SHA1: trust.SHA1(a.Cert), SHA256: trust.Thumbprint(a.Cert),
 		CRL: a.CRL, Delta: a.Delta, OCSP: a.OCSP, Hint: a.Hint,
-		NotBefore: stamp(a.Cert.NotBefore), NotAfter: stamp(a.Cert.NotAfter), Created: stampOr(a.Created), Removed: stampOr(a.Removed), Version: a.Version,
+		NotBefore: stamp(a.Cert.NotBefore), NotAfter: stamp(a.Cert.NotAfter), Created: stampOr(a.Created), Removed: stampOr(a.Removed), Version: a.Version, Standing: "none",
 	}
 	if a.Root {
 		v.Type = "root"
@@ -152,7 +205,10 @@ func addAuthorities(ctx context.Context, c *call, p addAuthoritiesParams) (any, 
 		}
 		return c.recordAuthorities(ctx, tx, made)
 	})
-	return viewAuthorities(made), err
+	if err != nil {
+		return nil, err
+	}
+	return c.withLists(ctx, viewAuthorities(made))
 }
 
 // apply puts what was asked for into offers. What only one authority can have
@@ -209,7 +265,10 @@ func listAuthorities(ctx context.Context, c *call, p listAuthoritiesParams) (any
 		list = s.Removed
 	}
 	all, err := list(ctx, c.DB, c.tenant.ID)
-	return viewAuthorities(all), err
+	if err != nil {
+		return nil, err
+	}
+	return c.withLists(ctx, viewAuthorities(all))
 }
 
 type authorityParams struct {
@@ -222,7 +281,24 @@ func showAuthority(ctx context.Context, c *call, p authorityParams) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	return viewAuthority(a), nil
+	views, err := c.withLists(ctx, []authorityView{viewAuthority(a)})
+	if err != nil {
+		return nil, err
+	}
+	return views[0], nil
+}
+
+// refreshAuthority fetches its lists now. That one could not be had is an
+// error, and in the state of the list, too.
+func refreshAuthority(ctx context.Context, c *call, p authorityParams) (any, error) {
+	a, err := c.oneAuthority(ctx, p.Authority, false)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Authorities.Refresh(ctx, a.Tenant, a.ID); err != nil {
+		return nil, err
+	}
+	return showAuthority(ctx, c, p)
 }
 
 // onAuthority changes one, and records it as it is then.
@@ -242,7 +318,11 @@ func (c *call) onAuthority(ctx context.Context, ref string, removed bool, fn fun
 	if err != nil {
 		return nil, err
 	}
-	return viewAuthority(now), nil
+	views, err := c.withLists(ctx, []authorityView{viewAuthority(now)})
+	if err != nil {
+		return nil, err
+	}
+	return views[0], nil
 }
 
 type updateAuthorityParams struct {

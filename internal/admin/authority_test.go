@@ -4,7 +4,11 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -133,5 +137,52 @@ func TestAuthorityTooLarge(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		o.do("tenant.create", fields{"name": "A", "domain": "a.example"})
 		o.refused("cert-authority.add", fields{"file": file(make([]byte, trust.MaxUpload+1))}, idp.Invalid)
+	})
+}
+
+func TestAuthorityLists(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		o.do("tenant.create", fields{"name": "A", "domain": "a.example"})
+		root := pkixtest.Root(t, "Root", now)
+		var list []byte
+		host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if list == nil {
+				w.WriteHeader(http.StatusTeapot)
+				return
+			}
+			w.Write(list)
+		}))
+		defer host.Close()
+		o.several("cert-authority.add", fields{"file": file(root.Cert.Raw)})
+		if got := o.do("cert-authority.show", fields{"authority": "Root"}); got["listState"] != "none" || got["lists"] != nil {
+			t.Errorf("without an address: %v", got)
+		}
+		o.refused("cert-authority.refresh", fields{"authority": "Root"}, idp.Invalid)
+		o.do("cert-authority.update", fields{"authority": "Root", "certificateRevocationListUrl": host.URL + "/root.crl"})
+		if got := o.do("cert-authority.show", fields{"authority": "Root"}); got["listState"] != "missing" {
+			t.Errorf("never fetched: %v", got)
+		}
+		_, err := o.try("cert-authority.refresh", fields{"authority": "Root"})
+		if e := idp.AsError(err); e == nil || e.Kind != idp.Unavailable || !strings.Contains(e.Public, "418") {
+			t.Errorf("a host that is a teapot: %v", err)
+		}
+		list = root.CRL(now, 7, big.NewInt(99))
+		got := o.do("cert-authority.refresh", fields{"authority": "Root"})
+		lists, _ := got["lists"].([]any)
+		if got["listState"] != "in_force" || len(lists) != 1 {
+			t.Fatalf("fetched: %v", got)
+		}
+		one := lists[0].(map[string]any)
+		if one["kind"] != "complete" || one["number"] != "7" || one["entries"] != 1.0 || one["failure"] != "" || one["nextUpdate"] == "" || one["url"] != host.URL+"/root.crl" {
+			t.Errorf("list: %v", one)
+		}
+		list = nil
+		if _, err := o.try("cert-authority.refresh", fields{"authority": "Root"}); !errors.Is(err, idp.Unavailable) {
+			t.Errorf("gone again: %v", err)
+		}
+		if all := o.several("cert-authority.list", fields{}); all[0]["listState"] != "failing" {
+			t.Errorf("listed: %v", all)
+		}
+		o.refused("cert-authority.refresh", fields{"authority": "Nobody"}, idp.NotFound)
 	})
 }

@@ -66,6 +66,7 @@ var operations = map[string]operation{
 	"cert-authority.enable":  within(enableAuthority),
 	"cert-authority.remove":  within(removeAuthority),
 	"cert-authority.restore": within(restoreAuthority),
+	"cert-authority.refresh": within(refreshAuthority),
 
 	"phone.list":    within(listPhones),
 	"phone.show":    within(showPhone),

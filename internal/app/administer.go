@@ -105,6 +105,11 @@ func (a *Administrator) Do(ctx context.Context, op string, params any, progress 
 		// configuration knows.
 		return nil, errors.New("a passkey is made for the address of a running server, and none runs on this data folder: start signet serve first")
 	}
+	if a.offline && op == "cert-authority.refresh" {
+		// Which hosts may be called, and how large a list may be, is the
+		// server's configuration.
+		return nil, errors.New("revocation lists are fetched by a running server, and none runs on this data folder: start signet serve first")
+	}
 	if a.offline && op == "phone.test" {
 		// What messages are sent with is the server's configuration.
 		return nil, errors.New("messages are sent by a running server, and none runs on this data folder: start signet serve first")

@@ -99,10 +99,12 @@ func firstFacts(ctx context.Context, tx *sqldb.Tx, demo bool, now time.Time) err
 
 // volatile are the tables whose rows die with an epoch: what was handed out,
 // what was spent of it, and who is doing what at the moment. They are in no
-// backup, so that none brings back a session, a pass or a claim.
+// backup, so that none brings back a session, a pass or a claim. Nor a list of
+// revocations: an old one says less than is true, and a new one is fetched
+// within a minute.
 var volatile = []string{
 	"spent", "session", "flow", "access_pass", "job", "bus_change", "refresh_family", "device_approval", "prt",
-	"push_message", "phone_request", "phone_asked", "phone_enrolment",
+	"push_message", "phone_request", "phone_asked", "phone_enrolment", "trust_list", "trust_list_body",
 }
 
 // raiseEpoch voids everything that was handed out. The epoch is a time, so

@@ -18,6 +18,9 @@ const (
 	maxPool  = 1024 // anchors and intermediates that are given
 	maxSteps = 512  // certificates looked at as the top of a path so far
 	maxPaths = 16   // paths to an anchor that are judged
+	maxName  = 4096 // bytes of a subject or issuer
+	maxParts = 256  // extensions, extended key usages, policies with mappings of a certificate
+	maxNames = 2048 // subject alternative names of a certificate
 	// maxCost bounds signature checks; see cost. It is 27 ms, enough for a path of
 	// ten P-521 keys or for 300 checks by P-256.
 	maxCost = 900
@@ -29,12 +32,27 @@ const (
 	maxRSA = 8192
 )
 
-// node is a certificate of the search.
+// node is a certificate of the search, with what was read of it.
 type node struct {
 	cert    *x509.Certificate
 	anchor  bool
 	issuers []edge // in the order to try them
 	sought  bool   // issuers are known
+
+	subject, issuer dn
+	read            *facts // nil until it is part of a path that is judged
+}
+
+// facts are what is read of a certificate once, however many paths it is in.
+type facts struct {
+	selfIssued  bool
+	names       []general // alternatives
+	constraints *constraints
+	usages      []string
+}
+
+func newNode(c *x509.Certificate, anchor bool) node {
+	return node{cert: c, anchor: anchor, subject: dn{raw: c.RawSubject}, issuer: dn{raw: c.RawIssuer}}
 }
 
 // edge is a certificate whose subject is another's issuer.
@@ -58,10 +76,10 @@ type verification struct {
 func newVerification(o *Options) *verification {
 	s := &verification{o: o, pool: make([]node, 0, len(o.Anchors)+len(o.Intermediates)), cost: maxCost, comparisons: maxComparisons, rank: -1}
 	for _, c := range o.Anchors {
-		s.pool = append(s.pool, node{cert: c, anchor: true})
+		s.pool = append(s.pool, newNode(c, true))
 	}
 	for _, c := range o.Intermediates {
-		s.pool = append(s.pool, node{cert: c})
+		s.pool = append(s.pool, newNode(c, false))
 	}
 	return s
 }
@@ -94,7 +112,7 @@ func (s *verification) extend(path []*node) (Path, bool) {
 	}
 	for i := range last.issuers {
 		e := &last.issuers[i]
-		if repeats(path, e.to.cert) {
+		if repeats(path, e.to) {
 			s.fail(rankNoPath, &Fault{Reason: NoPath, Path: certs(path), Err: errors.New("issuers go round in a circle")})
 			continue
 		}
@@ -124,7 +142,7 @@ func (s *verification) follow(path []*node) (Path, bool) {
 		s.fail(rankBounds, &Fault{Reason: TooBig, Path: chain, Err: errors.New("too many paths to judge")})
 		return Path{}, false
 	}
-	policies, stage, f := s.judge(chain)
+	policies, stage, f := s.judge(path, chain)
 	if f != nil {
 		f.Path = chain
 		s.fail(rankJudged+stage, f)
@@ -150,9 +168,9 @@ func certs(path []*node) []*x509.Certificate {
 
 // repeats says whether a path has that name with that key already (RFC 4158
 // §2.4.2, §5.2): whatever the second adds, the first leads to as well.
-func repeats(path []*node, c *x509.Certificate) bool {
+func repeats(path []*node, c *node) bool {
 	return slices.ContainsFunc(path, func(n *node) bool {
-		return bytes.Equal(n.cert.RawSubjectPublicKeyInfo, c.RawSubjectPublicKeyInfo) && SameName(n.cert.RawSubject, c.RawSubject)
+		return bytes.Equal(n.cert.RawSubjectPublicKeyInfo, c.cert.RawSubjectPublicKeyInfo) && n.subject.same(&c.subject)
 	})
 }
 
@@ -165,7 +183,7 @@ func (s *verification) seek(n *node) {
 	n.sought = true
 	for i := range s.pool {
 		c := &s.pool[i]
-		if !bytes.Equal(c.cert.RawSubject, n.cert.RawIssuer) && !SameName(c.cert.RawSubject, n.cert.RawIssuer) {
+		if !n.issuer.same(&c.subject) {
 			continue
 		}
 		if slices.ContainsFunc(n.issuers, func(e edge) bool { return e.to.cert.Equal(c.cert) }) {
@@ -200,8 +218,8 @@ func (s *verification) signed(child *x509.Certificate, e *edge) *Fault {
 		return e.fault
 	}
 	issuer := e.to.cert
-	if len(issuer.Raw) > MaxCertificate {
-		return &Fault{Reason: TooBig, Cert: issuer, Err: fmt.Errorf("a certificate has %d bytes", len(issuer.Raw))}
+	if f := bounded(issuer); f != nil {
+		return f
 	}
 	if f := s.strong(issuer); f != nil {
 		return f
@@ -221,6 +239,23 @@ func (s *verification) signed(child *x509.Certificate, e *edge) *Fault {
 		e.fault = &Fault{Reason: BadSignature, Cert: child, Err: err}
 	}
 	return e.fault
+}
+
+// bounded refuses certificates that are large in one way or another.
+func bounded(c *x509.Certificate) *Fault {
+	name := max(len(c.RawSubject), len(c.RawIssuer))
+	var err error
+	switch {
+	case len(c.Raw) > MaxCertificate:
+		err = fmt.Errorf("a certificate of %d bytes", len(c.Raw))
+	case name > maxName:
+		err = fmt.Errorf("a name of %d bytes", name)
+	case len(c.Extensions) > maxParts || len(c.Policies)+len(c.PolicyMappings) > maxParts || len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > maxParts:
+		err = fmt.Errorf("more than %d extensions, usages or policies and mappings", maxParts)
+	default:
+		return nil
+	}
+	return &Fault{Reason: TooBig, Cert: c, Err: err}
 }
 
 // accepted are the signature algorithms that are taken. MD5 never is:

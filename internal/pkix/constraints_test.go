@@ -293,7 +293,6 @@ func quickly(t *testing.T, run func()) {
 		run()
 		best = min(best, processorTime(t)-start)
 	}
-	t.Logf("%v", best)
 	if limit := 50 * time.Millisecond * raceFactor; best > limit {
 		t.Errorf("took %v", best)
 	}

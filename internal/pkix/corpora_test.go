@@ -132,6 +132,9 @@ func TestPKITS(t *testing.T) {
 	}
 	var cases []pkitsCase
 	load(t, filepath.Join(dir, "cases.json"), &cases)
+	if len(cases) == 0 {
+		t.Fatal("no cases")
+	}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			certs, err := pkitsCerts(dir, c.CertPath)
@@ -277,6 +280,9 @@ func TestLimbo(t *testing.T) {
 	}
 	var all struct{ Testcases []limboCase }
 	load(t, filepath.Join(dir, "limbo.json"), &all)
+	if len(all.Testcases) == 0 {
+		t.Fatal("no cases")
+	}
 	for _, c := range all.Testcases {
 		t.Run(c.ID, func(t *testing.T) {
 			verdict(t, limboDeviations, c.ID, c.Expected == "SUCCESS", limboVerify(c))

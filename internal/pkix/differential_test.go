@@ -244,7 +244,7 @@ func TestDifferential(t *testing.T) {
 		}
 		t.Log("without the openssl command:", err)
 	}
-	count := 500
+	count := 300
 	if testing.Short() {
 		count = 60
 	}

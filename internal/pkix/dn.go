@@ -234,16 +234,34 @@ func prohibited(r rune) bool {
 // one type match when their texts do, without regard to string type, letter
 // case and surplus spaces; the attributes of a multi-valued RDN have no order.
 // What is no Name is the same as nothing, itself included.
-func SameName(a, b []byte) bool {
-	if same, sure := quick(a, b); sure {
+func SameName(a, b []byte) bool { return (&dn{raw: a}).same(&dn{raw: b}) }
+
+// dn is a Name that is compared more than once.
+type dn struct {
+	raw  []byte
+	keys []string // canonical
+	err  error
+	done bool
+}
+
+func (d *dn) canonical() ([]string, error) {
+	if !d.done {
+		d.keys, d.err = canonical(d.raw)
+		d.done = true
+	}
+	return d.keys, d.err
+}
+
+func (d *dn) same(o *dn) bool {
+	if same, sure := quick(d.raw, o.raw); sure {
 		return same
 	}
-	ka, err := canonical(a)
+	a, err := d.canonical()
 	if err != nil {
 		return false
 	}
-	kb, err := canonical(b)
-	return err == nil && slices.Equal(ka, kb)
+	b, err := o.canonical()
+	return err == nil && slices.Equal(a, b)
 }
 
 // quick decides without allocating where it can: names of one ASCII attribute

@@ -14,12 +14,19 @@ import (
 
 // criticals is §6.1.4 (o) and §6.1.5 (f): a critical extension that is not
 // processed refuses the certificate, the anchor's too.
-func (s *verification) criticals(chain []*x509.Certificate) *Fault {
-	for i := len(chain) - 1; i >= 0; i-- {
-		for _, e := range chain[i].Extensions {
-			if e.Critical && !slices.ContainsFunc(processed, e.Id.Equal) {
-				return &Fault{Reason: UnknownCritical, Cert: chain[i], Err: fmt.Errorf("extension %s", e.Id)}
-			}
+func (s *verification) criticals(path []*node) *Fault {
+	for i := len(path) - 1; i >= 0; i-- {
+		if f := path[i].critical(); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (n *node) critical() *Fault {
+	for _, e := range n.cert.Extensions {
+		if e.Critical && !slices.ContainsFunc(processed, e.Id.Equal) {
+			return &Fault{Reason: UnknownCritical, Cert: n.cert, Err: fmt.Errorf("extension %s", e.Id)}
 		}
 	}
 	return nil
@@ -28,24 +35,62 @@ func (s *verification) criticals(chain []*x509.Certificate) *Fault {
 // forms holds certificates against the profile of RFC 5280 §4, where it says
 // MUST and a certificate that does otherwise could be read in two ways or hide
 // something. It is stricter than §6.1; docs/certificate-paths.md has the list.
-func (s *verification) forms(chain []*x509.Certificate) *Fault {
-	for i := len(chain) - 1; i >= 0; i-- {
-		c := chain[i]
-		err := form(c)
-		switch {
-		case err != nil:
-		case i == len(chain)-1:
-			err = anchorForm(c)
-		case len(c.AuthorityKeyId) == 0:
-			err = errNoAuthority
-		default:
-			err = serialForm(c)
+func (s *verification) forms(path []*node) *Fault {
+	for i := len(path) - 1; i >= 0; i-- {
+		if f := path[i].form(i == len(path)-1, i > 0); f != nil {
+			return f
 		}
-		if err == nil && i > 0 {
-			err = authorityForm(c)
-		}
-		if err != nil {
-			return &Fault{Reason: Malformed, Cert: c, Err: err}
+	}
+	return nil
+}
+
+// form is one of forms: of an anchor or not, of one that issues others or not.
+func (n *node) form(anchor, issues bool) *Fault {
+	c := n.cert
+	err := form(c, n.read.names)
+	switch {
+	case err != nil:
+	case anchor:
+		err = anchorForm(c, n.read.selfIssued)
+	case len(c.AuthorityKeyId) == 0:
+		err = errNoAuthority
+	default:
+		err = serialForm(c)
+	}
+	if err == nil && issues && len(c.SubjectKeyId) == 0 {
+		err = errors.New("it has no subject key identifier") // §4.2.1.2
+	}
+	if err != nil {
+		return &Fault{Reason: Malformed, Cert: c, Err: err}
+	}
+	return nil
+}
+
+// Fit says whether Verify could take a certificate as an authority at all,
+// anchor or not: everything that is asked of it alone, but for its times. It is
+// for those who add authorities, so that they hear at once what would refuse
+// every path. The error is a *Fault.
+func Fit(cert *x509.Certificate, anchor bool) error {
+	s := newVerification(&Options{})
+	n := newNode(cert, anchor)
+	checks := []func() *Fault{
+		func() *Fault { return bounded(cert) },
+		func() *Fault { return s.strong(cert) },
+		func() *Fault {
+			if !anchor && !s.accepted(cert.SignatureAlgorithm) {
+				return &Fault{Reason: WeakAlgorithm, Cert: cert, Err: fmt.Errorf("signature algorithm %v", cert.SignatureAlgorithm)}
+			}
+			return nil
+		},
+		n.know,
+		func() *Fault { return n.critical() },
+		func() *Fault { return n.authority() },
+		func() *Fault { return n.form(anchor, true) },
+	}
+	for _, check := range checks {
+		if f := check(); f != nil {
+			f.Path = []*x509.Certificate{cert}
+			return f
 		}
 	}
 	return nil
@@ -54,7 +99,7 @@ func (s *verification) forms(chain []*x509.Certificate) *Fault {
 var errNoAuthority = errors.New("it has no authority key identifier")
 
 // form is what every certificate of a path must look like.
-func form(c *x509.Certificate) error {
+func form(c *x509.Certificate, names []general) error {
 	if c.Version != 3 {
 		return fmt.Errorf("it is of version %d", c.Version)
 	}
@@ -77,14 +122,7 @@ func form(c *x509.Certificate) error {
 	if e := extension(c, oidSubjectAltName); empty(c.RawSubject) && (c.IsCA || e == nil || !e.Critical) {
 		return errors.New("its subject has no name and no critical alternative stands for it") // §4.1.2.6
 	}
-	if _, err := usagesOf(c); err != nil {
-		return err
-	}
-	alt, err := alternatives(c)
-	if err != nil {
-		return err
-	}
-	for _, g := range alt {
+	for _, g := range names {
 		// A wildcard is no name of §4.2.1.6; certificates of servers have them and
 		// constraints know what they stand for.
 		if g.form == nameDNS && !hostname(strings.TrimPrefix(string(g.text), "*.")) {
@@ -111,20 +149,12 @@ func criticality(id asn1.ObjectIdentifier, critical, authority bool) error {
 
 // anchorForm is of the anchor alone: what it says of itself must be beyond
 // doubt, since no signature above speaks for it.
-func anchorForm(c *x509.Certificate) error {
+func anchorForm(c *x509.Certificate, selfIssued bool) error {
 	if e := extension(c, oidBasicConstraints); e != nil && !e.Critical {
 		return errors.New("its basic constraints are not critical") // §4.2.1.9
 	}
-	if !selfIssued(c) && len(c.AuthorityKeyId) == 0 {
+	if !selfIssued && len(c.AuthorityKeyId) == 0 {
 		return errNoAuthority // §4.2.1.1
-	}
-	return nil
-}
-
-// authorityForm is of certificates that issue others.
-func authorityForm(c *x509.Certificate) error {
-	if len(c.SubjectKeyId) == 0 {
-		return errors.New("it has no subject key identifier") // §4.2.1.2
 	}
 	return nil
 }
@@ -171,8 +201,8 @@ func usagesOf(c *x509.Certificate) ([]string, error) {
 // usages judges what the leaf's key is for. An authority that names extended
 // key usages bounds those below it: §6.1 does not ask for that, but everybody
 // who writes them into an authority means it.
-func (s *verification) usages(chain []*x509.Certificate) *Fault {
-	leaf := chain[0]
+func (s *verification) usages(path []*node) *Fault {
+	leaf := path[0].cert
 	if s.o.DigitalSignature && leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return &Fault{Reason: Usage, Cert: leaf, Err: errors.New("its key usage does not name digital signatures")}
 	}
@@ -180,11 +210,8 @@ func (s *verification) usages(chain []*x509.Certificate) *Fault {
 	if len(left) == 0 {
 		return nil
 	}
-	for i := len(chain) - 1; i >= 0; i-- {
-		named, err := usagesOf(chain[i])
-		if err != nil {
-			return &Fault{Reason: Malformed, Cert: chain[i], Err: err}
-		}
+	for i := len(path) - 1; i >= 0; i-- {
+		named := path[i].read.usages
 		if named == nil && (i > 0 || s.o.NoUsage) || slices.Contains(named, anyUsage) && (i > 0 || s.o.AnyUsage) {
 			continue
 		}
@@ -195,7 +222,7 @@ func (s *verification) usages(chain []*x509.Certificate) *Fault {
 			}
 		}
 		if left = both; len(left) == 0 {
-			return &Fault{Reason: Usage, Cert: chain[i], Err: errors.New("its extended key usage names none that is asked for")}
+			return &Fault{Reason: Usage, Cert: path[i].cert, Err: errors.New("its extended key usage names none that is asked for")}
 		}
 	}
 	return nil

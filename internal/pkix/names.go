@@ -121,18 +121,23 @@ func alternatives(cert *x509.Certificate) ([]general, error) {
 		if g.form == nameIP && len(g.text) != 4 && len(g.text) != 16 {
 			return nil, fmt.Errorf("an IP address has %d bytes", len(g.text))
 		}
-		all = append(all, g)
+		if all = append(all, g); len(all) > maxNames {
+			return nil, errNames
+		}
 	}
 	return all, nil
 }
 
+var errNames = fmt.Errorf("more than %d subject alternative names", maxNames)
+
 // Names reads a certificate's subject alternative name (RFC 5280 §4.2.1.6). A
-// certificate without one has no names. The error is a *Fault: Malformed.
+// certificate without one has no names. The error is a *Fault: Malformed, or
+// TooBig when there are too many.
 func Names(cert *x509.Certificate) (SubjectNames, error) {
 	var n SubjectNames
 	all, err := alternatives(cert)
 	if err != nil {
-		return n, &Fault{Reason: Malformed, Cert: cert, Err: err}
+		return n, readFault(cert, err)
 	}
 	for _, g := range all {
 		switch g.form {

@@ -3,18 +3,10 @@ package pkix
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"slices"
 )
 
-const (
-	anyPolicy = "2.5.29.32.0"
-	// maxPolicies bounds the policies and mappings of one certificate; the graph
-	// is linear in them (RFC 9618 §4).
-	maxPolicies = 1000
-)
-
-var errPolicies = fmt.Errorf("more than %d policies and mappings", maxPolicies)
+const anyPolicy = "2.5.29.32.0"
 
 // policyNode is a node of the valid policy graph at one depth (RFC 9618 §5.1).
 // Parents are not kept. What the graph is asked for upward is only whether a
@@ -63,9 +55,6 @@ func (p *policies) accepts(policy string) bool {
 // process is §6.1.3 (d) to (f) for one certificate of the path; last is the
 // leaf.
 func (p *policies) process(cert *x509.Certificate, selfIssued, last bool) error {
-	if len(cert.Policies)+len(cert.PolicyMappings) > maxPolicies {
-		return errPolicies
-	}
 	if len(cert.Policies) == 0 {
 		p.nodes = nil // (e)
 	} else if p.nodes != nil {

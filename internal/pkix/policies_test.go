@@ -258,10 +258,4 @@ func TestSec_CBA11_Policies(t *testing.T) {
 			t.Errorf("%v, %v", path.Policies, err)
 		}
 	})
-	var many strings.Builder
-	for i := range 1001 {
-		fmt.Fprintf(&many, "P%d ", i)
-	}
-	leaf, o = policyChain(t, "", []string{"any", many.String()})
-	quickly(t, func() { refused(t, second(pkix.Verify(leaf, o)), pkix.TooBig, leaf) })
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"strings"
 	"testing"
 
 	"github.com/signetid/signet/internal/pkix"
@@ -286,9 +287,68 @@ func TestSec_CBA11_Size(t *testing.T) {
 	refused(t, second(pkix.Verify(f.leaf, o)), pkix.TooBig, nil)
 }
 
-// TestSec_CBA11_Mazes are sets of certificates without a way out that a search
+// TestSec_T28_Parts: certificates with too much of one thing.
+func TestSec_T28_Parts(t *testing.T) {
+	longName := asn1.RawValue{FullBytes: cn(t, utf8Str, strings.Repeat("ä", 2050))}
+	var hosts []pkixtest.General
+	var ids, usages []asn1.ObjectIdentifier
+	for i := range 2049 {
+		hosts = append(hosts, pkixtest.Host(t, fmt.Sprintf("n%d.example", i)))
+	}
+	for i := range 257 {
+		ids, usages = append(ids, policy(i)), append(usages, asn1.ObjectIdentifier{2, 998, i})
+	}
+	for name, change := range map[string]func(*pkixtest.Body){
+		"subject": func(b *pkixtest.Body) { b.Subject = longName },
+		"extensions": func(b *pkixtest.Body) {
+			for i := range 257 {
+				b.Set(stdpkix.Extension{Id: asn1.ObjectIdentifier{2, 999, 5, i}, Value: []byte{5, 0}})
+			}
+		},
+		"names": set(t, pkixtest.Alternatives(t, hosts...)), "policies": set(t, pkixtest.Policies(t, ids...)), "usages": set(t, pkixtest.Usages(t, usages...)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFamily(t)
+			f.reLeaf(change)
+			quickly(t, func() { refused(t, second(pkix.Verify(f.leaf, f.options())), pkix.TooBig, f.leaf) })
+			if name == "subject" { // an authority of that name did not issue the leaf
+				return
+			}
+			f = newFamily(t)
+			f.reSub(change)
+			quickly(t, func() { refused(t, second(pkix.Verify(f.leaf, f.options())), pkix.TooBig, f.sub.Cert) })
+		})
+	}
+	f := newFamily(t)
+	f.reLeaf(set(t, pkixtest.Alternatives(t, hosts[:2048]...)))
+	if _, err := pkix.Verify(f.leaf, f.options()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSec_T28_Names: an issuer whose name is slow to compare, against as many
+// authorities as may be given, and authorities whose names are.
+func TestSec_T28_Names(t *testing.T) {
+	f := newFamily(t)
+	slowName := func(i int) asn1.RawValue {
+		return asn1.RawValue{FullBytes: dn(t, one(attr(t, idO, utf8Str, strings.Repeat("ﬃ", 600)+strings.Repeat("Ä\u0301", 400))), one(attr(t, idCN, utf8Str, fmt.Sprint(i))))}
+	}
+	f.reLeaf(func(b *pkixtest.Body) { b.Issuer = slowName(-1) })
+	o := f.options()
+	o.Anchors = nil
+	for range 1000 {
+		o.Anchors = append(o.Anchors, f.root.Cert)
+	}
+	o.Intermediates = nil
+	for i := range 10 {
+		o.Intermediates = append(o.Intermediates, pkixtest.Forge(t, f.sub.Cert, f.root.Key, func(b *pkixtest.Body) { b.Subject, b.Issuer = slowName(i), slowName(i) }))
+	}
+	quickly(t, func() { refused(t, second(pkix.Verify(f.leaf, o)), pkix.NoPath, nil) })
+}
+
+// TestSec_T28_Mazes are sets of certificates without a way out that a search
 // without bounds would not end on. Each ends within 50 ms.
-func TestSec_CBA11_Mazes(t *testing.T) {
+func TestSec_T28_Mazes(t *testing.T) {
 	anchor := pkixtest.Root(t, "Anchor", now)
 	name := func(i int) string { return fmt.Sprintf("Sub %d", i) }
 	mazes := map[string]func() (*x509.Certificate, []*x509.Certificate){

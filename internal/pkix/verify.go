@@ -14,8 +14,9 @@ import (
 func Verify(leaf *x509.Certificate, o Options) (Path, error) {
 	s := newVerification(&o)
 	start := []*x509.Certificate{leaf}
-	if len(leaf.Raw) > MaxCertificate {
-		return Path{}, &Fault{Reason: TooBig, Cert: leaf, Path: start, Err: fmt.Errorf("the certificate has %d bytes", len(leaf.Raw))}
+	if f := bounded(leaf); f != nil {
+		f.Path = start
+		return Path{}, f
 	}
 	if len(s.pool) > maxPool {
 		return Path{}, &Fault{Reason: TooBig, Path: start, Err: fmt.Errorf("%d certificates to build with", len(s.pool))}
@@ -25,7 +26,8 @@ func Verify(leaf *x509.Certificate, o Options) (Path, error) {
 		return Path{}, f
 	}
 	path := make([]*node, 1, MaxDepth)
-	path[0] = &node{cert: leaf}
+	bottom := newNode(leaf, false)
+	path[0] = &bottom
 	if found, ok := s.extend(path); ok {
 		return found, nil
 	}
@@ -33,7 +35,7 @@ func Verify(leaf *x509.Certificate, o Options) (Path, error) {
 }
 
 // stage is one check of a whole path. Each goes from the anchor down.
-type stage func(s *verification, chain []*x509.Certificate) *Fault
+type stage func(s *verification, path []*node) *Fault
 
 // stages in the order in which they are made, before policies and Check.
 var stages = []stage{
@@ -41,15 +43,21 @@ var stages = []stage{
 }
 
 // judge is RFC 5280 §6.1.2 to §6.1.5 of a path whose names chain and whose
-// signatures hold; chain has the leaf first. It gives the policies that hold,
-// or the fault and the number of its stage.
-func (s *verification) judge(chain []*x509.Certificate) ([]string, int, *Fault) {
+// signatures hold; the leaf is first, in chain as well, which are its
+// certificates. It gives the policies that hold, or the fault and the number of
+// its stage.
+func (s *verification) judge(path []*node, chain []*x509.Certificate) ([]string, int, *Fault) {
+	for i := len(path) - 1; i >= 0; i-- {
+		if f := path[i].know(); f != nil {
+			return nil, 0, f
+		}
+	}
 	for i, check := range stages {
-		if f := check(s, chain); f != nil {
+		if f := check(s, path); f != nil {
 			return nil, i, f
 		}
 	}
-	policies, f := s.policies(chain)
+	policies, f := s.policies(path)
 	if f != nil {
 		return nil, len(stages), f
 	}
@@ -78,14 +86,40 @@ func checkFault(err error, cert *x509.Certificate) *Fault {
 	return &f
 }
 
-func selfIssued(c *x509.Certificate) bool { return SameName(c.RawSubject, c.RawIssuer) }
+// know reads what judging needs.
+func (n *node) know() *Fault {
+	if n.read != nil {
+		return nil
+	}
+	f := &facts{selfIssued: n.subject.same(&n.issuer)}
+	var err error
+	if f.names, err = alternatives(n.cert); err == nil {
+		f.usages, err = usagesOf(n.cert)
+	}
+	if err == nil {
+		f.constraints, err = readConstraints(n.cert)
+	}
+	if err != nil {
+		return readFault(n.cert, err)
+	}
+	n.read = f
+	return nil
+}
+
+// readFault is of a certificate with an extension that cannot be read.
+func readFault(c *x509.Certificate, err error) *Fault {
+	if errors.Is(err, errNames) {
+		return &Fault{Reason: TooBig, Cert: c, Err: err}
+	}
+	return &Fault{Reason: Malformed, Cert: c, Err: err}
+}
 
 // times is §6.1.3 (a)(2), of the anchor too. Both ends are included, the last
 // second whole: what is written in seconds is compared in seconds.
-func (s *verification) times(chain []*x509.Certificate) *Fault {
+func (s *verification) times(path []*node) *Fault {
 	now := s.o.Now.Truncate(time.Second)
-	for i := len(chain) - 1; i >= 0; i-- {
-		c := chain[i]
+	for i := len(path) - 1; i >= 0; i-- {
+		c := path[i].cert
 		if now.Before(c.NotBefore) {
 			return &Fault{Reason: NotYetValid, Cert: c, Err: fmt.Errorf("valid from %s", c.NotBefore.UTC().Format("2006-01-02 15:04:05Z"))}
 		}
@@ -96,30 +130,37 @@ func (s *verification) times(chain []*x509.Certificate) *Fault {
 	return nil
 }
 
-// authorities is §6.1.4 (k) and (n), of the anchor too.
-func (s *verification) authorities(chain []*x509.Certificate) *Fault {
-	for i := len(chain) - 1; i > 0; i-- {
-		c := chain[i]
-		if !c.BasicConstraintsValid || !c.IsCA {
-			return &Fault{Reason: NotCA, Cert: c, Err: errors.New("its basic constraints do not say that it is an authority")}
+// authorities is §6.1.4 (k) and (n), of the anchor too. A key usage must be
+// there (§4.2.1.3), though (n) asks only where it is.
+func (s *verification) authorities(path []*node) *Fault {
+	for i := len(path) - 1; i > 0; i-- {
+		if f := path[i].authority(); f != nil {
+			return f
 		}
-		if c.KeyUsage&x509.KeyUsageCertSign == 0 {
-			return &Fault{Reason: NotCA, Cert: c, Err: errors.New("its key usage does not allow it to sign certificates")}
-		}
+	}
+	return nil
+}
+
+func (n *node) authority() *Fault {
+	switch c := n.cert; {
+	case !c.BasicConstraintsValid || !c.IsCA:
+		return &Fault{Reason: NotCA, Cert: c, Err: errors.New("its basic constraints do not say that it is an authority")}
+	case c.KeyUsage&x509.KeyUsageCertSign == 0:
+		return &Fault{Reason: NotCA, Cert: c, Err: errors.New("its key usage does not allow it to sign certificates")}
 	}
 	return nil
 }
 
 // lengths is §6.1.4 (l) and (m). The leaf is not counted, nor is what is
 // self-issued.
-func (s *verification) lengths(chain []*x509.Certificate) *Fault {
-	left := len(chain)
+func (s *verification) lengths(path []*node) *Fault {
+	left := len(path)
 	if s.o.PathLen != nil {
 		left = *s.o.PathLen
 	}
-	for i := len(chain) - 1; i > 0; i-- {
-		c := chain[i]
-		if i < len(chain)-1 && !selfIssued(c) {
+	for i := len(path) - 1; i > 0; i-- {
+		c := path[i].cert
+		if i < len(path)-1 && !path[i].read.selfIssued {
 			if left <= 0 {
 				return &Fault{Reason: PathLength, Cert: c, Err: errors.New("an authority above allows no further one")}
 			}
@@ -133,35 +174,24 @@ func (s *verification) lengths(chain []*x509.Certificate) *Fault {
 }
 
 // names is §6.1.3 (b), (c) and §6.1.4 (g).
-func (s *verification) names(chain []*x509.Certificate) *Fault {
+func (s *verification) names(path []*node) *Fault {
 	var above []*constraints
-	for i := len(chain) - 1; i >= 0; i-- {
-		c := chain[i]
-		if i < len(chain)-1 && len(above) > 0 && (i == 0 || !selfIssued(c)) {
-			if f := s.bound(c, above); f != nil {
+	for i := len(path) - 1; i >= 0; i-- {
+		if len(above) > 0 && (i == 0 || !path[i].read.selfIssued) {
+			if f := s.bound(path[i], above); f != nil {
 				return f
 			}
 		}
-		if i == 0 {
-			break
-		}
-		nc, err := readConstraints(c)
-		if err != nil {
-			return &Fault{Reason: Malformed, Cert: c, Err: err}
-		}
-		if nc != nil {
+		if nc := path[i].read.constraints; nc != nil {
 			above = append(above, nc)
 		}
 	}
 	return nil
 }
 
-func (s *verification) bound(c *x509.Certificate, above []*constraints) *Fault {
-	alt, err := alternatives(c)
-	if err != nil {
-		return &Fault{Reason: Malformed, Cert: c, Err: err}
-	}
-	names, err := subjects(c, alt)
+func (s *verification) bound(n *node, above []*constraints) *Fault {
+	c := n.cert
+	names, err := subjects(c, n.read.names)
 	if err != nil {
 		return &Fault{Reason: Malformed, Cert: c, Err: err}
 	}
@@ -177,26 +207,23 @@ func (s *verification) bound(c *x509.Certificate, above []*constraints) *Fault {
 }
 
 // policies is all of §6.1 that is about certificate policies.
-func (s *verification) policies(chain []*x509.Certificate) ([]string, *Fault) {
-	top := len(chain) - 1
-	p := newPolicies(s.o, top, chain[top])
+func (s *verification) policies(path []*node) ([]string, *Fault) {
+	top := len(path) - 1
+	p := newPolicies(s.o, top, path[top].cert)
 	for i := top - 1; i >= 0; i-- {
-		c := chain[i]
-		own := selfIssued(c)
+		c := path[i].cert
+		own := path[i].read.selfIssued
 		err := p.process(c, own, i == 0)
 		if err == nil && i > 0 {
 			err = p.descend(c, own)
-		}
-		if errors.Is(err, errPolicies) {
-			return nil, &Fault{Reason: TooBig, Cert: c, Err: err}
 		}
 		if err != nil {
 			return nil, &Fault{Reason: PolicyMissing, Cert: c, Err: err}
 		}
 	}
-	named, err := p.finish(chain[0])
+	named, err := p.finish(path[0].cert)
 	if err != nil {
-		return nil, &Fault{Reason: PolicyMissing, Cert: chain[0], Err: err}
+		return nil, &Fault{Reason: PolicyMissing, Cert: path[0].cert, Err: err}
 	}
 	return named, nil
 }
