@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/trust"
@@ -63,6 +65,9 @@ type Config struct {
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
 	// Authorities are those that tenants trust to issue certificates.
 	Authorities *trust.Store
+	// ExplainCertificate tries a certificate, the first of chain, as a sign-in
+	// would.
+	ExplainCertificate func(ctx context.Context, t idp.TenantID, chain []*x509.Certificate) (certificate.Explained, error)
 	// Phones are those that approve sign-ins, and RemoveMethod takes a
 	// credential away as an administrator does, with its record.
 	Phones       Phones

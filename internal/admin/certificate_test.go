@@ -1,64 +1,49 @@
 package admin_test
 
 import (
-	"fmt"
-	"strings"
+	"context"
+	"crypto/x509"
+	"strconv"
 	"testing"
 
-	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method/certificate"
+	"github.com/signetid/signet/internal/pkix/pkixtest"
 )
 
-// What says that a certificate is somebody's is set, shown, recorded and taken
-// away.
-func TestCertificateUserIDs(t *testing.T) {
+// explainFirst stands for the room of certificates: it says which certificate it
+// was asked for, and how many came with it.
+func explainFirst(_ context.Context, t idp.TenantID, chain []*x509.Certificate) (certificate.Explained, error) {
+	return certificate.Explained{
+		Certificate: certificate.Summary{Subject: chain[0].Subject.CommonName}, Reason: strconv.Itoa(len(chain)),
+		User: idp.User{ID: "u1", Tenant: t, Name: "ada@a.example"},
+	}, nil
+}
+
+// TestExplainCertificate: of a file with several it is the one that stands above
+// none, wherever it is in it.
+func TestExplainCertificate(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
-		tenant := o.do("tenant.create", fields{"name": "Nordhafen", "domain": "nordhafen.example"})
-		ada := o.do("user.create", fields{"userPrincipalName": "ada@nordhafen.example"})
-		o.do("user.create", fields{"userPrincipalName": "bob@nordhafen.example"})
-		const pn, ski = "X509:<PN>ada@corp.local", "X509:<SKI>0102"
-		got := o.do("user.update", fields{"user": ada["id"], "certificateUserIds": []string{pn, ski}, "onPremisesUserPrincipalName": "ada@corp.local"})
-		if fmt.Sprint(got["certificateUserIds"]) != "["+pn+" "+ski+"]" || got["onPremisesUserPrincipalName"] != "ada@corp.local" {
-			t.Errorf("changed: %v", got)
-		}
-		if got := o.do("user.update", fields{"user": ada["id"], "displayName": "Ada"}); len(got["certificateUserIds"].([]any)) != 2 || got["onPremisesUserPrincipalName"] != "ada@corp.local" {
-			t.Errorf("another change took them: %v", got)
-		}
-		before := len(o.events(tenant["id"]))
-		for what, in := range map[string]fields{
-			"a taken value":      {"certificateUserIds": []string{"X509:<PN>bob@corp.local", ski}},
-			"a taken name":       {"onPremisesUserPrincipalName": "ADA@corp.local"},
-			"a value of no form": {"certificateUserIds": []string{"ada"}},
-			"a name of no form":  {"onPremisesUserPrincipalName": "ada"},
-			"a value, and more":  {"displayName": "Robert", "certificateUserIds": []string{ski}},
+		o.do("tenant.create", fields{"name": "A", "domain": "a.example"})
+		root := pkixtest.Root(t, "Root", now)
+		people := root.Sub("People", now)
+		ada := people.Leaf(pkixtest.ECKey(t).Public(), "Ada", "", now)
+		for name, c := range map[string]struct {
+			file []byte
+			want string
+			sent string
+		}{
+			"alone":           {ada.Raw, "Ada", "1"},
+			"behind its path": {pkixtest.PEM(root.Cert, people.Cert, ada), "Ada", "3"},
+			"authorities":     {pkixtest.PEM(people.Cert, root.Cert), "People", "2"},
 		} {
-			want := idp.Conflict
-			if strings.Contains(what, "no form") {
-				want = idp.Invalid
+			got := o.do("certificate.explain", fields{"tenant": "a.example", "file": file(c.file)})
+			if got["certificate"].(map[string]any)["subject"] != c.want || got["reason"] != c.sent || got["userPrincipalName"] != "ada@a.example" || got["userId"] != "u1" {
+				t.Errorf("%s: %v", name, got)
 			}
-			in["user"] = "bob@nordhafen.example"
-			o.refused("user.update", in, want)
 		}
-		bob := o.do("user.show", fields{"user": "bob@nordhafen.example"})
-		if bob["certificateUserIds"] != nil || bob["onPremisesUserPrincipalName"] != nil || bob["displayName"] != "bob" || len(o.events(tenant["id"])) != before {
-			t.Errorf("after refusals: %v", bob)
-		}
-		if got := o.do("user.update", fields{"user": ada["id"], "certificateUserIds": []string{ski}}); fmt.Sprint(got["certificateUserIds"]) != "["+ski+"]" {
-			t.Errorf("fewer: %v", got)
-		}
-		if got := o.do("user.update", fields{"user": ada["id"], "certificateUserIds": []string{}, "onPremisesUserPrincipalName": ""}); got["certificateUserIds"] != nil || got["onPremisesUserPrincipalName"] != nil {
-			t.Errorf("none: %v", got)
-		}
-		events, err := o.log.List(t.Context(), o.db, idp.TenantID(tenant["id"].(string)), audit.Filter{Of: audit.Changes, Limit: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The newest first.
-		if d := events[0].Detail; d["certificateUserIds.removed[0]"] != ski || d["onPremisesUserPrincipalName"] != "" {
-			t.Errorf("recorded: %v", d)
-		}
-		if d := events[1].Detail; d["certificateUserIds.removed[0]"] != pn || d["certificateUserIds.added[0]"] != "" {
-			t.Errorf("recorded: %v", d)
+		if _, err := o.try("certificate.explain", fields{"tenant": "a.example", "file": file([]byte("dust"))}); idp.AsError(err) == nil || idp.AsError(err).Kind != idp.Invalid {
+			t.Errorf("dust: %v", err)
 		}
 	})
 }

@@ -68,6 +68,8 @@ var operations = map[string]operation{
 	"cert-authority.restore": within(restoreAuthority),
 	"cert-authority.refresh": within(refreshAuthority),
 
+	"certificate.explain": within(explainCertificate),
+
 	"phone.list":    within(listPhones),
 	"phone.show":    within(showPhone),
 	"phone.test":    within(testPhone),

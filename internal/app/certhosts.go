@@ -14,6 +14,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -276,9 +277,11 @@ func (h *House) sharedName(name string) bool {
 // where it changed, and on the other nodes when they hear of it.
 func (h *House) openHosts() *certificateHosts {
 	x := &certificateHosts{
-		now: h.cfg.Now, all: h.Directory.Tenants, rules: h.certificateRules, hints: h.hints, shared: h.sharedName,
+		now: h.cfg.Now, all: h.Directory.Tenants, rules: h.certificateRules, hints: h.Trust.Hints, shared: h.sharedName,
 	}
-	h.bus.Subscribe(policy.Topic, func(string) { x.stale.Store(true) })
+	for _, topic := range []string{policy.Topic, trust.Topic} {
+		h.bus.Subscribe(topic, func(string) { x.stale.Store(true) })
+	}
 	return x
 }
 

@@ -69,10 +69,8 @@ type House struct {
 	// tlsBase is the address where client certificates are asked for; empty:
 	// there is none. It is set before the doors are made.
 	tlsBase string
-	// hosts are tenants' own names for handshakes, and hints what browsers are
-	// told there; nil: nothing.
+	// hosts are tenants' own names for handshakes.
 	hosts *certificateHosts
-	hints func(context.Context, idp.TenantID) ([][]byte, error)
 	// stopping is closed when the doors close: who waits there goes elsewhere.
 	stopping chan struct{}
 	roots    *x509.CertPool // of TPM makers
