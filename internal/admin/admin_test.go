@@ -122,7 +122,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 	})
 	o.Service = admin.New(admin.Config{
 		Authorities: trust.New(trust.Config{DB: db, Now: clock, Private: []string{"127.0.0.1"}}), ExplainCertificate: explainFirst,
-		Devices:     o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
+		Devices: o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
