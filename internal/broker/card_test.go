@@ -38,7 +38,7 @@ type listed struct {
 func (l *listed) Verify(ctx context.Context, t idp.TenantID, leaf *x509.Certificate, sent []*x509.Certificate, r trust.Rules) (trust.Verified, error) {
 	v, err := l.Store.Verify(ctx, t, leaf, sent, r)
 	if _, gone := l.revoked.Load(string(leaf.Raw)); err == nil && gone {
-		return trust.Verified{}, idp.Unprovenf("certificate_revoked", "%w", &pkix.Fault{Reason: pkix.Revoked, Cert: leaf, Path: v.Chain, Err: errors.New("so says the test")})
+		return trust.Verified{}, idp.Unprovenf("certificate_revoked", "%w", &pkix.Fault{Reason: pkix.Revoked, Cert: leaf, Path: v.Chain, Err: errors.New("so says the test")}).Coded(500171)
 	}
 	return v, err
 }
@@ -166,26 +166,31 @@ func TestCardRefused(t *testing.T) {
 			name   string
 			inner  func(nonce string) []byte
 			reason string
+			code   int
 		}{
-			{"somebody else's", as(bobs), "certificate_other_person"},
-			{"revoked", as(gone), "certificate_revoked"},
-			{"over", as(card(w, ca, key, w.ada.Name, func(c *x509.Certificate) { c.NotAfter = w.clock.now().Add(-time.Minute) })), "certificate_expired"},
-			{"of strangers", as(card(w, stranger, key, w.ada.Name)), "certificate_unknown_issuer"},
+			{"somebody else's", as(bobs), "certificate_other_person", 50017},
+			{"revoked", as(gone), "certificate_revoked", 500171},
+			{"over", as(card(w, ca, key, w.ada.Name, func(c *x509.Certificate) { c.NotAfter = w.clock.now().Add(-time.Minute) })), "certificate_expired", 500172},
+			{"of strangers", as(card(w, stranger, key, w.ada.Name)), "certificate_unknown_issuer", 50017},
 			{"the device's own", func(n string) []byte {
 				return []byte(sign(m.key, object{"alg": "RS256", "x5c": []string{base64.StdEncoding.EncodeToString(m.cert)}},
 					object{"iss": w.ada.Name, "aud": "common", "request_nonce": n}))
-			}, "certificate_unknown_issuer"},
-			{"wrong signature", inner(certificatetest.Card{Key: pkixtest.ECKey(t), Chain: good.Chain}, func(_, _ object) {}), "wrong_signature"},
+			}, "certificate_unknown_issuer", 50017},
+			{"wrong signature", inner(certificatetest.Card{Key: pkixtest.ECKey(t), Chain: good.Chain}, func(_, _ object) {}), "wrong_signature", 130005},
 			// Hello downgrade (device-protocol.md §15).
-			{"with a kid", inner(good, func(h, _ object) { h["kid"] = kid }), "header_refused"},
-			{"with a use", inner(good, func(h, _ object) { h["use"] = "ngc" }), "header_refused"},
-			{"with both", inner(good, func(h, _ object) { h["kid"], h["use"] = kid, "ngc" }), "header_refused"},
+			{"with a kid", inner(good, func(h, _ object) { h["kid"] = kid }), "header_refused", 130005},
+			{"with a use", inner(good, func(h, _ object) { h["use"] = "ngc" }), "header_refused", 130005},
+			{"with both", inner(good, func(h, _ object) { h["kid"], h["use"] = kid, "ngc" }), "header_refused", 130005},
 			// The nonce of its own is the outer one: no device vouches for the key.
-			{"on another nonce of ours", inner(good, func(_, c object) { c["request_nonce"] = other }), "nonce_differs"},
+			{"on another nonce of ours", inner(good, func(_, c object) { c["request_nonce"] = other }), "nonce_differs", 130005},
 		} {
 			n := w.nonce()
 			a := w.send(m.sign(byHello(n, c.inner(n))))
-			a.refused(t, c.name, "invalid_grant", 130005, "bad_token")
+			sub := ""
+			if c.code == 130005 {
+				sub = "bad_token"
+			}
+			a.refused(t, c.name, "invalid_grant", c.code, sub)
 			done, err := w.audit.List(t.Context(), w.db, w.tenant.ID, audit.Filter{Limit: 1})
 			if err != nil || done[0].Reason != c.reason || done[0].Outcome != audit.Failure || done[0].Detail["device"] != string(m.ID) {
 				t.Errorf("%s: recorded %+v, %v, want %s", c.name, done, err, c.reason)
@@ -251,6 +256,6 @@ func TestCardBarred(t *testing.T) {
 		if a := w.use(h, nil); a.status == http.StatusOK {
 			t.Errorf("its PRT: %d", a.status)
 		}
-		w.byCard(m, k, w.ada.Name).refused(t, "the certificate", "invalid_grant", 130005, "bad_token")
+		w.byCard(m, k, w.ada.Name).refused(t, "the certificate", "invalid_grant", 50017, "")
 	})
 }

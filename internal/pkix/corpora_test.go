@@ -289,3 +289,19 @@ func TestLimbo(t *testing.T) {
 		})
 	}
 }
+
+// TestDocumented holds the tables of docs/certificate-paths.md against the
+// deviations of these tests.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "certificate-paths.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, deviations := range []map[string]deviation{pkitsDeviations, limboDeviations} {
+		for name := range deviations {
+			if !strings.Contains(string(page), name) {
+				t.Errorf("docs/certificate-paths.md does not tell %q", name)
+			}
+		}
+	}
+}

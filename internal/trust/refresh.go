@@ -196,6 +196,8 @@ func (s *Store) accept(a Authority, k ListKind, have *pkix.CRL, got fetched, all
 		return nil, refused("crl_early", errors.New("yet to come"), "The list is of a time that is yet to come: "+told(c.ThisUpdate)+".")
 	case !now.Before(c.NextUpdate):
 		return nil, over(c)
+	case have != nil && goesBack(have, c) && c.Number.Cmp(have.Number) == 0:
+		return nil, refused("crl_number", fmt.Errorf("number %s again, of before", c.Number), "The list has the number of the one in use, and is older than the one in use.")
 	case have != nil && goesBack(have, c):
 		return nil, refused("crl_number", fmt.Errorf("number %s after %s", c.Number, have.Number),
 			fmt.Sprintf("The list has the number %s, which comes before %s, that of the list in use.", short(c.Number), short(have.Number)))

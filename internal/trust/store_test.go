@@ -184,14 +184,17 @@ func TestAddAllOrNone(t *testing.T) {
 		w.mustAdd(tenant, root(ca))
 		fresh := pkixtest.Root(t, "Fresh", start)
 		leaf := trust.Offer{Cert: ca.Leaf(ca.Key.Public(), "Ada", "", start)}
+		again := trust.Offer{Cert: pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }).Cert}
 		for name, c := range map[string]struct {
 			with trust.Offer
 			kind idp.Kind
 			says string
 		}{
-			"there already": {root(ca), idp.Conflict, `"Root"`},
-			"twice":         {root(fresh), idp.Conflict, `"Fresh"`},
-			"a leaf":        {leaf, idp.Invalid, `"Ada"`},
+			"there already":                 {root(ca), idp.Conflict, `"Root"`},
+			"twice":                         {root(fresh), idp.Conflict, `"Fresh"`},
+			"a leaf":                        {leaf, idp.Invalid, `"Ada"`},
+			"the key identifier of another": {root(pkixtest.Root(t, "Guise", start, func(c *x509.Certificate) { c.SubjectKeyId = ca.Cert.SubjectKeyId })), idp.Conflict, "Rules could not tell them apart"},
+			"that of another beside it":     {again, idp.Conflict, `"Again"`},
 		} {
 			_, err := w.add(tenant, root(fresh), c.with)
 			if x := idp.AsError(err); !errors.Is(err, c.kind) || !strings.Contains(x.Public, c.says) || x.Field != "certificate" {

@@ -119,16 +119,23 @@ func TestRename(t *testing.T) {
 	}
 }
 
-// TestBar: what was removed signs that person in no more, and nobody else is
-// touched; it can be lifted for as long as the certificate is good, and stands
+// TestBar: what was removed signs that person in no more, and what stood on it
+// ends; it can be lifted for as long as the certificate is good, and stands
 // for as long.
 func TestBar(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		key := pkixtest.ECKey(t)
 		card := w.cardOf(t, key, w.Ada.Name)
-		id := w.mustSignIn(t, card).Credential
+		in, err := w.signIn(t, card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := certificate.CredentialID(card.Leaf())
 		if err := w.Corridor.RemoveFor(t.Context(), w.Tenant.ID, w.Ada.ID, certificate.ID, id, "cli:test", w.peer); err != nil {
 			t.Fatal(err)
+		}
+		if _, err := w.Sessions.Find(t.Context(), w.Tenant.ID, in.Bearer); !errors.Is(err, idp.Expired) && !errors.Is(err, idp.NotFound) && !errors.Is(err, idp.Unproven) {
+			t.Errorf("the session that stood on it: %v", err)
 		}
 		if got := w.refused(t, card); got != "certificate_barred" {
 			t.Errorf("barred: %q", got)

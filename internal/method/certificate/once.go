@@ -60,7 +60,7 @@ func parseMessage(payload []byte) (message, *idp.Error) {
 	for _, der := range signed.Chain {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return message{}, idp.Unprovenf("certificate_malformed", "x5c: %w", err).Say(say["certificate_malformed"])
+			return message{}, idp.Unprovenf("certificate_malformed", "x5c: %w", err).Coded(codeRefused).Say(say["certificate_malformed"])
 		}
 		m.chain = append(m.chain, c)
 	}

@@ -49,7 +49,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	}
 	chain, err := h.certificates()
 	if err != nil {
-		return method.Verdict{Settle: h.drop}, idp.Unprovenf("certificate_malformed", "stored chain: %w", err).Say(say["certificate_malformed"])
+		return method.Verdict{Settle: h.drop}, idp.Unprovenf("certificate_malformed", "stored chain: %w", err).Coded(codeRefused).Say(say["certificate_malformed"])
 	}
 	v, err := m.judge(ctx, a, chain, keep.Typed)
 	if err != nil {
@@ -118,7 +118,7 @@ func (m *Room) judge(ctx context.Context, a method.Answer, chain []*x509.Certifi
 	id := CredentialID(leaf)
 	v.Proof = idp.Proof{Tenant: a.Tenant, User: by.user.ID, Method: ID, Credential: id}
 	if typed != "" && directory.Fold(by.user.Name) != typed {
-		return v, idp.Unprovenf("certificate_other_person", "certificate of %s, and %.80q was typed", by.user.ID, typed).Say(say["certificate_other_person"])
+		return v, idp.Unprovenf("certificate_other_person", "certificate of %s, and %.80q was typed", by.user.ID, typed).Coded(codeRefused).Say(say["certificate_other_person"])
 	}
 	barred, err := isBarred(ctx, m.db, a.Tenant, by.user.ID, id)
 	if err != nil {
@@ -134,7 +134,7 @@ func (m *Room) judge(ctx context.Context, a method.Answer, chain []*x509.Certifi
 }
 
 func errBarred(id idp.CredentialID) *idp.Error {
-	return idp.Unprovenf("certificate_barred", "certificate %s was removed from this person", id).Say(say["certificate_barred"])
+	return idp.Unprovenf("certificate_barred", "certificate %s was removed from this person", id).Coded(codeRefused).Say(say["certificate_barred"])
 }
 
 func (m *Room) finder(t idp.TenantID) lookup {
@@ -150,18 +150,23 @@ func trustRules(r *policy.CertificateRules) trust.Rules {
 // factsOf is what a valid path says of its certificate, but for how its person
 // was found.
 func factsOf(v trust.Verified) (idp.Facts, error) {
-	c := &idp.CertificateFacts{Policies: slices.Clone(v.Policies)}
-	for _, a := range v.Authorities {
-		c.Issuers = append(c.Issuers, a.Key())
-	}
 	name, err := named(v.Chain[0].RawIssuer)
 	if err != nil {
-		return idp.Facts{}, idp.Unprovenf("certificate_malformed", "issuer: %w", err)
+		return idp.Facts{}, idp.Unprovenf("certificate_malformed", "issuer: %w", err).Coded(codeRefused)
 	}
-	c.IssuerName = name
+	c := &idp.CertificateFacts{Policies: slices.Clone(v.Policies), IssuerName: name}
 	f := idp.Facts{Certificate: c}
-	if len(c.Issuers) > 0 {
-		f.Issuer = c.Issuers[0]
+	for i, a := range v.Authorities {
+		// A key identifier is what its issuer writes into a certificate. Rules
+		// mean the tenant's own authorities by one: what a client sent along is
+		// none of those, whatever it says.
+		if !a.Known() {
+			continue
+		}
+		c.Issuers = append(c.Issuers, a.Key())
+		if i == 0 {
+			f.Issuer = a.Key()
+		}
 	}
 	return f, nil
 }
@@ -170,7 +175,7 @@ func factsOf(v trust.Verified) (idp.Facts, error) {
 // or several people's, is one sentence.
 func decided(all []tried) (tried, *idp.Error) {
 	nobody := func(reason, format string, args ...any) (tried, *idp.Error) {
-		return tried{}, idp.Unprovenf(reason, format, args...).Say(say["certificate_no_user"])
+		return tried{}, idp.Unprovenf(reason, format, args...).Coded(codeNobody).Say(say["certificate_no_user"])
 	}
 	if len(all) == 0 {
 		return nobody("certificate_no_user", "there are no bindings")
@@ -182,10 +187,10 @@ func decided(all []tried) (tried, *idp.Error) {
 	case ambiguous:
 		return nobody("certificate_ambiguous", "binding %d, %s to %s, leads to several people", last.rank, last.Field, last.Property)
 	case unread:
-		return tried{}, idp.Unprovenf("certificate_malformed", "binding %d: %w", last.rank, last.err).Say(say["certificate_malformed"])
+		return tried{}, idp.Unprovenf("certificate_malformed", "binding %d: %w", last.rank, last.err).Coded(codeRefused).Say(say["certificate_malformed"])
 	}
 	if !slices.ContainsFunc(all, func(t tried) bool { return t.reason != tooWeak }) {
-		return tried{}, idp.Unprovenf("certificate_affinity", "no binding is as firm as is asked for").Say(say["certificate_affinity"])
+		return tried{}, idp.Unprovenf("certificate_affinity", "no binding is as firm as is asked for").Coded(codeRefused).Say(say["certificate_affinity"])
 	}
 	return nobody("certificate_no_user", "none of %d bindings leads to anybody", len(all))
 }
@@ -262,6 +267,13 @@ func addDetail(d map[string]string, by tried, w policy.Worth, f idp.Facts) {
 		d[detailPolicies] = strings.Join(f.Certificate.Policies, " ")
 	}
 }
+
+// AADSTS numbers of certificates that hold and are not taken; those of paths that
+// do not are trust's. A certificate proves itself, so they may differ.
+const (
+	codeRefused = 50017 // [K]
+	codeNobody  = 50034 // [K]
+)
 
 // sayOver is for a way back from a handshake that is none any more.
 const sayOver = "The time is up, or this was used before. Nobody was let in. Start again."

@@ -164,13 +164,13 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	// One sentence for nobody's and for two people's.
+	// One sentence and number for nobody's and for two people's.
 	_, nobody := w.signIn(t, w.card(t, "nobody@nordhafen.example"))
 	_, two := w.signIn(t, w.card(t, "", func(c *x509.Certificate) {
 		c.ExtraExtensions = append(c.ExtraExtensions, pkixtest.PrincipalNames(t, w.Ada.Name, w.Bob.Name))
 	}))
-	if a, b := idp.AsError(nobody).Public, idp.AsError(two).Public; a != b {
-		t.Errorf("%q and %q", a, b)
+	if a, b := idp.AsError(nobody), idp.AsError(two); a.Public != b.Public || a.Code != b.Code || a.Code != 50034 {
+		t.Errorf("%q %d and %q %d", a.Public, a.Code, b.Public, b.Code)
 	}
 	w.mustSignIn(t, good()) // and nothing else was wrong
 }
