@@ -76,7 +76,13 @@ func (s *Store) Update(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp
 		if !a.Removed.IsZero() {
 			return nothing(string(id))
 		}
+		was := a.Root
 		e.apply(a)
+		if a.Root != was {
+			if err := fit(a.Cert, a.Root); err != nil {
+				return err
+			}
+		}
 		return tidy(a)
 	})
 }
@@ -174,7 +180,7 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 	}
 	var out []Authority
 	for _, o := range offers {
-		if err := suitable(o.Cert, s.now()); err != nil {
+		if err := suitable(o.Cert, o.Root, s.now()); err != nil {
 			return nil, err
 		}
 		a := o.authority()

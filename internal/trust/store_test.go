@@ -55,7 +55,7 @@ func TestAddAndRead(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		a := w.mustAdd(tenant, root(pkixtest.Root(t, "Root", start)))[0]
+		a := w.mustAdd(tenant, root(pkixtest.Root(t, "Root", start, ownIssuer)))[0]
 		w.pass(time.Minute)
 		got, err := w.update(tenant, a.ID, 1, trust.Edit{Name: to(" Another\u202e name "), Enabled: to(false), CRL: to("http://crl.example/a"), Root: to(false)})
 		if err != nil || got.Name != `Another\u{202e} name` || got.Enabled || got.Root || got.Version != 2 || !got.Changed.Equal(w.now()) {
@@ -92,6 +92,11 @@ func TestUpdate(t *testing.T) {
 		}
 		if _, err := w.update(tenant, a.ID, 0, trust.Edit{Name: to(strings.Repeat("ä", 257))}); !errors.Is(err, idp.Invalid) {
 			t.Errorf("name of 257: %v", err)
+		}
+		// Of which kind a certificate can be it says itself.
+		b := w.mustAdd(tenant, root(pkixtest.Root(t, "Other root", start)))[0]
+		if _, err := w.update(tenant, b.ID, 0, trust.Edit{Root: to(false)}); !errors.Is(err, idp.Invalid) || !strings.Contains(idp.AsError(err).Public, `"Other root"`) {
+			t.Errorf("a root that has no issuer: %v", err)
 		}
 	})
 }
@@ -227,18 +232,22 @@ func TestUnsuitable(t *testing.T) {
 		for name, c := range map[string]struct {
 			cert   *x509.Certificate
 			reason string
+			sub    bool
 		}{
-			"no CA":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.IsCA = false; c.MaxPathLen = 0 }).Cert, "not_a_ca"},
-			"no certSign":  {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }).Cert, "not_a_ca"},
-			"expired":      {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Second) }).Cert, "authority_expired"},
-			"short key":    {short, "weak_key"},
-			"large":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("a", 64<<10)} }).Cert, "certificate_too_big"},
-			"plain":        {pkixtest.Root(t, "Plain", start).Cert, ""},
-			"to come":      {pkixtest.Root(t, "Next", start, func(c *x509.Certificate) { c.NotBefore = start.Add(time.Hour) }).Cert, ""},
-			"no key usage": {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert, "not_a_ca"},
-			"below":        {ca.Sub("Below", start).Cert, ""},
+			"no CA":          {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.IsCA = false; c.MaxPathLen = 0 }).Cert, "not_a_ca", false},
+			"no certSign":    {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }).Cert, "not_a_ca", false},
+			"expired":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Second) }).Cert, "authority_expired", false},
+			"short key":      {short, "weak_algorithm", false},
+			"large":          {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("a", 64<<10)} }).Cert, "certificate_too_big", false},
+			"no key id":      {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.SubjectKeyId = nil; c.IsCA = false; c.BasicConstraintsValid = false }).Cert, "not_a_ca", false},
+			"plain":          {pkixtest.Root(t, "Plain", start).Cert, "", false},
+			"to come":        {pkixtest.Root(t, "Next", start, func(c *x509.Certificate) { c.NotBefore = start.Add(time.Hour) }).Cert, "", false},
+			"no key usage":   {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert, "not_a_ca", false},
+			"below":          {ca.Sub("Below", start).Cert, "", true},
+			"no issuer key":  {pkixtest.Root(t, "X", start).Cert, "certificate_unfit", true},
+			"own issuer key": {pkixtest.Root(t, "Own", start, ownIssuer).Cert, "", true},
 		} {
-			_, err := w.add(tenant, trust.Offer{Cert: c.cert})
+			_, err := w.add(tenant, trust.Offer{Cert: c.cert, Root: !c.sub})
 			if c.reason == "" {
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
