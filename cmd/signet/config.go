@@ -57,9 +57,7 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringVar(&c.Metadata.URL, "metadata-url", c.Metadata.URL, "address of the FIDO metadata, what is known of models of security keys; off: none is fetched")
 	fs.StringVar(&c.Metadata.File, "metadata-file", c.Metadata.File, "file with the FIDO metadata, for closed networks; read whenever it changes, and nothing is fetched")
 	fs.BoolVar(&c.Metadata.Private, "metadata-private", c.Metadata.Private, "metadata-url is in a network of your own")
-	fs.Int64Var(&c.CRL.Bytes, "crl-bytes", c.CRL.Bytes, "largest revocation list that is fetched, in bytes")
-	fs.DurationVar(&c.CRL.Time, "crl-time", c.CRL.Time, "longest that the download of one may take")
-	fs.StringSliceVar(&c.CRL.Private, "crl-private-host", c.CRL.Private, "host in a network of your own that lists are fetched from and responders asked at: crl.internal, or crl.internal:8080 (repeatable)")
+	addListSettings(fs, c)
 	fs.IntVar(&c.Limits.Nonces, "limit-nonces", c.Limits.Nonces, "server nonces that one source may ask for in a minute")
 	fs.IntVar(&c.Limits.Begins, "limit-sign-ins", c.Limits.Begins, "challenges of one method that one source may ask for in a minute; raise it for many people behind one address")
 	fs.IntVar(&c.Limits.Failures, "limit-failures", c.Limits.Failures, "refused requests of apps that one source may make in a minute")
@@ -74,6 +72,13 @@ func addServeOnlySettings(fs *pflag.FlagSet, c *app.Config) {
 	fs.StringSliceVar(&c.Push.APNsTopic, "apns-topic", c.Push.APNsTopic, "bundle id of the app (repeatable)")
 	fs.StringVar(&c.Push.FCM, "fcm-credentials", c.Push.FCM, "JSON file of the service account by which an app of yours for Android is sent notifications, of mode 0600")
 	fs.DurationVar(&c.AuditKeep, "audit-keep", c.AuditKeep, "how long audit records are kept")
+}
+
+// addListSettings defines what a demo takes, too, of revocation lists.
+func addListSettings(fs *pflag.FlagSet, c *app.Config) {
+	fs.Int64Var(&c.CRL.Bytes, "crl-bytes", c.CRL.Bytes, "largest revocation list that is fetched, in bytes")
+	fs.DurationVar(&c.CRL.Time, "crl-time", c.CRL.Time, "longest that the download of one may take")
+	fs.StringSliceVar(&c.CRL.Private, "crl-private-host", c.CRL.Private, "host in a network of your own that lists are fetched from and responders asked at: crl.internal, or crl.internal:8080 (repeatable)")
 }
 
 // addPushSettings defines what a demo takes, too, of notifications and places.

@@ -32,6 +32,7 @@ import (
 	"github.com/signetid/signet/internal/signin/signintest"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
+	"github.com/signetid/signet/internal/trust"
 	"github.com/signetid/signet/internal/web"
 )
 
@@ -60,15 +61,20 @@ type world struct {
 	carol   idp.User      // made when somebody needs her
 	before  int           // records of changes that making the world has left
 	phones  *pocket
+	wallet  *wallet
+	pki     *pki
+	trust   *trust.Store
+	ca      trust.Authority // one of the trust store
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
-	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations, device.Migrations, prt.Migrations, hello.Migrations, keyring.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
+	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations, device.Migrations, prt.Migrations, hello.Migrations, keyring.Migrations, trust.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
 }
 
 func newWorld(t *testing.T, db *sqldb.DB) *world {
 	t.Helper()
 	w := &world{t: t, phones: &pocket{phones: map[idp.UserID][]phone.Phone{}, blocks: map[idp.UserID][]phone.Block{}}}
+	w.wallet = &wallet{barred: map[idp.CredentialID]time.Time{}}
 	models := metadata.New(metadata.Config{Now: func() time.Time { return w.Now() }})
 	var passes *accesspass.Method
 	w.House = signintest.New(t, db, func(h *signintest.House) []method.Method {
@@ -100,15 +106,17 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 			},
 			May: func(context.Context, idp.TenantID, idp.UserID) (policy.Refusal, error) { return policy.Refusal{}, nil },
 		})
-		return []method.Method{keys, w.phones, w.keysOfDevices(h), passes}
+		return []method.Method{keys, w.phones, w.wallet, w.keysOfDevices(h), passes}
 	})
 	w.people(t)
 	w.openDevices()
+	w.pki = newPKI(t, w.Now)
+	w.trust = trust.New(trust.Config{DB: db, Now: w.Now, Private: []string{strings.TrimPrefix(w.pki.host.URL, "http://")}})
 	var err error
 	w.console, err = New(Config{
 		BaseURL: origin, DB: db, Corridor: w.Corridor, Directory: w.Directory, Clients: w.Clients, Policies: w.Policies, Sessions: w.Sessions,
 		Metadata: models, Audit: w.Audit, Now: w.Now,
-		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(), Phones: w.phones,
+		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(), Phones: w.phones, Trust: w.trust, Explain: w.pki.explain,
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
 			w.mu.Lock()

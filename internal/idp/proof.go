@@ -46,7 +46,9 @@ type Facts struct {
 	Synced   bool     `json:"synced,omitempty"`   // the credential may exist on more than one device
 	Device   DeviceID `json:"device,omitempty"`   // the machine that keeps the key
 	// Issuer is, of a certificate, the subject key identifier of the CA that
-	// issued it, in lower-case hex; Certificate has the rest.
+	// issued it, in lower-case hex; Certificate has the rest. It is empty when
+	// that CA is none that the tenant has: what another says of itself means
+	// nothing.
 	Issuer      string            `json:"issuer,omitempty"`
 	Certificate *CertificateFacts `json:"certificate,omitempty"`
 	Name        string            `json:"name,omitempty"` // what its owner calls it
@@ -64,11 +66,12 @@ type Facts struct {
 
 // CertificateFacts are what a verified path says of a certificate.
 type CertificateFacts struct {
-	// Issuers are the subject key identifiers of the CAs of the path, lower-case
-	// hex, from the one that issued the certificate to the anchor.
+	// Issuers are the subject key identifiers of those CAs of the path that the
+	// tenant has, lower-case hex, from the one that issued the certificate to the
+	// anchor.
 	Issuers []string `json:"issuers,omitempty"`
 	// IssuerName is the subject of the CA that issued the certificate, root
-	// first (pkix.RootFirst): rules may name it so.
+	// first (pkix.RootFirst): rules may name it so, where Issuer is known.
 	IssuerName string `json:"issuerName,omitempty"`
 	// Policies are the object identifiers that the certificate asserts and that
 	// hold along the whole path (RFC 5280 §6.1.6), dotted and sorted.

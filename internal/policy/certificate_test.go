@@ -95,6 +95,20 @@ func TestWorth(t *testing.T) {
 	}
 }
 
+// A name alone is nobody's: an authority that is none of the tenant's may have
+// any.
+func TestSec_CBA08_NameWithoutKey(t *testing.T) {
+	f := card(oneOID)
+	r := policy.CertificateRules{Mode: single, Affinity: policy.LowAffinity, Levels: []policy.CertificateLevel{{Issuer: caName, Mode: multi, Affinity: policy.LowAffinity}}}
+	if w := r.Worth(policy.Presents(&f)); w.Mode != multi {
+		t.Errorf("of an authority that is known: %+v", w)
+	}
+	f.Issuer = ""
+	if w := r.Worth(policy.Presents(&f)); w.Mode != single || w.Rule != "certificate.mode" {
+		t.Errorf("of one that is not: %+v", w)
+	}
+}
+
 func TestLevelNamed(t *testing.T) {
 	for want, l := range map[string]policy.CertificateLevel{
 		"issuerSubject " + issuing: {Issuer: issuing}, "policyOID " + oneOID: {Policy: oneOID}, "issuerSubjectAndPolicyOID " + issuing + "," + oneOID: {Issuer: issuing, Policy: oneOID},

@@ -107,11 +107,16 @@ func rootLast(dn string) string {
 // Meets says whether a binding of affinity a is enough where want is asked for.
 func (a Affinity) Meets(want Affinity) bool { return want == LowAffinity || a == HighAffinity }
 
-// Presents are the facts of a certificate as levels ask for them.
+// Presents are the facts of a certificate as levels ask for them. An issuer
+// whose key is not known is none of the tenant's authorities: its name, which
+// anybody can write into a certificate, is nobody's then.
 func Presents(f *idp.Facts) Presented {
 	out := Presented{Issuer: f.Issuer}
-	if f.Certificate != nil {
-		out.IssuerName, out.Policies = f.Certificate.IssuerName, f.Certificate.Policies
+	if f.Certificate == nil {
+		return out
+	}
+	if out.Policies = f.Certificate.Policies; f.Issuer != "" {
+		out.IssuerName = f.Certificate.IssuerName
 	}
 	return out
 }

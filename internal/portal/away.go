@@ -169,7 +169,8 @@ func (p *Portal) notLetIn(w http.ResponseWriter, r *http.Request, in answered, s
 	ws := p.pages.Pick(r)
 	t := p.tell(r, ws, e, step.Decision.Refusal.Rule, app{})
 	said := &problem{Code: t.Code, Trace: t.Trace, Text: p.aboutBadge(r, ws, f, step, err, t.Text)}
-	if e.Reason != "certificate_none" && len(step.Detail) > 0 {
+	// Another certificate is no help where none can be checked.
+	if len(step.Detail) > 0 && badgeWords[e.Reason] != "badge.unchecked" {
 		said.Hint = ws.T("badge.cached")
 	}
 	said.Facts = badgeFacts(ws, step, e, t)

@@ -152,9 +152,11 @@ func TestSec_CBA14_RefusedCertificate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := w.newBrowser()
 			b.client.Jar.SetCookies(mustURL(w.server.URL), []*http.Cookie{{Name: "signet-way", Value: "certificate"}})
-			r := b.shows(cardShown{refused: c.err, genuine: true, detail: c.detail}).want(t, 401, c.words,
-				"To choose another one, close all its windows first.", "More details", "Ada Lindqvist", "Nordhafen Badges 3", "4a0f19", "Trace id", `data-code="130005"`)
+			r := b.shows(cardShown{refused: c.err, genuine: true, detail: c.detail}).want(t, 401, c.words, "More details", "Ada Lindqvist", "Nordhafen Badges 3", "4a0f19", "Trace id", `data-code="130005"`)
 			r.want(t, 401, idp.AsError(c.err).Reason)
+			if hint := strings.Contains(r.text(), "To choose another one, close all its windows first."); hint == strings.HasPrefix(name, "no list") {
+				t.Errorf("said how to choose another certificate: %v", hint)
+			}
 			if !r.hasAction("signin-passkey") || !r.hasAction("signin-certificate") || !strings.Contains(r.body, `<details class="other" open>`) {
 				t.Error("a way is missing, or they are folded")
 			}

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/url"
@@ -128,6 +129,7 @@ func (s *Store) edit(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.A
 	if version != 0 && a.Version != version {
 		return Authority{}, stale(a)
 	}
+	was := a
 	if err := fn(&a); err != nil {
 		return Authority{}, err
 	}
@@ -140,8 +142,17 @@ func (s *Store) edit(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.A
 		return Authority{}, stale(a)
 	}
 	a.Version++
+	if was.serves() && !a.serves() || was.serves() && was.Root && !a.Root {
+		if err := s.withdraw(ctx, tx, t); err != nil {
+			return Authority{}, err
+		}
+	}
 	return a, s.changed(ctx, tx, t)
 }
+
+// serves says whether paths may lead over an authority, as far as the tenant
+// has a say in it.
+func (a Authority) serves() bool { return a.Enabled && a.Removed.IsZero() }
 
 func (e Edit) apply(a *Authority) {
 	set(&a.Name, e.Name)
@@ -173,9 +184,9 @@ func (o Offer) authority() Authority {
 // fits makes authorities of offers, if they can be added to those that are
 // there.
 func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
-	seen := make(map[string]bool, len(have)+len(offers))
+	seen, keys := make(map[string]bool, len(have)+len(offers)), make(map[string][]byte)
 	for _, a := range have {
-		seen[Thumbprint(a.Cert)] = true
+		seen[Thumbprint(a.Cert)], keys[a.Key()] = true, a.Cert.RawSubjectPublicKeyInfo
 	}
 	var out []Authority
 	for _, o := range offers {
@@ -189,7 +200,13 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 		if seen[Thumbprint(o.Cert)] {
 			return nil, taken(a)
 		}
-		seen[Thumbprint(o.Cert)] = true
+		// Rules name authorities by key identifiers, which issuers choose: one
+		// that has another's would come under rules that are not meant for it.
+		if other, there := keys[a.Key()]; there && !bytes.Equal(other, o.Cert.RawSubjectPublicKeyInfo) {
+			return nil, idp.Conflictf("authority_key_taken", "key identifier %s", a.Key()).On("certificate").
+				Say(quote(a.Name) + " says that its subject key identifier is " + a.Key() + ", and so does another certificate authority with another key. Rules could not tell them apart.")
+		}
+		seen[Thumbprint(o.Cert)], keys[a.Key()] = true, o.Cert.RawSubjectPublicKeyInfo
 		out = append(out, a)
 	}
 	return out, room(len(have), len(offers))

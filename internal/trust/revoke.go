@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -67,10 +68,19 @@ func (s *Store) listsOf(ctx context.Context, q question, of []Authority) (*pkix.
 			if err != nil {
 				return nil, err
 			}
-			if l != nil {
+			if l != nil && speaksFor(l, a, q.by) {
 				r.Lists = append(r.Lists, l)
 			}
 		}
 	}
 	return r, nil
+}
+
+// speaksFor says whether a list of the authority a may be asked about what by
+// has issued. Names do not tell authorities apart: one whose key was renewed has
+// its name twice, and then each list has only what its own key has signed. So a
+// list from elsewhere has to be by the same key, unless it is an indirect one,
+// which says of each entry whose it is. RFC 5280 §6.3.3 takes any of that name.
+func speaksFor(l *pkix.CRL, a, by Authority) bool {
+	return a.ID == by.ID || l.Indirect() || hex.EncodeToString(l.KeyID) == by.Key()
 }

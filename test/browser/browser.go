@@ -28,6 +28,12 @@ func Chromium(t *testing.T) context.Context {
 	if err != nil {
 		t.Fatal("no chromium on this machine: `make test` installs it")
 	}
+	return start(t, path)
+}
+
+// start starts a browser that is at a path.
+func start(t *testing.T, path string) context.Context {
+	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),

@@ -25,12 +25,15 @@ import (
 // given an ID token, too.
 const graph = "https://graph.microsoft.com"
 
-// asked is a request that is ready to be sent: the fields of a form, or the
-// value of a browser's header.
+// asked is a request that is ready to be sent: the fields of a form, the value
+// of a browser's header, or an address that a caller's browser was sent to in a
+// flow with this verifier.
 type asked struct {
-	machine *machine
-	form    string
-	header  string
+	machine           *machine
+	form              string
+	header            string
+	caller            int
+	address, verifier string
 }
 
 // nonce asks for a server nonce.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"database/sql"
@@ -29,6 +28,8 @@ type floor struct {
 	Wrap                    time.Duration // a session key to an RSA-2048 key, as RSA-OAEP with SHA-1 and A256GCM
 	Agree                   time.Duration // an answer of 2 KiB to a P-256 key, as ECDH-ES and A256GCM
 	MAC                     time.Duration // HS256 under a key derived for this message, claims read
+	Mutual                  time.Duration // a full mutual handshake of TLS 1.3, the client's chain of three verified
+	shaken                  result        // the run that measured it
 	Row                     time.Duration // one durable row in a group commit of 64
 	Read                    time.Duration // one row by key
 }
@@ -40,7 +41,12 @@ func measureFloor(ctx context.Context, length time.Duration) (floor, error) {
 	if err != nil {
 		return f, err
 	}
+	c, err := newChain()
+	if err != nil {
+		return f, err
+	}
 	cmd := exec.CommandContext(ctx, self, "-floor-server")
+	cmd.Stdin = bytes.NewReader(pemCertificate(c.root))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return f, err
@@ -49,11 +55,11 @@ func measureFloor(ctx context.Context, length time.Duration) (floor, error) {
 		return f, err
 	}
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
+	var plain, mutual string
+	if _, err := fmt.Fscanln(out, &plain, &mutual); err != nil {
 		return f, fmt.Errorf("bare server: %w", err)
 	}
-	base := "http://" + line[:len(line)-1]
+	base := "http://" + plain
 
 	exchange := func(method, kind, body string) time.Duration {
 		client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -80,6 +86,9 @@ func measureFloor(ctx context.Context, length time.Duration) (floor, error) {
 	f.PostForm = exchange("POST", "application/x-www-form-urlencoded", "grant_type=x&client_id=0123456789&client_secret=0123456789")
 	f.PostJSON = exchange("POST", "application/json", `{"a":"0123456789","b":"0123456789"}`)
 
+	if err := f.shakes(ctx, cmd.Process.Pid, mutual, c, length); err != nil {
+		return f, fmt.Errorf("handshakes: %w", err)
+	}
 	if err := f.crypto(length); err != nil {
 		return f, err
 	}
@@ -174,12 +183,17 @@ func storage(length time.Duration) (row, read time.Duration, err error) {
 }
 
 // bareServer answers every request with a few bytes: what net/http itself costs.
+// Beside it, it shakes hands.
 func bareServer() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	mutual, err := shakeServer()
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr(), mutual)
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Content-Type") {
 		case "application/json":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,7 +115,7 @@ func (c *crowd) operations() []operation {
 					us(f.PostForm), "token request", 2*us(f.Sign), "two tokens", 2*us(f.Row), "two commits", 8.0, "state, cookies")
 			},
 			caller: func(n int) op { return c.signIn(n, true) }},
-	}, append(c.phoneOperations(), c.deviceOperations()...)...)
+	}, slices.Concat(c.phoneOperations(), c.deviceOperations(), c.badgeOperations())...)
 }
 
 func wanted(value string, got person.Tokens, err error) error {

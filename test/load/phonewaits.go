@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -248,12 +247,9 @@ func twoNodes(ctx context.Context, binary, server string) error {
 	defer func() { one.stop() }()
 	two := *one
 	two.kek = filepath.Join(one.data(), "kek")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	if err := two.addresses(); err != nil {
 		return err
 	}
-	two.addr = l.Addr().String()
-	l.Close()
 	two.folder = "two"
 	if _, err := two.start(ctx); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 // organisation and one app.
 type site struct {
 	binary, dir, addr, base string
+	addrTLS                 string // where certificates are asked for
 	cmd                     *exec.Cmd
 	tenant                  string
 	app                     person.App
@@ -38,12 +39,10 @@ func newSiteOn(ctx context.Context, binary, postgres string) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	s := &site{binary: binary, dir: dir, postgres: postgres, folder: "data"}
+	if err := s.addresses(); err != nil {
 		return nil, err
 	}
-	s := &site{binary: binary, dir: dir, addr: l.Addr().String(), postgres: postgres, folder: "data"}
-	l.Close()
 	s.base = "http://localhost" + s.addr[strings.LastIndexByte(s.addr, ':'):]
 	if _, err := s.start(ctx); err != nil {
 		return nil, err
@@ -75,11 +74,27 @@ func newSiteOn(ctx context.Context, binary, postgres string) (*site, error) {
 	return s, nil
 }
 
+// addresses are two that nobody listens on.
+func (s *site) addresses() error {
+	one, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer one.Close()
+	two, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer two.Close()
+	s.addr, s.addrTLS = one.Addr().String(), two.Addr().String()
+	return nil
+}
+
 // start starts the server and says how long it took from exec to the first
 // 200 of /readyz, as an operator's probe sees it.
 func (s *site) start(ctx context.Context) (time.Duration, error) {
 	const free = "1000000000"
-	args := []string{"serve", "--data", s.data(), "--listen", s.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
+	args := []string{"serve", "--data", s.data(), "--listen", s.addr, "--listen-tls", s.addrTLS, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
 		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free, "--limit-phone-asks", free}
 	if s.postgres != "" {
 		args = append(args, "--database", s.postgres)

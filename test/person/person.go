@@ -264,6 +264,21 @@ type Reply struct {
 	Form url.Values
 }
 
+// goPath is where the form of a sign-in page sends a person who chose the
+// certificate.
+var goPath = regexp.MustCompile(`formaction="([^"]*)"[^>]*data-action="signin-certificate"`)
+
+// ChooseCertificate chooses the certificate on a sign-in page. Where the
+// handshake is to be made is the page's Callback.
+func (p *Person) ChooseCertificate(ctx context.Context, page Page) (Page, error) {
+	handle, err1 := page.field(handleField)
+	path, err2 := page.field(goPath)
+	if err := errors.Join(err1, err2); err != nil {
+		return page, err
+	}
+	return p.Post(ctx, path, url.Values{"handle": {handle}, "method": {"certificate"}})
+}
+
 // Answer asks for a challenge and signs it with the person's passkey.
 func (p *Person) Answer(ctx context.Context, page Page) (Reply, error) {
 	handle, err1 := page.field(handleField)

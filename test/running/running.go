@@ -25,7 +25,8 @@ type Demo struct {
 	Tenant string `json:"tenant_id"`
 	Issuer string `json:"issuer"`
 	Users  []User `json:"users"`
-	CAFile string `json:"ca_file"` // of the authority of its TLS listener
+	TLS    string `json:"tls_base_url"` // where it asks for certificates
+	CAFile string `json:"ca_file"`      // of the authority of that listener
 	Data   string `json:"-"`
 	Binary string `json:"-"`
 

@@ -150,18 +150,23 @@ func trustRules(r *policy.CertificateRules) trust.Rules {
 // factsOf is what a valid path says of its certificate, but for how its person
 // was found.
 func factsOf(v trust.Verified) (idp.Facts, error) {
-	c := &idp.CertificateFacts{Policies: slices.Clone(v.Policies)}
-	for _, a := range v.Authorities {
-		c.Issuers = append(c.Issuers, a.Key())
-	}
 	name, err := named(v.Chain[0].RawIssuer)
 	if err != nil {
 		return idp.Facts{}, idp.Unprovenf("certificate_malformed", "issuer: %w", err).Coded(codeRefused)
 	}
-	c.IssuerName = name
+	c := &idp.CertificateFacts{Policies: slices.Clone(v.Policies), IssuerName: name}
 	f := idp.Facts{Certificate: c}
-	if len(c.Issuers) > 0 {
-		f.Issuer = c.Issuers[0]
+	for i, a := range v.Authorities {
+		// A key identifier is what its issuer writes into a certificate. Rules
+		// mean the tenant's own authorities by one: what a client sent along is
+		// none of those, whatever it says.
+		if !a.Known() {
+			continue
+		}
+		c.Issuers = append(c.Issuers, a.Key())
+		if i == 0 {
+			f.Issuer = a.Key()
+		}
 	}
 	return f, nil
 }

@@ -1,0 +1,111 @@
+package browser
+
+import (
+	"crypto"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signetid/signet/internal/pkix/pkixtest"
+	"github.com/signetid/signet/test/card"
+)
+
+// Chromium shows a certificate by itself where an administrator's policy says
+// so, to a server that is not ours, in both versions of TLS and with both kinds
+// of key. What fails here is not Signet's fault.
+func TestBadgeIsShown(t *testing.T) {
+	root := pkixtest.Root(t, "Tools", time.Now())
+	for _, c := range []struct {
+		name    string
+		key     crypto.Signer
+		version uint16
+	}{{"rsa", pkixtest.RSAKey(t), tls.VersionTLS12}, {"p256", pkixtest.ECKey(t), tls.VersionTLS13}} {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			name := "none"
+			if certs := r.TLS.PeerCertificates; len(certs) > 0 {
+				name = certs[0].Subject.CommonName
+			}
+			w.Write([]byte("<p id=said>" + name + tls.VersionName(r.TLS.Version)))
+		}))
+		srv.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, MinVersion: c.version, MaxVersion: c.version}
+		srv.StartTLS()
+		defer srv.Close()
+		ca := filepath.Join(t.TempDir(), "server.pem")
+		if err := os.WriteFile(ca, pkixtest.PEM(srv.Certificate()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := NewPerson(t, ChromiumWith(t, srv.URL, ca, Badge{root.Leaf(c.key.Public(), c.name, "", time.Now()), c.key}))
+		p.Open(srv.URL)
+		if got, want := strings.TrimSpace(p.Read("#said")), c.name+tls.VersionName(c.version); got != want {
+			t.Errorf("the server saw %q, want %q", got, want)
+		}
+	}
+}
+
+// TestCertificate signs in to the application with a certificate that the
+// computer holds, of either kind of key.
+func TestCertificate(t *testing.T) {
+	o := card.NewOffice(t)
+	for n, key := range []crypto.Signer{pkixtest.ECKey(t), pkixtest.RSAKey(t)} {
+		u := o.Users[n]
+		cert := o.Cards.Leaf(key.Public(), u.Show, u.Name, time.Now(), card.Policies(card.CardPolicy))
+		p := NewPerson(t, ChromiumWith(t, o.TLS, o.CAFile, Badge{cert, key}))
+		p.Open(o.App)
+		p.Press("login")
+		p.Press("other-ways")
+		p.Pictures("signin-certificate-way")
+		p.Press("signin-certificate")
+		c := p.Claims()
+		if amr, _ := c["amr"].([]any); c["preferred_username"] != u.Name || !slices.Contains(amr, any("mfa")) {
+			t.Errorf("claims of %s: %v", u.Name, c)
+		}
+		// Signed out, this browser is known to come by certificate: its button
+		// is the first.
+		p.Leave(o.Demo)
+		p.Open(o.App)
+		p.Press("login")
+		p.See(`.ways [data-action="signin-certificate"]`)
+		p.Pictures("signin-certificate-known")
+		p.Press("signin-certificate")
+		if c := p.Claims(); c["preferred_username"] != u.Name {
+			t.Errorf("the second time, claims of %s: %v", u.Name, c)
+		}
+	}
+}
+
+// TestCertificateRevoked comes with a certificate that was taken back: the page
+// says so, and another way from there leads on.
+func TestCertificateRevoked(t *testing.T) {
+	o := card.NewOffice(t)
+	u, key, now := o.Users[1], pkixtest.ECKey(t), time.Now()
+	cert := o.Cards.Leaf(key.Public(), u.Show, u.Name, now, card.Policies(card.CardPolicy))
+	o.Lists.Publish("cards", o.Cards.CRL(now, 2, cert.SerialNumber))
+	o.Refresh("cards")
+	p := NewPerson(t, ChromiumWith(t, o.TLS, o.CAFile, Badge{cert, key}))
+	p.Open(o.App)
+	p.Press("login")
+	p.Press("other-ways")
+	p.Press("signin-certificate")
+	p.See("#problem")
+	p.reads("why not", "Your badge was taken back on")
+	p.Pictures("signin-certificate-revoked")
+	p.Click("#problem details.more summary")
+	p.reads("what is known of the certificate", u.Show)
+	p.Pictures("signin-certificate-revoked-details")
+
+	// Without leaving the page: the pass, a passkey, the application.
+	p.Type("username", u.Name)
+	p.Type("access_pass", u.Pass)
+	p.Press("signin-access-pass")
+	p.Register()
+	p.Press("signin-passkey")
+	if c := p.Claims(); c["preferred_username"] != u.Name {
+		t.Errorf("claims: %v", c)
+	}
+}
