@@ -92,6 +92,7 @@ func TestCertificateRevoked(t *testing.T) {
 	p.Press("login")
 	p.Press("other-ways")
 	p.Press("signin-certificate")
+	p.See("#problem")
 	p.reads("why not", "Your badge was taken back on")
 	p.Pictures("signin-certificate-revoked")
 	p.Click("#problem details.more summary")
