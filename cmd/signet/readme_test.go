@@ -1,12 +1,16 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/signetid/signet/internal/pkix/pkixtest"
 	"github.com/signetid/signet/internal/securitykey/securitykeytest"
 )
 
@@ -18,9 +22,12 @@ func TestDocumentation(t *testing.T) {
 	write(t, filepath.Join(dir, "reports.jwks.json"), `{"keys":[{"kty":"EC","crv":"P-256","kid":"1","use":"sig","alg":"ES256",
 		"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`)
 	write(t, filepath.Join(dir, "keys.csv"), "userPrincipalName,Id\nada@example.com,k\n")
+	ca := pkixtest.Root(t, "Nordhafen Root", time.Now())
+	write(t, filepath.Join(dir, "nordhafen.pem"), asPEM(ca.Cert))
+	write(t, filepath.Join(dir, "ada.pem"), asPEM(ca.Leaf(pkixtest.ECKey(t).Public(), "Ada", "ada@example.com", time.Now())))
 	t.Chdir(dir)
 	securitykeytest.Plug(t, securitykeytest.Key{Devices: []string{securitykeytest.Device}})
-	for _, page := range []string{"README.md", "docs/administrator.md", "docs/help-desk.md", "docs/phones.md"} {
+	for _, page := range []string{"README.md", "docs/administrator.md", "docs/help-desk.md", "docs/phones.md", "docs/certificates.md"} {
 		t.Run(page, func(t *testing.T) {
 			data := dataFolder(t)
 			serve(t, data)
@@ -48,6 +55,9 @@ func TestDocumentation(t *testing.T) {
 				if slices.Contains(line, "phone") && (strings.Contains(r.errs, "This person has no phone") || strings.Contains(r.errs, "no report has closed it")) {
 					r.code = 0 // nobody has enrolled one here
 				}
+				if slices.Contains(line, "explain") && strings.Contains(r.errs, "would sign nobody in") {
+					r.code = 0 // no list of that authority can be fetched here
+				}
 				if r.code != 0 {
 					t.Errorf("signet %q: exit %d: %s", line, r.code, r.errs)
 				}
@@ -66,6 +76,10 @@ var root = func() string {
 	return dir
 }()
 
+func asPEM(c *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+}
+
 // commandsOf are the admin commands of a page: lines of code blocks, and code
 // in sentences that has arguments.
 func commandsOf(t *testing.T, page string) [][]string {
@@ -77,7 +91,7 @@ func commandsOf(t *testing.T, page string) [][]string {
 	var all [][]string
 	block := false
 	for _, line := range strings.Split(string(text), "\n") {
-		if strings.HasPrefix(line, "```") {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
 			block = !block
 			continue
 		}

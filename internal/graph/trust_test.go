@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"crypto/sha1"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -33,7 +34,7 @@ func TestAuthorities(t *testing.T) {
 		w.ask(ada, "PATCH", one, map[string]any{}).want(t, http.StatusBadRequest, "Request_BadRequest").says(t, "displayName")
 		w.ask(ada, "POST", pkis, map[string]any{"displayName": " "}).want(t, http.StatusBadRequest, "Request_BadRequest")
 
-		root := pkixtest.Root(t, "Nordhafen Root", w.now)
+		root := pkixtest.Root(t, "Nordhafen Root", w.now, func(c *x509.Certificate) { c.AuthorityKeyId = c.SubjectKeyId })
 		people := root.Sub("People", w.now)
 		made := w.ask(ada, "POST", one+"/certificateAuthorities", map[string]any{
 			"@odata.type": "#microsoft.graph.certificateAuthorityDetail", "displayName": "Root CA", "certificateAuthorityType": "root", "certificate": encoded(root.Cert.Raw),
@@ -198,7 +199,8 @@ func TestClassicAuthorities(t *testing.T) {
 		if got := w.ask(ada, "GET", at, nil).want(t, http.StatusOK, "").body["value"].([]any); len(got) != 0 {
 			t.Errorf("of nothing: %v", got)
 		}
-		root, low := pkixtest.Root(t, "Root", w.now), pkixtest.Root(t, "Low", w.now)
+		root := pkixtest.Root(t, "Root", w.now)
+		low := root.Sub("Low", w.now)
 		body := map[string]any{"certificateAuthorities": []any{
 			map[string]any{"isRootAuthority": true, "certificate": encoded(root.Cert.Raw), "certificateRevocationListUrl": "http://crl.example/a", "deltaCertificateRevocationListUrl": nil},
 			map[string]any{"isRootAuthority": false, "certificate": encoded(pkixtest.PEM(low.Cert)), "issuer": "x", "issuerSki": "y"},
@@ -211,7 +213,7 @@ func TestClassicAuthorities(t *testing.T) {
 		got := w.ask(ada, "GET", one, nil).want(t, http.StatusOK, "")
 		if got.at(t, "certificateAuthorities", 0, "isRootAuthority") != true || got.at(t, "certificateAuthorities", 0, "certificateRevocationListUrl") != "http://crl.example/a" ||
 			got.at(t, "certificateAuthorities", 1, "isRootAuthority") != false || got.at(t, "certificateAuthorities", 1, "issuerSki") != fmt.Sprintf("%X", low.Cert.SubjectKeyId) ||
-			got.at(t, "certificateAuthorities", 1, "issuer") != "O=Nordhafen,CN=Low" {
+			got.at(t, "certificateAuthorities", 1, "issuer") != "O=Nordhafen,CN=Root" {
 			t.Errorf("read %s", got.Body)
 		}
 		w.ask(ada, "POST", at, body).want(t, http.StatusConflict, "Request_MultipleObjectsWithSameKeyValue")

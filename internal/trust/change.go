@@ -76,7 +76,13 @@ func (s *Store) Update(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp
 		if !a.Removed.IsZero() {
 			return nothing(string(id))
 		}
+		was := a.Root
 		e.apply(a)
+		if a.Root != was {
+			if err := fit(a.Cert, a.Root); err != nil {
+				return err
+			}
+		}
 		return tidy(a)
 	})
 }
@@ -123,6 +129,7 @@ func (s *Store) edit(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.A
 	if version != 0 && a.Version != version {
 		return Authority{}, stale(a)
 	}
+	was := a
 	if err := fn(&a); err != nil {
 		return Authority{}, err
 	}
@@ -135,8 +142,17 @@ func (s *Store) edit(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.A
 		return Authority{}, stale(a)
 	}
 	a.Version++
+	if was.serves() && !a.serves() || was.serves() && was.Root && !a.Root {
+		if err := s.withdraw(ctx, tx, t); err != nil {
+			return Authority{}, err
+		}
+	}
 	return a, s.changed(ctx, tx, t)
 }
+
+// serves says whether paths may lead over an authority, as far as the tenant
+// has a say in it.
+func (a Authority) serves() bool { return a.Enabled && a.Removed.IsZero() }
 
 func (e Edit) apply(a *Authority) {
 	set(&a.Name, e.Name)
@@ -174,7 +190,7 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 	}
 	var out []Authority
 	for _, o := range offers {
-		if err := suitable(o.Cert, s.now()); err != nil {
+		if err := suitable(o.Cert, o.Root, s.now()); err != nil {
 			return nil, err
 		}
 		a := o.authority()

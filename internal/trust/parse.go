@@ -2,10 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
@@ -15,19 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/pkix"
 )
 
 // MaxUpload bounds what Parse looks at, in bytes.
 const MaxUpload = 1 << 20
-
-// minRSA is the smallest RSA key of an authority (security.md CBA12; NIST SP
-// 800-131A).
-const minRSA = 2048
-
-// maxRSA bounds what verifying costs (security.md CBA11).
-const maxRSA = 8192
 
 // The content type of signed data (RFC 5652 §5.1).
 var oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
@@ -190,65 +180,50 @@ func listOf(c *x509.Certificate, all []*x509.Certificate) string {
 // name. Where that signature is of a kind that is not looked at any more, the
 // key identifiers say it: nobody relies on it anyway.
 func SelfSigned(c *x509.Certificate) bool {
-	switch {
-	case !selfIssued(c) || weakKey(c) != "": // what a huge key would cost is not spent
+	// What could not serve is not looked at: a huge key takes its time.
+	if !bytes.Equal(c.RawIssuer, c.RawSubject) || pkix.Fit(c, true) != nil {
 		return false
-	case weakSignature(c):
+	}
+	err := c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+	var old x509.InsecureAlgorithmError
+	if errors.As(err, &old) || errors.Is(err, x509.ErrUnsupportedAlgorithm) {
 		return len(c.AuthorityKeyId) == 0 || bytes.Equal(c.AuthorityKeyId, c.SubjectKeyId)
 	}
-	return c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
+	return err == nil
 }
 
-// selfIssued says whether a certificate names itself as its issuer.
-func selfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
-
-// suitable refuses what cannot be an authority here, by name.
-func suitable(c *x509.Certificate, now time.Time) error {
-	name := quote(label(c))
-	switch {
-	case len(c.Raw) > pkix.MaxCertificate:
-		return unfit("certificate_too_big", c, "The certificate of "+name+" is larger than 64 KiB.")
-	case !c.BasicConstraintsValid || !c.IsCA:
-		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: it does not say so in its basic constraints.")
-	case c.KeyUsage&x509.KeyUsageCertSign == 0: // RFC 5280 §4.2.1.3: an authority must say so
-		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority: its key usage does not say that it signs certificates.")
-	case now.After(c.NotAfter):
-		return unfit("authority_expired", c, "The certificate of "+name+" expired on "+c.NotAfter.UTC().Format("2 January 2006")+".")
-	case weakKey(c) != "":
-		return unfit("weak_key", c, "The key of "+name+" is "+weakKey(c)+".")
-	case weakSignature(c) && !SelfSigned(c):
-		return unfit("weak_signature", c, "The certificate of "+name+" is signed with "+c.SignatureAlgorithm.String()+", which is not accepted any more.")
+// suitable refuses what cannot be an authority here, by name: no path through
+// it would hold, now or later.
+func suitable(c *x509.Certificate, root bool, now time.Time) error {
+	if now.After(c.NotAfter) {
+		return unfit("authority_expired", c, "The certificate of "+quote(label(c))+" expired on "+c.NotAfter.UTC().Format("2 January 2006")+".")
 	}
-	return nil
+	return fit(c, root)
 }
 
-// weakKey says what is wrong with a key; empty: nothing is.
-func weakKey(c *x509.Certificate) string {
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if n := key.N.BitLen(); n < minRSA {
-			return fmt.Sprintf("too short: RSA of %d bits, and %d is the least", n, minRSA)
-		} else if n > maxRSA {
-			return fmt.Sprintf("too long: RSA of %d bits, and %d is the most", n, maxRSA)
-		}
-		return ""
-	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
-			return "on the curve " + key.Curve.Params().Name + ", and P-256, P-384 and P-521 are supported"
-		}
-		return ""
-	case ed25519.PublicKey:
-		return ""
+// fit is suitable but for the time.
+func fit(c *x509.Certificate, root bool) error {
+	err := pkix.Fit(c, root)
+	if err == nil {
+		return nil
 	}
-	return "of a kind that is not supported: RSA, ECDSA and Ed25519 are"
-}
-
-func weakSignature(c *x509.Certificate) bool {
-	switch c.SignatureAlgorithm {
-	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.DSAWithSHA256, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
-		return true
+	var f *pkix.Fault
+	if !errors.As(err, &f) {
+		return err
 	}
-	return false
+	name, why := quote(label(c)), "."
+	if f.Err != nil {
+		why = ": " + audit.Clean(f.Err.Error(), 200) + "."
+	}
+	switch f.Reason {
+	case pkix.NotCA:
+		return unfit("not_a_ca", c, "The certificate of "+name+" is not that of a certificate authority"+why)
+	case pkix.WeakAlgorithm:
+		return unfit("weak_algorithm", c, "The certificate of "+name+" has a key or a signature that is not accepted"+why)
+	case pkix.TooBig:
+		return unfit("certificate_too_big", c, "The certificate of "+name+" is too big"+why)
+	}
+	return unfit("certificate_unfit", c, "The certificate of "+name+" cannot be used, since every path through it would be refused"+why)
 }
 
 func unread(reason string, err error, says string) error {

@@ -55,7 +55,7 @@ func TestAddAndRead(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		a := w.mustAdd(tenant, root(pkixtest.Root(t, "Root", start)))[0]
+		a := w.mustAdd(tenant, root(pkixtest.Root(t, "Root", start, ownIssuer)))[0]
 		w.pass(time.Minute)
 		got, err := w.update(tenant, a.ID, 1, trust.Edit{Name: to(" Another\u202e name "), Enabled: to(false), CRL: to("http://crl.example/a"), Root: to(false)})
 		if err != nil || got.Name != `Another\u{202e} name` || got.Enabled || got.Root || got.Version != 2 || !got.Changed.Equal(w.now()) {
@@ -92,6 +92,11 @@ func TestUpdate(t *testing.T) {
 		}
 		if _, err := w.update(tenant, a.ID, 0, trust.Edit{Name: to(strings.Repeat("ä", 257))}); !errors.Is(err, idp.Invalid) {
 			t.Errorf("name of 257: %v", err)
+		}
+		// Of which kind a certificate can be it says itself.
+		b := w.mustAdd(tenant, root(pkixtest.Root(t, "Other root", start)))[0]
+		if _, err := w.update(tenant, b.ID, 0, trust.Edit{Root: to(false)}); !errors.Is(err, idp.Invalid) || !strings.Contains(idp.AsError(err).Public, `"Other root"`) {
+			t.Errorf("a root that has no issuer: %v", err)
 		}
 	})
 }
@@ -184,7 +189,7 @@ func TestAddAllOrNone(t *testing.T) {
 		w.mustAdd(tenant, root(ca))
 		fresh := pkixtest.Root(t, "Fresh", start)
 		leaf := trust.Offer{Cert: ca.Leaf(ca.Key.Public(), "Ada", "", start)}
-		again := trust.Offer{Cert: pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }).Cert}
+		again := root(pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }))
 		for name, c := range map[string]struct {
 			with trust.Offer
 			kind idp.Kind
@@ -227,18 +232,22 @@ func TestUnsuitable(t *testing.T) {
 		for name, c := range map[string]struct {
 			cert   *x509.Certificate
 			reason string
+			sub    bool
 		}{
-			"no CA":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.IsCA = false; c.MaxPathLen = 0 }).Cert, "not_a_ca"},
-			"no certSign":  {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }).Cert, "not_a_ca"},
-			"expired":      {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Second) }).Cert, "authority_expired"},
-			"short key":    {short, "weak_key"},
-			"large":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("a", 64<<10)} }).Cert, "certificate_too_big"},
-			"plain":        {pkixtest.Root(t, "Plain", start).Cert, ""},
-			"to come":      {pkixtest.Root(t, "Next", start, func(c *x509.Certificate) { c.NotBefore = start.Add(time.Hour) }).Cert, ""},
-			"no key usage": {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert, "not_a_ca"},
-			"below":        {ca.Sub("Below", start).Cert, ""},
+			"no CA":          {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.IsCA = false; c.MaxPathLen = 0 }).Cert, "not_a_ca", false},
+			"no certSign":    {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }).Cert, "not_a_ca", false},
+			"expired":        {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.NotAfter = start.Add(-time.Second) }).Cert, "authority_expired", false},
+			"short key":      {short, "weak_algorithm", false},
+			"large":          {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.DNSNames = []string{strings.Repeat("a", 64<<10)} }).Cert, "certificate_too_big", false},
+			"no key id":      {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.SubjectKeyId = nil; c.IsCA = false; c.BasicConstraintsValid = false }).Cert, "not_a_ca", false},
+			"plain":          {pkixtest.Root(t, "Plain", start).Cert, "", false},
+			"to come":        {pkixtest.Root(t, "Next", start, func(c *x509.Certificate) { c.NotBefore = start.Add(time.Hour) }).Cert, "", false},
+			"no key usage":   {pkixtest.Root(t, "X", start, func(c *x509.Certificate) { c.KeyUsage = 0 }).Cert, "not_a_ca", false},
+			"below":          {ca.Sub("Below", start).Cert, "", true},
+			"no issuer key":  {pkixtest.Root(t, "X", start).Cert, "certificate_unfit", true},
+			"own issuer key": {pkixtest.Root(t, "Own", start, ownIssuer).Cert, "", true},
 		} {
-			_, err := w.add(tenant, trust.Offer{Cert: c.cert})
+			_, err := w.add(tenant, trust.Offer{Cert: c.cert, Root: !c.sub})
 			if c.reason == "" {
 				if err != nil {
 					t.Errorf("%s: %v", name, err)
@@ -397,6 +406,62 @@ func TestContainers(t *testing.T) {
 		}
 		if _, err := w.Container(t.Context(), w.db, tenant, one.ID); err != nil {
 			t.Errorf("container of a restored one: %v", err)
+		}
+	})
+}
+
+// What takes trust away is told, in its transaction, and can be refused; what
+// does not, is not.
+func TestOnWithdraw(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		told, refuse := 0, error(nil)
+		w.OnWithdraw(func(ctx context.Context, tx *sqldb.Tx, of idp.TenantID) error {
+			if of != tenant {
+				t.Errorf("of %s", of)
+			}
+			told++
+			return refuse
+		})
+		a := w.mustAdd(tenant, root(pkixtest.Root(t, "A", start, ownIssuer)))[0]
+		edit := func(e trust.Edit) func() error {
+			return func() error { _, err := w.update(tenant, a.ID, 0, e); return err }
+		}
+		remove := func() error { _, err := w.remove(tenant, a.ID); return err }
+		restore := func() error { _, err := w.restore(tenant, a.ID); return err }
+		empty := func() error {
+			return w.write(func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := w.RemoveContainer(ctx, tx, tenant, a.Container)
+				return err
+			})
+		}
+		refused := errors.New("no")
+		for _, c := range []struct {
+			name string
+			do   func() error
+			told int
+		}{
+			{"another name", edit(trust.Edit{Name: to("B"), CRL: to("http://crl.example/a")}), 0},
+			{"off", edit(trust.Edit{Enabled: to(false)}), 1},
+			{"removed while off", remove, 0}, {"restored", restore, 0},
+			{"on", edit(trust.Edit{Enabled: to(true)}), 0},
+			{"no anchor", edit(trust.Edit{Root: to(false)}), 1}, {"an anchor", edit(trust.Edit{Root: to(true)}), 0},
+			{"removed", remove, 1}, {"restored", restore, 0}, {"with its container", empty, 1},
+		} {
+			told = 0
+			if c.told > 0 {
+				before := w.list(tenant)
+				refuse = refused
+				if err := c.do(); !errors.Is(err, refused) {
+					t.Errorf("%s: %v", c.name, err)
+				}
+				if after := w.list(tenant); len(after) != len(before) || after[0].Version != before[0].Version || after[0].Enabled != before[0].Enabled {
+					t.Errorf("%s: refused, and changed", c.name)
+				}
+				refuse, told = nil, 0
+			}
+			if err := c.do(); err != nil || told != c.told {
+				t.Errorf("%s: told %d times, %v", c.name, told, err)
+			}
 		}
 	})
 }

@@ -24,8 +24,11 @@ type house struct {
 	rules        trust.Rules
 }
 
+func ownIssuer(c *x509.Certificate) { c.AuthorityKeyId = c.SubjectKeyId }
+
 func newHouse(t testing.TB, changes ...pkixtest.Change) house {
-	h := house{root: pkixtest.Root(t, "Nordhafen Root", start)}
+	// The root names its own key as its issuer's: it can stand as either kind.
+	h := house{root: pkixtest.Root(t, "Nordhafen Root", start, ownIssuer)}
 	h.people = h.root.Sub("Nordhafen People", start)
 	h.ada = h.people.Leaf(pkixtest.ECKey(t).Public(), "Ada", "ada@nordhafen.example", start, changes...)
 	// These authorities have no lists: their keys are named.
