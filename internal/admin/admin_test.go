@@ -457,7 +457,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
 			"device.list": {}, "device.show": {"device": "kept"}, "key.list": {}, "key.export": {}, "key.removed": {},
 			"phone.list": {"user": "bob@a.example"}, "phone.show": {"user": "bob@a.example"}, "phone.test": {"user": "bob@a.example"},
-			"cert-authority.list": {}, "cert-authority.show": {"authority": "Root"},
+			"cert-authority.list": {}, "cert-authority.show": {"authority": "Root"}, "certificate.explain": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",
@@ -497,7 +497,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "cert-authority.refresh"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "cert-authority.refresh", "cert-authority.endSessions"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,18 +38,8 @@ const mostValues = 32
 // Values come from outside. One that no user can have finds nobody; none is
 // cut, cleaned or trimmed into one that a user has (T22).
 func (d *Directory) UsersBy(ctx context.Context, q sqldb.Querier, t idp.TenantID, property string, values []string) ([]idp.User, error) {
-	column, key := "", func(v string) (string, bool) {
-		folded := Fold(v)
-		return folded, len(folded) == len(v) && len(v) <= maxUserName
-	}
-	switch property {
-	case byUserName:
-		column = "name_folded"
-	case byOnPremises:
-		column = "on_premises_folded"
-	case byCertIDs:
-		key = func(v string) (string, bool) { return certificateDigest(v), true }
-	default:
+	column, known := mappingColumns[property]
+	if !known {
 		return nil, idp.Invalidf("bad_property", "users by %q", audit.Clean(property, 50)).Say("Nobody is found by that property.")
 	}
 	if len(values) > mostValues {
@@ -56,19 +47,20 @@ func (d *Directory) UsersBy(ctx context.Context, q sqldb.Querier, t idp.TenantID
 	}
 	var keys []any
 	for _, v := range values {
-		if k, ok := key(v); ok && v != "" && utf8.ValidString(v) && !strings.ContainsFunc(v, unprintable) {
-			keys = append(keys, k)
+		if v == "" || !utf8.ValidString(v) || strings.ContainsFunc(v, unprintable) {
+			continue
+		}
+		if column == "" {
+			keys = append(keys, certificateDigest(v))
+		} else if folded := Fold(v); len(folded) == len(v) && len(v) <= maxUserName {
+			keys = append(keys, folded)
 		}
 	}
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	list := placeholders(2, padded(&keys))
-	where := column + ` in (` + list + `)`
-	if property == byCertIDs {
-		where = `id in (select user_id from user_certificate_id where tenant_id = $1 and digest in (` + list + `))`
-	}
-	rows, err := q.Query(ctx, userColumns+`where tenant_id = $1 and `+where+` order by created, id`, append([]any{t}, keys...)...)
+	query := usersBy(column, padded(&keys))
+	rows, err := q.Query(ctx, query, append([]any{t}, keys...)...)
 	if err != nil {
 		return nil, fmt.Errorf("find users by %s: %w", property, err)
 	}
@@ -81,7 +73,26 @@ func (d *Directory) UsersBy(ctx context.Context, q sqldb.Querier, t idp.TenantID
 		}
 		out = append(out, p.User)
 	}
+	slices.SortFunc(out, func(a, b idp.User) int {
+		return cmp.Or(a.Created.Compare(b.Created), strings.Compare(string(a.ID), string(b.ID)))
+	})
 	return out, rows.Err()
+}
+
+// mappingColumns are where users have the properties, folded; certificateUserIds
+// have a table of their own.
+var mappingColumns = map[string]string{byUserName: "name_folded", byOnPremises: "on_premises_folded", byCertIDs: ""}
+
+// usersBy finds users by n keys. It asks for no order: SQLite would read all
+// users of the tenant in it.
+func usersBy(column string, n int) string {
+	list := placeholders(2, n)
+	if column == "" {
+		return userColumns + `where tenant_id = $1 and id in (select user_id from user_certificate_id where tenant_id = $1 and digest in (` + list + `))`
+	}
+	// That it is not empty is said for the sake of the index, which has no empty
+	// names.
+	return userColumns + `where tenant_id = $1 and ` + column + ` <> '' and ` + column + ` in (` + list + `)`
 }
 
 // padded repeats the last of keys until there are 1, 4 or mostValues, so that

@@ -389,6 +389,36 @@ func TestUsersBy(t *testing.T) {
 	})
 }
 
+// TestUsersByIndex: whoever shows a certificate costs a look-up, and not a look
+// at every user of the tenant.
+func TestUsersByIndex(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		if !strings.HasSuffix(t.Name(), "/sqlite") {
+			return // PostgreSQL plans by what is in the tables, and there is nothing here
+		}
+		for property, index := range map[string]string{"userPrincipalName": "users_name (tenant_id=? AND name_folded=?)",
+			"onPremisesUserPrincipalName": "users_on_premises (tenant_id=? AND on_premises_folded=?)", "certificateUserIds": "(tenant_id=? AND digest=?)"} {
+			rows, err := h.db.Query(t.Context(), "explain query plan "+directory.UsersByQuery(property, 4), "t", "a", "b", "c", "d")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var plan []string
+			for rows.Next() {
+				var id, parent, unused int64
+				var step string
+				if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+					t.Fatal(err)
+				}
+				plan = append(plan, step)
+			}
+			rows.Close()
+			if all := strings.Join(plan, "; "); !strings.Contains(all, index) || strings.Contains(all, "(tenant_id=?)") || strings.Contains(all, "SCAN") {
+				t.Errorf("%s: %s", property, all)
+			}
+		}
+	})
+}
+
 // Renaming a person frees the name for certificates, too (T20).
 func TestSec_CBA07_RenamedUser(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

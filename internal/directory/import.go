@@ -324,7 +324,7 @@ func (d *Directory) markClaimed(ctx context.Context, t idp.TenantID, f *imported
 		lines  map[string]int
 		query  string
 	}{
-		{colOnPremises, local, `select on_premises_folded from users where tenant_id = $1 and on_premises_folded in `},
+		{colOnPremises, local, `select on_premises_folded from users where tenant_id = $1 and on_premises_folded <> '' and on_premises_folded in `},
 		{colCertIDs, certs, `select digest from user_certificate_id where tenant_id = $1 and digest in `},
 	} {
 		for batch := range slices.Chunk(slices.Sorted(maps.Keys(look.lines)), takenBatch) {

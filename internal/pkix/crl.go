@@ -12,6 +12,7 @@ import (
 	"math"
 	"math/big"
 	"slices"
+	"sort"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -57,6 +58,7 @@ type CRL struct {
 	bound   bool
 	issuers [][]byte // certificate issuers of an indirect list; the first is Issuer
 	entries []record // sorted
+	marks   []uint64 // of each block of entries, for first
 }
 
 // record is an entry. A million of them are 32 MB, whatever the list is like:
@@ -97,7 +99,7 @@ func (c *CRL) Find(serial *big.Int) (Entry, bool) { return c.find(serial, c.Issu
 // find looks for the certificate of issuer with that serial number.
 func (c *CRL) find(serial *big.Int, issuer []byte) (Entry, bool) {
 	var want record
-	if !want.setSerial(serialBytes(serial)) {
+	if !want.setNumber(serial) {
 		return Entry{}, false
 	}
 	for at := c.first(&want); at < len(c.entries) && compareSerials(&c.entries[at], &want) == 0; at++ {
@@ -109,10 +111,32 @@ func (c *CRL) find(serial *big.Int, issuer []byte) (Entry, bool) {
 	return Entry{}, false
 }
 
-// first is the place of the first entry that is not before want. It is written
-// out since a look-up of a sign-in waits for it.
+// block is how many entries lie between two marks.
+const block = 64
+
+// mark is the beginning of a record as a number, in the order of records: a
+// search among a million of those stays in the processor's caches, as one among
+// the records does not.
+func (r *record) mark() uint64 { return uint64(r.n)<<59 | binary.BigEndian.Uint64(r.serial[:])>>5 }
+
+// setMarks is for entries that are sorted.
+func (c *CRL) setMarks() {
+	c.marks = make([]uint64, 0, (len(c.entries)+block-1)/block)
+	for at := 0; at < len(c.entries); at += block {
+		c.marks = append(c.marks, c.entries[at].mark())
+	}
+}
+
+// first is the place of the first entry that is not before want. A sign-in
+// waits for it.
 func (c *CRL) first(want *record) int {
-	low, high := 0, len(c.entries)
+	mark := want.mark()
+	from, found := slices.BinarySearch(c.marks, mark)
+	to := from
+	if found { // records may begin alike
+		to += sort.Search(len(c.marks)-from, func(i int) bool { return c.marks[from+i] > mark })
+	}
+	low, high := max(from-1, 0)*block, min(to*block, len(c.entries))
 	for low < high {
 		if mid := int(uint(low+high) / 2); compareSerials(&c.entries[mid], want) < 0 {
 			low = mid + 1
@@ -129,6 +153,20 @@ func (r *record) setSerial(b []byte) bool {
 	}
 	copy(r.serial[:], b)
 	r.n = uint8(len(b))
+	return true
+}
+
+// setNumber is setSerial of a number, without a detour.
+func (r *record) setNumber(n *big.Int) bool {
+	if n.Sign() < 0 {
+		return r.setSerial(serialBytes(n))
+	}
+	size := n.BitLen()/8 + 1
+	if size > maxSerial {
+		return false
+	}
+	n.FillBytes(r.serial[:size])
+	r.n = uint8(size)
 	return true
 }
 
@@ -306,6 +344,7 @@ func (c *CRL) readEntries(in cryptobyte.String) error {
 		slices.SortFunc(c.entries, compare)
 	}
 	c.entries = slices.CompactFunc(c.entries, func(a, b record) bool { return compareSerials(&a, &b) == 0 && a.issuer == b.issuer })
+	c.setMarks()
 	return nil
 }
 

@@ -340,6 +340,21 @@ func TestSec_T23_Scope(t *testing.T) {
 		w.all = nil
 		w.list(w.root, ordinary(), pkixtest.Scope(pkixtest.Issuing{Authorities: true})).list(w.ca, ordinary()).want("")
 	})
+	t.Run("as many points and names as may be", func(t *testing.T) {
+		for n, want := range map[int]string{64: "", 65: "cannot be read"} {
+			var points []pkixtest.Point
+			p := pkixtest.Point{}
+			for i := range n {
+				points = append(points, uri(strconv.Itoa(i)))
+				p.Full = append(p.Full, pkixtest.URI(strconv.Itoa(i)))
+			}
+			last := pkixtest.Issuing{Point: uri(strconv.Itoa(n - 1))}
+			w := newLists(t, pkixtest.Points(points...))
+			w.list(w.ca, ordinary(), pkixtest.Scope(last)).want(want)
+			w = newLists(t, pkixtest.Points(p))
+			w.list(w.ca, ordinary(), pkixtest.Scope(last)).want(want)
+		}
+	})
 	t.Run("a point that cannot be read", func(t *testing.T) {
 		w := newLists(t)
 		w.leaf.Extensions = append(w.leaf.Extensions, stdpkix.Extension{Id: pkixtest.Points().Id, Value: []byte{0x30, 2, 5, 0}})

@@ -178,6 +178,12 @@ func readReasons(in []byte) (reasons, bool) {
 	return r & allReasons, true
 }
 
+// Bounds of what is compared with one another (security.md CBA11).
+const (
+	maxPoints     = 64 // distribution points of a certificate
+	maxPointNames = 64 // names of one
+)
+
 // Kinds of general names that are told apart (RFC 5280 §4.2.1.6).
 const (
 	directoryName = 4
@@ -222,7 +228,8 @@ func readGeneralNames(in *cryptobyte.String) ([]generalName, bool) {
 	return namesIn(seq)
 }
 
-// namesIn reads the content of a sequence of general names, which is not empty.
+// namesIn reads the content of a sequence of general names, which is neither
+// empty nor too long.
 func namesIn(seq cryptobyte.String) ([]generalName, bool) {
 	var names []generalName
 	for !seq.Empty() {
@@ -241,7 +248,7 @@ func namesIn(seq cryptobyte.String) ([]generalName, bool) {
 		}
 		names = append(names, n)
 	}
-	return names, len(names) > 0
+	return names, len(names) > 0 && len(names) <= maxPointNames
 }
 
 // point is a distribution point of a certificate: RFC 5280 §4.2.1.13.
@@ -287,7 +294,7 @@ func readPoints(value []byte) ([]point, bool) {
 		}
 		points = append(points, p)
 	}
-	return points, true
+	return points, len(points) <= maxPoints
 }
 
 // readPointName reads a DistributionPointName: general names, or a relative

@@ -130,6 +130,7 @@ func UnmarshalCRL(b []byte) (*CRL, error) {
 	if !slices.IsSortedFunc(c.entries, compare) {
 		return nil, malformed("not sorted when stored")
 	}
+	c.setMarks()
 	return c, nil
 }
 

@@ -435,6 +435,50 @@ func TestListsStay(t *testing.T) {
 	})
 }
 
+// TestDamagedList: what cannot be read back refuses, and is fetched anew.
+func TestDamagedList(t *testing.T) {
+	p := newPKI(t, sqldbtest.Open(t, sources))
+	p.pub.put("/ca.crl", p.ca.List(p.of(1)))
+	p.run(p.Store)
+	if _, err := p.db.Exec(t.Context(), `update trust_list_body set body = $1 where tenant_id = $2 and authority_id = $3`, []byte("SCRL"), tenant, p.ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	p.Store = p.listNode(trust.Limits{}, "127.0.0.1")
+	if _, err := p.Verify(t.Context(), tenant, p.leaf, nil, p.rule); err == nil {
+		t.Error("a damaged list is none that says that nothing is revoked")
+	}
+	if _, err := p.Refresh(t.Context(), tenant, p.ids[1]); err != nil {
+		t.Error(err)
+	}
+	p.want("fetched anew", "")
+}
+
+// TestJobStops: a job that is to end does not wait for a host that hangs, and
+// holds nothing against it.
+func TestJobStops(t *testing.T) {
+	p := newPKI(t, sqldbtest.Open(t, sources))
+	asked := make(chan struct{}, 1)
+	p.pub.at("/ca.crl", func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	p.Store = p.listNode(trust.Limits{CRLTime: time.Hour}, "127.0.0.1")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, j := range p.Jobs() {
+			j.Run(ctx, p.now())
+		}
+	}()
+	<-asked
+	cancel()
+	<-done
+	if s := p.state(1); s.Failures != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // TestTwoNodesFetchOnce: the job is run by one of them, and both know.
 func TestTwoNodesFetchOnce(t *testing.T) {
 	sqldbtest.Each(t, append(sources, job.Migrations), func(t *testing.T, db *sqldb.DB) {
@@ -636,4 +680,42 @@ func TestSec_T23_MillionEntriesFetched(t *testing.T) {
 	}
 	p.leaf = p.ca.Leaf(pkixtest.ECKey(t).Public(), "Eve", "", start, func(c *x509.Certificate) { c.SerialNumber = pkixtest.BigSerial(4) })
 	p.want("in the list", "certificate_revoked")
+}
+
+// TestSec_T23_ListOnEveryNode: a list that one node has fetched counts on the
+// others, which had the one before in memory.
+func TestSec_T23_ListOnEveryNode(t *testing.T) {
+	eachPKI(t, func(t *testing.T, p *pki) {
+		if p.db.Dialect() == sqldb.SQLite {
+			return // one node
+		}
+		line := bus.New(p.db, slog.New(slog.DiscardHandler))
+		far := trust.New(trust.Config{DB: p.db, Bus: line, Now: p.now})
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		wg.Go(func() { line.Run(ctx) })
+		until := func(what, reason string) {
+			t.Helper()
+			for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				_, err := far.Verify(ctx, tenant, p.leaf, nil, p.rule)
+				if e := idp.AsError(err); reason == "" && err == nil || reason != "" && e != nil && e.Reason == reason {
+					return
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s: after 30 s still %v", what, err)
+				}
+			}
+		}
+		p.pub.put("/ca.crl", p.ca.List(p.of(1)))
+		until("no list", "certificate_list_unavailable")
+		p.run(p.Store)
+		until("the first", "")
+		p.pub.put("/ca.crl", p.ca.List(p.of(2, p.revoked(1))))
+		if _, err := p.Refresh(ctx, tenant, p.ids[1]); err != nil {
+			t.Fatal(err)
+		}
+		until("the second", "certificate_revoked")
+	})
 }

@@ -45,6 +45,8 @@ func (s *Store) Refresh(ctx context.Context, t idp.TenantID, id idp.AuthorityID)
 	}
 	var out []ListState
 	var first error
+	// Who asked first may go away; others may wait for the same.
+	ctx = context.WithoutCancel(ctx)
 	for _, k := range a.kinds() {
 		err := s.get(ctx, a, k)
 		if err != nil && (first == nil || !errors.Is(err, idp.Unavailable)) {
@@ -64,8 +66,7 @@ func (s *Store) Refresh(ctx context.Context, t idp.TenantID, id idp.AuthorityID)
 func (s *Store) get(ctx context.Context, a Authority, k ListKind) error {
 	key := listKey{a.Tenant, a.ID, k}
 	_, err, _ := s.once.Do(key.String(), func() (any, error) {
-		// Who asked first may go away; the others wait for the same.
-		return nil, s.getOnce(context.WithoutCancel(ctx), a, key)
+		return nil, s.getOnce(ctx, a, key)
 	})
 	return err
 }
@@ -80,8 +81,9 @@ func (s *Store) getOnce(ctx context.Context, a Authority, k listKey) error {
 		return err
 	}
 	have, err := s.loadList(ctx, k)
-	if err != nil {
-		have = nil // what cannot be read is fetched anew
+	var damaged *pkix.Fault
+	if err != nil && !errors.As(err, &damaged) { // what cannot be read is fetched anew
+		return err
 	}
 	address := a.url(k.kind)
 	etag, modified := row.etag, row.modified
