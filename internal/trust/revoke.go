@@ -79,8 +79,9 @@ func (s *Store) listsOf(ctx context.Context, q question, of []Authority) (*pkix.
 // speaksFor says whether a list of the authority a may be asked about what by
 // has issued. Names do not tell authorities apart: one whose key was renewed has
 // its name twice, and then each list has only what its own key has signed. So a
-// list from elsewhere has to be by the same key, unless it is an indirect one,
-// which says of each entry whose it is. RFC 5280 §6.3.3 takes any of that name.
+// list of that name from elsewhere has to be by the same key, unless it is an
+// indirect one, which says of each entry whose it is. RFC 5280 §6.3.3 takes any
+// of that name.
 func speaksFor(l *pkix.CRL, a, by Authority) bool {
-	return a.ID == by.ID || l.Indirect() || hex.EncodeToString(l.KeyID) == by.Key()
+	return a.ID == by.ID || l.Indirect() || !pkix.SameName(l.Issuer, by.Cert.RawSubject) || hex.EncodeToString(l.KeyID) == by.Key()
 }

@@ -95,7 +95,7 @@ func (s *site) addresses() error {
 func (s *site) start(ctx context.Context) (time.Duration, error) {
 	const free = "1000000000"
 	args := []string{"serve", "--data", s.data(), "--listen", s.addr, "--listen-tls", s.addrTLS, "--base-url", s.base, "--drain", "0s", "--metadata-url", "off",
-		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free, "--limit-phone-asks", free}
+		"--log-level", "error", "--limit-sign-ins", free, "--limit-failures", free, "--limit-nonces", free, "--limit-pass-tries", free, "--limit-phone-asks", free, "--crl-private-host", "127.0.0.1"}
 	if s.postgres != "" {
 		args = append(args, "--database", s.postgres)
 	}
