@@ -34,6 +34,7 @@ with 1 and what is wrong when a list could not be had, and the one in use stays.
 			`Stop believing a certificate authority, for a while: what it stands above signs
 nobody in, from the next sign-in on. Who is signed in stays so.`,
 			"What it stands above signs nobody in, until: signet admin cert-authority enable %s"),
+		a.authorityEnd(),
 		a.authorityOne("enable", "cert-authority.enable", "Believe a certificate authority again", "", ""),
 		a.authorityOne("remove", "cert-authority.remove", "Remove a certificate authority; it can be restored for 30 days",
 			`Remove a certificate authority: what it stands above signs nobody in, from the
@@ -184,6 +185,18 @@ func (a *administrator) onAuthority(cmd *cobra.Command, op string, in fields, fo
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), follows+"\n", one.ID)
 	return nil
+}
+
+func (a *administrator) authorityEnd() *cobra.Command {
+	cmd := a.authorityOne("end-sessions", "", "Sign out everybody who came by a certificate below a certificate authority",
+		`Sign out everybody who came by a certificate below a certificate authority, also
+one that was removed: their sessions and refresh tokens end, in browsers within a
+minute. What they have by other methods stays. To keep them from coming back, disable
+or remove the authority first.`, "")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.do(cmd, "cert-authority.endSessions", fields{"authority": args[0]}, "certificates", "sessions")
+	}
+	return cmd
 }
 
 var authorityLists = []string{"kind", "state", "number", "entries", "thisUpdate=made", "nextUpdate=over", "lastTry=last try", "failure"}

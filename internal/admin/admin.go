@@ -63,8 +63,11 @@ type Config struct {
 	Devices *device.Registry
 	// OnDevice says what stands on a device.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
-	// Authorities are those that tenants trust to issue certificates.
-	Authorities *trust.Store
+	// Authorities are those that tenants trust to issue certificates, and
+	// EndAuthority ends what people have by certificates below the one of a key
+	// identifier, with a record of each that begins with an event.
+	Authorities  *trust.Store
+	EndAuthority func(ctx context.Context, t idp.TenantID, key string, e audit.Event, progress func(int)) (Ended, error)
 	// ExplainCertificate tries a certificate, the first of chain, as a sign-in
 	// would.
 	ExplainCertificate func(ctx context.Context, t idp.TenantID, chain []*x509.Certificate) (certificate.Explained, error)
@@ -73,6 +76,12 @@ type Config struct {
 	Phones       Phones
 	RemoveMethod func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error
 	Now          func() time.Time
+}
+
+// Ended is what was ended of certificates.
+type Ended struct {
+	Certificates int `json:"certificates"` // that people have signed in with
+	Sessions     int `json:"sessions"`     // of browsers; tokens are not counted
 }
 
 // Standing is what stands on a device, and goes or rests with it.

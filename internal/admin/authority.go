@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -373,4 +374,20 @@ func restoreAuthority(ctx context.Context, c *call, p authorityParams) (any, err
 	return c.onAuthority(ctx, p.Authority, true, func(ctx context.Context, tx *sqldb.Tx, a trust.Authority) (trust.Authority, error) {
 		return c.Authorities.Restore(ctx, tx, a.Tenant, a.ID)
 	})
+}
+
+// endAuthoritySessions ends what people have by certificates below an authority,
+// also one that was removed.
+func endAuthoritySessions(ctx context.Context, c *call, p authorityParams) (any, error) {
+	if c.EndAuthority == nil {
+		return nil, missing("certificates")
+	}
+	a, err := c.oneAuthority(ctx, p.Authority, false)
+	if errors.Is(err, idp.NotFound) {
+		a, err = c.oneAuthority(ctx, p.Authority, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.EndAuthority(ctx, a.Tenant, a.Key(), c.event(), c.progress)
 }

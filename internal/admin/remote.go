@@ -54,7 +54,7 @@ var remote = map[string]string{
 	"device.remove":      directory.Administrator,
 	"cert-authority.add": directory.Administrator, "cert-authority.update": directory.Administrator, "cert-authority.disable": directory.Administrator,
 	"cert-authority.enable": directory.Administrator, "cert-authority.remove": directory.Administrator, "cert-authority.restore": directory.Administrator,
-	"cert-authority.refresh": directory.Administrator,
+	"cert-authority.refresh": directory.Administrator, "cert-authority.endSessions": directory.Administrator,
 }
 
 // ranks orders the roles of tokens.

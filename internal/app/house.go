@@ -228,6 +228,7 @@ func (h *House) follow() {
 	h.Directory.OnDemote(h.Corridor.CheckDemote)
 	h.Directory.OnRegroup(h.Corridor.CheckRegroup)
 	h.Clients.OnRemove(h.Tokens.RevokeClient)
+	h.Trust.OnWithdraw(h.Corridor.CheckTrust)
 	h.Devices.OnRemove(h.Corridor.CheckDevice)
 	h.Devices.OnDisable(h.Corridor.CheckDevice)
 	h.Devices.OnRemove(h.PRTs.RevokeDevice)

@@ -55,14 +55,15 @@ type draft interface {
 type strengthFields struct{ *strengthDraft }
 
 func (d strengthFields) apply(p policy.Policy, known policy.Models) (policy.Policy, []wrong) {
-	return d.strengthDraft.apply(p, formStaff, known)
+	return d.strengthDraft.apply(p, formStaff, formOffice, known)
 }
 
 func draftsOf(p policy.Policy) map[string]draft {
 	office, standard := passkeyDraftOf(p, formOffice), passkeyDraftOf(p, policy.DefaultProfile)
 	pass, hello, phone := methodDraftOf(p, policy.AccessPass), methodDraftOf(p, policy.Hello), phoneDraftOf(p)
+	cert := certificateDraftOf(p)
 	campaign, order, strength := campaignDraftOf(p), orderDraftOf(p), strengthDraftOf(p, formAda)
-	return map[string]draft{"profile": &office, "default": &standard, "pass": &pass, "hello": &hello, "phone": &phone, "campaign": &campaign, "order": &order, "strength": strengthFields{&strength}}
+	return map[string]draft{"profile": &office, "default": &standard, "pass": &pass, "hello": &hello, "phone": &phone, "certificate": &cert, "campaign": &campaign, "order": &order, "strength": strengthFields{&strength}}
 }
 
 func readDraft(name string, v url.Values) draft {
@@ -75,6 +76,9 @@ func readDraft(name string, v url.Values) draft {
 		return &d
 	case "pass":
 		d := readMethod(v, policy.AccessPass)
+		return &d
+	case "certificate":
+		d := readCertificate(v)
 		return &d
 	case "hello":
 		d := readMethod(v, policy.Hello)
@@ -283,12 +287,56 @@ func TestNewProfileAndStrength(t *testing.T) {
 	}
 	s := strengthDraftOf(p, formAda)
 	s.Name, s.Combos, s.Models = "Payroll", []string{"fido2"}, []string{yubi5}
-	next, wrongs := s.apply(p, formStaff, nil)
+	next, wrongs := s.apply(p, formStaff, formOffice, nil)
 	if len(wrongs) > 0 {
 		t.Fatal(wrongs)
 	}
 	if got, ok := next.Strength("payroll"); !ok || got.Configurations[0].ID != formStaff || got.Configurations[0].AAGUIDs[0] != yubi5 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A strength takes certificates of some issuers and policies only; the limit is
+// for the modes that it has, and goes when nothing is named.
+func TestStrengthOfCertificates(t *testing.T) {
+	p := policy.Default()
+	d := strengthDraftOf(p, formAda)
+	d.Name, d.Combos = "Payroll", []string{string(idp.ModeCertificateMulti), string(idp.ModeFIDO2)}
+	d.Issuers, d.OIDs = []string{caOne}, " 1.2.3\r\n1.2.4 \n1.2.3"
+	next, wrongs := d.apply(p, formStaff, formOffice, nil)
+	if len(wrongs) > 0 {
+		t.Fatal(wrongs)
+	}
+	got, _ := next.Strength("payroll")
+	want := policy.Configuration{ID: formOffice, Modes: []idp.Mode{idp.ModeCertificateMulti}, Issuers: []string{caOne}, PolicyOIDs: []string{"1.2.3", "1.2.4"}}
+	if len(got.Configurations) != 1 || !reflect.DeepEqual(got.Configurations[0], want) {
+		t.Errorf("%+v", got.Configurations)
+	}
+	d = strengthDraftOf(next, formAda)
+	if d.OIDs != "1.2.3\n1.2.4" || !slices.Equal(d.Issuers, []string{caOne}) {
+		t.Errorf("read again: %+v", d)
+	}
+	d.Combos, d.OIDs = append(d.Combos, string(idp.ModeCertificateSingle)), ""
+	if next, wrongs = d.apply(next, formStaff, formAda, nil); len(wrongs) > 0 {
+		t.Fatal(wrongs)
+	}
+	if got, _ = next.Strength("payroll"); len(got.Configurations[0].Modes) != 2 || len(got.Configurations[0].PolicyOIDs) != 0 || got.Configurations[0].ID != formOffice {
+		t.Errorf("%+v", got.Configurations)
+	}
+	d.Issuers = nil
+	if next, wrongs = d.apply(next, formStaff, formAda, nil); len(wrongs) > 0 {
+		t.Fatal(wrongs)
+	}
+	if got, _ = next.Strength("payroll"); len(got.Configurations) != 0 {
+		t.Errorf("%+v", got.Configurations)
+	}
+	d.Combos, d.OIDs = []string{string(idp.ModeFIDO2)}, "1.2.3"
+	if _, wrongs = d.apply(next, formStaff, formAda, nil); len(wrongs) == 0 || wrongs[0].Field != "issuer" {
+		t.Errorf("nothing to narrow: %+v", wrongs)
+	}
+	d.Combos, d.OIDs = []string{string(idp.ModeCertificateMulti)}, "1.2.3 two"
+	if _, wrongs = d.apply(next, formStaff, formAda, nil); len(wrongs) == 0 || wrongs[0].Field != "oids" {
+		t.Errorf("no policy: %+v", wrongs)
 	}
 }
 

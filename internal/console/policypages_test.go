@@ -479,11 +479,11 @@ func TestCampaignAndOrder(t *testing.T) {
 		}
 		fields := d.get("/admin/methods/order").form("policy")
 		moved := d.post("/admin/methods/order", with(fields, "up:accessPass"))
-		if got := moved.form("policy")["method"]; !slices.Equal(got, []string{"accessPass", "passkey", "phone"}) {
+		if got := moved.form("policy")["method"]; !slices.Equal(got, []string{"accessPass", "passkey", "phone", "certificate"}) {
 			t.Errorf("moved: %q", got)
 		}
 		r = d.post("/admin/methods/order", with(moved.form("policy"), "save"))
-		if p := d.policy(); r.status != http.StatusSeeOther || !slices.Equal(p.Order.Methods, []idp.MethodID{policy.AccessPass, policy.Passkey, policy.Phone}) {
+		if p := d.policy(); r.status != http.StatusSeeOther || !slices.Equal(p.Order.Methods, []idp.MethodID{policy.AccessPass, policy.Passkey, policy.Phone, policy.Certificate}) {
 			t.Errorf("%d, %+v", r.status, p.Order)
 		}
 		d.get("/admin/methods").says("1. Temporary Access Pass", "2. Passkeys and security keys")

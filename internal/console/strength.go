@@ -14,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // strengthsView is the list of strengths.
@@ -70,6 +71,10 @@ func (c *Console) strengthsPage(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
+	cas, err := v.authorities(ctx)
+	if err != nil {
+		return err
+	}
 	pg := v.page("strength", v.words().T("strength.title"), nil)
 	view := strengthsView{Lead: pg.T("strength.lead")}
 	own, house := strengthGroup{ID: "own", Title: pg.T("strength.own"), None: pg.T("strength.own.none")}, strengthGroup{ID: "built-in", Title: pg.T("strength.builtin")}
@@ -83,6 +88,9 @@ func (c *Console) strengthsPage(ctx context.Context, v *visit) error {
 		if g := modelsOnly(s.Configurations); g >= 0 {
 			row.Facts = append(row.Facts, factView{pg.T("strength.models"), template.HTML(template.HTMLEscapeString(strings.Join(v.modelNames(s.Configurations[g].AAGUIDs), ", ")))})
 		}
+		if g := certificatesOnly(s.Configurations); g >= 0 {
+			row.Facts = append(row.Facts, factView{pg.T("strength.certs"), certificateLimit(pg, cas, s.Configurations[g])})
+		}
 		if s.BuiltIn() {
 			row.Description = pg.T("strength.builtin." + s.ID[len(s.ID)-1:])
 			house.Rows = append(house.Rows, row)
@@ -95,6 +103,22 @@ func (c *Console) strengthsPage(ctx context.Context, v *visit) error {
 	view.Groups = []strengthGroup{own, house}
 	pg.V = view
 	return v.show(http.StatusOK, pg)
+}
+
+// certificateLimit says in a line which certificates count.
+func certificateLimit(pg *page.Page, cas []trust.Authority, g policy.Configuration) template.HTML {
+	var parts []string
+	for _, key := range g.Issuers {
+		parts = append(parts, string(authorityName(pg, cas, key)))
+	}
+	by, oids := template.HTML(strings.Join(parts, ", ")), codes(g.PolicyOIDs)
+	switch {
+	case oids == "":
+		return by
+	case by == "":
+		return oids
+	}
+	return pg.T("strength.and", "a", by, "b", oids)
 }
 
 func (v *visit) modelNames(ids []string) []string {
@@ -188,6 +212,11 @@ type strengthEdit struct {
 	ModelsWrong                       []string
 	Removable                         bool
 	Apps                              template.HTML
+	Issuers                           []optionView
+	IssuersChanged, OIDsChanged       changedView
+	IssuersWrong, OIDsWrong           []string
+	OIDs                              string
+	OtherLimits                       template.HTML // that this form leaves alone; empty: there are none
 }
 
 // strengthForm is a request about one strength.
@@ -231,7 +260,7 @@ func (c *Console) strengthForm(ctx context.Context, v *visit) (*strengthForm, er
 }
 
 func (f *strengthForm) apply() {
-	f.next, f.wrongs = f.draft.apply(f.saved, secret.NewUUID4(), f.v.known())
+	f.next, f.wrongs = f.draft.apply(f.saved, secret.NewUUID4(), secret.NewUUID4(), f.v.known())
 }
 
 func (c *Console) strengthPage(ctx context.Context, v *visit) error {
@@ -382,12 +411,50 @@ func (f *strengthForm) page(problems []template.HTML) (*page.Page, error) {
 		return nil, err
 	}
 	view.Models = modelChips(pg, v.cfg.Metadata, f.draft.Models, was.Models, used)
+	if err := f.certificates(p, view); err != nil {
+		return nil, err
+	}
 	view.Impact = &impactView{}
 	view.Bar = &saveBar{Count: p.count(), Buttons: []buttonView{{"save", "main", pg.T("policy.save")}}}
 	if len(p.changed) > 0 {
 		view.Bar.Drop = v.at()
 	}
 	return pg, nil
+}
+
+// certificates is which ones count: by CAs of the trust store, or whatever
+// stands there, and by policies.
+func (f *strengthForm) certificates(p *parts, view *strengthEdit) error {
+	cas, err := f.v.authorities(f.ctx)
+	if err != nil {
+		return err
+	}
+	pg := p.pg
+	has := func(key string) bool {
+		return slices.ContainsFunc(f.draft.Issuers, func(i string) bool { return strings.EqualFold(i, key) })
+	}
+	for _, a := range cas {
+		view.Issuers = append(view.Issuers, optionView{Value: a.Key(), Label: escaped(a.Name), On: has(a.Key())})
+	}
+	for _, key := range f.draft.Issuers {
+		if i := authorityAt(cas, key); i < 0 {
+			view.Issuers = append(view.Issuers, optionView{Value: key, Label: pg.T("policy.certificate.ca.gone", "key", cut(key, 60)), On: true})
+		} else {
+			view.Issuers[i].Value = key // as it is saved
+		}
+	}
+	view.OIDs = f.draft.OIDs
+	view.IssuersChanged, view.OIDsChanged, view.IssuersWrong, view.OIDsWrong = p.change("issuer"), p.change("oids"), p.wrong("issuer"), p.wrong("oids")
+	if i := slices.IndexFunc(f.saved.Strengths, func(s policy.Strength) bool { return s.ID == f.draft.ID }); i >= 0 {
+		others := slices.Clone(f.saved.Strengths[i].Configurations)
+		if g := certificatesOnly(others); g >= 0 {
+			others = slices.Delete(others, g, g+1)
+		}
+		if certificatesOnly(others) >= 0 {
+			view.OtherLimits = pg.T("strength.certs.others")
+		}
+	}
+	return nil
 }
 
 // combos are the ways to meet the strength: single modes that exist here, then

@@ -25,12 +25,17 @@ type strengthDraft struct {
 	A, B   string
 	Each   []string // properties that every proof must have
 	Models []string // AAGUIDs; passkeys of other models do not count
+	// Issuers are keys of CAs, OIDs policies: certificates that are not by one
+	// of the first, or do not hold one of the second, do not count.
+	Issuers []string
+	OIDs    string // one a line
 }
 
 func readStrength(v url.Values, id string) strengthDraft {
 	d := strengthDraft{
 		Version: v.Get("version"), ID: id, Name: v.Get("name"), Description: v.Get("description"),
 		Combos: list(v, "combo"), A: v.Get("pair.a"), B: v.Get("pair.b"), Each: list(v, "each"), Models: list(v, "model"),
+		Issuers: list(v, "issuer"), OIDs: v.Get("oids"),
 	}
 	if d.A != "" && d.B != "" && d.A != d.B {
 		if pair := combo([]idp.Mode{idp.Mode(d.A), idp.Mode(d.B)}); !slices.Contains(d.Combos, pair) && len(d.Combos) < mostInList {
@@ -44,7 +49,7 @@ func readStrength(v url.Values, id string) strengthDraft {
 func (d *strengthDraft) values() url.Values {
 	return url.Values{
 		"version": {d.Version}, "name": {d.Name}, "description": {d.Description}, "combo": d.Combos, "pair.a": {d.A}, "pair.b": {d.B},
-		"each": d.Each, "model": d.Models,
+		"each": d.Each, "model": d.Models, "issuer": d.Issuers, "oids": {d.OIDs},
 	}
 }
 
@@ -76,6 +81,49 @@ func modelsOnly(all []policy.Configuration) int {
 	})
 }
 
+// certificatesOnly finds the configuration that limits certificates by issuer
+// and policy: the first that has nothing else. Others, which Graph's clients may
+// have made, stay as they are.
+func certificatesOnly(all []policy.Configuration) int {
+	return slices.IndexFunc(all, func(g policy.Configuration) bool {
+		return len(g.AAGUIDs) == 0 && len(g.Modes) > 0 && !slices.ContainsFunc(g.Modes, func(m idp.Mode) bool { return !slices.Contains(certificateModes, m) })
+	})
+}
+
+// oids are the lines of d.OIDs.
+func (d *strengthDraft) oids() []string { return list(url.Values{"": strings.Fields(d.OIDs)}, "") }
+
+// configured puts what the form says of certificates into the configurations.
+// modes are those of certificates that the combinations have.
+func (d *strengthDraft) configured(a *applying, all []policy.Configuration, newID string, modes []idp.Mode) []policy.Configuration {
+	g, oids := certificatesOnly(all), d.oids()
+	switch {
+	case g < 0 && len(d.Issuers)+len(oids) == 0:
+		return all
+	case g >= 0 && len(d.Issuers)+len(oids) == 0:
+		return slices.Delete(all, g, g+1)
+	case len(modes) == 0:
+		a.say("issuer", "No way above has a certificate, so there is nothing to narrow.")
+		return all
+	case g < 0:
+		return append(all, policy.Configuration{ID: newID, Modes: modes, Issuers: d.Issuers, PolicyOIDs: oids})
+	}
+	one := &all[g]
+	one.Modes = unchanged(one.Modes, sameSet(slices.DeleteFunc(slices.Clone(one.Modes), func(m idp.Mode) bool { return !slices.Contains(modes, m) }), modes))
+	one.Issuers, one.PolicyOIDs = unchanged(one.Issuers, sameSet(one.Issuers, d.Issuers)), unchanged(one.PolicyOIDs, oids)
+	return all
+}
+
+// certificateModesOf are the modes of certificates in combinations.
+func certificateModesOf(all [][]idp.Mode) (out []idp.Mode) {
+	for _, m := range certificateModes {
+		if slices.ContainsFunc(all, func(c []idp.Mode) bool { return slices.Contains(c, m) }) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 func strengthDraftOf(p policy.Policy, id string) strengthDraft {
 	d := strengthDraft{Version: strconv.FormatInt(p.Version, 10), ID: id}
 	i := slices.IndexFunc(p.Strengths, func(s policy.Strength) bool { return s.ID == id })
@@ -93,12 +141,15 @@ func strengthDraftOf(p policy.Policy, id string) strengthDraft {
 	if g := modelsOnly(s.Configurations); g >= 0 {
 		d.Models = slices.Clone(s.Configurations[g].AAGUIDs)
 	}
+	if g := certificatesOnly(s.Configurations); g >= 0 {
+		d.Issuers, d.OIDs = slices.Clone(s.Configurations[g].Issuers), strings.Join(s.Configurations[g].PolicyOIDs, "\n")
+	}
 	return d
 }
 
-// apply puts the strength into the policy. newID is the id of a configuration
-// if one has to be made.
-func (d *strengthDraft) apply(saved policy.Policy, newID string, known policy.Models) (policy.Policy, []wrong) {
+// apply puts the strength into the policy. newID and certID are the ids of
+// configurations if they have to be made.
+func (d *strengthDraft) apply(saved policy.Policy, newID, certID string, known policy.Models) (policy.Policy, []wrong) {
 	p, a := saved.Clone(), &applying{}
 	i := slices.IndexFunc(p.Strengths, func(s policy.Strength) bool { return s.ID == d.ID })
 	if i < 0 {
@@ -126,8 +177,16 @@ func (d *strengthDraft) apply(saved policy.Policy, newID string, known policy.Mo
 	case g >= 0:
 		s.Configurations[g].AAGUIDs = sameModels(s.Configurations[g].AAGUIDs, d.Models)
 	}
+	s.Configurations = d.configured(a, s.Configurations, certID, certificateModesOf(s.Combinations))
 	at := "strengths[" + strconv.Itoa(i) + "]"
+	certificates := certificatesOnly(s.Configurations)
 	a.complaints(p, known, func(place string) string {
+		if j, ok := indexIn(strings.TrimPrefix(place, at+"."), "configurations"); ok && j == certificates {
+			if strings.Contains(place, "policyOIDs") {
+				return "oids"
+			}
+			return "issuer"
+		}
 		for _, f := range []struct{ at, field string }{
 			{at + ".name", "name"}, {at + ".acr", "name"}, {at + ".id", "name"}, {at + ".description", "description"},
 			{at + ".combinations", "combo"}, {at + ".configurations", "model"}, {at + ".each", "each"}, {at, "name"},

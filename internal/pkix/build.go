@@ -16,7 +16,7 @@ import (
 // Verify below 50 ms of processor time, whatever the certificates are.
 const (
 	maxPool  = 1024 // anchors and intermediates that are given
-	maxSteps = 512  // certificates looked at as the top of a path so far
+	maxSteps = 256  // certificates looked at as the top of a path so far
 	maxPaths = 16   // paths to an anchor that are judged
 	maxName  = 4096 // bytes of a subject or issuer
 	maxParts = 256  // extensions, extended key usages, policies with mappings of a certificate
@@ -67,6 +67,7 @@ type edge struct {
 type verification struct {
 	o                  *Options
 	pool               []node // anchors first
+	byName             map[string][]*node
 	cost, steps, paths int
 	comparisons        int
 	worst              *Fault // the fault of the path that came furthest
@@ -181,17 +182,32 @@ func (s *verification) seek(n *node) {
 		return
 	}
 	n.sought = true
-	for i := range s.pool {
-		c := &s.pool[i]
-		if !n.issuer.same(&c.subject) {
-			continue
-		}
-		if slices.ContainsFunc(n.issuers, func(e edge) bool { return e.to.cert.Equal(c.cert) }) {
-			continue
-		}
-		n.issuers = append(n.issuers, edge{to: c, rank: s.promise(n.cert, c)})
+	found := s.named(&n.issuer)
+	n.issuers = make([]edge, len(found))
+	for i, c := range found {
+		n.issuers[i] = edge{to: c, rank: s.promise(n.cert, c)}
 	}
 	slices.SortStableFunc(n.issuers, func(a, b edge) int { return b.rank - a.rank })
+}
+
+// named gives the certificates of a name, each once. The names that were asked
+// for are remembered: many certificates may have one issuer.
+func (s *verification) named(name *dn) []*node {
+	if found, ok := s.byName[string(name.raw)]; ok {
+		return found
+	}
+	var found []*node
+	for i := range s.pool {
+		c := &s.pool[i]
+		if c.subject.same(name) && !slices.ContainsFunc(found, func(o *node) bool { return o.cert.Equal(c.cert) }) {
+			found = append(found, c)
+		}
+	}
+	if s.byName == nil {
+		s.byName = make(map[string][]*node)
+	}
+	s.byName[string(name.raw)] = found
+	return found
 }
 
 // promise says how likely an issuer leads to a path that holds.

@@ -127,7 +127,7 @@ func TestSec_T28_Mazes(t *testing.T) {
 		},
 		"slow keys of one name": func() (leaf *x509.Certificate, subs []*x509.Certificate) {
 			var last *pkixtest.Authority
-			for range 60 {
+			for range 15 {
 				key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 				if err != nil {
 					t.Fatal(err)
@@ -159,11 +159,15 @@ func TestSec_T28_Mazes(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			leaf, subs := make()
 			o := pkix.Options{Anchors: []*x509.Certificate{anchor.Cert}, Intermediates: subs, Now: now}
-			quickly(t, func() {
-				if _, err := pkix.Verify(leaf, o); err == nil {
-					t.Error("accepted")
-				}
-			})
+			// Signatures that are known cost nothing, so that other bounds must do.
+			for _, known := range []func(cert, issuer *x509.Certificate) bool{nil, func(*x509.Certificate, *x509.Certificate) bool { return true }} {
+				o.Signed = known
+				quickly(t, func() {
+					if _, err := pkix.Verify(leaf, o); err == nil {
+						t.Error("accepted")
+					}
+				})
+			}
 		})
 	}
 }

@@ -74,6 +74,9 @@ func policyChain(t testing.TB, anchor string, specs []string) (*x509.Certificate
 	}
 	spec := specs[len(specs)-1]
 	leaf := above.Leaf(pkixtest.ECKey(t).Public(), "Ada", "", now)
+	if strings.Contains(spec, "self") {
+		leaf = above.Sub(name, now, func(c *x509.Certificate) { c.AuthorityKeyId = above.Cert.SubjectKeyId }).Cert
+	}
 	return pkixtest.Forge(t, leaf, above.Key, func(b *pkixtest.Body) { apply(t, b, spec) }), o
 }
 
@@ -170,6 +173,7 @@ func TestPolicies(t *testing.T) {
 		{"any noany:0 | any self | P1", "explicit", "1"},
 		{"any noany:0 | any | P1", "explicit", "!"},
 		{"any noany:0 | any", "", ""},
+		{"any noany:0 | any self", "explicit", "!"}, // the leaf is no exception: §6.1.3 (d)(2)
 		{"any | any", "noany explicit", "!"},
 		{"any | P1", "noany explicit", "!"},
 		{"any self | P1", "noany explicit", "1"},

@@ -129,6 +129,22 @@ func TestSec_CBA01_SameName(t *testing.T) {
 	}
 }
 
+// TestSec_CBA01_Preference: the key that a certificate names is tried first,
+// else so many of one name could use up what a search may cost.
+func TestSec_CBA01_Preference(t *testing.T) {
+	f := newFamily(t)
+	decoy := f.root.Sub("Sub", now).Cert
+	o := f.options()
+	o.Intermediates = nil
+	for i := range 310 {
+		o.Intermediates = append(o.Intermediates, pkixtest.Forge(t, decoy, f.root.Key, func(b *pkixtest.Body) { b.SerialNumber = big.NewInt(int64(i + 1)) }))
+	}
+	o.Intermediates = append(o.Intermediates, f.sub.Cert)
+	if _, err := pkix.Verify(f.leaf, o); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSec_CBA01_Signature flips each bit of a few bytes of a signature and of
 // what is signed.
 func TestSec_CBA01_Signature(t *testing.T) {

@@ -244,37 +244,18 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestFit holds what is said of an authority alone against what Verify says of
-// a path with it.
-func TestFit(t *testing.T) {
-	for name, change := range map[string]func(*pkixtest.Body){
-		"nothing": func(*pkixtest.Body) {}, "unknown critical": set(t, unknown(true)), "no authority": set(t, basic(t, false, -1)),
-		"may not sign": set(t, keyUsage(t, 0x80)), "no SKI": drop(idSKI), "no AKI": drop(idAKI), "not critical": critical(idBasic, false),
-		"serial number": func(b *pkixtest.Body) { b.SerialNumber = new(big.Int) },
-		"SHA-1":         func(b *pkixtest.Body) { b.Algorithm.Algorithm = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1} },
-		"constraints":   set(t, stdpkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: true, Value: pkixtest.Constraints(t, generals(t, "dns:.x"), nil).Value}),
-	} {
-		f := newFamily(t)
-		f.reRoot(change)
-		fits(t, name+" of the root", pkix.Fit(f.root.Cert, true), second(pkix.Verify(f.leaf, f.options())))
-		f = newFamily(t)
-		f.reSub(change)
-		fits(t, name+" of the sub", pkix.Fit(f.sub.Cert, false), second(pkix.Verify(f.leaf, f.options())))
-	}
+// TestAnchorBetween: an anchor that another authority issued names that one's
+// key.
+func TestAnchorBetween(t *testing.T) {
 	f := newFamily(t)
-	if err := pkix.Fit(f.leaf, true); err == nil {
-		t.Error("a leaf is fit")
+	o := f.options()
+	o.Anchors, o.Intermediates = []*x509.Certificate{f.sub.Cert}, nil
+	if _, err := pkix.Verify(f.leaf, o); err != nil {
+		t.Error(err)
 	}
-}
-
-func fits(t *testing.T, name string, alone, whole error) {
-	t.Helper()
-	var a, b *pkix.Fault
-	errors.As(alone, &a)
-	errors.As(whole, &b)
-	if (a == nil) != (b == nil) || a != nil && (a.Reason != b.Reason || a.Cert != b.Cert) {
-		t.Errorf("%s: alone %v, in a path %v", name, alone, whole)
-	}
+	f.reSub(drop(idAKI))
+	o.Anchors = []*x509.Certificate{f.sub.Cert}
+	refused(t, second(pkix.Verify(f.leaf, o)), pkix.Malformed, f.sub.Cert)
 }
 
 // TestNobody is about paths that are not there.
@@ -348,6 +329,29 @@ func TestParser(t *testing.T) {
 	} {
 		if _, ok := pkixtest.Reforge(t, f.sub.Cert, f.root.Key, change); ok {
 			t.Errorf("%s: crypto/x509 reads it", name)
+		}
+	}
+}
+
+// TestPathLengths: what one authority takes away those below do not give back.
+func TestPathLengths(t *testing.T) {
+	length := func(n int) pkixtest.Change {
+		return func(c *x509.Certificate) { c.MaxPathLen, c.MaxPathLenZero = n, n == 0 }
+	}
+	for _, c := range []struct {
+		root, first, second int
+		ok                  bool
+	}{{2, 1, 0, true}, {-1, 1, 5, true}, {2, 5, 5, true}, {1, 5, 5, false}, {-1, 0, 5, false}} {
+		root := pkixtest.Root(t, "Root", now, length(c.root))
+		first := root.Sub("First", now, length(c.first))
+		below := first.Sub("Second", now, length(c.second))
+		leaf := below.Leaf(pkixtest.ECKey(t).Public(), "Ada", "", now)
+		_, err := pkix.Verify(leaf, pkix.Options{Anchors: []*x509.Certificate{root.Cert}, Intermediates: []*x509.Certificate{first.Cert, below.Cert}, Now: now})
+		if c.ok && err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if !c.ok {
+			refused(t, err, pkix.PathLength, below.Cert)
 		}
 	}
 }

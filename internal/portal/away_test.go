@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"crypto/x509"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/pkix"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
@@ -309,4 +312,30 @@ func mustURL(s string) *url.URL {
 		panic(err)
 	}
 	return u
+}
+
+// A certificate on the account page is called as its subject is, which is its
+// owner: where it is named, it is said to be one.
+func TestCertificateOnAccountPage(t *testing.T) {
+	p := bare(t)
+	pg := p.newPage(httptest.NewRequest(http.MethodGet, "/account", nil), "account", idp.Tenant{}, "", nil)
+	key := credential("k1", "Blue key", "", func(s string) string { return s })
+	card := method.Credential{ID: "c1", Method: certificate, Name: "Ada Lindqvist", Model: "Nordhafen Badges 3", Created: noon.AddDate(0, -1, 0), LastUsed: noon, Expires: noon.AddDate(1, 0, 0)}
+	works := []method.Credential{key, card}
+	row := rowOf(pg, card, works, nil, "s1")
+	said := page.Plain(row.Meta)
+	if row.Name != "Ada Lindqvist" || row.Icon != "badge" || page.Plain(row.Kind) != "Certificate" || row.State != "" || !row.Mine ||
+		!strings.Contains(said, "issued by Nordhafen Badges 3") || !strings.Contains(said, "first used") || !strings.Contains(said, "good until <time") || !strings.Contains(said, "23 Nov 2027") {
+		t.Errorf("row %+v: %s", row, said)
+	}
+	if row.Ask.Cred.Name != "Certificate “Ada Lindqvist”" || row.Ask.Cred.Given != "Ada Lindqvist" || !strings.Contains(string(row.Ask.Also), "also when its card is in") {
+		t.Errorf("the question %+v", row.Ask)
+	}
+	if lost := losses(pg, works, nil); !strings.Contains(page.Plain(lost[0].Text), "Lose Blue key: Certificate “Ada Lindqvist” still works.") {
+		t.Errorf("lost: %s", lost[0].Text)
+	}
+	card.Disabled = true
+	if row := rowOf(pg, card, works, nil, "s1"); !strings.Contains(string(row.State), "it is over, or who issued it is not trusted") {
+		t.Errorf("state %s", row.State)
+	}
 }

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"html/template"
 	"slices"
 	"strings"
@@ -140,6 +141,9 @@ func joined(pg *page.Page, key string, a, b template.HTML) template.HTML {
 // credentialName is what its owner calls it, or what it is.
 func credentialName(pg *page.Page, c method.Credential) string {
 	switch {
+	case c.Name != "" && c.Method == certificate:
+		// It is called as its subject is, which is its owner.
+		return page.Plain(pg.T("badge.called", "name", c.Name))
 	case c.Name != "":
 		return c.Name
 	case c.Method == accessPass:
@@ -174,6 +178,7 @@ type askView struct {
 		ID     idp.CredentialID
 		Method idp.MethodID
 		Name   string
+		Given  string // what its owner calls it
 	}
 	BadName template.HTML
 	Last    bool
@@ -188,7 +193,7 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 	case c.Method == accessPass:
 		row.Icon, row.Kind = "ticket", "" // its name says it
 	case c.Method == certificate:
-		row.Icon, row.Kind = "badge", pg.T("kind.certificate")
+		row.Icon, row.Kind, row.Name = "badge", pg.T("kind.certificate"), cmp.Or(c.Name, row.Name)
 	case c.Method == policy.Hello:
 		row.Icon, row.Kind = "laptop", pg.T("kind.hello")
 	case c.Facts.Synced:
@@ -251,6 +256,7 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 func askOf(pg *page.Page, c method.Credential, works []method.Credential, phones []Phone, s idp.SessionID) *askView {
 	a := &askView{Session: s, Also: pg.T("remove.also")}
 	a.Cred.ID, a.Cred.Method, a.Cred.Name = c.ID, c.Method, credentialName(pg, c)
+	a.Cred.Given = cmp.Or(c.Name, a.Cred.Name)
 	switch c.Method {
 	case policy.Phone:
 		a.Also = pg.T("remove.also.phone")

@@ -129,6 +129,7 @@ func (s *Store) edit(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.A
 	if version != 0 && a.Version != version {
 		return Authority{}, stale(a)
 	}
+	was := a
 	if err := fn(&a); err != nil {
 		return Authority{}, err
 	}
@@ -141,8 +142,17 @@ func (s *Store) edit(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.A
 		return Authority{}, stale(a)
 	}
 	a.Version++
+	if was.serves() && !a.serves() || was.serves() && was.Root && !a.Root {
+		if err := s.withdraw(ctx, tx, t); err != nil {
+			return Authority{}, err
+		}
+	}
 	return a, s.changed(ctx, tx, t)
 }
+
+// serves says whether paths may lead over an authority, as far as the tenant
+// has a say in it.
+func (a Authority) serves() bool { return a.Enabled && a.Removed.IsZero() }
 
 func (e Edit) apply(a *Authority) {
 	set(&a.Name, e.Name)

@@ -128,6 +128,9 @@ func (s *Store) RemoveContainer(ctx context.Context, tx *sqldb.Tx, t idp.TenantI
 		in[i].Removed, in[i].Changed = now, now
 		in[i].Version++
 	}
+	if err := s.withdraw(ctx, tx, t); err != nil {
+		return nil, err
+	}
 	return in, s.changed(ctx, tx, t)
 }
 

@@ -681,3 +681,41 @@ func TestSec_T23_MillionEntriesFetched(t *testing.T) {
 	p.leaf = p.ca.Leaf(pkixtest.ECKey(t).Public(), "Eve", "", start, func(c *x509.Certificate) { c.SerialNumber = pkixtest.BigSerial(4) })
 	p.want("in the list", "certificate_revoked")
 }
+
+// TestSec_T23_ListOnEveryNode: a list that one node has fetched counts on the
+// others, which had the one before in memory.
+func TestSec_T23_ListOnEveryNode(t *testing.T) {
+	eachPKI(t, func(t *testing.T, p *pki) {
+		if p.db.Dialect() == sqldb.SQLite {
+			return // one node
+		}
+		line := bus.New(p.db, slog.New(slog.DiscardHandler))
+		far := trust.New(trust.Config{DB: p.db, Bus: line, Now: p.now})
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer cancel()
+		wg.Go(func() { line.Run(ctx) })
+		until := func(what, reason string) {
+			t.Helper()
+			for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+				_, err := far.Verify(ctx, tenant, p.leaf, nil, p.rule)
+				if e := idp.AsError(err); reason == "" && err == nil || reason != "" && e != nil && e.Reason == reason {
+					return
+				}
+				if time.Now().After(end) {
+					t.Fatalf("%s: after 30 s still %v", what, err)
+				}
+			}
+		}
+		p.pub.put("/ca.crl", p.ca.List(p.of(1)))
+		until("no list", "certificate_list_unavailable")
+		p.run(p.Store)
+		until("the first", "")
+		p.pub.put("/ca.crl", p.ca.List(p.of(2, p.revoked(1))))
+		if _, err := p.Refresh(ctx, tenant, p.ids[1]); err != nil {
+			t.Fatal(err)
+		}
+		until("the second", "certificate_revoked")
+	})
+}

@@ -60,6 +60,8 @@ type Store struct {
 	// responder. An error that is no *pkix.Fault failed on our side.
 	check func(ctx context.Context, q question) (Checked, error)
 
+	withdrawn []func(context.Context, *sqldb.Tx, idp.TenantID) error
+
 	net     *fetcher
 	once    singleflight.Group
 	lists   *cache.Cache[listKey, *pkix.CRL]
@@ -93,6 +95,24 @@ func New(cfg Config) *Store {
 		})
 	}
 	return s
+}
+
+// OnWithdraw has fn called in the transaction that takes trust from an
+// authority: that removes it, switches it off, or makes it no anchor any more.
+// It is called behind the change, and may refuse it. It is called by app while
+// wiring.
+func (s *Store) OnWithdraw(fn func(context.Context, *sqldb.Tx, idp.TenantID) error) {
+	s.withdrawn = append(s.withdrawn, fn)
+}
+
+// withdraw calls those who want to know.
+func (s *Store) withdraw(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
+	for _, fn := range s.withdrawn {
+		if err := fn(ctx, tx, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Jobs is the background work of this package.

@@ -189,7 +189,7 @@ func TestAddAllOrNone(t *testing.T) {
 		w.mustAdd(tenant, root(ca))
 		fresh := pkixtest.Root(t, "Fresh", start)
 		leaf := trust.Offer{Cert: ca.Leaf(ca.Key.Public(), "Ada", "", start)}
-		again := trust.Offer{Cert: pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }).Cert}
+		again := root(pkixtest.Root(t, "Again", start, func(c *x509.Certificate) { c.SubjectKeyId = fresh.Cert.SubjectKeyId }))
 		for name, c := range map[string]struct {
 			with trust.Offer
 			kind idp.Kind
@@ -406,6 +406,62 @@ func TestContainers(t *testing.T) {
 		}
 		if _, err := w.Container(t.Context(), w.db, tenant, one.ID); err != nil {
 			t.Errorf("container of a restored one: %v", err)
+		}
+	})
+}
+
+// What takes trust away is told, in its transaction, and can be refused; what
+// does not, is not.
+func TestOnWithdraw(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		told, refuse := 0, error(nil)
+		w.OnWithdraw(func(ctx context.Context, tx *sqldb.Tx, of idp.TenantID) error {
+			if of != tenant {
+				t.Errorf("of %s", of)
+			}
+			told++
+			return refuse
+		})
+		a := w.mustAdd(tenant, root(pkixtest.Root(t, "A", start, ownIssuer)))[0]
+		edit := func(e trust.Edit) func() error {
+			return func() error { _, err := w.update(tenant, a.ID, 0, e); return err }
+		}
+		remove := func() error { _, err := w.remove(tenant, a.ID); return err }
+		restore := func() error { _, err := w.restore(tenant, a.ID); return err }
+		empty := func() error {
+			return w.write(func(ctx context.Context, tx *sqldb.Tx) error {
+				_, err := w.RemoveContainer(ctx, tx, tenant, a.Container)
+				return err
+			})
+		}
+		refused := errors.New("no")
+		for _, c := range []struct {
+			name string
+			do   func() error
+			told int
+		}{
+			{"another name", edit(trust.Edit{Name: to("B"), CRL: to("http://crl.example/a")}), 0},
+			{"off", edit(trust.Edit{Enabled: to(false)}), 1},
+			{"removed while off", remove, 0}, {"restored", restore, 0},
+			{"on", edit(trust.Edit{Enabled: to(true)}), 0},
+			{"no anchor", edit(trust.Edit{Root: to(false)}), 1}, {"an anchor", edit(trust.Edit{Root: to(true)}), 0},
+			{"removed", remove, 1}, {"restored", restore, 0}, {"with its container", empty, 1},
+		} {
+			told = 0
+			if c.told > 0 {
+				before := w.list(tenant)
+				refuse = refused
+				if err := c.do(); !errors.Is(err, refused) {
+					t.Errorf("%s: %v", c.name, err)
+				}
+				if after := w.list(tenant); len(after) != len(before) || after[0].Version != before[0].Version || after[0].Enabled != before[0].Enabled {
+					t.Errorf("%s: refused, and changed", c.name)
+				}
+				refuse, told = nil, 0
+			}
+			if err := c.do(); err != nil || told != c.told {
+				t.Errorf("%s: told %d times, %v", c.name, told, err)
+			}
 		}
 	})
 }

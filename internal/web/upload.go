@@ -45,7 +45,7 @@ func Upload(w http.ResponseWriter, r *http.Request, limit int64) (url.Values, []
 	var files []File
 	for {
 		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && n > 0 { // at once: all of it is no part
 			return v, files, nil
 		}
 		if err != nil {

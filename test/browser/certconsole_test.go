@@ -91,7 +91,7 @@ func (p *Person) choose(files ...string) {
 // worth, and the tester says whom a badge would sign in.
 func TestConsoleCertificates(t *testing.T) {
 	o := newBadgeOffice(t)
-	d := running.StartDemo(t)
+	d := running.StartDemo(t, "--crl-private-host", strings.TrimPrefix(o.list.URL, "http://"))
 	p := NewPerson(t, Chromium(t))
 	p.Console(d)
 	ben := d.Users[1]
@@ -122,7 +122,23 @@ func TestConsoleCertificates(t *testing.T) {
 	p.Retype("crl", o.list.URL+"/card.crl")
 	p.Press("save-authority")
 	p.told("It holds from the next sign-in on.")
+	p.Press("fetch")
+	p.told("The list was fetched.")
+	p.told("Good until")
 	p.Pictures("admin-certificate")
+	o.down.Store(true)
+	p.Press("fetch")
+	p.told("went wrong")
+	p.Pictures("admin-certificate-failed")
+	o.down.Store(false)
+	p.Press("remove-authority")
+	p.told("Nobody was seen with a certificate below it.")
+	p.Pictures("admin-certificate-remove")
+	p.Press("confirm")
+	p.told("It can be put back until")
+	p.Pictures("admin-certificates-removed")
+	p.Press("restore")
+	p.told("It counts again, as it was set.")
 
 	p.Open(d.Base + "/admin/methods/certificate")
 	p.told("The first line that finds one person decides.")
@@ -161,8 +177,86 @@ func TestConsoleCertificates(t *testing.T) {
 	p.Pictures("admin-cert-test")
 	p.choose(o.file("ben.pem", o.badge(ben.Name)))
 	p.Press("test-certificate")
+	p.told("Would sign in as " + ben.Show + ", counts as multifactor.")
+	p.Pictures("admin-cert-test-good")
+	p.choose(o.file("stranger.pem", o.badge("nobody@nordhafen.example")))
+	p.Press("test-certificate")
+	p.told("Would not sign anybody in. It is nobody’s here")
+	p.told("Nobody has it.")
+	p.Pictures("admin-cert-test-bad")
+
+	person := d.Base + "/admin/people/" + ben.ID
+	p.Open(person)
+	p.Type("add", "X509:<SKI>0F1E")
+	p.Press("add-certid")
+	p.see509("#certid-err", "lower-case hex")
+	p.Pictures("admin-cert-person-wrong", "#b-cert")
+	p.Retype("add", "X509:<SKI>0f1e2d3c4b5a69788796")
+	p.Press("add-certid")
+	p.told("It holds from the next sign-in on.")
+	p.Type("onPremises", "ben@corp.local")
+	p.Press("set-onpremises")
+	p.told("It holds from the next sign-in on.")
+	p.Pictures("admin-cert-person", "#b-cert")
+	p.Press("drop-certid")
+	p.told("No certificate id is set.")
+
+	p.Open(d.Base + "/admin/strengths/new")
+	p.Type("name", "Badges")
+	p.Click(`label:has(> [name=combo][value=x509CertificateMultiFactor])`)
+	p.Click(`label:has(> [name=issuer])`)
+	p.Type("oids", cardPolicy)
+	p.Pictures("admin-cert-strength", "#s-certs")
+	p.Press("save")
+	p.told("It holds from the next sign-in on.")
+	p.Open(d.Base + "/admin/strengths")
+	p.told(cardPolicy)
+}
+
+// TestConsoleCertificatesWithoutScript: CAs come in, a rule is made and a
+// certificate is tried by plain buttons.
+func TestConsoleCertificatesWithoutScript(t *testing.T) {
+	o := newBadgeOffice(t)
+	d := running.StartDemo(t, "--crl-private-host", strings.TrimPrefix(o.list.URL, "http://"))
+	p := NewPerson(t, Chromium(t))
+	p.Console(d)
+	p.scripts(false)
+	p.Open(d.Base + "/admin/certificates/add")
+	p.choose(o.file("ca.pem", o.root.Cert, o.card.Cert))
+	p.Press("look")
+	p.See(".offers")
+	p.plain("2 certificates in what you sent", "Nordhafen Root", "Nordhafen Card CA 2")
+	for i, path := range []string{"/root.crl", "/card.crl"} {
+		p.do("the address of a list", chromedp.SendKeys(chromedp.CSS(fmt.Sprintf("#crl-%d", i)), o.list.URL+path))
+	}
+	p.Press("take-in")
+	p.See(".said")
+	p.plain("What they issue counts from now on.", "Good until")
+
+	p.Open(d.Base + "/admin/methods/certificate")
+	p.Click(`label:has(> [name=on])`)
+	p.Click("#who-include summary")
+	p.Click(`#who-include label:has([value=all])`)
+	p.Click("#add-level")
+	p.See(`[name="level.policy"]`)
+	p.Type("level.policy", cardPolicy)
+	p.Press("save")
+	p.See(".said")
+	p.plain("It holds from the next sign-in on.")
+
+	p.Open(d.Base + "/admin/certificates/test")
+	p.choose(o.file("ben.pem", o.badge(d.Users[1].Name)))
+	p.Press("test-certificate")
 	p.See("#answer")
-	p.Pictures("admin-cert-test-answer")
+	p.plain("Would sign in as "+d.Users[1].Show+", counts as multifactor.", "is not on the list of Nordhafen Root")
+}
+
+// see509 waits for an element that says something.
+func (p *Person) see509(css, text string) {
+	p.t.Helper()
+	if got := p.Read(css); !strings.Contains(got, text) {
+		p.t.Errorf("%s says %q, not %q", css, got, text)
+	}
 }
 
 // pick chooses in the nth select of a name.
