@@ -390,3 +390,38 @@ func TestAddressesInAnySpelling(t *testing.T) {
 		}
 	}
 }
+
+// TestSec_CBA10_RoadNextDoor: the address at which certificates are taken in is
+// on the listener that asks for them, and on no other; there it is good only in
+// the middle of a sign-in, and only for what the handshake itself has shown.
+func TestSec_CBA10_RoadNextDoor(t *testing.T) {
+	s := newSite(t, withTLS)
+	road := "/" + s.made.TenantID + "/certificate?ceremony=x&flow=y"
+	if res := get(t, nil, s.BaseURL()+road); res.StatusCode != http.StatusNotFound {
+		t.Errorf("where nobody is asked for a certificate: %d", res.StatusCode)
+	}
+	if res := get(t, trusting(t, s), s.TLSBaseURL()+road); res.StatusCode != http.StatusBadRequest || !res.Close || res.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("next door, in no sign-in: %d, close %v, %v", res.StatusCode, res.Close, res.Header)
+	}
+	req, err := http.NewRequest("GET", s.TLSBaseURL()+"/healthz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Client-Cert", "::")
+	res, err := (&http.Client{Transport: &http.Transport{TLSClientConfig: trusting(t, s)}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a header that nobody may send: %d", res.StatusCode)
+	}
+	req.URL.Scheme, req.URL.Host, req.Host = "http", strings.TrimPrefix(s.BaseURL(), "http://"), ""
+	if res, err = http.DefaultClient.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("the same where it means nothing: %d", res.StatusCode)
+	}
+}
