@@ -2,6 +2,7 @@ package pkix_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	stdpkix "crypto/x509/pkix"
 	"math/big"
 	"testing"
@@ -40,6 +41,16 @@ func FuzzParseCRL(f *testing.F) {
 		}
 		if c.Len() > len(der)/20 || c.Number == nil || c.NextUpdate.IsZero() {
 			t.Errorf("%d entries in %d bytes, number %v, next %v", c.Len(), len(der), c.Number, c.NextUpdate)
+		}
+		// What is read at all is read by crypto/x509, too, and with the same entries.
+		std, err := x509.ParseRevocationList(der)
+		if err != nil && der[0] == 0x30 {
+			t.Errorf("crypto/x509 does not read it: %v", err)
+		}
+		for i := 0; err == nil && !c.Indirect() && i < len(std.RevokedCertificateEntries); i++ {
+			if _, found := c.Find(std.RevokedCertificateEntries[i].SerialNumber); !found {
+				t.Errorf("entry %d is not found", i)
+			}
 		}
 		e, found := c.Find(big.NewInt(5))
 		r := &pkix.Revocation{Lists: []*pkix.CRL{c, c}, Now: noon}
