@@ -62,6 +62,8 @@ func explainCommands(t *testing.T, on func(args ...string) []string) {
 	both, alone := put("both.pem", pkixtest.PEM(people.Cert, leaf)), put("ada.crt", leaf.Raw)
 	explain(1, both, "would sign nobody in: no path leads to an authority that is trusted", "ada@one.example")
 	must[[]object](t, on("cert-authority", "add", put("root.pem", root.Cert.Raw))...)
+	explain(1, alone, "no path leads to an authority")
+	must[[]object](t, on("cert-authority", "add", put("people.pem", people.Cert.Raw))...)
 	explain(1, both, "nothing says that it was not revoked")
 	if r := signet(t, on("policy", "set", "method.certificate", "true")...); r.code != 0 {
 		t.Fatal(r)
@@ -77,15 +79,16 @@ func explainCommands(t *testing.T, on func(args ...string) []string) {
 			t.Errorf("no line %q in\n%s", line, out)
 		}
 	}
-	explain(1, alone, "no path leads to an authority")
+	explain(0, alone, "It would sign in ada@one.example")
 	explain(1, put("dust", []byte("dust")), "no certificate that can be read")
 	explain(1, alone+"x", "cannot be read")
-	explain(1, put("nobody.pem", pkixtest.PEM(people.Leaf(pkixtest.ECKey(t).Public(), "X", "nobody@one.example", now), people.Cert)), "it belongs to nobody")
+	nobody := put("nobody.pem", pkixtest.PEM(people.Leaf(pkixtest.ECKey(t).Public(), "X", "nobody@one.example", now), people.Cert))
+	explain(1, nobody, "it belongs to nobody")
 	x := must[object](t, on("certificate", "explain", both)...)
 	if x["good"] != true || x["userPrincipalName"] != "ada@one.example" || x["mode"] != "x509CertificateSingleFactor" {
 		t.Errorf("as JSON: %v", x)
 	}
-	if r := signet(t, append(on("certificate", "explain", alone), "-o", "json")...); r.code != 1 || !strings.Contains(r.out, `"good": false`) {
+	if r := signet(t, append(on("certificate", "explain", nobody), "-o", "json")...); r.code != 1 || !strings.Contains(r.out, `"good": false`) {
 		t.Errorf("as JSON, refused: %+v", r)
 	}
 }
