@@ -94,7 +94,7 @@ func TestWhatIsNoCertificate(t *testing.T) {
 		ada := w.signedIn(w.Ada)
 		good := pkixtest.PEM(w.pki.root.Cert)
 		for _, page := range []string{certAddPath, certTestPath} {
-			ada.upload(page, nil, nil).want(http.StatusBadRequest, "There is nothing to")
+			ada.upload(page, url.Values{"paste": {""}}, nil).want(http.StatusBadRequest, "There is nothing to")
 			ada.upload(page, nil, map[string][]byte{"a.pem": good, "b.pem": []byte("hello")}).want(http.StatusBadRequest, "b.pem:")
 			secret := "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 			r := ada.upload(page, url.Values{"paste": {secret}}, nil).want(http.StatusBadRequest, "There is a private key in the file.")

@@ -2,9 +2,6 @@ package console
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/x509"
 	"html/template"
 	"maps"
@@ -163,15 +160,10 @@ func dn(raw []byte) template.HTML {
 	return code(s)
 }
 
-// keyName509 names kind and size of a public key.
+// keyName509 names the kind of a public key, and the size of an RSA one.
 func keyName509(c *x509.Certificate) string {
-	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return "RSA " + strconv.Itoa(k.N.BitLen())
-	case *ecdsa.PublicKey:
-		return "ECDSA " + k.Curve.Params().Name
-	case ed25519.PublicKey:
-		return "Ed25519"
+	if k, ok := c.PublicKey.(interface{ Size() int }); ok {
+		return c.PublicKeyAlgorithm.String() + " " + strconv.Itoa(8*k.Size())
 	}
 	return c.PublicKeyAlgorithm.String()
 }

@@ -211,6 +211,15 @@ func TestConsoleCertificates(t *testing.T) {
 	p.told("It holds from the next sign-in on.")
 	p.Open(d.Base + "/admin/strengths")
 	p.told(cardPolicy)
+	p.Open(d.Base + "/admin/certificates")
+	one := Eval[string](p, `document.querySelector("tbody th a").pathname`)
+	for _, path := range []string{"/admin/certificates", "/admin/certificates/add", "/admin/certificates/test", one, "/admin/methods/certificate", "/admin/people/" + ben.ID} {
+		p.Open(d.Base + path)
+		p.Look("light", 320, 700)
+		if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+			t.Errorf("%s at 320 px is %v px too wide", path, over)
+		}
+	}
 }
 
 // TestConsoleCertificatesWithoutScript: CAs come in, a rule is made and a

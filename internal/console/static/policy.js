@@ -276,7 +276,7 @@ document.addEventListener("change", (event) => {
 });
 
 // typed fields have told each stroke already.
-const typed = (field) => field.matches("input:not([type=checkbox]):not([type=radio])");
+const typed = (field) => field.matches("input:not([type=checkbox]):not([type=radio]), textarea");
 
 // passive fields are no settings until a button is pressed.
 const passive = (name) => name === "paste" || name.startsWith("find.") || name.startsWith("pair.");

@@ -88,9 +88,9 @@ func TestSeenNow(t *testing.T) {
 	on := true
 	edit(w.sub.Cert, trustEdit{Enabled: &on})
 	want("and on again", idp.ModeCertificateMulti, false)
-	edit(w.root.Cert, trustEdit{Root: &off})
+	edit(w.root.Cert, trustEdit{Enabled: &off})
 	want("no anchor any more", idp.ModeCertificateMulti, true)
-	edit(w.root.Cert, trustEdit{Root: &on})
+	edit(w.root.Cert, trustEdit{Enabled: &on})
 	w.Advance(card.Leaf().NotAfter.Sub(w.Now()))
 	want("over", idp.ModeCertificateMulti, true)
 }
