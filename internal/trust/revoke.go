@@ -2,7 +2,6 @@ package trust
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -68,7 +67,7 @@ func (s *Store) listsOf(ctx context.Context, q question, of []Authority) (*pkix.
 			if err != nil {
 				return nil, err
 			}
-			if l != nil && speaksFor(l, a, q.by) {
+			if l != nil && speaksFor(l, q.by) {
 				r.Lists = append(r.Lists, l)
 			}
 		}
@@ -76,12 +75,11 @@ func (s *Store) listsOf(ctx context.Context, q question, of []Authority) (*pkix.
 	return r, nil
 }
 
-// speaksFor says whether a list of the authority a may be asked about what by
-// has issued. Names do not tell authorities apart: one whose key was renewed has
-// its name twice, and then each list has only what its own key has signed. So a
-// list of that name from elsewhere has to be by the same key, unless it is an
-// indirect one, which says of each entry whose it is. RFC 5280 §6.3.3 takes any
-// of that name.
-func speaksFor(l *pkix.CRL, a, by Authority) bool {
-	return a.ID == by.ID || l.Indirect() || !pkix.SameName(l.Issuer, by.Cert.RawSubject) || hex.EncodeToString(l.KeyID) == by.Key()
+// speaksFor says whether a list may be asked about what by has issued. Names do
+// not tell authorities apart: one whose key was renewed has its name twice, and
+// then each list has only what its own key has signed. So a list of that name has
+// to be by the same key, wherever it was fetched and whatever key identifier it
+// tells; RFC 5280 §6.3.3 takes any of that name.
+func speaksFor(l *pkix.CRL, by Authority) bool {
+	return !pkix.SameName(l.Issuer, by.Cert.RawSubject) || l.SignedBy(by.Cert)
 }
