@@ -236,6 +236,26 @@ func prohibited(r rune) bool {
 // What is no Name is the same as nothing, itself included.
 func SameName(a, b []byte) bool { return (&dn{raw: a}).same(&dn{raw: b}) }
 
+// NameKey is a text that two Names have in common if and only if SameName says
+// that they are the same: who looks a Name up among many reads each once. It is
+// empty for what is no Name, and for one that is longer than those of a path may
+// be.
+func NameKey(raw []byte) string {
+	if len(raw) > maxName {
+		return ""
+	}
+	keys, err := canonical(raw)
+	if err != nil {
+		return ""
+	}
+	out := []byte{byte('n')}
+	for _, k := range keys {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(k)))
+		out = append(out, k...)
+	}
+	return string(out)
+}
+
 // dn is a Name that is compared more than once.
 type dn struct {
 	raw  []byte
