@@ -254,9 +254,10 @@ func certificates(all []Authority) []*x509.Certificate {
 }
 
 // goesBack says that a list is older than the one in use, of the same issuer
-// and key: somebody plays back what was once true.
+// and key: somebody plays back what was once true. The key is that which signed,
+// not what a list tells of it: an authority may have begun to tell it.
 func goesBack(have, c *pkix.CRL) bool {
-	if !pkix.SameName(have.Issuer, c.Issuer) || string(have.KeyID) != string(c.KeyID) {
+	if !pkix.SameName(have.Issuer, c.Issuer) || !have.SameSigner(c) {
 		return false
 	}
 	by := c.Number.Cmp(have.Number)

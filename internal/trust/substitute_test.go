@@ -77,3 +77,24 @@ func TestSec_T23_ListOfTheOtherKey(t *testing.T) {
 		p.want("without a list of its own", "certificate_list_unavailable")
 	})
 }
+
+// TestSec_T23_OlderUnderAnotherIdentifier: what was once true is not played back
+// because an older list tells another key identifier, or none. The key is one.
+func TestSec_T23_OlderUnderAnotherIdentifier(t *testing.T) {
+	eachPKI(t, func(t *testing.T, p *pki) {
+		l := p.of(5, p.revoked(1))
+		l.Extensions = []stdpkix.Extension{pkixtest.KeyID(t, p.ca.Cert.SubjectKeyId)}
+		p.pub.put("/ca.crl", p.ca.List(l))
+		p.run(p.Store)
+		p.want("revoked", "certificate_revoked")
+		for what, extensions := range map[string][]stdpkix.Extension{"none": nil, "another": {pkixtest.KeyID(t, []byte{1, 2, 3})}} {
+			old := p.of(4)
+			old.Extensions = extensions
+			p.pub.put("/ca.crl", p.ca.List(old))
+			if _, err := p.Refresh(t.Context(), tenant, p.ids[1]); err == nil || idp.AsError(err).Reason != "crl_number" {
+				t.Errorf("%s: %v", what, err)
+			}
+			p.want(what, "certificate_revoked")
+		}
+	})
+}
