@@ -109,6 +109,14 @@ func (a attribute) key() []byte {
 	return append(out, value...)
 }
 
+// doubtful says of the keys of two RDNs whether their first attributes are of one
+// type and could only not be compared: the one as text, the other as bytes.
+func doubtful(a, b string) bool {
+	kind := func(k string) int { return 4 + int(binary.BigEndian.Uint32([]byte(k[:4]))) }
+	i, j := kind(a), kind(b)
+	return a[:i] == b[:j] && a[i] != b[j]
+}
+
 // text decodes the string types of RFC 5280 §4.1.2.4 and the two of its
 // attributes. TeletexString is left out: programs differ on its letters, so it
 // matches byte by byte only.
