@@ -11,6 +11,7 @@ import (
 	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/method/certificate/certificatetest"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // otherSignature gives the same certificate with another signature that holds as
@@ -69,4 +70,58 @@ func TestSec_CBA13_BarredUnderAnotherSignature(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSec_CBA13_WithdrawnMeanwhile: what takes trust from an authority of the
+// path between the judgement and the session, on whatever node, is not too late.
+func TestSec_CBA13_WithdrawnMeanwhile(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		off, on := false, true
+		change := func(which *x509.Certificate, e trust.Edit) func() { return func() { w.edit(t, which, e) } }
+		for what, c := range map[string]struct{ does, undoes func() }{
+			"issuer switched off": {change(w.sub.Cert, trust.Edit{Enabled: &off}), change(w.sub.Cert, trust.Edit{Enabled: &on})},
+			"anchor switched off": {change(w.root.Cert, trust.Edit{Enabled: &off}), change(w.root.Cert, trust.Edit{Enabled: &on})},
+			"issuer removed":      {func() { w.removed(t, w.sub.Cert, true) }, func() { w.removed(t, w.sub.Cert, false) }},
+		} {
+			w.trust.after = c.does
+			if got := w.refused(t, w.card(t, w.Ada.Name)); got != "certificate_unknown_issuer" {
+				t.Errorf("%s: %q", what, got)
+			}
+			if n := w.Count(t, "session", w.Tenant.ID); n != 0 {
+				t.Errorf("%s: %d sessions", what, n)
+			}
+			w.trust.after = nil
+			c.undoes()
+		}
+		if n := len(w.list(t, w.Ada)); n != 0 {
+			t.Errorf("%d certificates were noted", n)
+		}
+		w.mustSignIn(t, w.card(t, w.Ada.Name))
+	})
+}
+
+// removed removes an authority of the tenant, or restores it.
+func (w *world) removed(t *testing.T, which *x509.Certificate, gone bool) {
+	t.Helper()
+	all, err := w.trust.List(t.Context(), w.DB, w.Tenant.ID)
+	if !gone && err == nil {
+		all, err = w.trust.Removed(t.Context(), w.DB, w.Tenant.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if a.Cert.Equal(which) {
+			w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+				do := w.trust.Restore
+				if gone {
+					do = w.trust.Remove
+				}
+				_, err := do(ctx, tx, w.Tenant.ID, a.ID)
+				return err
+			})
+			return
+		}
+	}
+	t.Fatal("no such authority")
 }
