@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/signetid/signet/internal/pkix"
 )
@@ -41,6 +43,9 @@ func (s *Store) byLists(ctx context.Context, q question) (Checked, error) {
 	if errors.As(err, &f) && f.Reason == pkix.RevocationUnknown && len(near) < len(q.held.all) {
 		st, err = s.judge(ctx, q, q.held.all)
 	}
+	if err == nil && q.by.Delta != "" {
+		err = s.changes(ctx, q, &st)
+	}
 	if errors.As(err, &f) && f.Reason == pkix.RevocationUnknown {
 		err = &pkix.Fault{Reason: f.Reason, Cert: f.Cert, Path: f.Path, Err: fmt.Errorf("lists of %q: %w", q.by.Name, f.Err)}
 	}
@@ -48,6 +53,31 @@ func (s *Store) byLists(ctx context.Context, q question) (Checked, error) {
 		return Checked{}, err
 	}
 	return Checked{Cert: q.cert, By: ByCRL, Authority: q.by.ID, ThisUpdate: st.ThisUpdate, NextUpdate: st.NextUpdate, Stale: st.Stale}, nil
+}
+
+// changes refuses when nothing tells what was revoked since the complete list of
+// an authority with deltas: there is none, it is over, or it is of a complete
+// list that has not come. Who holds one of them back would hide a revocation for
+// as long as the complete list lasts (security.md CBA04, entra-behaviours.md §5.5).
+func (s *Store) changes(ctx context.Context, q question, st *pkix.Status) error {
+	d, err := s.lists.Get(ctx, listKey{q.by.Tenant, q.by.ID, Delta})
+	if err != nil {
+		return err
+	}
+	unknown := func(format string, args ...any) error {
+		return &pkix.Fault{Reason: pkix.RevocationUnknown, Cert: q.cert, Path: q.path, Err: fmt.Errorf(format, args...)}
+	}
+	switch {
+	case d == nil:
+		return unknown("its issuer's delta has not come")
+	case !q.now.Before(d.NextUpdate.Add(max(q.rules.StaleFor, 0))):
+		return unknown("its issuer's delta is over since %s", d.NextUpdate.Format(time.RFC3339))
+	// It is among those that said so, or older than one of them.
+	case !slices.ContainsFunc(st.Lists, func(l *pkix.CRL) bool { return l.SameSigner(d) && l.Number.Cmp(d.Number) >= 0 }):
+		return unknown("its issuer's delta is of a complete list that has not come")
+	}
+	st.Stale = st.Stale || !q.now.Before(d.NextUpdate)
+	return nil
 }
 
 // judge asks the lists of these authorities.
