@@ -34,10 +34,9 @@ type row struct {
 }
 
 // CredentialID names a certificate: the first half of the SHA-256 of what its
-// issuer has signed, as a UUID of version 8 (RFC 9562 §5.8). The same certificate
-// has the same name wherever it is seen. The signature is no part of it: one with
-// an elliptic key has two good forms, and whoever holds a barred certificate
-// could write the other.
+// issuer has signed (the TBSCertificate), as a UUID of version 8 (RFC 9562 §5.8).
+// The same certificate has the same name wherever it is seen. The signature is
+// left out, for whoever has one of ECDSA can make a second that holds as well.
 func CredentialID(c *x509.Certificate) idp.CredentialID {
 	sum := sha256.Sum256(c.RawTBSCertificate)
 	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80

@@ -1,16 +1,13 @@
 package certificate_test
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
 	"crypto/x509"
 	xpkix "crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -489,27 +486,6 @@ func TestSec_T26_Tenants(t *testing.T) {
 	})
 }
 
-// TestSec_POL02_BarOutlivesTheSignature: anybody can write the signature of an
-// issuer with an elliptic key in another way, s for n-s, and it stays good. What
-// comes of it is the certificate that was barred, not a new one.
-func TestSec_POL02_BarOutlivesTheSignature(t *testing.T) {
-	each(t, func(t *testing.T, w *world) {
-		key := pkixtest.ECKey(t)
-		was := w.cardOf(t, key, w.Ada.Name)
-		w.mustSignIn(t, was)
-		again := certificatetest.Card{Key: key, Chain: []*x509.Certificate{otherwiseSigned(t, was.Leaf(), w.sub.Cert)}}
-		if bytes.Equal(again.Leaf().Raw, was.Leaf().Raw) || !bytes.Equal(again.Leaf().RawTBSCertificate, was.Leaf().RawTBSCertificate) {
-			t.Fatal("the test has not changed the signature alone")
-		}
-		if err := w.Corridor.RemoveFor(t.Context(), w.Tenant.ID, w.Ada.ID, certificate.ID, certificate.CredentialID(was.Leaf()), "cli:test", w.peer); err != nil {
-			t.Fatal(err)
-		}
-		if got := w.refused(t, again); got != "certificate_barred" {
-			t.Errorf("the barred certificate with its signature written otherwise: %q", got)
-		}
-	})
-}
-
 // TestSec_POL07_RulesLockOut: rules of certificates by which no administrator
 // would come in any more are not saved, as with any other method.
 func TestSec_POL07_RulesLockOut(t *testing.T) {
@@ -535,42 +511,4 @@ func TestSec_POL07_RulesLockOut(t *testing.T) {
 			}
 		}
 	})
-}
-
-// otherwiseSigned is a certificate with the other good form of its signature.
-func otherwiseSigned(t *testing.T, c, issuer *x509.Certificate) *x509.Certificate {
-	t.Helper()
-	n := issuer.PublicKey.(*ecdsa.PublicKey).Params().N
-	var sig struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(c.Signature, &sig); err != nil {
-		t.Fatal(err)
-	}
-	sig.S.Sub(n, sig.S)
-	raw, err := asn1.Marshal(sig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := asn1.Marshal(struct {
-		TBS, Algorithm asn1.RawValue
-		Signature      asn1.BitString
-	}{asn1.RawValue{FullBytes: c.RawTBSCertificate}, algorithmOf(t, c), asn1.BitString{Bytes: raw, BitLength: 8 * len(raw)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// algorithmOf is the outer name of a certificate's signature algorithm, as it
-// stands there.
-func algorithmOf(t *testing.T, c *x509.Certificate) asn1.RawValue {
-	t.Helper()
-	var outer struct{ TBS, Algorithm, Signature asn1.RawValue }
-	if _, err := asn1.Unmarshal(c.Raw, &outer); err != nil {
-		t.Fatal(err)
-	}
-	return asn1.RawValue{FullBytes: outer.Algorithm.FullBytes}
 }
