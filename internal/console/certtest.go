@@ -318,5 +318,10 @@ func (w testing509) facts() []pair {
 	text("serial", c.Serial)
 	text("thumbprint1", c.Thumbprint)
 	text("thumbprint", c.SHA256)
+	var ids []string
+	for _, id := range w.x.UserIDs {
+		ids = append(ids, string(code(cut(id, 300))))
+	}
+	add("ids", template.HTML(strings.Join(ids, "<br>")))
 	return out
 }

@@ -185,6 +185,7 @@ func (o Offer) authority() Authority {
 // there.
 func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 	seen, keys := make(map[string]bool, len(have)+len(offers)), make(map[string][]byte)
+	twice := make(map[string]bool, len(offers))
 	for _, a := range have {
 		seen[Thumbprint(a.Cert)], keys[a.Key()] = true, a.Cert.RawSubjectPublicKeyInfo
 	}
@@ -197,6 +198,10 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 		if err := tidy(&a); err != nil {
 			return nil, err
 		}
+		if twice[Thumbprint(o.Cert)] {
+			return nil, idp.Conflictf("authority_taken", "certificate %s of %q", Thumbprint(a.Cert), a.Name).On("certificate").
+				Say("The certificate of " + quote(a.Name) + " is twice in what was sent.")
+		}
 		if seen[Thumbprint(o.Cert)] {
 			return nil, taken(a)
 		}
@@ -206,7 +211,7 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 			return nil, idp.Conflictf("authority_key_taken", "key identifier %s", a.Key()).On("certificate").
 				Say(quote(a.Name) + " says that its subject key identifier is " + a.Key() + ", and so does another certificate authority with another key. Rules could not tell them apart.")
 		}
-		seen[Thumbprint(o.Cert)], keys[a.Key()] = true, o.Cert.RawSubjectPublicKeyInfo
+		twice[Thumbprint(o.Cert)], keys[a.Key()] = true, o.Cert.RawSubjectPublicKeyInfo
 		out = append(out, a)
 	}
 	return out, room(len(have), len(offers))
@@ -284,7 +289,7 @@ func nothing(id string) error {
 
 func taken(a Authority) error {
 	return idp.Conflictf("authority_taken", "certificate %s of %q", Thumbprint(a.Cert), a.Name).On("certificate").
-		Say("The certificate of " + quote(a.Name) + " is there already, or twice in what was sent.")
+		Say("The certificate of " + quote(a.Name) + " is there already. Nothing was changed: leave it out.")
 }
 
 func stale(a Authority) error {
