@@ -111,16 +111,19 @@ func plainWord(word string) string {
 // show writes the certificate, a table of the steps, and what comes of them.
 func (x explained) show(cmd *cobra.Command, format string) error {
 	out := cmd.OutOrStdout()
-	head, err := json.Marshal(x.Certificate)
+	c := x.Certificate
+	var names []string
+	for _, n := range c.Names {
+		names = append(names, plainWord(n.Key)+": "+n.Text)
+	}
+	head, err := json.Marshal(map[string]string{"subject": c.Subject, "issuer": c.Issuer, "names": strings.Join(names, "; "), "serial": c.Serial,
+		"thumbprint": c.Thumbprint, "sha256": c.SHA256, "notBefore": c.NotBefore, "notAfter": c.NotAfter})
 	if err != nil {
 		return err
 	}
-	err = show(out, format, head, columns("subject", "issuer", "serial=serial number", "thumbprint=SHA-1", "sha256=SHA-256", "notBefore=valid from", "notAfter=until"))
+	err = show(out, format, head, columns("subject", "issuer", "names", "serial=serial number", "thumbprint=SHA-1", "sha256=SHA-256", "notBefore=valid from", "notAfter=until"))
 	if err != nil {
 		return err
-	}
-	for _, n := range x.Certificate.Names {
-		fmt.Fprintf(out, "%-13s  %s\n", plainWord(n.Key), printable(n.Text))
 	}
 	fmt.Fprintln(out)
 	rows := []map[string]string{}
