@@ -94,7 +94,7 @@ var wordsOf = map[string]string{
 	"certificate_no_user": "it belongs to nobody", "certificate_ambiguous": "it belongs to several people", "certificate_barred": "it was taken away from this person",
 	"certificate_unknown_issuer": "no path leads to an authority that is trusted", "certificate_list_unavailable": "nothing says that it was not revoked",
 	"certificate_usage": "it is not made for signing in", "certificate_affinity": "it is not tied to anybody firmly enough",
-	"authorityName": "whose list", "stale": "believed after its end", "crl": "a list", "ocsp": "a responder", "unchecked": "nobody: the rules let it pass",
+	"authorityName": "authority", "stale": "believed after its end", "crl": "a list", "ocsp": "a responder", "unchecked": "nobody: the rules let it pass",
 	"principalName": "principal name", "rfc822Name": "mail address", "dnsName": "host name", "uri": "address",
 	"method_off": "sign-in with certificates is switched off (method.certificate)", "not_included": "sign-in with certificates is not for this person",
 	"excluded":               "this person is excepted from sign-in with certificates",
