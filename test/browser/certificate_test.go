@@ -133,7 +133,7 @@ func TestCertificateByKeyboard(t *testing.T) {
 		t.Errorf("claims: %v", c)
 	}
 	p.Open(o.Base + "/account")
-	p.reads("the account", "certificate")
+	p.reads("the account", "Certificate “"+u.Show)
 	p.Pictures("account-certificate")
 	p.narrow(o.Base + "/account")
 
