@@ -146,7 +146,7 @@ func TestCertificateByKeyboard(t *testing.T) {
 	admin.Open(o.Base + "/admin/log?person=" + u.ID)
 	one := Eval[string](admin, `document.querySelector('tbody th a').href`)
 	admin.Open(one)
-	admin.reads("the entry", "O=Nordhafen,CN="+u.Show)
+	admin.reads("the entry", "O=Nordhafen,CN="+u.Show, "They proved themselves with the certificate "+u.Show, "This counts as multifactor and phishing-resistant. Nothing in a certificate proves where its key is.")
 	admin.Pictures("admin-log-certificate-one")
 	admin.narrow(one)
 }
