@@ -163,7 +163,7 @@ func (c *call) oneAuthority(ctx context.Context, ref string, removed bool) (trus
 		return found[0], nil
 	}
 	return trust.Authority{}, idp.Invalidf("which_authority", "%d authorities", len(found)).On("authority").
-		Say("Several certificate authorities could be meant. Use the id: signet admin cert-authority list shows it.")
+		Say("Several certificate authorities could be meant. Use the id: signet admin cert-authority list shows it, or list --removed.")
 }
 
 type addAuthoritiesParams struct {

@@ -307,19 +307,9 @@ func (c *Console) certAsk(ctx context.Context, v *visit) error {
 		add("warn", pg.N("certificates.ask.below", below))
 	}
 	add("good", pg.T("certificates.ask.back"))
-	stranded, err := c.cfg.Corridor.Stranded(ctx, v.tenant.ID, seen.held[a.Key()])
-	if err != nil {
+	if err := v.strand(ctx, pg, &view, seen.held[a.Key()]); err != nil {
 		return err
 	}
-	names := &names{visit: v}
-	for _, u := range stranded {
-		name, err := names.of(ctx, u)
-		if err != nil {
-			return err
-		}
-		view.Stranded = append(view.Stranded, groupLink{page.Plain(name), "/admin/people/" + string(u)})
-	}
-	view.StrandedTitle = pg.N("device.ask.stranded", len(stranded))
 	pg.Title, pg.V = pg.T("certificates.ask.title", "name", a.Name), view
 	return v.show(http.StatusOK, pg)
 }

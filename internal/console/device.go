@@ -332,6 +332,24 @@ type followsView struct {
 	Yes, No       template.HTML
 }
 
+// strand tells who could not sign in any more without the credentials.
+func (v *visit) strand(ctx context.Context, pg *page.Page, view *followsView, without []method.Credential) error {
+	stranded, err := v.cfg.Corridor.Stranded(ctx, v.tenant.ID, without)
+	if err != nil {
+		return err
+	}
+	names := &names{visit: v}
+	for _, u := range stranded {
+		name, err := names.of(ctx, u)
+		if err != nil {
+			return err
+		}
+		view.Stranded = append(view.Stranded, groupLink{page.Plain(name), "/admin/people/" + string(u)})
+	}
+	view.StrandedTitle = pg.N("device.ask.stranded", len(stranded))
+	return nil
+}
+
 // askDevice asks before a device is switched off or removed.
 func (c *Console) askDevice(ctx context.Context, v *visit) error {
 	m, err := v.changeable(ctx)
@@ -357,19 +375,9 @@ func (c *Console) askDevice(ctx context.Context, v *visit) error {
 	if view.Effects, err = v.effects(ctx, pg, m, what, p); err != nil {
 		return err
 	}
-	stranded, err := c.cfg.Corridor.Stranded(ctx, v.tenant.ID, m.keys)
-	if err != nil {
+	if err := v.strand(ctx, pg, &view, m.keys); err != nil {
 		return err
 	}
-	names := &names{visit: v}
-	for _, u := range stranded {
-		name, err := names.of(ctx, u)
-		if err != nil {
-			return err
-		}
-		view.Stranded = append(view.Stranded, groupLink{page.Plain(name), "/admin/people/" + string(u)})
-	}
-	view.StrandedTitle = pg.N("device.ask.stranded", len(stranded))
 	pg.Title, pg.V = pg.T("device.ask."+what+".title", "name", m.Name), view
 	return v.show(http.StatusOK, pg)
 }

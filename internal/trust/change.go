@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -185,7 +186,6 @@ func (o Offer) authority() Authority {
 // there.
 func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 	seen, keys := make(map[string]bool, len(have)+len(offers)), make(map[string][]byte)
-	twice := make(map[string]bool, len(offers))
 	for _, a := range have {
 		seen[Thumbprint(a.Cert)], keys[a.Key()] = true, a.Cert.RawSubjectPublicKeyInfo
 	}
@@ -198,7 +198,7 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 		if err := tidy(&a); err != nil {
 			return nil, err
 		}
-		if twice[Thumbprint(o.Cert)] {
+		if slices.ContainsFunc(out, func(b Authority) bool { return b.Cert.Equal(o.Cert) }) {
 			return nil, idp.Conflictf("authority_taken", "certificate %s of %q", Thumbprint(a.Cert), a.Name).On("certificate").
 				Say("The certificate of " + quote(a.Name) + " is twice in what was sent.")
 		}
@@ -211,7 +211,7 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 			return nil, idp.Conflictf("authority_key_taken", "key identifier %s", a.Key()).On("certificate").
 				Say(quote(a.Name) + " says that its subject key identifier is " + a.Key() + ", and so does another certificate authority with another key. Rules could not tell them apart.")
 		}
-		twice[Thumbprint(o.Cert)], keys[a.Key()] = true, o.Cert.RawSubjectPublicKeyInfo
+		seen[Thumbprint(o.Cert)], keys[a.Key()] = true, o.Cert.RawSubjectPublicKeyInfo
 		out = append(out, a)
 	}
 	return out, room(len(have), len(offers))

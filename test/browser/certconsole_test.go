@@ -209,7 +209,7 @@ func TestConsoleCertificates(t *testing.T) {
 	p.Click(`label:has(> [name=combo][value=x509CertificateMultiFactor])`)
 	p.Click(`label:has(> [name=issuer])`)
 	p.Type("oids", cardPolicy)
-	p.Until("the figures", `!document.querySelector("[data-busy]")`)
+	p.Until("what was typed is worked out", `!document.querySelector("[data-busy]") && document.querySelector("#savebar b").textContent.startsWith("4")`)
 	p.Pictures("admin-cert-strength", "#s-certs")
 	p.Press("save")
 	p.told("It holds from the next sign-in on.")
