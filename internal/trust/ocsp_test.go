@@ -156,7 +156,9 @@ func TestSec_CBA06_FailsClosed(t *testing.T) {
 			return func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 1<<20)) }
 		}, "certificate_list_unavailable", "too long"},
 		"leads elsewhere": {func(p *pki) http.HandlerFunc {
-			return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect) }
+			return func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "http://169.254.169.254/", http.StatusTemporaryRedirect)
+			}
 		}, "certificate_list_unavailable", "leads to"},
 		"a page": {func(p *pki) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>") }
