@@ -114,6 +114,7 @@ func (h Handshake) fields() []string {
 type shown struct {
 	chain []*x509.Certificate
 	err   error
+	proxy bool // the certificate proxy brought it, for somebody elsewhere
 }
 
 type shownKey struct{}
@@ -129,6 +130,12 @@ func handshakeOf(r *http.Request) ([]*x509.Certificate, error) {
 	return s.chain, s.err
 }
 
+// byProxy says whether the certificate proxy brought a request.
+func byProxy(r *http.Request) bool {
+	s, _ := r.Context().Value(shownKey{}).(shown)
+	return s.proxy
+}
+
 func with(r *http.Request, s shown) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), shownKey{}, s))
 }
@@ -136,6 +143,7 @@ func with(r *http.Request, s shown) *http.Request {
 // vouched is r as one that came with what a proxy says: also to handlers that
 // look at the connection, so that the proxy's own certificate is nobody's there.
 func vouched(r *http.Request, s shown) *http.Request {
+	s.proxy = true
 	r = with(r, s)
 	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: s.chain}
 	return r

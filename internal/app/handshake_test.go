@@ -563,3 +563,36 @@ func TestPinned(t *testing.T) {
 		}
 	}
 }
+
+// TestSec_NET05_MetricsNotOverTheCertificateProxy: who comes by the certificate
+// proxy is not on this machine, although its socket is, and whether or not it
+// says where they are.
+func TestSec_NET05_MetricsNotOverTheCertificateProxy(t *testing.T) {
+	h := newHealth(func(context.Context) error { return nil })
+	ask := func(around func(http.Handler) http.Handler, prepare func(*http.Request)) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+		r.RemoteAddr = "127.0.0.1:4711"
+		prepare(r)
+		rec := httptest.NewRecorder()
+		around(h.localMetrics(nil)).ServeHTTP(rec, r)
+		return rec.Code
+	}
+	x := Handshake{Header: "Client-Cert"}
+	proxy, err := x509.ParseCertificate(card(t, "Proxy").Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := func(next http.Handler) http.Handler { return x.direct([][]byte{proxy.Raw}, next) }
+	shows := func(r *http.Request, c ...*x509.Certificate) {
+		r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: c}
+	}
+	if got := ask(x.proxied, func(*http.Request) {}); got != http.StatusNotFound {
+		t.Errorf("over the socket: %d", got)
+	}
+	if got := ask(direct, func(r *http.Request) { shows(r, proxy) }); got != http.StatusNotFound {
+		t.Errorf("over the proxy's own connection: %d", got)
+	}
+	if got := ask(direct, func(r *http.Request) { shows(r) }); got != http.StatusOK {
+		t.Errorf("from this machine: %d", got)
+	}
+}

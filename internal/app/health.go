@@ -100,7 +100,7 @@ var forwarding = []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip"}
 // fromHere says whether a request was made on this machine, to us.
 func fromHere(r *http.Request, proxies []netip.Prefix) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+	if err != nil || !peer.Addr().Unmap().IsLoopback() || byProxy(r) {
 		return false
 	}
 	for _, p := range proxies {

@@ -272,6 +272,14 @@ func TestTester(t *testing.T) {
 		if got := w.pki.explained; len(got) != 1 || len(got[0]) != 3 || !got[0][0].Equal(leaf) {
 			t.Errorf("asked about %d chains", len(got))
 		}
+		// T47: what a stranger has written into a name shows what is in it.
+		turned := steps[0]
+		turned.Values = value("chain", "CN=\u202ebob\u200b<script>")
+		w.pki.answer.Steps = append([]certificate.Step{turned}, steps[1:]...)
+		w.pki.answer.Certificate.Subject = "CN=\u202ebob"
+		if r := hedda.upload(certTestPath, nil, files).want(http.StatusOK, `CN=\u{202e}bob`); strings.ContainsAny(r.body, "\u202e\u200b") || strings.Contains(r.body, "bob<script") {
+			t.Error("a certificate turns the text of the page around, or writes into it")
+		}
 		bad := slices.Clone(steps[:4])
 		bad[2].Outcome, bad[2].Reason, bad[2].Values = certificate.Failed, "certificate_revoked", value("certificate", "CN=bob", "detail", "path: revoked: on list 7")
 		bad = append(bad[:3], steps[4:]...)

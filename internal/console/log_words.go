@@ -19,8 +19,10 @@ func known(pg *page.Page, key string, pairs ...any) (text template.HTML, ok bool
 
 func escaped(s string) template.HTML { return template.HTML(template.HTMLEscapeString(s)) }
 
+// code is text of a machine's, or of a stranger's: what cannot be seen in it
+// stands there as an escape (security.md LOG02).
 func code(s string) template.HTML {
-	return template.HTML("<code>" + template.HTMLEscapeString(s) + "</code>")
+	return template.HTML("<code>" + template.HTMLEscapeString(audit.Clean(s, len(s))) + "</code>")
 }
 
 // resultOf is the result of a record in a word, and the shape that goes with

@@ -403,6 +403,40 @@ func TestSec_CBA07_WhoMaps(t *testing.T) {
 	w.ask(w.own(basic), "GET", "/v1.0/users", nil).want(t, http.StatusOK, "")
 }
 
+// TestSec_CBA07_WhoRenames: where a certificate is somebody's by their user name,
+// to give somebody another name is to say which certificates are theirs: an
+// application that may not say that could give an administrator the name in its
+// own certificate.
+func TestSec_CBA07_WhoRenames(t *testing.T) {
+	w := newWorld(t, sqldbtest.Open(t, sources))
+	less := w.own(w.newApp("User.ReadWrite.All", "Directory.ReadWrite.All"))
+	full := w.own(w.newApp("User.ReadWrite.All", "UserAuthenticationMethod.ReadWrite.All"))
+	rename := func(bearer, name string) answer {
+		t.Helper()
+		return w.ask(bearer, "PATCH", "/v1.0/users/"+string(w.eve.ID), map[string]any{"userPrincipalName": name})
+	}
+	rename(less, "eva@nordhafen.example").want(t, http.StatusNoContent, "") // the method is off
+	by := func(on bool, property policy.UserProperty) {
+		t.Helper()
+		w.write(func(ctx context.Context, tx *sqldb.Tx) error {
+			p, err := w.rules.Load(ctx, tx, w.tenant.ID)
+			if err != nil {
+				return err
+			}
+			p.Switch(policy.Certificate, on)
+			p.Certificate.Bindings[0].Property = property
+			return w.rules.Put(ctx, tx, w.tenant.ID, p)
+		})
+	}
+	by(true, policy.ByUserName)
+	rename(less, "mallory@nordhafen.example").want(t, http.StatusForbidden, "Authorization_RequestDenied").says(t, "UserAuthenticationMethod.ReadWrite.All")
+	rename(less, "EVA@nordhafen.example").want(t, http.StatusNoContent, "") // the same name
+	rename(full, "eve@nordhafen.example").want(t, http.StatusNoContent, "")
+	rename(w.cli("administrator"), "eva@nordhafen.example").want(t, http.StatusNoContent, "")
+	by(true, policy.ByCertificateUserIDs)
+	rename(less, "eve@nordhafen.example").want(t, http.StatusNoContent, "")
+}
+
 // A sign-in with a certificate has its details under the names that Graph's log
 // has for them.
 func TestCertificateSignIn(t *testing.T) {

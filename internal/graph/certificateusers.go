@@ -10,6 +10,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -142,6 +143,24 @@ func (c *call) mayMap(in mappingBody) error {
 	}
 	return denied("mapping_permission_missing",
 		"Insufficient privileges to change authorizationInfo or onPremisesUserPrincipalName: it needs "+mapPermissions[0]+", too.")
+}
+
+// mayRename is mayMap for a person's user name, where that says whose a
+// certificate is: by another name others sign in as them.
+func (c *call) mayRename(ctx context.Context, u idp.User, name *string) error {
+	if name == nil || directory.Fold(*name) == directory.Fold(u.Name) || c.caller.cli != "" || c.caller.has(mapPermissions) {
+		return nil
+	}
+	p, err := c.policy(ctx)
+	if err != nil {
+		return err
+	}
+	byName := func(b policy.CertificateBinding) bool { return b.Property == policy.ByUserName }
+	if !p.Methods[policy.Certificate].On || !slices.ContainsFunc(p.Certificate.Bindings, byName) {
+		return nil
+	}
+	return denied("mapping_permission_missing",
+		"Insufficient privileges to change userPrincipalName, which says here whose a certificate is: it needs "+mapPermissions[0]+", too.")
 }
 
 func (c *call) setMappings(ctx context.Context, tx *sqldb.Tx, u idp.User, in mappingBody, e *audit.Event) error {

@@ -235,6 +235,9 @@ func updateUser(ctx context.Context, c *call) (any, error) {
 	if err := c.mayMap(in.mappingBody); err != nil {
 		return nil, err
 	}
+	if err := c.mayRename(ctx, u, in.UserPrincipalName); err != nil {
+		return nil, err
+	}
 	return nil, c.change(ctx, "user.update", u.ID, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
 		e.UserName = u.Name
 		if in.DisplayName != nil || in.UserPrincipalName != nil {

@@ -51,6 +51,7 @@ var models = map[string]string{yubikey: "YubiKey 5 Series", nitrokey: "YubiKey 5
 // world is the door over the real registries, with a room of stand-in
 // credentials.
 type world struct {
+	rules    *policy.Store
 	t        testing.TB
 	db       *sqldb.DB
 	now      time.Time
@@ -93,6 +94,7 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 	}})
 	known := func() map[string]string { return models }
 	policies := policy.New(policy.Config{DB: db, Now: clock, Models: known, Groups: w.dir.GroupsOf})
+	w.rules = policies
 	ring := keyring.New(keyring.Config{DB: db, KEK: secret.RandomKey(), Now: clock})
 	w.tokens = token.New(token.Config{DB: db, Keys: ring, Audit: w.audit, Now: clock, Epoch: epoch, User: w.dir.User,
 		Issuer: func(id idp.TenantID) string { return base + "/" + string(id) + "/v2.0" }})

@@ -264,7 +264,7 @@ func (c *constraints) allow(names []subject, work *int) error {
 
 // holds says whether a name lies in the subtree. For an excluded one the doubt
 // is the name's: a wildcard that may stand for a name within counts, and letter
-// case does not.
+// case does not, and neither does a string type that cannot be compared.
 func (s *subtree) holds(n *subject, excluded bool) bool {
 	switch {
 	case s.form == nameDNS:
@@ -286,7 +286,7 @@ func (s *subtree) holds(n *subject, excluded bool) bool {
 			return false
 		}
 		for i := len(s.keys) - 1; i >= 0; i-- { // the last part differs soonest
-			if s.keys[i] != n.keys[i] {
+			if s.keys[i] != n.keys[i] && !(excluded && doubtful(s.keys[i], n.keys[i])) {
 				return false
 			}
 		}

@@ -31,6 +31,13 @@ func (c *CRL) CheckSignature(signer *x509.Certificate, sha1 bool) error {
 	return nil
 }
 
+// SignedBy says whether the list is bound to the key of that certificate. Unlike
+// the key identifier that a list tells, nobody else can make that so.
+func (c *CRL) SignedBy(signer *x509.Certificate) bool { return c.bound && c.signer == keyHash(signer) }
+
+// SameSigner says whether two lists are bound to one key.
+func (c *CRL) SameSigner(o *CRL) bool { return c.bound && o.bound && c.signer == o.signer }
+
 // weakSignature says whether an algorithm is not believed (security.md CBA12).
 func weakSignature(a x509.SignatureAlgorithm, sha1 bool) bool {
 	switch a {

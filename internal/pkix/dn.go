@@ -109,6 +109,14 @@ func (a attribute) key() []byte {
 	return append(out, value...)
 }
 
+// doubtful says of the keys of two RDNs whether their first attributes are of one
+// type and could only not be compared: the one as text, the other as bytes.
+func doubtful(a, b string) bool {
+	kind := func(k string) int { return 4 + int(binary.BigEndian.Uint32([]byte(k[:4]))) }
+	i, j := kind(a), kind(b)
+	return a[:i] == b[:j] && a[i] != b[j]
+}
+
 // text decodes the string types of RFC 5280 §4.1.2.4 and the two of its
 // attributes. TeletexString is left out: programs differ on its letters, so it
 // matches byte by byte only.
@@ -235,6 +243,26 @@ func prohibited(r rune) bool {
 // case and surplus spaces; the attributes of a multi-valued RDN have no order.
 // What is no Name is the same as nothing, itself included.
 func SameName(a, b []byte) bool { return (&dn{raw: a}).same(&dn{raw: b}) }
+
+// NameKey is a text that two Names have in common if and only if SameName says
+// that they are the same: who looks a Name up among many reads each once. It is
+// empty for what is no Name, and for one that is longer than those of a path may
+// be.
+func NameKey(raw []byte) string {
+	if len(raw) > maxName {
+		return ""
+	}
+	keys, err := canonical(raw)
+	if err != nil {
+		return ""
+	}
+	out := []byte{byte('n')}
+	for _, k := range keys {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(k)))
+		out = append(out, k...)
+	}
+	return string(out)
+}
 
 // dn is a Name that is compared more than once.
 type dn struct {

@@ -36,6 +36,9 @@ func FuzzSameName(f *testing.F) {
 		if same != long {
 			t.Errorf("%v, long %v", same, long)
 		}
+		if na, nb := pkix.NameKey(a), pkix.NameKey(b); na != "" && nb != "" && (na == nb) != same {
+			t.Errorf("same %v, by their keys %v", same, na == nb)
+		}
 		ta, errA := pkix.RootFirst(a)
 		tb, errB := pkix.RootFirst(b)
 		if errA == nil && errB == nil && ta == tb && !same {

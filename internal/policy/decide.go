@@ -358,8 +358,9 @@ func (c *hearing) whyStepUp(rule string, needs []need, live []idp.Proof) Refusal
 }
 
 // decideRegister judges whether a method may be added: by a pass, or by a
-// fresh phishing-resistant proof (decisions 2.9). The age limit is the
-// corridor's MaxAge; a one-time pass has a window of its own.
+// fresh phishing-resistant proof of several factors (decisions 2.9): a
+// certificate may be one factor, and must not make more of itself. The age limit
+// is the corridor's MaxAge; a one-time pass has a window of its own.
 func (c *hearing) decideRegister(d Decision, live []idp.Proof) Decision {
 	d.MayRegister = false
 	if c.q.Method != "" {
@@ -377,7 +378,7 @@ func (c *hearing) decideRegister(d Decision, live []idp.Proof) Decision {
 			proof.Mode == idp.ModeAccessPassOnce && !proof.Time.Before(c.q.Now.Add(-passWindow)):
 			d.Outcome, d.Rule, d.Reason = Allow, "register.accessPass", "pass"
 			return d
-		case proof.Has(idp.PhishingResistant) && ageOK(c.q, proof.Time):
+		case proof.Has(idp.PhishingResistant) && proof.Has(idp.MultiFactor) && ageOK(c.q, proof.Time):
 			d.Outcome, d.Rule, d.Reason = Allow, "register.phishingResistant", "fresh_proof"
 			return d
 		}

@@ -30,3 +30,30 @@ func TestSec_REL08_CrowdedForm(t *testing.T) {
 		}
 	}
 }
+
+// TestSec_POL05_OneFactorAddsNothing: a certificate that counts for one factor
+// is phishing-resistant, and no more: who has a copy of its key must not make a
+// second factor of it that stays (decisions 2.9).
+func TestSec_POL05_OneFactorAddsNothing(t *testing.T) {
+	p := policy.Default()
+	p.Switch(policy.Certificate, true)
+	p.Certificate.Levels = []policy.CertificateLevel{{Policy: oneOID, Mode: multi, Affinity: policy.LowAffinity}}
+	adds := func(proofs ...idp.Proof) policy.Decision {
+		return policy.Decide(p, with(question(proofs...), func(q *policy.Question) {
+			q.Purpose, q.Method, q.MaxAge = policy.Register, policy.Passkey, 5*time.Minute
+		}))
+	}
+	weak := cardProof(single, card(), idp.PhishingResistant, idp.Possession)
+	if d := adds(weak); d.Outcome != policy.StepUp || d.Refusal.Reason != "fresh_proof_needed" {
+		t.Errorf("one factor: %s by %s", d.Outcome, d.Rule)
+	}
+	// Nor beside another proof that is several factors, and not phishing-resistant.
+	phone := proof(policy.Phone, idp.ModePhone, 0, idp.Possession, idp.UserVerified, idp.MultiFactor)
+	if d := adds(weak, phone); d.Outcome != policy.StepUp {
+		t.Errorf("one factor and a phone: %s by %s", d.Outcome, d.Rule)
+	}
+	strong := cardProof(multi, card(oneOID), idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor)
+	if d := adds(strong); d.Outcome != policy.Allow || d.Rule != "register.phishingResistant" {
+		t.Errorf("several factors: %s by %s, %+v", d.Outcome, d.Rule, d.Refusal)
+	}
+}

@@ -269,10 +269,20 @@ func badgeFacts(ws *page.Words, step signin.Step, e *idp.Error, t told) []fact {
 	put("subject", step.Detail[detailSubject])
 	put("issuer", step.Detail[detailIssuer])
 	put("serial", step.Detail[detailSerial])
-	put("reason", e.Reason)
+	put("reason", shownReason(e.Reason))
 	put("rule", ruleOf(step))
 	put("trace", t.Trace)
 	return out
+}
+
+// shownReason is the word of a refusal as strangers see it: that a certificate is
+// several people's would say who is in the directory (security.md T34). The
+// record says which it was.
+func shownReason(word string) string {
+	if word == "certificate_ambiguous" {
+		return "certificate_no_user"
+	}
+	return word
 }
 
 // fact is one row of details.

@@ -156,7 +156,9 @@ func TestSec_CBA14_RefusedCertificate(t *testing.T) {
 			b := w.newBrowser()
 			b.client.Jar.SetCookies(mustURL(w.server.URL), []*http.Cookie{{Name: "signet-way", Value: "certificate"}})
 			r := b.shows(cardShown{refused: c.err, genuine: true, detail: c.detail}).want(t, 401, c.words, "More details", "Ada Lindqvist", "Nordhafen Badges 3", "4a0f19", "Trace id", `data-code="130005"`)
-			r.want(t, 401, idp.AsError(c.err).Reason)
+			if reason := idp.AsError(c.err).Reason; reason != "certificate_ambiguous" {
+				r.want(t, 401, reason)
+			}
 			if hint := strings.Contains(r.text(), "To choose another one, close all its windows first."); hint == strings.HasPrefix(name, "no list") {
 				t.Errorf("said how to choose another certificate: %v", hint)
 			}
@@ -172,6 +174,20 @@ func TestSec_CBA14_RefusedCertificate(t *testing.T) {
 			// The flow is there, with every way.
 			b.get(w.at0("?flow="+r.field("handle"))).want(t, 200, "Sign in")
 		})
+	}
+}
+
+// Whether a certificate is nobody's or several people's nobody is told, in the
+// details neither: it says who is in the directory.
+func TestSec_T34_SeveralPeopleAreNobody(t *testing.T) {
+	w := newWorld(t)
+	w.cards()
+	for _, reason := range []string{"certificate_no_user", "certificate_ambiguous"} {
+		r := w.newBrowser().shows(cardShown{refused: idp.Unprovenf(reason, "so says the test"), genuine: true, detail: badge})
+		r.want(t, 401, "This certificate lets nobody in.", "certificate_no_user", "Trace id")
+		if strings.Contains(r.body, "ambiguous") {
+			t.Errorf("%s: the page says that there are several", reason)
+		}
 	}
 }
 

@@ -11,9 +11,10 @@ import (
 
 // GiveUp is for what somebody does to a machine of their own, by which they may
 // lose a way in: activity names it in the record, effect does it. The gesture
-// behind the session must be fresh, idp.Denied "fresh_proof_needed", and a way
-// in must be left where there was one, idp.Denied "last_method" (security.md
-// WAN12). detail goes into the record, beside the machine.
+// behind the session must be fresh, idp.Denied "fresh_proof_needed", and of
+// several factors, "stronger_proof_needed"; a way in must be left where there was
+// one, "last_method" (security.md WAN12). detail goes into the record, beside the
+// machine.
 func (c *Corridor) GiveUp(ctx context.Context, s session.Session, d idp.DeviceID, activity string, detail map[string]string, peer Peer,
 	effect func(context.Context, *sqldb.Tx) error) error {
 	event := c.change(s, activity, "", "", peer)
@@ -22,11 +23,8 @@ func (c *Corridor) GiveUp(ctx context.Context, s session.Session, d idp.DeviceID
 		event.Detail[name] = value
 	}
 	event.Detail[DetailDevice] = string(d)
-	switch age := c.now().Sub(gesture(s)); {
-	case OnPass(s):
-		return c.failed(ctx, event, onPass(s))
-	case age > changeWithin:
-		return c.failed(ctx, event, stale(s.User, age))
+	if err := c.mayTake(s, ""); err != nil {
+		return c.failed(ctx, event, err)
 	}
 	all, err := c.Credentials(ctx, s.Tenant, s.User)
 	if err != nil {

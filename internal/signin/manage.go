@@ -76,18 +76,12 @@ func (c *Corridor) Rename(ctx context.Context, s session.Session, m idp.MethodID
 
 // Remove takes a credential of the session's user away and ends the other
 // sessions that stand on it. The gesture behind the session must be fresh,
-// idp.Denied "fresh_proof_needed"; the last usable credential stays,
-// idp.Denied "last_method".
+// idp.Denied "fresh_proof_needed", and of several factors unless it was by the
+// same method, "stronger_proof_needed"; the last usable credential stays,
+// "last_method".
 func (c *Corridor) Remove(ctx context.Context, s session.Session, m idp.MethodID, cred idp.CredentialID, peer Peer) error {
 	event := c.change(s, string(m)+".remove", m, cred, peer)
-	var err error
-	switch age := c.now().Sub(gesture(s)); {
-	case OnPass(s):
-		err = onPass(s)
-	case age > changeWithin:
-		err = stale(s.User, age)
-	}
-	if err != nil {
+	if err := c.mayTake(s, m); err != nil {
 		return c.failed(ctx, event, err)
 	}
 	rest, err := c.dead(ctx, s, m, cred)
@@ -262,11 +256,30 @@ func OnPass(s session.Session) bool {
 	return s.Restricted || !slices.ContainsFunc(s.Proofs, lasts)
 }
 
-// gesture is when the person last proved themselves by something of their own,
-// and not in another place than where it is used.
-func gesture(s session.Session) (last time.Time) {
+// mayTake says whether the person of a session may take away a credential of m,
+// or with an empty one a machine. One factor takes away no more than its like:
+// else a copy of a certificate's key would leave its owner with nothing better.
+func (c *Corridor) mayTake(s session.Session, m idp.MethodID) error {
+	if OnPass(s) {
+		return onPass(s)
+	}
+	now := c.now()
+	age := now.Sub(gesture(s, func(idp.Proof) bool { return true }))
+	enough := func(p idp.Proof) bool { return p.Has(idp.MultiFactor) || m != "" && p.Method == m }
+	switch {
+	case age > changeWithin:
+		return stale(s.User, age)
+	case now.Sub(gesture(s, enough)) > changeWithin:
+		return idp.Deniedf("stronger_proof_needed", "user %s has shown one factor", s.User).Coded(codeFresh).Say(sayStronger)
+	}
+	return nil
+}
+
+// gesture is when the person last proved themselves by something of their own
+// that is good enough, and not in another place than where it is used.
+func gesture(s session.Session, enough func(idp.Proof) bool) (last time.Time) {
 	for _, p := range s.Proofs {
-		if lasts(p) && !p.Has(idp.Remote) && p.Time.After(last) {
+		if lasts(p) && !p.Has(idp.Remote) && enough(p) && p.Time.After(last) {
 			last = p.Time
 		}
 	}

@@ -29,7 +29,8 @@ func (c *Corridor) Preview(ctx context.Context, tenant idp.TenantID, next policy
 // CheckSave refuses a policy that would take every way in from the acting
 // administrator or from the last one (policy.LocksOut). actor may be empty.
 func (c *Corridor) CheckSave(ctx context.Context, tenant idp.TenantID, old, next policy.Policy, actor idp.UserID) error {
-	if reflect.DeepEqual(old.Methods, next.Methods) && reflect.DeepEqual(old.Passkey, next.Passkey) && old.Phone.Synced == next.Phone.Synced {
+	if reflect.DeepEqual(old.Methods, next.Methods) && reflect.DeepEqual(old.Passkey, next.Passkey) && old.Phone.Synced == next.Phone.Synced &&
+		reflect.DeepEqual(old.Certificate, next.Certificate) {
 		return nil // nothing that a way in depends on
 	}
 	var admins []policy.Subject

@@ -2,8 +2,10 @@ package signin_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
@@ -181,6 +183,36 @@ func TestSec_POL07_DemoteLocksOut(t *testing.T) {
 		w.page.room(t).Enrol(t, w.Bob)
 		if got := set(w.Ada, ""); got != "" {
 			t.Errorf("with another one who can sign in: %q", got)
+		}
+	})
+}
+
+// TestSec_SES06_OneFactorRemovesNoOther: whoever has come by one factor may take
+// that away, and nothing that is more: or a copied certificate would strip its
+// owner of their passkeys, and the next method were added by less (decisions
+// 2.9).
+func TestSec_SES06_OneFactorRemovesNoOther(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.page.enrol(t, w.Ada)
+		key, _ := w.page.enrol(t, w.Ada)
+		other, _ := w.second.enrol(t, w.Ada)
+		more, _ := w.second.enrol(t, w.Ada)
+		weak := idp.Proof{Method: "second", Mode: "second", Credential: other, Properties: []idp.Property{idp.PhishingResistant, idp.Possession}}
+		s := w.SessionOn(t, w.Ada, weak, false)
+		refused := func(what string, err error) {
+			t.Helper()
+			if !errors.Is(err, idp.Denied) || idp.AsError(err).Reason != "stronger_proof_needed" {
+				t.Errorf("%s: %v, want denied stronger_proof_needed", what, err)
+			}
+		}
+		refused("a passkey", w.Corridor.Remove(t.Context(), s, "passkey", key, w.peer))
+		refused("a machine", w.Corridor.GiveUp(t.Context(), s, "d", "device.remove", nil, w.peer, func(context.Context, *sqldb.Tx) error { return nil }))
+		if err := w.Corridor.Remove(t.Context(), s, "second", more, w.peer); err != nil {
+			t.Errorf("what is no more than was shown: %v", err)
+		}
+		w.Advance(6 * time.Minute)
+		if err := w.Corridor.Remove(t.Context(), s, "second", other, w.peer); !errors.Is(err, idp.Denied) || idp.AsError(err).Reason != "fresh_proof_needed" {
+			t.Errorf("too late: %v", err)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pkix"
 )
 
 // anchors are what a node keeps in memory of a tenant's authorities. What the
@@ -45,6 +46,9 @@ func (s *Store) loadAnchors(ctx context.Context, t idp.TenantID) (*anchors, erro
 		out.held[sha256.Sum256(a.Cert.Raw)] = true
 		out.own[a.Cert] = a
 		out.all = append(out.all, a)
+		if name := pkix.NameKey(a.Cert.RawSubject); name != "" {
+			out.near.names[name] = append(out.near.names[name], a.Cert)
+		}
 	}
 	return out, nil
 }

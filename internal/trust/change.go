@@ -35,11 +35,11 @@ func (s *Store) Add(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, in Contai
 	if err := lock(ctx, tx, t); err != nil {
 		return nil, err
 	}
-	have, err := s.List(ctx, tx, t)
+	all, err := everyAuthority(ctx, tx, t)
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.fits(have, offers)
+	out, err := s.fits(all, offers)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +63,11 @@ func (s *Store) Add(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, in Contai
 // Try says what Add would make or refuse, and changes nothing. What it gives
 // has no ids.
 func (s *Store) Try(ctx context.Context, q sqldb.Querier, t idp.TenantID, offers []Offer) ([]Authority, error) {
-	have, err := s.List(ctx, q, t)
+	all, err := everyAuthority(ctx, q, t)
 	if err != nil {
 		return nil, err
 	}
-	return s.fits(have, offers)
+	return s.fits(all, offers)
 }
 
 // Update changes an authority. With a version other than 0 it is Conflict when
@@ -182,12 +182,16 @@ func (o Offer) authority() Authority {
 	return a
 }
 
-// fits makes authorities of offers, if they can be added to those that are
-// there.
-func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
-	seen, keys := make(map[string]bool, len(have)+len(offers)), make(map[string][]byte)
-	for _, a := range have {
-		seen[Thumbprint(a.Cert)], keys[a.Key()] = true, a.Cert.RawSubjectPublicKeyInfo
+// fits makes authorities of offers, if they can be added to all of the tenant's,
+// those that were removed among them.
+func (s *Store) fits(all []Authority, offers []Offer) ([]Authority, error) {
+	seen, keys, have := make(map[string]bool, len(all)+len(offers)), make(map[string][]byte), 0
+	for _, a := range all {
+		keys[a.Key()] = a.Cert.RawSubjectPublicKeyInfo
+		if a.Removed.IsZero() {
+			seen[Thumbprint(a.Cert)] = true
+			have++
+		}
 	}
 	var out []Authority
 	for _, o := range offers {
@@ -207,14 +211,15 @@ func (s *Store) fits(have []Authority, offers []Offer) ([]Authority, error) {
 		}
 		// Rules name authorities by key identifiers, which issuers choose: one
 		// that has another's would come under rules that are not meant for it.
+		// Those of one that was removed are there still, and it can be restored.
 		if other, there := keys[a.Key()]; there && !bytes.Equal(other, o.Cert.RawSubjectPublicKeyInfo) {
 			return nil, idp.Conflictf("authority_key_taken", "key identifier %s", a.Key()).On("certificate").
-				Say(quote(a.Name) + " says that its subject key identifier is " + a.Key() + ", and so does another certificate authority with another key. Rules could not tell them apart.")
+				Say(quote(a.Name) + " says that its subject key identifier is " + a.Key() + ", and so does another certificate authority with another key, which is here or was removed not long ago. Rules could not tell them apart.")
 		}
 		seen[Thumbprint(o.Cert)], keys[a.Key()] = true, o.Cert.RawSubjectPublicKeyInfo
 		out = append(out, a)
 	}
-	return out, room(len(have), len(offers))
+	return out, room(have, len(offers))
 }
 
 func room(have, more int) error {

@@ -14,16 +14,14 @@ import (
 // that on the leaf. Times, constraints, policies and revocation are judged each
 // time.
 type near struct {
+	names  map[string][]*x509.Certificate // authorities by pkix.NameKey of their subjects; does not change
 	mu     sync.Mutex
-	above  map[string][]*x509.Certificate // by the name of an issuer, raw
+	above  map[string][]*x509.Certificate // by the key of an issuer's name that is in names
 	signed map[[2]*x509.Certificate]bool  // certificate and issuer
 }
 
-// mostNear bounds how many names are remembered: strangers may send any.
-const mostNear = 512
-
 func newNear() near {
-	return near{above: map[string][]*x509.Certificate{}, signed: map[[2]*x509.Certificate]bool{}}
+	return near{names: map[string][]*x509.Certificate{}, above: map[string][]*x509.Certificate{}, signed: map[[2]*x509.Certificate]bool{}}
 }
 
 // over gives the authorities that a path from these certificates may lead over,
@@ -46,34 +44,33 @@ func (a *anchors) over(certs []*x509.Certificate) (roots, subs []*x509.Certifica
 	return roots, subs
 }
 
-// above gives the authorities of that name, those above them, and so on.
+// above gives the authorities of that name, those above them, and so on. A name
+// is anybody's until a signature was checked: it is read once, however many
+// authorities there are, and remembered only when it is one of theirs.
 func (a *anchors) above(name []byte) []*x509.Certificate {
+	key := pkix.NameKey(name)
+	if len(a.near.names[key]) == 0 {
+		return nil
+	}
 	a.near.mu.Lock()
-	out, ok := a.near.above[string(name)]
+	out, ok := a.near.above[key]
 	a.near.mu.Unlock()
 	if ok {
 		return out
 	}
-	names, asked, seen := [][]byte{name}, map[string]bool{string(name): true}, map[*x509.Certificate]bool{}
-	for i := 0; i < len(names); i++ {
-		for _, one := range a.all {
-			c := one.Cert
-			if seen[c] || !pkix.SameName(c.RawSubject, names[i]) {
-				continue
-			}
-			seen[c] = true
+	keys, asked := []string{key}, map[string]bool{key: true}
+	for i := 0; i < len(keys); i++ {
+		for _, c := range a.near.names[keys[i]] {
 			out = append(out, c)
-			if !asked[string(c.RawIssuer)] {
-				asked[string(c.RawIssuer)] = true
-				names = append(names, c.RawIssuer)
+			if up := pkix.NameKey(c.RawIssuer); !asked[up] {
+				asked[up] = true
+				keys = append(keys, up)
 			}
 		}
 	}
 	a.near.mu.Lock()
 	defer a.near.mu.Unlock()
-	if len(a.near.above) < mostNear {
-		a.near.above[string(name)] = out
-	}
+	a.near.above[key] = out
 	return out
 }
 

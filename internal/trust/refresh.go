@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -209,15 +210,18 @@ func (s *Store) accept(a Authority, k ListKind, have *pkix.CRL, got fetched, all
 
 // bind checks the signature, by a certificate of the tenant's authorities of
 // the name that the list is from: the authority itself, or, of a list that is
-// indirect, another (RFC 5280 §6.3.3 (b), (f), (g)). Whether that certificate
+// indirect, another (RFC 5280 §6.3.3 (b), (f), (g)). An authority's own list is
+// by its own key: another authority of its name has a list of its own, which
+// whoever stands between could put in this one's place. Whether that certificate
 // holds is asked at each sign-in.
 func bind(c *pkix.CRL, a Authority, all []Authority) error {
-	if !pkix.SameName(c.Issuer, a.Cert.RawSubject) && !c.Indirect() {
+	own := pkix.SameName(c.Issuer, a.Cert.RawSubject)
+	if !own && !c.Indirect() {
 		return refused("crl_issuer", errors.New("another issuer"), "The list is of another issuer.")
 	}
 	var why error
 	for _, cert := range append([]*x509.Certificate{a.Cert}, certificates(all)...) {
-		if !pkix.SameName(c.Issuer, cert.RawSubject) {
+		if !pkix.SameName(c.Issuer, cert.RawSubject) || own && !bytes.Equal(cert.RawSubjectPublicKeyInfo, a.Cert.RawSubjectPublicKeyInfo) {
 			continue
 		}
 		err := c.Bind(cert, false)
@@ -250,9 +254,10 @@ func certificates(all []Authority) []*x509.Certificate {
 }
 
 // goesBack says that a list is older than the one in use, of the same issuer
-// and key: somebody plays back what was once true.
+// and key: somebody plays back what was once true. The key is that which signed,
+// not what a list tells of it: an authority may have begun to tell it.
 func goesBack(have, c *pkix.CRL) bool {
-	if !pkix.SameName(have.Issuer, c.Issuer) || string(have.KeyID) != string(c.KeyID) {
+	if !pkix.SameName(have.Issuer, c.Issuer) || !have.SameSigner(c) {
 		return false
 	}
 	by := c.Number.Cmp(have.Number)

@@ -2,6 +2,9 @@ package trust
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
@@ -39,4 +42,32 @@ func (s *Store) Stands(ctx context.Context, q sqldb.Querier, t idp.TenantID) (fu
 		}
 		return len(issuers) > 0 && anchor[issuers[len(issuers)-1]]
 	}, nil
+}
+
+// Holds says whether the tenant still trusts the authorities of a path that was
+// verified a moment ago, on this node or another: it asks the database, in the
+// transaction of what rests on that path (security.md CBA13). Of lists, times and
+// signatures nothing is asked again.
+func (s *Store) Holds(ctx context.Context, q sqldb.Querier, t idp.TenantID, v Verified) (bool, error) {
+	if len(v.Authorities) == 0 {
+		return false, nil
+	}
+	args, places, known := []any{t, v.Authorities[len(v.Authorities)-1].ID}, []string{"$2"}, 0
+	for _, a := range v.Authorities {
+		if !a.Known() {
+			continue // one that the client sent: nothing of it can be withdrawn
+		}
+		if known++; a.ID != args[1] {
+			args = append(args, a.ID)
+			places = append(places, "$"+strconv.Itoa(len(args)))
+		}
+	}
+	var n int
+	err := q.QueryRow(ctx, `
+		select count(*) from trust_authority
+		where tenant_id = $1 and id in (`+strings.Join(places, ", ")+`) and enabled and removed = 0 and (root or id <> $2)`, args...).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("authorities of a path: %w", err)
+	}
+	return n == known, nil
 }

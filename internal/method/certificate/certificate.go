@@ -39,6 +39,8 @@ type Trust interface {
 	// Verify builds and checks the path of leaf, with what came beside it.
 	// Errors are Unproven with a Reason that begins with "certificate_".
 	Verify(ctx context.Context, t idp.TenantID, leaf *x509.Certificate, sent []*x509.Certificate, r trust.Rules) (trust.Verified, error)
+	// Holds says, by q, whether the authorities of such a path are trusted still.
+	Holds(ctx context.Context, q sqldb.Querier, t idp.TenantID, v trust.Verified) (bool, error)
 	// Steps is the same for people.
 	Steps(ctx context.Context, t idp.TenantID, leaf *x509.Certificate, sent []*x509.Certificate, r trust.Rules) (trust.Trace, error)
 }

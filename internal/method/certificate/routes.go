@@ -135,6 +135,7 @@ func phrase(w http.ResponseWriter, r *http.Request, e *idp.Error) {
 		h.Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(l.wait.Seconds())))))
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.WriteHeader(web.Status(e.Kind))
 	fmt.Fprintf(w, "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Sign in</title><p>%s</p><p>%s</p></html>\n",
 		html.EscapeString(text), html.EscapeString(web.Trace(r.Context())))

@@ -124,6 +124,10 @@ func TestHandshakeText(t *testing.T) {
 	if rec.Code != http.StatusNotFound || strings.Contains(rec.Body.String(), "<script>") || !strings.HasPrefix(rec.Header().Get("Content-Type"), "text/html") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
+	// WEB01: nothing runs, loads or frames there, whatever comes into it.
+	if got := rec.Header().Get("Content-Security-Policy"); got != "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" {
+		t.Errorf("CSP %q", got)
+	}
 }
 
 // TestHandshakeLimit: a source may make so many a minute (security.md CBA11).

@@ -33,11 +33,12 @@ type row struct {
 	removed    time.Time // zero: it was not barred
 }
 
-// CredentialID names a certificate: the first half of its SHA-256, as a UUID of
-// version 8 (RFC 9562 §5.8). The same certificate has the same name wherever it
-// is seen.
+// CredentialID names a certificate: the first half of the SHA-256 of what its
+// issuer has signed (the TBSCertificate), as a UUID of version 8 (RFC 9562 §5.8).
+// The same certificate has the same name wherever it is seen. The signature is
+// left out, for whoever has one of ECDSA can make a second that holds as well.
 func CredentialID(c *x509.Certificate) idp.CredentialID {
-	sum := sha256.Sum256(c.Raw)
+	sum := sha256.Sum256(c.RawTBSCertificate)
 	sum[6], sum[8] = sum[6]&0x0f|0x80, sum[8]&0x3f|0x80
 	h := hex.EncodeToString(sum[:16])
 	return idp.CredentialID(strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-"))

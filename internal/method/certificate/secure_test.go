@@ -485,3 +485,30 @@ func TestSec_T26_Tenants(t *testing.T) {
 		}
 	})
 }
+
+// TestSec_POL07_RulesLockOut: rules of certificates by which no administrator
+// would come in any more are not saved, as with any other method.
+func TestSec_POL07_RulesLockOut(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Directory.SetRole(ctx, tx, w.Ada.Tenant, w.Ada.ID, directory.Administrator)
+		})
+		w.mustSignIn(t, w.card(t, w.Ada.Name))
+		for name, change := range map[string]func(*policy.CertificateRules){
+			"a scope for somebody else": func(r *policy.CertificateRules) {
+				r.Scopes = []policy.CertificateScope{{Authority: pkix.KeyID(w.root.Cert), Target: policy.Target{User: w.Bob.ID}}}
+			},
+			"a firmer binding than hers": func(r *policy.CertificateRules) { r.Affinity = policy.HighAffinity },
+		} {
+			old, err := w.Policies.Get(t.Context(), w.Tenant.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := old.Clone()
+			change(&next.Certificate)
+			if got := reason(w.Corridor.CheckSave(t.Context(), w.Tenant.ID, old, next, "")); got != "locks_out_administrators" {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+	})
+}

@@ -129,7 +129,7 @@ func (m *Room) judge(ctx context.Context, a method.Answer, chain []*x509.Certifi
 	}
 	v.Proof = proof(a, by.user.ID, leaf, facts, worth.Mode)
 	addDetail(v.Detail, by, worth, facts)
-	v.Settle = m.note(a, by.user.ID, leaf, facts)
+	v.Settle = m.note(a, by.user.ID, path, facts)
 	return v, nil
 }
 
@@ -221,12 +221,19 @@ func properties(mode idp.Mode) []idp.Property {
 }
 
 // note writes that a person came with a certificate, unless it was barred for
-// them meanwhile.
-func (m *Room) note(a method.Answer, u idp.UserID, leaf *x509.Certificate, f idp.Facts) method.Settle {
-	k, err := rowOf(a.Tenant, u, leaf, f, a.Now)
+// them meanwhile, or one of the authorities above it is trusted no more: what a
+// node has in memory of those may be of before.
+func (m *Room) note(a method.Answer, u idp.UserID, path trust.Verified, f idp.Facts) method.Settle {
+	k, err := rowOf(a.Tenant, u, path.Chain[0], f, a.Now)
 	return func(ctx context.Context, tx *sqldb.Tx) error {
 		if err != nil {
 			return err
+		}
+		switch ok, err := m.cfg.Trust.Holds(ctx, tx, a.Tenant, path); {
+		case err != nil:
+			return err
+		case !ok:
+			return idp.Unprovenf("certificate_unknown_issuer", "an authority of the path was withdrawn meanwhile").Coded(codeRefused).Say(say["certificate_unknown_issuer"])
 		}
 		ok, err := touch(ctx, tx, k)
 		if err == nil && !ok {

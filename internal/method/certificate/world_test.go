@@ -45,6 +45,7 @@ type judged struct {
 	mu     sync.Mutex
 	faults map[string]*pkix.Fault // by certificate
 	asked  int
+	after  func() // what happens behind a path that holds
 }
 
 func (j *judged) refuse(c *x509.Certificate, reason pkix.Reason) {
@@ -64,7 +65,11 @@ func (j *judged) Verify(ctx context.Context, t idp.TenantID, leaf *x509.Certific
 	if f := j.fault(leaf); f != nil {
 		return trust.Verified{}, idp.Unprovenf("certificate_"+string(f.Reason), "%w", f)
 	}
-	return j.Store.Verify(ctx, t, leaf, sent, r)
+	v, err := j.Store.Verify(ctx, t, leaf, sent, r)
+	if err == nil && j.after != nil {
+		j.after()
+	}
+	return v, err
 }
 
 func (j *judged) Steps(ctx context.Context, t idp.TenantID, leaf *x509.Certificate, sent []*x509.Certificate, r trust.Rules) (trust.Trace, error) {
