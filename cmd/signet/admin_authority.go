@@ -110,19 +110,25 @@ func readUpload(stdin io.Reader, path string) ([]byte, error) {
 	return file, nil
 }
 
-// sayUnchecked says on standard error which authorities sign nobody in yet.
+// sayUnchecked says on standard error which authorities sign nobody in yet, and
+// why.
 func sayUnchecked(cmd *cobra.Command, raw json.RawMessage, dry bool) error {
 	all, err := decode[[]struct {
 		ID        string `json:"id"`
 		Name      string `json:"displayName"`
 		List      string `json:"certificateRevocationListUrl"`
 		Responder string `json:"ocspUrl"`
+		Issuer    string `json:"issuer"`
+		NoIssuer  bool   `json:"issuerMissing"`
 	}](raw)
 	if err != nil {
 		return err
 	}
 	w := cmd.ErrOrStderr()
 	for _, one := range all {
+		if one.NoIssuer {
+			fmt.Fprintf(w, "%s was issued by %s, which is not here: nobody signs in below it until that one is added, too.\n", printable(one.Name), printable(one.Issuer))
+		}
 		if one.List == "" && one.Responder == "" {
 			fmt.Fprintf(w, "%s has neither a revocation list nor a responder: what it issues signs nobody in. To give it one: signet admin cert-authority update %s --crl http://…\n",
 				printable(one.Name), printable(cmp.Or(one.ID, one.Name)))

@@ -63,6 +63,15 @@ func authorityCommands(t *testing.T, on func(args ...string) []string) {
 	if all := must[[]object](t, on(ca("list")...)...); len(all) != 0 {
 		t.Errorf("a dry run added %v", all)
 	}
+	says(2, ca("add", path, path), `takes a FILE alone, and no "`)
+	alone := filepath.Join(t.TempDir(), "people.pem")
+	if err := os.WriteFile(alone, pkixtest.PEM(people.Cert), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(0, ca("add", alone, "--dry-run"), "People was issued by O=Nordhafen,CN=Nordhafen Root, which is not here")
+	if r := signet(t, on(ca("add", path, "--dry-run")...)...); strings.Contains(r.errs, "which is not here") {
+		t.Errorf("an issuer that comes, too, is missed: %s", r.errs)
+	}
 	says(1, ca("add", path, "--crl", "http://crl.example/p"), "several certificates")
 	says(1, ca("add", path, "--type", "leaf"), "root or intermediate")
 	says(1, ca("add", path+"x"), "cannot be read")

@@ -62,6 +62,10 @@ type explained struct {
 		SHA256     string `json:"sha256"`
 		NotBefore  string `json:"notBefore"`
 		NotAfter   string `json:"notAfter"`
+		Names      []struct {
+			Key  string `json:"key"`
+			Text string `json:"text"`
+		} `json:"names"`
 	} `json:"certificate"`
 	Steps []struct {
 		Key     string `json:"key"`
@@ -77,6 +81,8 @@ type explained struct {
 	Mode   string `json:"mode"`
 	Rule   string `json:"rule"`
 	User   string `json:"userPrincipalName"`
+	// UserIDs are values that a person could have, so that a binding finds them.
+	UserIDs []string `json:"certificateUserIds"`
 }
 
 // wordsOf say what the answer's own words mean, where that is not plain.
@@ -88,6 +94,10 @@ var wordsOf = map[string]string{
 	"certificate_no_user": "it belongs to nobody", "certificate_ambiguous": "it belongs to several people", "certificate_barred": "it was taken away from this person",
 	"certificate_unknown_issuer": "no path leads to an authority that is trusted", "certificate_list_unavailable": "nothing says that it was not revoked",
 	"certificate_usage": "it is not made for signing in", "certificate_affinity": "it is not tied to anybody firmly enough",
+	"authorityName": "authority", "stale": "believed after its end", "crl": "a list", "ocsp": "a responder", "unchecked": "nobody: the rules let it pass",
+	"principalName": "principal name", "rfc822Name": "mail address", "dnsName": "host name", "uri": "address",
+	"method_off": "sign-in with certificates is switched off (method.certificate)", "not_included": "sign-in with certificates is not for this person",
+	"excluded":               "this person is excepted from sign-in with certificates",
 	"certificate_not_scoped": "its authority is for other people", "user_disabled": "the person is switched off",
 }
 
@@ -101,11 +111,17 @@ func plainWord(word string) string {
 // show writes the certificate, a table of the steps, and what comes of them.
 func (x explained) show(cmd *cobra.Command, format string) error {
 	out := cmd.OutOrStdout()
-	head, err := json.Marshal(x.Certificate)
+	c := x.Certificate
+	var names []string
+	for _, n := range c.Names {
+		names = append(names, plainWord(n.Key)+": "+n.Text)
+	}
+	head, err := json.Marshal(map[string]string{"subject": c.Subject, "issuer": c.Issuer, "names": strings.Join(names, "; "), "serial": c.Serial,
+		"thumbprint": c.Thumbprint, "sha256": c.SHA256, "notBefore": c.NotBefore, "notAfter": c.NotAfter})
 	if err != nil {
 		return err
 	}
-	err = show(out, format, head, columns("subject", "issuer", "serial=serial number", "thumbprint=SHA-1", "sha256=SHA-256", "notBefore=valid from", "notAfter=until"))
+	err = show(out, format, head, columns("subject", "issuer", "names", "serial=serial number", "thumbprint=SHA-1", "sha256=SHA-256", "notBefore=valid from", "notAfter=until"))
 	if err != nil {
 		return err
 	}
@@ -117,13 +133,22 @@ func (x explained) show(cmd *cobra.Command, format string) error {
 			what = append(what, plainWord(s.Reason))
 		}
 		for _, v := range s.Values {
-			what = append(what, strings.TrimPrefix(plainWord(v.Key)+": ", ": ")+plainText(v.Text))
+			if v.Key == "authority" && s.Key == "revocation" {
+				continue // its name stands beside the id
+			}
+			what = append(what, strings.TrimPrefix(plainWord(v.Key)+": ", ": ")+plainText(v.Key, v.Text))
 		}
 		rows = append(rows, map[string]string{"step": plainWord(s.Key), "outcome": s.Outcome, "what": strings.Join(what, "; ")})
 	}
 	table, err := json.Marshal(rows)
 	if err == nil {
 		err = show(out, format, table, columns("step", "outcome", "what=what is known"))
+	}
+	if err == nil && len(x.UserIDs) > 0 {
+		fmt.Fprintln(out, "\nAs certificateUserIds of whoever has it, for a binding that reads one of these:")
+		for _, id := range x.UserIDs {
+			fmt.Fprintln(out, "  "+printable(id))
+		}
 	}
 	if err == nil && x.Good {
 		_, err = fmt.Fprintf(out, "\nIt would sign in %s, and count as %s (%s).\n", printable(x.User), plainWord(x.Mode), printable(x.Rule))
@@ -132,9 +157,14 @@ func (x explained) show(cmd *cobra.Command, format string) error {
 }
 
 // plainText is a value; those that are words of ours are told plainly.
-func plainText(text string) string {
-	if strings.HasPrefix(text, "x509Certificate") {
+func plainText(key, text string) string {
+	switch {
+	case strings.HasPrefix(text, "x509Certificate"), key == "by":
 		return plainWord(text)
+	case key == "detail": // behind the reason's own word, which is told already
+		if word, rest, ok := strings.Cut(strings.TrimPrefix(text, "path: "), ": "); ok && !strings.Contains(word, " ") {
+			return rest
+		}
 	}
 	return text
 }

@@ -60,11 +60,11 @@ func explainCommands(t *testing.T, on func(args ...string) []string) {
 	}
 	// The issuer stands before its certificate, as some programs write them.
 	both, alone := put("both.pem", pkixtest.PEM(people.Cert, leaf)), put("ada.crt", leaf.Raw)
-	explain(1, both, "would sign nobody in: no path leads to an authority that is trusted", "ada@one.example")
+	explain(1, both, "would sign nobody in: no path leads to an authority that is trusted", "principal name: ada@one.example", `because: no issuer is known: "O=Nordhafen,CN=Nordhafen Root"`)
 	must[[]object](t, on("cert-authority", "add", put("root.pem", root.Cert.Raw))...)
 	explain(1, alone, "no path leads to an authority")
 	must[[]object](t, on("cert-authority", "add", put("people.pem", people.Cert.Raw))...)
-	explain(1, both, "nothing says that it was not revoked")
+	explain(1, both, "nothing says that it was not revoked", `because: "Nordhafen Root" has neither list nor responder`)
 	if r := signet(t, on("policy", "set", "method.certificate", "true")...); r.code != 0 {
 		t.Fatal(r)
 	}
@@ -73,7 +73,7 @@ func explainCommands(t *testing.T, on func(args ...string) []string) {
 	if r := signet(t, on("policy", "apply", put("policy.yaml", []byte(unlisted)), "--yes")...); r.code != 0 {
 		t.Fatal(r, saved.out)
 	}
-	out := explain(0, both, "O=Nordhafen,CN=People", "SHA-256", "It would sign in ada@one.example, and count as single factor (certificate.mode).")
+	out := explain(0, both, "O=Nordhafen,CN=People", "SHA-256", "checked by: nobody: the rules let it pass", "  X509:<I>O=Nordhafen,CN=People<SR>", "  X509:<PN>ada@one.example\n", "It would sign in ada@one.example, and count as single factor (certificate.mode).")
 	for _, line := range []string{"path", "time", "revoked?", "level", "binding", "person", "taken away?", "policy"} {
 		if !strings.Contains(out, "\n"+line+" ") {
 			t.Errorf("no line %q in\n%s", line, out)

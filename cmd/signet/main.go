@@ -182,6 +182,9 @@ func exactly(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
+		if len(args) > len(names) && len(names) > 0 {
+			return usagef("%s takes %s alone, and no %q; see %s --help", cmd.CommandPath(), strings.Join(names, " and "), args[len(names)], cmd.CommandPath())
+		}
 		return usagef("%s needs %s; see %s --help", cmd.CommandPath(), strings.Join(names, " and "), cmd.CommandPath())
 	}
 }

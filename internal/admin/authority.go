@@ -39,6 +39,8 @@ type authorityView struct {
 	// has no address of any.
 	Standing string     `json:"listState"`
 	Lists    []listView `json:"lists,omitempty"`
+	// NoIssuer says of one that is added that whoever issued it is not here.
+	NoIssuer bool `json:"issuerMissing,omitempty"`
 }
 
 // listView is one revocation list of an authority.
@@ -161,7 +163,7 @@ func (c *call) oneAuthority(ctx context.Context, ref string, removed bool) (trus
 		return found[0], nil
 	}
 	return trust.Authority{}, idp.Invalidf("which_authority", "%d authorities", len(found)).On("authority").
-		Say("Several certificate authorities could be meant. Use the id: signet admin cert-authority list shows it.")
+		Say("Several certificate authorities could be meant. Use the id: signet admin cert-authority list shows it, or list --removed.")
 }
 
 type addAuthoritiesParams struct {
@@ -197,7 +199,7 @@ func addAuthorities(ctx context.Context, c *call, p addAuthoritiesParams) (any, 
 	}
 	if p.DryRun {
 		made, err := s.Try(ctx, c.DB, c.tenant.ID, offers)
-		return viewAuthorities(made), err
+		return viewAdded(made, have), err
 	}
 	var made []trust.Authority
 	err = c.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
@@ -209,7 +211,19 @@ func addAuthorities(ctx context.Context, c *call, p addAuthoritiesParams) (any, 
 	if err != nil {
 		return nil, err
 	}
-	return c.withLists(ctx, viewAuthorities(made))
+	return c.withLists(ctx, viewAdded(made, have))
+}
+
+// viewAdded says of those that are added which issuers are missing: neither
+// there nor among them.
+func viewAdded(made, have []trust.Authority) []authorityView {
+	views := viewAuthorities(made)
+	for i, a := range made {
+		views[i].NoIssuer = !a.Root && !slices.ContainsFunc(slices.Concat(have, made), func(o trust.Authority) bool {
+			return !o.Cert.Equal(a.Cert) && a.Cert.CheckSignatureFrom(o.Cert) == nil
+		})
+	}
+	return views
 }
 
 // apply puts what was asked for into offers. What only one authority can have

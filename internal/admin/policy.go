@@ -14,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/trust"
 )
 
 // Policies as one file: a tenant's policies leave as YAML, come back changed,
@@ -217,6 +218,11 @@ func planPolicy(ctx context.Context, c *call, p planParams) (any, error) {
 		return nil, err
 	}
 	view.Warnings = strangers(plan.changes, view.Names)
+	unknown, err := c.unknownKeys(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	view.Warnings = append(view.Warnings, unknown...)
 	impact, err := c.Preview(ctx, c.tenant.ID, plan.next, policy.PreviewOptions{Names: cmp.Or(p.Names, 10), Progress: c.progress})
 	if err != nil {
 		return nil, fmt.Errorf("preview: %w", err)
@@ -300,6 +306,34 @@ func strangers(changes []policy.Difference, names map[string]string) []string {
 		}
 	}
 	return out
+}
+
+// unknownKeys are the authorities that a change to the rules on certificates
+// names by a key that none here has: a typing error, or one that comes later.
+func (c *call) unknownKeys(ctx context.Context, plan proposal) (out []string, err error) {
+	if c.Authorities == nil || !slices.ContainsFunc(plan.changes, func(d policy.Difference) bool { return strings.HasPrefix(d.At, "certificate.") }) {
+		return nil, nil
+	}
+	all, err := c.Authorities.List(ctx, c.DB, c.tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	named := slices.Clone(plan.next.Certificate.Unchecked)
+	for _, s := range plan.next.Certificate.Scopes {
+		named = append(named, s.Authority)
+	}
+	for _, l := range plan.next.Certificate.Levels {
+		if l.Issuer != "" && !strings.Contains(l.Issuer, "=") { // a subject is a name, and no key
+			named = append(named, l.Issuer)
+		}
+	}
+	for _, key := range named {
+		say := fmt.Sprintf("No certificate authority here has the key identifier %s.", audit.Clean(key, 64))
+		if !slices.ContainsFunc(all, func(a trust.Authority) bool { return a.Key() == key }) && !slices.Contains(out, say) {
+			out = append(out, say)
+		}
+	}
+	return out, nil
 }
 
 func (c *call) nameOf(ctx context.Context, plan proposal, id string) (string, error) {

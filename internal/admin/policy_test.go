@@ -109,6 +109,11 @@ func TestPolicyFile(t *testing.T) {
 		if p := o.plan(fields{"policy": stranger}); cmp.Diff(want, p.Warnings) != "" {
 			t.Errorf("warnings %q", p.Warnings)
 		}
+		keys := "certificate: {unchecked: [ab12], scopes: [{authority: ab12, all: true}], levels: [{issuer: 'O=Nordhafen,CN=X', mode: x509CertificateMultiFactor, affinity: low}]}"
+		want = []string{"No certificate authority here has the key identifier ab12."}
+		if p := o.plan(fields{"policy": keys}); cmp.Diff(want, p.Warnings) != "" {
+			t.Errorf("warnings %q", p.Warnings)
+		}
 		before := len(o.events(tenant))
 		if a := o.do("policy.apply", fields{"policy": edited}); a["version"] != 1.0 || a["changes"] != 2.0 {
 			t.Errorf("applied %v", a)

@@ -264,11 +264,11 @@ func TestTester(t *testing.T) {
 			{Key: certificate.StepBar, Outcome: certificate.Passed},
 			{Key: certificate.StepPolicy, Outcome: certificate.Passed},
 		}
-		w.pki.answer = certificate.Explained{Steps: steps, Good: true, User: w.Bob, Mode: idp.ModeCertificateMulti, Certificate: certificate.Summary{Subject: "CN=bob", Names: value("principalName", w.Bob.Name)}}
+		w.pki.answer = certificate.Explained{Steps: steps, Good: true, User: w.Bob, Mode: idp.ModeCertificateMulti, UserIDs: []string{"X509:<SR>"}, Certificate: certificate.Summary{Subject: "CN=bob", Names: value("principalName", w.Bob.Name)}}
 		files := map[string][]byte{"all.pem": pkixtest.PEM(w.pki.root.Cert, w.pki.card.Cert, leaf)}
 		hedda.upload(certTestPath, nil, files).want(http.StatusOK, `data-verdict="good"`, "Would sign in as "+w.Bob.DisplayName+", counts as multifactor.",
 			"It leads to a root that you trust.", "is not on the list of Nordhafen Cards", "your rules let it pass unchecked", "Counts as two factors, by Rule 2 on what certificates count for.",
-			"Passed over: high affinity is asked for", "X509:&lt;SKI&gt;ab", "Nothing keeps them from signing in with it.")
+			"Certificate ids that fit it", "X509:&lt;SR&gt;", "Passed over: high affinity is asked for", "X509:&lt;SKI&gt;ab", "Nothing keeps them from signing in with it.")
 		if got := w.pki.explained; len(got) != 1 || len(got[0]) != 3 || !got[0][0].Equal(leaf) {
 			t.Errorf("asked about %d chains", len(got))
 		}

@@ -34,6 +34,7 @@ type answerView struct {
 	Steps   []stepView
 	Rest    []stepView // what else is known, behind a step that failed
 	Facts   []pair
+	IDs     []template.HTML // values of certificateUserIds that could name it
 }
 
 type stepView struct {
@@ -109,6 +110,9 @@ func (w testing509) answer() *answerView {
 		}
 		failed = s.Outcome == certificate.Failed
 		out.Steps = append(out.Steps, view)
+	}
+	for _, id := range w.x.UserIDs {
+		out.IDs = append(out.IDs, code(id)) // whole: they are there to be copied
 	}
 	switch {
 	case w.x.Good:

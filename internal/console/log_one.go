@@ -237,6 +237,8 @@ func (v *visit) oneView(ctx context.Context, pg *page.Page, f facts, s story) (o
 // keyIn names what was used, as its owner calls it.
 func keyIn(pg *page.Page, f facts, s story) template.HTML {
 	switch {
+	case s.key != nil && s.key.Name != "" && f.event.Method == policy.Certificate: // it bears its person's name
+		return pg.T("log.key.certificate", "name", s.key.Name)
 	case s.key != nil && s.key.Name != "":
 		return template.HTML("<b>" + template.HTMLEscapeString(s.key.Name) + "</b>")
 	case f.event.Method == "":

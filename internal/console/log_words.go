@@ -147,6 +147,10 @@ func modesName(pg *page.Page, combination []idp.Mode) template.HTML {
 // what is not.
 func countsAs(pg *page.Page, p idp.Proof) template.HTML {
 	switch {
+	case p.Mode == idp.ModeCertificateMulti:
+		return pg.T("log.counts.certificate.multi")
+	case p.Mode == idp.ModeCertificateSingle:
+		return pg.T("log.counts.certificate")
 	case p.Has(idp.PhishingResistant) && p.Has(idp.HardwareBound):
 		return pg.T("log.counts.hardware")
 	case p.Has(idp.PhishingResistant) && p.Facts.Synced:

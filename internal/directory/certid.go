@@ -102,6 +102,9 @@ func wrongDN(rest string) string {
 	}
 	for _, part := range parts {
 		if !attribute.MatchString(part) {
+			if strings.HasPrefix(part, " ") {
+				return "there is a distinguished name without spaces behind its commas, root first, like DC=com,DC=contoso,CN=ada."
+			}
 			return "there is a distinguished name, root first, like DC=com,DC=contoso,CN=ada."
 		}
 	}

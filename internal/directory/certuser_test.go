@@ -89,7 +89,7 @@ func TestCertificateID(t *testing.T) {
 		"X509:<RFC822>ada":                             "behind X509:<RFC822> there is a name",
 		"X509:<S>":                                     "behind X509:<S> there is a distinguished name, root first",
 		"X509:<S>ada":                                  "distinguished name, root first",
-		"X509:<S>DC=com, CN=ada":                       "distinguished name, root first",
+		"X509:<S>DC=com, CN=ada":                       "distinguished name without spaces behind its commas",
 		"X509:<S>DC=com,,CN=ada":                       "distinguished name, root first",
 		"X509:<S>/DC=com/CN=ada":                       "distinguished name, root first",
 		"X509:<S>CN=a<S>CN=b":                          `written \< and \>`,

@@ -100,6 +100,15 @@ func (s *verification) fail(rank int, f *Fault) {
 	}
 }
 
+// missing says whom a path breaks off for want of.
+func missing(c *x509.Certificate) error {
+	name, err := RootFirst(c.RawIssuer)
+	if err != nil || name == "" {
+		return errors.New("no issuer is known")
+	}
+	return fmt.Errorf("no issuer is known: %.200q", name)
+}
+
 // extend tries all issuers of the last certificate of path, depth first.
 func (s *verification) extend(path []*node) (Path, bool) {
 	if s.steps++; s.steps > maxSteps {
@@ -109,7 +118,7 @@ func (s *verification) extend(path []*node) (Path, bool) {
 	last := path[len(path)-1]
 	s.seek(last)
 	if len(last.issuers) == 0 {
-		s.fail(rankNoPath, &Fault{Reason: NoPath, Path: certs(path), Err: errors.New("no issuer is known")})
+		s.fail(rankNoPath, &Fault{Reason: NoPath, Path: certs(path), Err: missing(last.cert)})
 	}
 	for i := range last.issuers {
 		e := &last.issuers[i]

@@ -579,6 +579,7 @@ func TestCertificateFormRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ form, at, say string }{
 		"an unknown word":     {"certificate:\n  bindings:\n    - {field: principalName, property: userPrincipalName, priority: 1, affinity: low}\n", "certificate.bindings[0].field", `"principalName" is not one of PrincipalName`},
 		"an unknown member":   {"certificate:\n  levels:\n    - {oid: 1.2.3, mode: x509CertificateMultiFactor, affinity: low}\n", "certificate.levels[0].oid", "there are affinity, issuer, mode, policy"},
+		"no certificate's":    {"certificate:\n  levels:\n    - {policy: 1.2.3, mode: fido2, affinity: low}\n", "certificate.levels[0].mode", `"fido2" is not one of x509CertificateSingleFactor, x509CertificateMultiFactor`},
 		"a number for a mode": {"certificate: {mode: 2}\n", "certificate.mode", "text"},
 		"a scope of two":      {"certificate:\n  scopes:\n    - {authority: ab12, all: true, group: " + string(staff) + "}\n", "certificate.scopes[0]", "exactly one"},
 	} {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/signetid/signet/internal/idp"
 )
 
 // decoder reads a tree into a Policy and refuses what it does not understand:
@@ -156,6 +158,9 @@ func (d *decoder) scalar(v reflect.Value, n *node, at string) {
 	switch v.Kind() {
 	case reflect.String:
 		all := words[v.Type()]
+		if v.Type() == reflect.TypeFor[idp.Mode]() && strings.HasPrefix(at, "certificate.") {
+			all = []string{string(idp.ModeCertificateSingle), string(idp.ModeCertificateMulti)} // the others are no certificate's
+		}
 		switch {
 		case n.kind != kindWord:
 			d.complain(n, at, "bad_value", "must be text; put it in quotes")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -201,6 +202,10 @@ func (s *Store) fits(all []Authority, offers []Offer) ([]Authority, error) {
 		if err := tidy(&a); err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(out, func(b Authority) bool { return b.Cert.Equal(o.Cert) }) {
+			return nil, idp.Conflictf("authority_taken", "certificate %s of %q", Thumbprint(a.Cert), a.Name).On("certificate").
+				Say("The certificate of " + quote(a.Name) + " is twice in what was sent.")
+		}
 		if seen[Thumbprint(o.Cert)] {
 			return nil, taken(a)
 		}
@@ -289,7 +294,7 @@ func nothing(id string) error {
 
 func taken(a Authority) error {
 	return idp.Conflictf("authority_taken", "certificate %s of %q", Thumbprint(a.Cert), a.Name).On("certificate").
-		Say("The certificate of " + quote(a.Name) + " is there already, or twice in what was sent.")
+		Say("The certificate of " + quote(a.Name) + " is there already. Nothing was changed: leave it out.")
 }
 
 func stale(a Authority) error {

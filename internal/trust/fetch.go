@@ -147,7 +147,7 @@ func (f *fetcher) unreachable(err error) error {
 		reason = e.Reason
 		switch reason {
 		case "crl_address_refused":
-			says = "The address leads to a network that is not public; the operator of this server can allow its host."
+			says = "The address leads to a network that is not public; the operator of this server can allow its host (crl-private-host)."
 		case "crl_redirect":
 			says = "The address leads on to another, which is not followed."
 		case "crl_url_refused":

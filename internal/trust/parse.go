@@ -97,7 +97,22 @@ func fromDER(der []byte) ([]*x509.Certificate, error) {
 	if some, err7 := fromPKCS7(der); err7 == nil {
 		return some, nil
 	}
+	if isPKCS12(der) {
+		return nil, unread("upload_pkcs12", err, "This is a PKCS#12 file (.p12, .pfx), which is made to hold a private key. It was not kept. Send the certificates alone: PEM, DER or PKCS#7 (.p7b).")
+	}
 	return nil, unread("upload_malformed", err, "This is no certificate that can be read: PEM, DER and PKCS#7 (.p7b) are.")
+}
+
+// isPKCS12 knows a PFX by its beginning: a version of 3, and a sequence (RFC 7292
+// §4). One that is not DER is not known.
+func isPKCS12(der []byte) bool {
+	var pfx struct {
+		Version int
+		Safe    asn1.RawValue
+		Mac     asn1.RawValue `asn1:"optional"`
+	}
+	_, err := asn1.Unmarshal(der, &pfx)
+	return err == nil && pfx.Version == 3 && pfx.Safe.Tag == asn1.TagSequence
 }
 
 // fromPKCS7 reads the certificates of a SignedData that signs nothing, as RFC

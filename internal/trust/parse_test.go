@@ -89,6 +89,13 @@ func TestParseRefuses(t *testing.T) {
 	a := pkixtest.Root(t, "A", start)
 	key, _ := x509.MarshalPKCS8PrivateKey(a.Key)
 	text := pkixtest.PEM(a.Cert)
+	pfx, err := asn1.Marshal(struct {
+		Version int
+		Safe    struct{ Type asn1.ObjectIdentifier }
+	}{3, struct{ Type asn1.ObjectIdentifier }{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		upload []byte
 		reason string
@@ -105,6 +112,7 @@ func TestParseRefuses(t *testing.T) {
 		"empty PKCS#7":  {p7b(t), "upload_empty"},
 		"other content": {bytes.Replace(p7b(t, a.Cert), []byte{1, 7, 2}, []byte{1, 7, 3}, 1), "upload_malformed"},
 		"block of dust": {pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("dust")}), "upload_malformed"},
+		"PKCS#12":       {pfx, "upload_pkcs12"},
 		"nested":        {bytes.Repeat([]byte{0x30, 0x80}, 500_000), "upload_malformed"},
 	} {
 		_, err := trust.Parse(c.upload)

@@ -184,6 +184,9 @@ func TestConsoleCertificates(t *testing.T) {
 	p.told("Would not sign anybody in. It is nobody’s here")
 	p.told("Nobody has it.")
 	p.Pictures("admin-cert-test-bad")
+	p.Click(".answer details:has(.fits) summary")
+	p.reads("the ids that fit", "X509:<SKI>", "X509:<PN>nobody@nordhafen.example")
+	p.Pictures("admin-cert-test-ids", ".answer details:has(.fits)")
 
 	person := d.Base + "/admin/people/" + ben.ID
 	p.Open(person)

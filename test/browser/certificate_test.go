@@ -98,6 +98,11 @@ func TestCertificateRevoked(t *testing.T) {
 	p.Click("#problem details.more summary")
 	p.reads("what is known of the certificate", u.Show)
 	p.Pictures("signin-certificate-revoked-details")
+	p.Look("light", 320, 700)
+	if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+		t.Errorf("the refusal at 320 px is %v px too wide", over)
+	}
+	p.Look("light", 1280, 800)
 
 	// Without leaving the page: the pass, a passkey, the application.
 	p.Type("username", u.Name)
@@ -108,4 +113,63 @@ func TestCertificateRevoked(t *testing.T) {
 	if c := p.Claims(); c["preferred_username"] != u.Name {
 		t.Errorf("claims: %v", c)
 	}
+}
+
+// TestCertificateByKeyboard signs in without a mouse, and looks at every page on
+// which the certificate stands afterwards: the account, the person and the log.
+func TestCertificateByKeyboard(t *testing.T) {
+	o := card.NewOffice(t)
+	u, key, now := o.Users[1], pkixtest.ECKey(t), time.Now()
+	cert := o.Cards.Leaf(key.Public(), u.Show, u.Name, now, card.Policies(card.CardPolicy))
+	p := NewPerson(t, ChromiumWith(t, o.TLS, o.CAFile, Badge{cert, key}))
+	p.Open(o.App)
+	p.Press("login")
+	p.See(`[data-action="other-ways"]`)
+	p.tabTo("other-ways")
+	p.Strike("\r")
+	p.tabTo("signin-certificate")
+	p.Strike("\r")
+	if c := p.Claims(); c["preferred_username"] != u.Name {
+		t.Errorf("claims: %v", c)
+	}
+	p.Open(o.Base + "/account")
+	p.reads("the account", "Certificate “"+u.Show)
+	p.Pictures("account-certificate")
+	p.narrow(o.Base + "/account")
+
+	admin := NewPerson(t, Chromium(t))
+	admin.Console(o.Demo)
+	admin.Open(o.Base + "/admin/people/" + u.ID)
+	admin.Pictures("admin-person-certificate", "#b-cert")
+	admin.Open(o.Base + "/admin/log")
+	admin.Pictures("admin-log-certificate")
+	admin.Open(o.Base + "/admin/log?person=" + u.ID)
+	one := Eval[string](admin, `document.querySelector('tbody th a').href`)
+	admin.Open(one)
+	admin.reads("the entry", "O=Nordhafen,CN="+u.Show, "They proved themselves with the certificate "+u.Show, "This counts as multifactor and phishing-resistant. Nothing in a certificate proves where its key is.")
+	admin.Pictures("admin-log-certificate-one")
+	admin.narrow(one)
+}
+
+// tabTo presses the tabulator until what has the data-action has the focus.
+func (p *Person) tabTo(action string) {
+	p.t.Helper()
+	for range 60 {
+		if Eval[bool](p, `document.activeElement?.dataset?.action === "`+action+`"`) {
+			return
+		}
+		p.Strike("\t")
+	}
+	p.t.Fatalf("the tabulator does not come to %s", action)
+}
+
+// narrow opens a page in a window of 320 px, which it must fit into.
+func (p *Person) narrow(url string) {
+	p.t.Helper()
+	p.Open(url)
+	p.Look("light", 320, 700)
+	if over := Eval[float64](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+		p.t.Errorf("%s at 320 px is %v px too wide", url, over)
+	}
+	p.Look("light", 1280, 800)
 }

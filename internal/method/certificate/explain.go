@@ -75,6 +75,9 @@ type Explained struct {
 	Mode     idp.Mode        `json:"mode,omitempty"`
 	Rule     string          `json:"rule,omitempty"`
 	Affinity policy.Affinity `json:"affinity,omitempty"`
+	// UserIDs are the values of certificateUserIds that could name the
+	// certificate, whatever the bindings are, those of high affinity first.
+	UserIDs []string `json:"certificateUserIds,omitempty"`
 }
 
 // Explain tries a certificate as a sign-in does, and says of each step how it

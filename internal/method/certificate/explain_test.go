@@ -73,6 +73,11 @@ func TestExplainGood(t *testing.T) {
 		!c.NotAfter.Equal(card.Leaf().NotAfter) || !slices.Equal(c.Names, []certificate.Value{{Key: "principalName", Text: w.Ada.Name}}) {
 		t.Errorf("certificate %+v", c)
 	}
+	// What a person could have, firm ones first; nothing of a kind that is not there.
+	if ids := x.UserIDs; len(ids) < 4 || !strings.HasPrefix(ids[0], "X509:<S") || ids[len(ids)-1] != "X509:<PN>"+w.Ada.Name ||
+		!slices.Contains(ids, "X509:<I>O=Nordhafen,CN=Nordhafen People<S>O=Nordhafen,CN=Somebody") {
+		t.Errorf("ids %q", ids)
+	}
 	if got := values(step(t, x, certificate.StepPath), "chain"); len(got) != 3 || got[2] != "O=Nordhafen,CN=Nordhafen Root" {
 		t.Errorf("chain %q", got)
 	}

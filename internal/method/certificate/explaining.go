@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/pkix"
 	"github.com/signetid/signet/internal/policy"
@@ -52,6 +53,21 @@ func summaryNamed(c *x509.Certificate) Summary {
 	return s
 }
 
+// userIDs are the values of certificateUserIds that could name a certificate, the
+// firm ones first. What cannot be read of it, or be held there, is left out.
+func userIDs(c *x509.Certificate) (out []string) {
+	for _, f := range []policy.CertificateField{
+		policy.FieldSubjectKeyIdentifier, policy.FieldSHA1PublicKey, policy.FieldIssuerAndSerialNumber,
+		policy.FieldIssuerAndSubject, policy.FieldSubject, policy.FieldPrincipalName, policy.FieldRFC822Name,
+	} {
+		values, err := Values(c, f, policy.ByCertificateUserIDs)
+		if err == nil {
+			out = append(out, values...)
+		}
+	}
+	return slices.DeleteFunc(out, func(v string) bool { return directory.CheckCertificateID(v) != nil })
+}
+
 // explaining is one explanation on its way. Its steps are the calls that judge
 // makes, in their order; a sign-in stops where the first fails.
 type explaining struct {
@@ -71,6 +87,7 @@ func (x *explaining) add(key string, o Outcome, reason string, values ...Value) 
 
 func (x *explaining) run(ctx context.Context) error {
 	x.out.Certificate = summaryNamed(x.leaf)
+	x.out.UserIDs = userIDs(x.leaf)
 	rules, err := x.room.cfg.Rules(ctx, x.tenant)
 	if err != nil {
 		return fmt.Errorf("rules: %w", err)
@@ -161,9 +178,19 @@ func (x *explaining) checks(t trust.Trace, reason string) {
 		case s.Fault != nil:
 			x.add(StepRevocation, Failed, reason, append(about, Value{"detail", s.Fault.Error()})...)
 		case s.Checked != nil:
-			x.add(StepRevocation, Passed, "", checkValues(*s.Checked)...)
+			x.add(StepRevocation, Passed, "", append(checkValues(*s.Checked), Value{"authorityName", nameIn(t, s.Checked.Authority)})...)
 		}
 	}
+}
+
+// nameIn is what an authority of the path is called here; empty: it is none.
+func nameIn(t trust.Trace, id idp.AuthorityID) string {
+	for _, s := range t.Steps {
+		if s.Authority.Known() && s.Authority.ID == id {
+			return s.Authority.Name
+		}
+	}
+	return ""
 }
 
 // timeAlone judges the certificate's own time where no path holds.
