@@ -46,10 +46,14 @@ func TestSec_CBA11_StrangersNames(t *testing.T) {
 		many = append(many, strange(i, 4<<10))
 	}
 	for what, chain := range map[string][]*x509.Certificate{"a long one": long, "many": many} {
-		at := time.Now()
-		verify(chain)
-		if took := time.Since(at); took > time.Second/4 { // it was ten times that
-			t.Errorf("%s: %s", what, took)
+		best := time.Hour
+		for range 5 { // the least of them: what else runs on the machine is no matter
+			at := time.Now()
+			verify(chain)
+			best = min(best, time.Since(at))
+		}
+		if best > time.Second/4 { // it was five times that
+			t.Errorf("%s: %s", what, best)
 		}
 	}
 	heap := func() uint64 {
