@@ -148,8 +148,9 @@ type Set struct {
 // parsed gives the template of a page.
 type parsed func() (*template.Template, error)
 
-// New reads everything. A broken part or catalogue is an error; a page's own
-// template is parsed when it is first shown, see ParseAll.
+// New reads the shared parts, and a broken one is an error. A page's own template
+// is parsed when it is first shown, and words are read when they are first wanted:
+// see ParseAll.
 func New(cfg Config) (*Set, error) {
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil || base.Hostname() == "" {
@@ -201,10 +202,10 @@ func (s *Set) parse() (map[string]parsed, error) {
 	return out, nil
 }
 
-// ParseAll parses every page, for a test of the door: a broken template is
-// otherwise found by whoever first wants to see it.
+// ParseAll parses every page and reads all words, for a test of the door: what is
+// broken is otherwise found by whoever first wants to see it.
 func (s *Set) ParseAll() error {
-	var wrong []error
+	wrong := []error{s.catalogue.Read()}
 	for _, page := range s.templates {
 		_, err := page()
 		wrong = append(wrong, err)

@@ -2,6 +2,7 @@ package page
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/feature/plural"
@@ -32,10 +34,27 @@ func (e *entry) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &e.plain)
 }
 
-// Words is the catalogue of one language.
+// Words is the catalogue of one language. Its files are read when somebody
+// first wants a text of it, see Catalogue.Read.
 type Words struct {
 	tag   language.Tag
-	texts map[string]entry
+	files []wordFile
+	texts func() (map[string]entry, error)
+}
+
+type wordFile struct {
+	in   fs.FS
+	name string
+}
+
+// text finds a text.
+func (w *Words) text(key string) (entry, bool) {
+	texts, err := w.texts()
+	if err != nil {
+		return entry{}, false
+	}
+	e, ok := texts[key]
+	return e, ok
 }
 
 // rtl are the scripts that are written from right to left.
@@ -56,7 +75,7 @@ func (w *Words) Dir() string {
 // values are escaped unless they are template.HTML already. An unknown key is
 // shown as it is: a page with a strange word is better than no page.
 func (w *Words) T(key string, pairs ...any) template.HTML {
-	e, ok := w.texts[key]
+	e, ok := w.text(key)
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
 	}
@@ -66,7 +85,7 @@ func (w *Words) T(key string, pairs ...any) template.HTML {
 // N is T for a text that counts: it takes the plural form for n, which is put
 // in as {n} too.
 func (w *Words) N(key string, n int, pairs ...any) template.HTML {
-	e, ok := w.texts[key]
+	e, ok := w.text(key)
 	if !ok {
 		return template.HTML(template.HTMLEscapeString(key))
 	}
@@ -129,9 +148,9 @@ type Catalogue struct {
 	matcher language.Matcher
 }
 
-// LoadCatalogue reads words/<language>.json and words/<language>.<part>.json of
-// all files: the parts of one language are put together, and a key that two of
-// them have is an error. English is the default.
+// LoadCatalogue finds words/<language>.json and words/<language>.<part>.json in
+// all files: the parts of one language are put together. English is the
+// default. What stands in them is read later, see Read.
 func LoadCatalogue(files ...fs.FS) (*Catalogue, error) {
 	byTag := map[string]*Words{}
 	for _, src := range files {
@@ -140,9 +159,18 @@ func LoadCatalogue(files ...fs.FS) (*Catalogue, error) {
 			return nil, err
 		}
 		for _, name := range names {
-			if err := readWords(byTag, src, name); err != nil {
+			lang, _, _ := strings.Cut(path.Base(name), ".")
+			tag, err := language.Parse(lang)
+			if err != nil {
 				return nil, fmt.Errorf("catalogue %s: %w", name, err)
 			}
+			w := byTag[tag.String()]
+			if w == nil {
+				w = &Words{tag: tag}
+				w.texts = sync.OnceValues(w.read)
+				byTag[tag.String()] = w
+			}
+			w.files = append(w.files, wordFile{src, name})
 		}
 	}
 	if byTag["en"] == nil {
@@ -162,32 +190,37 @@ func LoadCatalogue(files ...fs.FS) (*Catalogue, error) {
 	return c, nil
 }
 
-func readWords(byTag map[string]*Words, src fs.FS, name string) error {
-	raw, err := fs.ReadFile(src, name)
-	if err != nil {
-		return err
+// Read reads all languages, for a test of the door: a broken file, or a key that
+// two parts of one language have, is otherwise found by whoever first wants a
+// word, who sees keys in the place of texts.
+func (c *Catalogue) Read() error {
+	var wrong []error
+	for _, w := range c.list {
+		_, err := w.texts()
+		wrong = append(wrong, err)
 	}
-	lang, _, _ := strings.Cut(path.Base(name), ".")
-	tag, err := language.Parse(lang)
-	if err != nil {
-		return err
-	}
-	texts := map[string]entry{}
-	if err := json.Unmarshal(raw, &texts); err != nil {
-		return err
-	}
-	w := byTag[tag.String()]
-	if w == nil {
-		w = &Words{tag: tag, texts: map[string]entry{}}
-		byTag[tag.String()] = w
-	}
-	for key, e := range texts {
-		if _, twice := w.texts[key]; twice {
-			return fmt.Errorf("%q is there twice", key)
+	return errors.Join(wrong...)
+}
+
+func (w *Words) read() (map[string]entry, error) {
+	all := map[string]entry{}
+	for _, f := range w.files {
+		raw, err := fs.ReadFile(f.in, f.name)
+		if err != nil {
+			return nil, err
 		}
-		w.texts[key] = e
+		texts := map[string]entry{}
+		if err := json.Unmarshal(raw, &texts); err != nil {
+			return nil, fmt.Errorf("catalogue %s: %w", f.name, err)
+		}
+		for key, e := range texts {
+			if _, twice := all[key]; twice {
+				return nil, fmt.Errorf("catalogue %s: %q is there twice", f.name, key)
+			}
+			all[key] = e
+		}
 	}
-	return nil
+	return all, nil
 }
 
 // Pick chooses the language of a reply: what the application asked for

@@ -25,12 +25,14 @@ const (
 )
 
 var (
-	// keyID is a subject key identifier: SHA-1 mostly, and whatever else a CA
-	// gives itself.
-	keyID  = regexp.MustCompile(`^([0-9a-f]{2}){1,64}$`)
+	keyHex = regexp.MustCompile(`^([0-9a-f]{2})+$`)
 	anyHex = regexp.MustCompile(`^[0-9A-Fa-f]+$`)
 	dotted = regexp.MustCompile(`^[0-2](\.(0|[1-9][0-9]*))+$`)
 )
+
+// isKeyID says whether s is a subject key identifier as rules name it: SHA-1
+// mostly, and whatever else a CA gives itself.
+func isKeyID(s string) bool { return len(s) <= 128 && keyHex.MatchString(s) }
 
 // isOID says whether s is an object identifier, dotted (X.660): no arc has a
 // leading zero.
@@ -146,7 +148,7 @@ func (c *checker) levels(r *CertificateRules) {
 // isIssuer says whether a level can name an issuer so: by key, or by name.
 func isIssuer(s string) bool {
 	if anyHex.MatchString(s) {
-		return keyID.MatchString(s)
+		return isKeyID(s)
 	}
 	return len(s) <= maxDN && strings.Contains(s, "=") && strings.TrimSpace(s) == s && !strings.ContainsFunc(s, unicode.IsControl)
 }
@@ -163,7 +165,7 @@ func (c *checker) certificateScopes(r *CertificateRules) {
 	seen := make(map[key]string)
 	for i, s := range r.Scopes {
 		here := at + "[" + strconv.Itoa(i) + "]"
-		if !keyID.MatchString(s.Authority) {
+		if !isKeyID(s.Authority) {
 			c.at(here+".authority", "bad_value", "%q is no subject key identifier in lower-case hex", clip(s.Authority))
 		}
 		if !c.target(here, s.Target) {
@@ -184,7 +186,7 @@ func (c *checker) keys(at string, all []string, most int) {
 	}
 	c.twice(at, all)
 	for i, k := range all {
-		if !keyID.MatchString(k) {
+		if !isKeyID(k) {
 			c.at(at+"["+strconv.Itoa(i)+"]", "bad_value", "%q is no subject key identifier in lower-case hex", clip(k))
 		}
 	}

@@ -147,7 +147,7 @@ func (c *checker) bounds() {
 
 func (c *checker) method(m idp.MethodID, r MethodRules) {
 	at := methodAt(m)
-	if !methodName.MatchString(string(m)) {
+	if !isMethod(string(m)) {
 		c.at(at, "bad_value", "a method is named by up to 40 letters and digits")
 	}
 	if r.On && len(r.Include) == 0 {
@@ -455,7 +455,7 @@ func (c *checker) configuration(strength, at string, s Strength, g Configuration
 	}
 	c.aaguids(at+".aaguids", g.AAGUIDs)
 	for i, k := range g.Issuers {
-		if !keyID.MatchString(strings.ToLower(k)) {
+		if !isKeyID(strings.ToLower(k)) {
 			c.at(at+".issuers["+strconv.Itoa(i)+"]", "bad_value", "%q is no subject key identifier in hex", clip(k))
 		}
 	}

@@ -21,7 +21,11 @@ type setting struct {
 
 const methodPrefix = "method."
 
-var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]{0,39}$`)
+var methodName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9]*$`)
+
+// isMethod says whether s can be the name of a method. Lengths are no affair of
+// expressions here: one with a large number in it holds memory for ever.
+func isMethod(s string) bool { return len(s) <= 40 && methodName.MatchString(s) }
 
 // settings is the list of everything that can be set by one word, methods
 // apart: those are "method.<id>". passkey.attestation, .synced and .aaguids are
@@ -114,7 +118,7 @@ func Names() []string { return slices.Sorted(maps.Keys(settings)) }
 // Set changes one setting of p, or is Invalid: unknown_setting, bad_value.
 // p must not be a snapshot of a Store: Clone it first.
 func (p *Policy) Set(name, value string) error {
-	if id, ok := strings.CutPrefix(name, methodPrefix); ok && methodName.MatchString(id) {
+	if id, ok := strings.CutPrefix(name, methodPrefix); ok && isMethod(id) {
 		on, err := strconv.ParseBool(value)
 		if err != nil {
 			return badValue(name, value, "true or false")
@@ -181,14 +185,24 @@ func period(lo, hi time.Duration, at func(*Policy) *time.Duration) setting {
 	}
 }
 
-var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$`)
+var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z]+$`)
+
+// isDomain says whether s is a host name in lower case (RFC 1123 §2.1).
+func isDomain(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if len(label) > 63 {
+			return false
+		}
+	}
+	return len(s) <= 253 && domainName.MatchString(s)
+}
 
 // name is a host name, or nothing.
 func name(at func(*Policy) *string) setting {
 	return setting{
 		get: func(p Policy) string { return *at(&p) },
 		set: func(p *Policy, v string) bool {
-			if v != "" && (len(v) > 253 || !domainName.MatchString(v)) {
+			if v != "" && !isDomain(v) {
 				return false
 			}
 			*at(p) = v
