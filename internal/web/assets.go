@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"mime"
 	"net/http"
 	"path"
 	"slices"
@@ -94,6 +93,8 @@ func (a *Assets) add(name string, raw map[string][]byte, above []string) error {
 	return nil
 }
 
+// kindOf knows the few kinds that doors have. The tables of the machine are not
+// asked: they are large, and differ.
 func kindOf(ext string) string {
 	switch ext {
 	case ".js":
@@ -102,9 +103,10 @@ func kindOf(ext string) string {
 		return "text/css; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
-	}
-	if k := mime.TypeByExtension(ext); k != "" {
-		return k
+	case ".png":
+		return "image/png"
+	case ".woff2":
+		return "font/woff2"
 	}
 	return "application/octet-stream"
 }
