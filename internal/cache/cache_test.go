@@ -68,3 +68,40 @@ func TestDropDuringLoad(t *testing.T) {
 		t.Fatalf("got %d, want the value read after the drop", v)
 	}
 }
+
+// TestWeighed: what is kept weighs no more than it may, and forgetting gives back
+// what a value weighed.
+func TestWeighed(t *testing.T) {
+	loads := 0
+	c := cache.New(100, func(_ context.Context, k int) (int, error) { loads++; return k, nil }).Weighed(10, func(v int) int { return v })
+	loaded := func(k int) bool {
+		t.Helper()
+		before := loads
+		if v, err := c.Get(t.Context(), k); v != k || err != nil {
+			t.Fatalf("got %d, %v", v, err)
+		}
+		return loads > before
+	}
+	loaded(4)
+	loaded(6)
+	if loaded(4) || loaded(6) {
+		t.Error("ten of ten are not kept")
+	}
+	loaded(5)
+	if loaded(5) {
+		t.Error("the newest is not kept")
+	}
+	if !loaded(11) || !loaded(11) {
+		t.Error("one that weighs more than all may is kept")
+	}
+	c.Drop(5)
+	c.DropAll()
+	loaded(10)
+	if loaded(10) {
+		t.Error("what was dropped weighs still")
+	}
+	loaded(1)
+	if !loaded(10) {
+		t.Error("eleven of ten are kept")
+	}
+}

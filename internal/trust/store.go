@@ -48,9 +48,14 @@ type Config struct {
 	Private []string
 }
 
-// maxLists is how many lists a node has in memory. A list of a million entries
-// takes 32 MB of it.
-const maxLists = 512
+// How much of lists a node has in memory: so many, and so many bytes together. A
+// list of a million entries is 32 MB, and whoever administers one organisation
+// must not fill the memory of all (security.md CBA11). What finds no room is
+// read from the database each time.
+const (
+	maxLists     = 512
+	maxListBytes = 256 << 20
+)
 
 // Store keeps the authorities of all tenants. It is safe for concurrent use.
 type Store struct {
@@ -77,7 +82,7 @@ func New(cfg Config) *Store {
 		size, lists = 1_000, maxLists
 	}
 	s.cache = cache.New(size, s.loadAnchors)
-	s.lists = cache.New(lists, s.loadList)
+	s.lists = cache.New(lists, s.loadList).Weighed(maxListBytes, (*pkix.CRL).Size)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, func(key string) {
 			if key == "" {
