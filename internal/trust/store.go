@@ -82,7 +82,12 @@ func New(cfg Config) *Store {
 		size, lists = 1_000, maxLists
 	}
 	s.cache = cache.New(size, s.loadAnchors)
-	s.lists = cache.New(lists, s.loadList).Weighed(maxListBytes, (*pkix.CRL).Size)
+	s.lists = cache.New(lists, s.loadList).Weighed(maxListBytes, func(l *pkix.CRL) int {
+		if l == nil {
+			return 0 // that there is none is kept, too
+		}
+		return l.Size()
+	})
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, func(key string) {
 			if key == "" {
