@@ -2,62 +2,17 @@ package jose_test
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/jose"
 )
 
 // ours are all algorithms that we verify with somewhere.
 var ours = []string{"ES256", "ES384", "EdDSA", "RS256", "PS256"}
-
-// corpus gives the folder of vectors that others wrote, or "" when it is not
-// on this machine: then a line says so and the test passes, except in CI.
-func corpus(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("SIGNET_CORPORA")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for !exists(filepath.Join(dir, "go.mod")) {
-			if dir == filepath.Dir(dir) {
-				t.Fatal("no go.mod above the test")
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "corpora")
-	}
-	path := filepath.Join(root, name)
-	if !exists(path) {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not there; name its place in SIGNET_CORPORA", path)
-		}
-		t.Logf("not run: %s is not there; name its place in SIGNET_CORPORA", path)
-		return ""
-	}
-	return path
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func load(t *testing.T, path string, v any) {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-}
 
 // asSet wraps a single key; what is a set already stays one.
 func asSet(key json.RawMessage) []byte {
@@ -112,7 +67,7 @@ func algorithm(compact string) string {
 }
 
 func TestWycheproof(t *testing.T) {
-	dir := corpus(t, "wycheproof")
+	dir := corpustest.Folder(t, "wycheproof")
 	if dir == "" {
 		return
 	}
@@ -131,7 +86,7 @@ func TestWycheproof(t *testing.T) {
 					} `json:"tests"`
 				} `json:"testGroups"`
 			}
-			load(t, filepath.Join(dir, name), &file)
+			corpustest.Read(t, filepath.Join(dir, name), &file)
 			good, bad, refused := 0, 0, 0
 			for _, g := range file.TestGroups {
 				key := g.Public
@@ -178,7 +133,7 @@ func TestWycheproof(t *testing.T) {
 // TestCookbook reads the examples of RFC 7520, RFC 7797 and RFC 8037 that have
 // a compact form.
 func TestCookbook(t *testing.T) {
-	dir := corpus(t, "jose-cookbook")
+	dir := corpustest.Folder(t, "jose-cookbook")
 	if dir == "" {
 		return
 	}
@@ -202,7 +157,7 @@ func TestCookbook(t *testing.T) {
 					Compact string `json:"compact"`
 				} `json:"output"`
 			}
-			load(t, path, &f)
+			corpustest.Read(t, path, &f)
 			if f.Output.Compact == "" {
 				return // more than one signature, unprotected headers, or b64 false: no compact form
 			}

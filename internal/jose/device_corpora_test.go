@@ -16,6 +16,7 @@ import (
 
 	gojose "github.com/go-jose/go-jose/v4"
 
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/jose"
 )
 
@@ -23,7 +24,7 @@ import (
 // function; the others are of HMAC-SHA-384 and HMAC-SHA-512, which nothing here
 // derives with.
 func TestSP800_108(t *testing.T) {
-	dir := corpus(t, "kdf")
+	dir := corpustest.Folder(t, "kdf")
 	if dir == "" {
 		return
 	}
@@ -37,7 +38,7 @@ func TestSP800_108(t *testing.T) {
 			FixedInput string `json:"fixedInput"`
 		} `json:"vectors"`
 	}
-	load(t, filepath.Join(dir, "sp800-108-ctr-hmac.json"), &file)
+	corpustest.Read(t, filepath.Join(dir, "sp800-108-ctr-hmac.json"), &file)
 	ran := 0
 	for _, v := range file.Vectors {
 		if v.PRF != "HMAC_SHA256" || v.Counter != "BEFORE_FIXED" || v.RLen != 32 {
@@ -60,7 +61,7 @@ func TestSP800_108(t *testing.T) {
 // TestWycheproofUnwrap: RSA-OAEP with SHA-1 as the software key unwraps it. A
 // label is never used, so those with one must fail.
 func TestWycheproofUnwrap(t *testing.T) {
-	dir := corpus(t, "wycheproof")
+	dir := corpustest.Folder(t, "wycheproof")
 	if dir == "" {
 		return
 	}
@@ -73,7 +74,7 @@ func TestWycheproofUnwrap(t *testing.T) {
 			}
 		}
 	}
-	load(t, filepath.Join(dir, "rsa_oaep_2048_sha1_mgf1sha1_test.json"), &file)
+	corpustest.Read(t, filepath.Join(dir, "rsa_oaep_2048_sha1_mgf1sha1_test.json"), &file)
 	ran := 0
 	for _, g := range file.TestGroups {
 		key, err := x509.ParsePKCS8PrivateKey(unhex(g.Key))
@@ -98,7 +99,7 @@ func TestWycheproofUnwrap(t *testing.T) {
 // TestWycheproofGCM: the content encryption of all messages, for keys, IVs and
 // tags of the one size that it has.
 func TestWycheproofGCM(t *testing.T) {
-	dir := corpus(t, "wycheproof")
+	dir := corpustest.Folder(t, "wycheproof")
 	if dir == "" {
 		return
 	}
@@ -111,7 +112,7 @@ func TestWycheproofGCM(t *testing.T) {
 			}
 		}
 	}
-	load(t, filepath.Join(dir, "aes_gcm_test.json"), &file)
+	corpustest.Read(t, filepath.Join(dir, "aes_gcm_test.json"), &file)
 	ran := 0
 	for _, g := range file.TestGroups {
 		if g.KeySize != 256 || g.IVSize != 96 || g.TagSize != 128 {
@@ -134,7 +135,7 @@ func TestWycheproofGCM(t *testing.T) {
 // that names one opens, when the point is good, under the key that both agree
 // on; else nobody is asked to agree.
 func TestWycheproofPoints(t *testing.T) {
-	dir := corpus(t, "wycheproof")
+	dir := corpustest.Folder(t, "wycheproof")
 	if dir == "" {
 		return
 	}
@@ -146,7 +147,7 @@ func TestWycheproofPoints(t *testing.T) {
 			}
 		}
 	}
-	load(t, filepath.Join(dir, "ecdh_secp256r1_ecpoint_test.json"), &file)
+	corpustest.Read(t, filepath.Join(dir, "ecdh_secp256r1_ecpoint_test.json"), &file)
 	good, bad := 0, 0
 	for _, g := range file.TestGroups {
 		for _, c := range g.Tests {
@@ -187,7 +188,7 @@ func TestWycheproofPoints(t *testing.T) {
 // TestWycheproofEncrypted puts every encrypted message of the corpus before all
 // openers: only what has our algorithms and is valid may open.
 func TestWycheproofEncrypted(t *testing.T) {
-	dir := corpus(t, "wycheproof")
+	dir := corpustest.Folder(t, "wycheproof")
 	if dir == "" {
 		return
 	}
@@ -202,7 +203,7 @@ func TestWycheproofEncrypted(t *testing.T) {
 			}
 		}
 	}
-	load(t, filepath.Join(dir, "json_web_encryption_test.json"), &file)
+	corpustest.Read(t, filepath.Join(dir, "json_web_encryption_test.json"), &file)
 	ran, opened := 0, 0
 	for _, g := range file.TestGroups {
 		var jwk gojose.JSONWebKey
@@ -257,7 +258,7 @@ func openAny(compact string, key any) ([]byte, error) {
 // TestCookbookSteps: RFC 7520 has no message in our very algorithms, but their
 // steps. 5.2 wraps its key with RSA-OAEP and 5.5 agrees on one with ECDH-ES.
 func TestCookbookSteps(t *testing.T) {
-	dir := corpus(t, "jose-cookbook")
+	dir := corpustest.Folder(t, "jose-cookbook")
 	if dir == "" {
 		return
 	}
@@ -280,12 +281,12 @@ func TestCookbookSteps(t *testing.T) {
 		return raw
 	}
 	var wrap, agree example
-	load(t, filepath.Join(dir, "jwe", "5_2.key_encryption_using_rsa-oaep_with_aes-gcm.json"), &wrap)
+	corpustest.Read(t, filepath.Join(dir, "jwe", "5_2.key_encryption_using_rsa-oaep_with_aes-gcm.json"), &wrap)
 	got, err := jose.UnwrapWith(wrap.Input.Key.Key.(*rsa.PrivateKey))(b64(wrap.Encrypting.EncryptedKey))
 	if err != nil || !bytes.Equal(got, b64(wrap.Generated.CEK)) || len(got) == 0 {
 		t.Errorf("5.2: %x, %v", got, err)
 	}
-	load(t, filepath.Join(dir, "jwe", "5_5.key_agreement_using_ecdh-es_with_aes-cbc-hmac-sha2.json"), &agree)
+	corpustest.Read(t, filepath.Join(dir, "jwe", "5_5.key_agreement_using_ecdh-es_with_aes-cbc-hmac-sha2.json"), &agree)
 	type party interface {
 		ECDH() (*ecdh.PrivateKey, error)
 	}
@@ -306,7 +307,7 @@ func TestCookbookSteps(t *testing.T) {
 // TestWycheproofLoose gives the lenient verifier the signatures that one must
 // see through: P-256 in the fixed form, RSA PKCS #1 v1.5, and HMAC.
 func TestWycheproofLoose(t *testing.T) {
-	dir := corpus(t, "wycheproof")
+	dir := corpustest.Folder(t, "wycheproof")
 	if dir == "" {
 		return
 	}
@@ -323,7 +324,7 @@ func TestWycheproofLoose(t *testing.T) {
 				}
 			}
 		}
-		load(t, filepath.Join(dir, name), &file)
+		corpustest.Read(t, filepath.Join(dir, name), &file)
 		good, bad := 0, 0
 		for _, g := range file.TestGroups {
 			if alg == "HS256" && (g.KeySize != 256 || g.TagSize != 256) {

@@ -3,7 +3,6 @@ package pkix_test
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -12,53 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/pkix"
 )
-
-// corpus gives the folder of vectors that others wrote, or "" when it is not
-// on this machine: then a line says so and the test passes, except in CI.
-func corpus(t testing.TB, name string) string {
-	t.Helper()
-	root := os.Getenv("SIGNET_CORPORA")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for !exists(filepath.Join(dir, "go.mod")) {
-			if dir == filepath.Dir(dir) {
-				t.Fatal("no go.mod above the test")
-			}
-			dir = filepath.Dir(dir)
-		}
-		root = filepath.Join(dir, "..", "shared", "corpora")
-	}
-	path := filepath.Join(root, name)
-	if !exists(path) {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("%s is not there; name its place in SIGNET_CORPORA", path)
-		}
-		t.Logf("not run: %s is not there; name its place in SIGNET_CORPORA", path)
-		return ""
-	}
-	return path
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-func load(t testing.TB, path string, v any) {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-}
 
 // deviation is a case of a corpus that we answer otherwise than it says.
 // Those are refusals, but for the few that are marked.
@@ -126,12 +81,12 @@ func pkitsCerts(dir string, names []string) ([]*x509.Certificate, error) {
 
 // TestPKITS is the Public Key Interoperability Test Suite of NIST, 1.0.1.
 func TestPKITS(t *testing.T) {
-	dir := corpus(t, "pkits")
+	dir := corpustest.Folder(t, "pkits")
 	if dir == "" {
 		return
 	}
 	var cases []pkitsCase
-	load(t, filepath.Join(dir, "cases.json"), &cases)
+	corpustest.Read(t, filepath.Join(dir, "cases.json"), &cases)
 	if len(cases) == 0 {
 		t.Fatal("no cases")
 	}
@@ -274,12 +229,12 @@ const (
 
 // TestLimbo is x509-limbo of C2SP.
 func TestLimbo(t *testing.T) {
-	dir := corpus(t, "x509-limbo")
+	dir := corpustest.Folder(t, "x509-limbo")
 	if dir == "" {
 		return
 	}
 	var all struct{ Testcases []limboCase }
-	load(t, filepath.Join(dir, "limbo.json"), &all)
+	corpustest.Read(t, filepath.Join(dir, "limbo.json"), &all)
 	if len(all.Testcases) == 0 {
 		t.Fatal("no cases")
 	}

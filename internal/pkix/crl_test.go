@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/pkix"
 	"github.com/signetid/signet/internal/pkix/pkixtest"
 )
@@ -55,7 +56,7 @@ func wantFault(t *testing.T, what string, err error, want pkix.Reason) {
 // TestCRLOfVectors reads every list of the corpus and finds in it what
 // crypto/x509 finds.
 func TestCRLOfVectors(t *testing.T) {
-	dir := corpus(t, "pkits")
+	dir := corpustest.Folder(t, "pkits")
 	if dir == "" {
 		return
 	}

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/crypto/ocsp"
 
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/pkix"
 	"github.com/signetid/signet/internal/pkix/pkixtest"
 )
@@ -277,7 +278,7 @@ func TestSec_CBA06_Nonce(t *testing.T) {
 // TestOCSPVectors: answers that others made, good and strange, each with its
 // verdict for a certificate of that number by an authority that did not sign it.
 func TestOCSPVectors(t *testing.T) {
-	dir := corpus(t, "x509-odd")
+	dir := corpustest.Folder(t, "x509-odd")
 	if dir == "" {
 		return
 	}

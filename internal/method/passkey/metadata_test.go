@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/bus"
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/metadata/metadatatest"
@@ -333,7 +334,7 @@ func TestRejudgePages(t *testing.T) {
 // TestRealDevicesByMetadata: recordings of authenticators are attested by a
 // list that names the issuers in their own statements, on the day.
 func TestRealDevicesByMetadata(t *testing.T) {
-	dir := corpus(t, "fido2-real-devices")
+	dir := corpustest.Folder(t, "fido2-real-devices")
 	if dir == "" {
 		return
 	}
@@ -344,7 +345,7 @@ func TestRealDevicesByMetadata(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p map[string]any
-			load(t, filepath.Join(dir, name+".json"), &p)
+			corpustest.Read(t, filepath.Join(dir, name+".json"), &p)
 			object, _, fault := parseObject(lenient(t, response(p)["attestationObject"].(string)))
 			if fault != nil {
 				t.Fatal(fault)
@@ -426,7 +427,7 @@ func listing1(t *testing.T, e metadata.Evidence, aaguid string, root *x509.Certi
 // TestW3CVectorsByMetadata: each vector with a chain is attested by a list
 // that names the vectors' authority for its model, and by no other.
 func TestW3CVectorsByMetadata(t *testing.T) {
-	dir := corpus(t, "webauthn-l3")
+	dir := corpustest.Folder(t, "webauthn-l3")
 	if dir == "" {
 		return
 	}

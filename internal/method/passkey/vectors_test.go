@@ -16,41 +16,9 @@ import (
 
 	"github.com/go-webauthn/webauthn/protocol"
 
+	"github.com/signetid/signet/internal/corpustest"
 	"github.com/signetid/signet/internal/idp"
 )
-
-// corpus finds a folder of test data made by others, or "" after a line in the
-// log where there is none.
-func corpus(t *testing.T, name string) string {
-	t.Helper()
-	root := os.Getenv("SIGNET_CORPORA")
-	if root == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-				break
-			}
-			if parent := filepath.Dir(dir); parent != dir {
-				dir = parent
-				continue
-			}
-			t.Fatal("no go.mod above the test")
-		}
-		root = filepath.Join(dir, "..", "shared", "corpora")
-	}
-	path := filepath.Join(root, name)
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("corpus %s is missing: %v", name, err)
-		}
-		t.Logf("corpus %s is not here (%v): its vectors were not run", name, err)
-		return ""
-	}
-	return path
-}
 
 type hexBytes []byte
 
@@ -124,7 +92,7 @@ func reasonOf(e *idp.Error) string {
 // judges: those whose flags, origin, algorithm and format we take are accepted,
 // each of the others is refused for what its own data says (A2).
 func TestW3CVectors(t *testing.T) {
-	dir := corpus(t, "webauthn-l3")
+	dir := corpustest.Folder(t, "webauthn-l3")
 	if dir == "" {
 		return
 	}
@@ -249,7 +217,7 @@ var deviceCases = []struct {
 // TestRealDevices runs recordings of authenticators in use. Their certificates
 // have expired since, so each runs at the time of its own certificate.
 func TestRealDevices(t *testing.T) {
-	dir := corpus(t, "fido2-real-devices")
+	dir := corpustest.Folder(t, "fido2-real-devices")
 	if dir == "" {
 		return
 	}
@@ -260,8 +228,8 @@ func TestRealDevices(t *testing.T) {
 				Challenge string
 			}
 			var p map[string]any
-			load(t, filepath.Join(dir, c.options+".json"), &o)
-			load(t, filepath.Join(dir, c.response+".json"), &p)
+			corpustest.Read(t, filepath.Join(dir, c.options+".json"), &o)
+			corpustest.Read(t, filepath.Join(dir, c.response+".json"), &p)
 			challenge := lenient(t, o.Challenge)
 			object, _, fault := parseObject(lenient(t, response(p)["attestationObject"].(string)))
 			if fault != nil {
@@ -304,15 +272,15 @@ func TestRealDevices(t *testing.T) {
 // TestRealAssertion is the recorded sign-in that goes with the registration
 // "none 2". Its signature is in hex, of all things.
 func TestRealAssertion(t *testing.T) {
-	dir := corpus(t, "fido2-real-devices")
+	dir := corpustest.Folder(t, "fido2-real-devices")
 	if dir == "" {
 		return
 	}
 	var made, used map[string]any
 	var o struct{ RPID, Challenge string }
-	load(t, filepath.Join(dir, "attestationNoneResponse.json"), &made)
-	load(t, filepath.Join(dir, "assertionNoneResponse.json"), &used)
-	load(t, filepath.Join(dir, "assertionNoneOptions.json"), &o)
+	corpustest.Read(t, filepath.Join(dir, "attestationNoneResponse.json"), &made)
+	corpustest.Read(t, filepath.Join(dir, "assertionNoneResponse.json"), &used)
+	corpustest.Read(t, filepath.Join(dir, "assertionNoneOptions.json"), &o)
 	_, data, fault := parseObject(lenient(t, response(made)["attestationObject"].(string)))
 	if fault != nil {
 		t.Fatal(fault)
@@ -367,15 +335,4 @@ func timeOf(o *protocol.AttestationObject) time.Time {
 		from = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	return from.Add(time.Hour)
-}
-
-func load(t *testing.T, path string, into any) {
-	t.Helper()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
 }
