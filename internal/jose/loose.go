@@ -40,8 +40,31 @@ type Loose struct {
 	// without members that are given twice.
 	Payload []byte
 
+	header    []byte // decoded
 	input     []byte // what was signed, as received
 	signature []byte
+}
+
+// Only refuses a header that has members besides these, in any spelling of their
+// case, or a typ that is not JWT: so that a message of one kind never passes for
+// one of another (device-protocol.md §15, "Hello downgrade").
+func (m Loose) Only(members ...string) error {
+	var header map[string]json.RawMessage
+	if err := Loosely(m.header, &header); err != nil { // ParseLoose read it
+		return malformed("header: %w", err)
+	}
+	typed := false
+	for name := range header {
+		name = strings.ToLower(name)
+		if !slices.Contains(members, name) {
+			return idp.Unprovenf("header_refused", "header has %.40q", name)
+		}
+		typed = typed || name == "typ"
+	}
+	if typed && m.Type != "jwt" {
+		return idp.Unprovenf("header_refused", "typ is %.40q", m.Type)
+	}
+	return nil
 }
 
 // looseHeader is the header of a lenient message, with the members that we
@@ -119,7 +142,7 @@ func parseLooseHeader(part string, algs []string) (Loose, error) {
 	case h.KDF != nil && *h.KDF != 1 && *h.KDF != 2:
 		return Loose{}, idp.Unprovenf("kdf_unknown", "kdf_ver %d", *h.KDF)
 	}
-	m := Loose{Alg: h.Alg, KeyID: string(h.Kid), Type: strings.ToLower(h.Typ), Use: h.Use}
+	m := Loose{Alg: h.Alg, KeyID: string(h.Kid), Type: strings.ToLower(h.Typ), Use: h.Use, header: raw}
 	if h.KDF != nil {
 		m.KDF = int(*h.KDF)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
 )
 
@@ -321,4 +322,30 @@ func FuzzParseLoose(f *testing.F) {
 			t.Errorf("%q: payload %q: %v", compact, m.Payload, err)
 		}
 	})
+}
+
+// TestOnly: a header that says more than it may is refused, in any letter case,
+// and so is one of another type.
+func TestOnly(t *testing.T) {
+	key := rsa2048(t)
+	for name, c := range map[string]struct {
+		header string
+		good   bool
+	}{
+		"all":               {`{"alg":"RS256","typ":"JWT","kid":"k"}`, true},
+		"less":              {`{"alg":"RS256"}`, true},
+		"in capitals":       {`{"alg":"RS256","KID":"k"}`, true},
+		"one more":          {`{"alg":"RS256","use":"ngc"}`, false},
+		"one more, shouted": {`{"alg":"RS256","USE":"ngc"}`, false},
+		"another type":      {`{"alg":"RS256","typ":"JWE"}`, false},
+		"a type of nothing": {`{"alg":"RS256","typ":""}`, false},
+	} {
+		m, err := jose.ParseLoose(signLoose(t, base64.RawURLEncoding, c.header, `{}`, withRSA(t, key)), "RS256")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := m.Only("alg", "typ", "kid"); (err == nil) != c.good || err != nil && idp.AsError(err).Reason != "header_refused" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -1,10 +1,8 @@
 package certificate
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -54,8 +52,11 @@ func parseMessage(payload []byte) (message, *idp.Error) {
 		return message{}, idp.AsError(err)
 	}
 	m := message{signed: signed}
-	if fault := judgeHeader(signed, payload); fault != nil {
-		return message{}, fault
+	if err := signed.Only(members...); err != nil {
+		return message{}, idp.AsError(err)
+	}
+	if len(signed.Chain) == 0 {
+		return message{}, idp.Unprovenf("chain_missing", "header without x5c")
 	}
 	for _, der := range signed.Chain {
 		c, err := x509.ParseCertificate(der)
@@ -68,34 +69,6 @@ func parseMessage(payload []byte) (message, *idp.Error) {
 		return message{}, idp.AsError(err)
 	}
 	return m, nil
-}
-
-// judgeHeader holds the header against the list of what it may have.
-func judgeHeader(m jose.Loose, payload []byte) *idp.Error {
-	part, _, _ := bytes.Cut(payload, []byte("."))
-	raw, err := jose.Unbase64(string(part))
-	if err != nil {
-		return idp.AsError(err) // ParseLoose read it
-	}
-	var header map[string]json.RawMessage
-	if err := jose.Loosely(raw, &header); err != nil {
-		return idp.AsError(err)
-	}
-	typed := false
-	for name := range header {
-		name = strings.ToLower(name)
-		if !slices.Contains(members, name) {
-			return idp.Unprovenf("header_refused", "header has %.40q", name)
-		}
-		typed = typed || name == "typ"
-	}
-	switch {
-	case len(m.Chain) == 0:
-		return idp.Unprovenf("chain_missing", "header without x5c")
-	case typed && m.Type != "jwt":
-		return idp.Unprovenf("header_refused", "typ is %.40q", m.Type)
-	}
-	return nil
 }
 
 // judge checks all that needs no key: for whom and when the message is, and that

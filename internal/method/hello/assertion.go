@@ -1,9 +1,7 @@
 package hello
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -50,8 +48,11 @@ func parse(payload []byte) (assertion, *idp.Error) {
 	if err != nil {
 		return assertion{}, idp.AsError(err)
 	}
-	if fault := judgeHeader(m, payload); fault != nil {
-		return assertion{}, fault
+	if err := m.Only(members...); err != nil {
+		return assertion{}, idp.AsError(err)
+	}
+	if m.Use != useHello {
+		return assertion{}, idp.Unprovenf("key_use", "use is %.40q", m.Use)
 	}
 	a := assertion{message: m}
 	if a.kid, err = jose.Unbase64(m.KeyID); err != nil || len(a.kid) != sha256.Size {
@@ -61,34 +62,6 @@ func parse(payload []byte) (assertion, *idp.Error) {
 		return assertion{}, idp.AsError(err)
 	}
 	return a, nil
-}
-
-// judgeHeader holds the header against the list of what it may have.
-func judgeHeader(m jose.Loose, payload []byte) *idp.Error {
-	part, _, _ := bytes.Cut(payload, []byte("."))
-	raw, err := jose.Unbase64(string(part))
-	if err != nil {
-		return idp.AsError(err) // ParseLoose read it
-	}
-	var header map[string]json.RawMessage
-	if err := jose.Loosely(raw, &header); err != nil {
-		return idp.AsError(err)
-	}
-	typed := false
-	for name := range header {
-		name = strings.ToLower(name)
-		if !slices.Contains(members, name) {
-			return idp.Unprovenf("header_refused", "header has %.40q", name)
-		}
-		typed = typed || name == "typ"
-	}
-	switch {
-	case m.Use != useHello:
-		return idp.Unprovenf("key_use", "use is %.40q", m.Use)
-	case typed && m.Type != "jwt":
-		return idp.Unprovenf("header_refused", "typ is %.40q", m.Type)
-	}
-	return nil
 }
 
 // Nonce is the request_nonce of an assertion, unverified, or "": what a door
