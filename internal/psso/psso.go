@@ -101,4 +101,6 @@ func (s *Server) Mount(mux *http.ServeMux) {
 
 // address is the absolute address of a path of ours for a tenant, in the one
 // spelling that messages may name: with the tenant's id.
-func (s *Server) address(t idp.TenantID, path string) string { return s.cfg.BaseURL + "/" + string(t) + path }
+func (s *Server) address(t idp.TenantID, path string) string {
+	return s.cfg.BaseURL + "/" + string(t) + path
+}
