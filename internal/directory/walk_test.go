@@ -111,7 +111,7 @@ func TestTenantWalk(t *testing.T) {
 				}
 				return err
 			}},
-			"Group":    {read: func(ctx context.Context) error { _, err := h.Group(ctx, h.db, a.ID, their.ID); return err }},
+			"Group": {read: func(ctx context.Context) error { _, err := h.Group(ctx, h.db, a.ID, their.ID); return err }},
 			"GroupByName": {read: func(ctx context.Context) error {
 				g, err := h.GroupByName(ctx, h.db, a.ID, "Drawing office")
 				if err == nil && g.ID == ours.ID {
