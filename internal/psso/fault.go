@@ -34,6 +34,7 @@ const (
 	codeClient    = 700016  // application unknown
 	codeTenant    = 90002   // no such tenant
 	codeRevoked   = 50173   // token revoked, or of another device
+	codeOver      = 700082  // token over
 	codeTooMany   = 50196   // asks in a loop
 	codeCeremony  = 50089   // what the corridor says of a nonce that is spent
 )
@@ -44,7 +45,6 @@ const (
 	wordUnsupported = "unsupported_grant_type"
 	wordClient      = "invalid_client" // the Mac, not its person
 	wordGrant       = "invalid_grant"
-	wordScope       = "invalid_scope"
 	wordDenied      = "access_denied"
 	wordBusy        = "temporarily_unavailable"
 	wordServer      = "server_error"
