@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/signetid/signet/internal/assertion"
 	"github.com/signetid/signet/internal/audit"
@@ -71,7 +72,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 		Name: x.Subject, Nonce: x.Nonce, Scope: x.Scope,
 	}
 	var made prt.Issued
-	_, decision, err := s.cfg.Corridor.Once(ctx, signin.OnceRequest{
+	_, _, err = s.cfg.Corridor.Once(ctx, signin.OnceRequest{
 		Tenant: x.tenant.ID, Method: room, Nonce: said.Keep(), Nonces: []nonce.Sealed{x.nonce}, Payload: []byte(x.Assertion),
 		Device: x.device.ID, Client: x.client.ID, Peer: x.peer,
 		Ready: func(ctx context.Context, p idp.Proof) (err error) {
@@ -91,7 +92,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 		},
 	})
 	if err != nil {
-		return reply{}, unproven(decision, err)
+		return reply{}, unproven(err)
 	}
 	s.seen(ctx, x)
 	return s.signedIn(ctx, x, made.PRT, made.Value)
@@ -119,19 +120,31 @@ func (x exchange) inner() (idp.MethodID, error) {
 	return policy.Platform, nil
 }
 
+// personal are the numbers of refusals that are about the person, though
+// something was proven: switched off, or their key's Mac is.
+var personal = []int{policy.CodeUserDisabled, policy.CodeNobody, codeKeyOff, codeKeyGone}
+
 // unproven makes of what room and corridor say of a person's proof the one
 // answer that there is for all of it (§7.6). A policy that refuses a good proof
-// is another thing: asking the person again would not help.
-func unproven(d policy.Decision, err error) error {
+// is another thing, unless it is one of those that also listed: asking the person
+// once more would not help.
+func unproven(err error, also ...int) error {
+	var f *Fault
+	if errors.As(err, &f) || ours(err) {
+		return err
+	}
 	e := idp.AsError(err)
 	switch e.Kind {
-	case idp.Denied:
-		if d.Outcome != "" && d.Outcome != policy.Allow && e.Reason == d.Reason {
+	case idp.Limited:
+		return err
+	case idp.Expired:
+		if told(err).Sub == subNonce {
 			return err
 		}
-	case idp.Unproven, idp.NotFound, idp.Invalid, idp.Conflict:
-	default: // a nonce that is spent, too many tries, troubles of our own
-		return err
+	case idp.Denied:
+		if !slices.Contains(personal, e.Code) && !slices.Contains(also, e.Code) {
+			return err
+		}
 	}
 	return credential(e.Kind, e.Code, e.Reason, "%w", err)
 }
