@@ -33,8 +33,8 @@ const (
 	Enrolment idp.ClientID = "b90d5b8f-5503-4153-b545-b31cecfaece2"
 	// Agent is our own desktop agent: loopback redirect, PKCE, device code.
 	Agent idp.ClientID = "114e5d13-4169-4933-b01f-300e4b36e73f"
-	// PlatformSSO is what all Macs sign in as, and their extension with them.
-	PlatformSSO idp.ClientID = pssowire.ClientID
+	// MacSSO is what all Macs are in Platform SSO.
+	MacSSO idp.ClientID = pssowire.ClientID
 )
 
 // DeviceRegistration is the resource of the device registration service; its
@@ -168,7 +168,7 @@ var table = []builtIn{
 	{
 		// The scheme is that of our extension's web view; the loopback is for
 		// what stands in for a Mac. [ours]
-		id: PlatformSSO, name: "macOS Platform SSO", grants: interactive, resources: []string{DeviceRegistration},
+		id: MacSSO, name: "macOS Platform SSO", grants: interactive, resources: []string{DeviceRegistration},
 		redirects: []string{MacRedirect, "http://127.0.0.1/", "http://[::1]/"},
 	},
 }

@@ -89,4 +89,3 @@ func amrOf(proofs []idp.Proof) (out []string) {
 	}
 	return out
 }
-

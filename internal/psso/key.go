@@ -67,9 +67,8 @@ func (s *Server) provision(ctx context.Context, x exchange) (reply, error) {
 		key, _, err = s.cfg.Macs.Unlock.Provision(ctx, tx, key)
 		return err
 	}
-	decision, err := s.cfg.Corridor.Carried(ctx, r)
-	if err != nil {
-		return reply{}, again(decision, err)
+	if _, err := s.cfg.Corridor.Carried(ctx, r); err != nil {
+		return reply{}, again(err)
 	}
 	return s.unlocking(x, pssowire.KeyReply{
 		Certificate: base64.RawURLEncoding.EncodeToString(key.Certificate), KeyContext: key.Context,
@@ -89,9 +88,8 @@ func (s *Server) exchange(ctx context.Context, x exchange) (reply, error) {
 			return reply{}, p.refusal
 		}
 	}
-	decision, err := s.cfg.Corridor.Carried(ctx, s.carriedBy(x, p))
-	if err != nil {
-		return reply{}, again(decision, err)
+	if _, err := s.cfg.Corridor.Carried(ctx, s.carriedBy(x, p)); err != nil {
+		return reply{}, again(err)
 	}
 	return s.unlocking(x, pssowire.KeyReply{Key: base64.StdEncoding.EncodeToString(secret)})
 }

@@ -2,8 +2,10 @@ package psso
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/signetid/signet/internal/assertion"
 	"github.com/signetid/signet/internal/audit"
@@ -70,7 +72,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 		Name: x.Subject, Nonce: x.Nonce, Scope: x.Scope,
 	}
 	var made prt.Issued
-	_, decision, err := s.cfg.Corridor.Once(ctx, signin.OnceRequest{
+	_, _, err = s.cfg.Corridor.Once(ctx, signin.OnceRequest{
 		Tenant: x.tenant.ID, Method: room, Nonce: said.Keep(), Nonces: []nonce.Sealed{x.nonce}, Payload: []byte(x.Assertion),
 		Device: x.device.ID, Client: x.client.ID, Peer: x.peer,
 		Ready: func(ctx context.Context, p idp.Proof) (err error) {
@@ -90,7 +92,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 		},
 	})
 	if err != nil {
-		return reply{}, unproven(decision, err)
+		return reply{}, unproven(err)
 	}
 	s.seen(ctx, x)
 	return s.signedIn(ctx, x, made.PRT, made.Value)
@@ -118,26 +120,52 @@ func (x exchange) inner() (idp.MethodID, error) {
 	return policy.Platform, nil
 }
 
+// personal are the numbers of refusals that are about the person, though
+// something was proven: switched off, or their key's Mac is.
+var personal = []int{policy.CodeUserDisabled, policy.CodeNobody, codeKeyOff, codeKeyGone}
+
 // unproven makes of what room and corridor say of a person's proof the one
 // answer that there is for all of it (§7.6). A policy that refuses a good proof
-// is another thing: asking the person again would not help.
-func unproven(d policy.Decision, err error) error {
+// is another thing, unless it is one of those that also listed: asking the person
+// once more would not help.
+func unproven(err error, also ...int) error {
+	var f *Fault
+	if errors.As(err, &f) || ours(err) {
+		return err
+	}
 	e := idp.AsError(err)
 	switch e.Kind {
-	case idp.Denied:
-		if d.Outcome != "" && d.Outcome != policy.Allow && e.Reason == d.Reason {
+	case idp.Limited:
+		return err
+	case idp.Expired:
+		if told(err).Sub == subNonce {
 			return err
 		}
-	case idp.Unproven, idp.NotFound, idp.Invalid, idp.Conflict:
-	default: // a nonce that is spent, too many tries, troubles of our own
-		return err
+	case idp.Denied:
+		if !slices.Contains(personal, e.Code) && !slices.Contains(also, e.Code) {
+			return err
+		}
 	}
 	return credential(e.Kind, e.Code, e.Reason, "%w", err)
 }
 
-// settled ends a rotation that was under way once a login has come under the new
-// keys, and makes sure that the Mac may still be answered.
+// settled makes sure that the key which signed is the Mac's still and the Mac
+// may be used, which both stay until the commit: what this node remembers may be
+// as old as a notice on its way. A rotation that was under way ends with a login
+// under the new keys (§10).
 func (s *Server) settled(ctx context.Context, tx *sqldb.Tx, x exchange) error {
+	d, err := s.cfg.Devices.Load(ctx, tx, x.tenant.ID, x.device.ID)
+	if err == nil && d.Enabled {
+		err = s.cfg.Macs.Confirm(ctx, tx, x.mac, x.signer)
+	}
+	switch {
+	case errors.Is(err, idp.NotFound):
+		return deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
+	case err != nil:
+		return err
+	case !d.Enabled:
+		return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", sayDisabled, "device %s", d.ID)
+	}
 	return s.cfg.Macs.Settle(ctx, tx, x.mac, x.signer, x.reply)
 }
 

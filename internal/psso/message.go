@@ -107,7 +107,7 @@ func (s *Server) identify(ctx context.Context, x *exchange) error {
 	case !x.device.Enabled && !x.device.Pending.IsZero():
 		return deviceFault(idp.Denied, codeDeviceOff, "device_pending", "The registration of this Mac is not finished.", "device %s", x.device.ID)
 	case !x.device.Enabled:
-		return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", "The Mac is switched off. Ask the help desk.", "device %s", x.device.ID)
+		return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", sayDisabled, "device %s", x.device.ID)
 	}
 	if err := x.message.VerifyKey(x.signer.Public); err != nil {
 		return deviceFault(idp.Unproven, codeSignature, idp.AsError(err).Reason, sayDevice, "device %s: %w", x.device.ID, err)
@@ -115,7 +115,11 @@ func (s *Server) identify(ctx context.Context, x *exchange) error {
 	return nil
 }
 
-const sayDevice = "This Mac is not registered here, or did not sign this. Register it again."
+// The sentences about a Mac.
+const (
+	sayDevice   = "This Mac is not registered here, or did not sign this. Register it again."
+	sayDisabled = "The Mac is switched off. Ask the help desk."
+)
 
 // accept reads a message whose signature is good, finds out what it asks for and
 // holds it against the rules that all messages have (§6.4, 4 to 9). From here on
@@ -171,7 +175,7 @@ func (s *Server) application(ctx context.Context, x *exchange) error {
 	if !same(x.Issuer) || x.kind.full && !same(x.ClientID) || x.ClientID != "" && !same(x.ClientID) {
 		return deviceFault(idp.Denied, codeClient, "client_unknown", "The message is of another application.", "iss %q, client_id %q", clip(x.Issuer), clip(x.ClientID))
 	}
-	c, err := s.cfg.Clients.Get(ctx, x.tenant.ID, client.PlatformSSO)
+	c, err := s.cfg.Clients.Get(ctx, x.tenant.ID, client.MacSSO)
 	if errors.Is(err, idp.NotFound) {
 		return deviceFault(idp.Denied, codeClient, "client_unknown", "The message is of another application.", "%w", err)
 	}
@@ -180,7 +184,7 @@ func (s *Server) application(ctx context.Context, x *exchange) error {
 }
 
 // same says whether an id is our client's.
-func same(id string) bool { return strings.EqualFold(id, string(client.PlatformSSO)) }
+func same(id string) bool { return strings.EqualFold(id, string(client.MacSSO)) }
 
 // addressed makes sure that the message is for this address, as the
 // configuration spells it (5). Key requests of real Macs have no aud (§8.2):

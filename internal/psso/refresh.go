@@ -110,27 +110,13 @@ func (s *Server) refresh(ctx context.Context, x exchange) (reply, error) {
 		}
 		return s.cfg.PRTs.Touch(ctx, tx, next)
 	}
-	decision, err := s.cfg.Corridor.Carried(ctx, r)
-	if err != nil {
-		return reply{}, again(decision, err)
+	if _, err := s.cfg.Corridor.Carried(ctx, r); err != nil {
+		return reply{}, again(err)
 	}
 	s.seen(ctx, x)
 	return s.signedIn(ctx, x, next, value)
 }
 
 // again makes of a refusal what has macOS ask the person for a full login where
-// that would help: the sign-in is over, or its proof is not enough any more. What
-// a policy forbids it forbids after a login, too.
-func again(d policy.Decision, err error) error {
-	e := idp.AsError(err)
-	var f *Fault
-	switch {
-	case errors.As(err, &f), ours(err):
-		return err
-	case e.Kind == idp.Denied && d.Outcome == policy.StepUp, e.Kind == idp.Denied && d.Outcome == "":
-	case e.Kind == idp.Expired && e.Code == codeRevoked, e.Kind == idp.Expired && e.Code == codeOver, e.Kind == idp.Unproven:
-	default:
-		return err
-	}
-	return credential(e.Kind, e.Code, e.Reason, "%w", err)
-}
+// that would help: the sign-in is over, or its proof is not enough any more.
+func again(err error) error { return unproven(err, policy.CodeStepUp, policy.CodeStale) }
