@@ -2,12 +2,10 @@ package jose_test
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
+	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
@@ -17,8 +15,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-
-	josecipher "github.com/go-jose/go-jose/v4/cipher"
 
 	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/pssowire"
@@ -195,120 +191,106 @@ func kdfInput(z, u, v []byte) []byte {
 	return b.Bytes()
 }
 
-// keyWith makes keys until one fits.
-func keyWith(t testing.TB, fits func(k *ecdh.PrivateKey) bool) *ecdh.PrivateKey {
-	t.Helper()
-	for {
-		k, err := ecdh.P256().GenerateKey(rand.Reader)
+// TestSignAs: what a card or a Mac signs is verified by the key and the algorithm
+// that it has, and by no other.
+func TestSignAs(t *testing.T) {
+	rsaKey, ec := rsa2048(t), p256(t)
+	all := []string{"ES256", "RS256", "RS384", "RS512"}
+	for _, alg := range all {
+		key, other := crypto.Signer(rsaKey), crypto.Signer(ec)
+		if alg == "ES256" {
+			key, other = other, key
+		}
+		compact, err := jose.SignAs(alg, key, map[string]any{"typ": "x+jwt", "x5c": "AAAA"}, []byte(`{"a":1}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if fits(k) {
-			return k
+		m, err := jose.ParseLoose(compact, all...)
+		if err != nil || m.Alg != alg || m.Type != "x+jwt" || len(m.Chain) != 1 {
+			t.Fatalf("%s: %+v, %v", alg, m, err)
 		}
-	}
-}
-
-// forced are keys whose coordinates begin with a zero.
-func forced(t testing.TB) []*ecdh.PrivateKey {
-	t.Helper()
-	x := func(k *ecdh.PrivateKey) bool { return k.PublicKey().Bytes()[1] == 0 }
-	y := func(k *ecdh.PrivateKey) bool { return k.PublicKey().Bytes()[33] == 0 }
-	return []*ecdh.PrivateKey{keyWith(t, x), keyWith(t, y), keyWith(t, x), keyWith(t, y)}
-}
-
-// TestAgreedRounds: whatever the keys and their secret are, what is sealed opens,
-// and another implementation derives the same key. A tenth of the rounds has
-// coordinates or secrets that begin with zeros, which big numbers would lose
-// (apple-platform-sso.md §17, §18.4).
-func TestAgreedRounds(t *testing.T) {
-	const rounds = 10_000
-	zeros := forced(t)
-	count := map[string]int{}
-	text := []byte(`{"key":"value"}`)
-	for n := range rounds {
-		any := func(*ecdh.PrivateKey) bool { return true }
-		device, own := keyWith(t, any), keyWith(t, any)
-		switch n % 40 {
-		case 0:
-			device = zeros[n/40%len(zeros)]
-		case 1:
-			own = zeros[n/40%len(zeros)]
-		case 2:
-			device, own = zeros[n/40%len(zeros)], zeros[(n/40+1)%len(zeros)]
-		case 3:
-			if n%400 == 3 {
-				own = keyWith(t, func(k *ecdh.PrivateKey) bool { z, err := k.ECDH(device.PublicKey()); return err == nil && z[0] == 0 })
+		if err := m.VerifyKey(key.Public()); err != nil {
+			t.Errorf("%s: %v", alg, err)
+		}
+		if err := m.VerifyKey(other.Public()); reason(err) != "algorithm_differs" {
+			t.Errorf("%s by the other key: %v", alg, err)
+		}
+		// The same bytes under another algorithm's name.
+		part := strings.Split(compact, ".")
+		for _, name := range all {
+			if name == alg {
+				continue
+			}
+			head := strings.Replace(string(unb64(t, part[0])), alg, name, 1)
+			m, err := jose.ParseLoose(base64.RawURLEncoding.EncodeToString([]byte(head))+"."+part[1]+"."+part[2], all...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.VerifyKey(key.Public()); err == nil {
+				t.Errorf("%s as %s is verified", alg, name)
 			}
 		}
-		round(t, device, own, text, count)
+		if _, err := jose.ParseLoose(compact, "HS256"); reason(err) != "algorithm_refused" {
+			t.Errorf("%s, not listed: %v", alg, err)
+		}
+		if out, err := jose.SignAs(alg, other, nil, nil); err == nil {
+			t.Errorf("%s with another kind of key: %s", alg, out)
+		}
 	}
-	for what, least := range map[string]int{"device": 500, "ephemeral": 500, "secret": 25} {
-		if count[what] < least {
-			t.Errorf("only %d of %d rounds with zeros in front, of %s", count[what], rounds, what)
+	for _, alg := range []string{"none", "PS256", "ES384", "HS256", ""} {
+		if out, err := jose.SignAs(alg, rsaKey, nil, nil); err == nil {
+			t.Errorf("%q: %s", alg, out)
 		}
 	}
 }
 
-// round seals and opens once, and checks by an implementation that is not ours.
-func round(t *testing.T, device, own *ecdh.PrivateKey, text []byte, count map[string]int) {
-	t.Helper()
-	raw := device.PublicKey().Bytes()
-	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), raw)
+// TestSec_TOK02_ScalarsOfNothing: r and s of zero, of the order and beyond it, in
+// the one length that is theirs, are no signature (apple-platform-sso.md §18.3).
+func TestSec_TOK02_ScalarsOfNothing(t *testing.T) {
+	key := p256(t)
+	compact, err := jose.SignAs("ES256", key, nil, []byte(`{}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	nonce := "7D71F8B4-1DE7-4F89-8C3A-210D161F38AC"
-	info, err := pssowire.ParsePartyV(base64.RawURLEncoding.EncodeToString(pssowire.PartyV(pssowire.Point(pub), nonce)))
-	if err != nil || info.Nonce != nonce || !info.Key.Equal(pub) {
-		t.Fatalf("apv of %x: %+v, %v", raw, info, err)
-	}
-	iv := make([]byte, 12)
-	rand.Read(iv)
-	compact, err := jose.SealAgreedWith(bytes.NewReader(iv), own, nil, jose.Agreement{
-		Recipient: info.Key, Type: pssowire.TypeLoginReply, KeyID: info.ID.String(), APU: pssowire.PartyU, APV: info.Raw, Echo: true,
-	}, text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	reply, err := pssowire.Open(compact, device, info.Raw)
-	if err != nil || !bytes.Equal(reply.Plain, text) || reply.Type != pssowire.TypeLoginReply {
-		t.Fatalf("device %x, ephemeral %x: %+v, %v", device.Bytes(), own.Bytes(), reply, err)
-	}
-	part := strings.Split(compact, ".")
-	var h struct {
-		EPK struct{ X, Y string }
-		APU string
-	}
-	if err := json.Unmarshal(unb64(t, part[0]), &h); err != nil {
-		t.Fatal(err)
-	}
-	x, y := unb64(t, h.EPK.X), unb64(t, h.EPK.Y)
-	if len(x) != 32 || len(y) != 32 {
-		t.Fatalf("coordinates of %d and %d bytes", len(x), len(y))
-	}
-	private := &ecdsa.PrivateKey{PublicKey: *pub, D: new(big.Int).SetBytes(device.Bytes())}
-	from := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
-	key := josecipher.DeriveECDHES("A256GCM", unb64(t, h.APU), info.Raw, private, from, 32)
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := aead.Open(nil, unb64(t, part[2]), append(unb64(t, part[3]), unb64(t, part[4])...), []byte(part[0]))
-	if err != nil || !bytes.Equal(plain, text) {
-		t.Fatalf("elsewhere, device %x, ephemeral %x: %v", device.Bytes(), own.Bytes(), err)
-	}
-	z, err := own.ECDH(device.PublicKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, first := range map[string]bool{"device": raw[1] == 0 || raw[33] == 0, "ephemeral": x[0] == 0 || y[0] == 0, "secret": z[0] == 0} {
-		if first {
-			count[what]++
+	input := compact[:strings.LastIndexByte(compact, '.')]
+	order := elliptic.P256().Params().N
+	good := unb64(t, compact[len(input)+1:])
+	scalar := func(n *big.Int) []byte { return n.FillBytes(make([]byte, 32)) }
+	zero, all := make([]byte, 32), bytes.Repeat([]byte{0xff}, 32)
+	for name, sig := range map[string][]byte{
+		"r is 0": append(bytes.Clone(zero), good[32:]...), "s is 0": append(bytes.Clone(good[:32]), zero...), "both": make([]byte, 64),
+		"r is the order": append(scalar(order), good[32:]...), "s is the order": append(bytes.Clone(good[:32]), scalar(order)...),
+		"beyond": append(bytes.Clone(all), all...), "short": good[:63], "long": append(bytes.Clone(good), 0), "longer by a zero in front": append([]byte{0}, good...),
+	} {
+		m, err := jose.ParseLoose(input+"."+base64.RawURLEncoding.EncodeToString(sig), "ES256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.VerifyKey(&key.PublicKey); reason(err) != "wrong_signature" {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// FuzzOpenAgreed: of all messages to Apple's device key, only Apple's opens.
+func FuzzOpenAgreed(f *testing.F) {
+	var v struct {
+		Encryption    appleKey
+		PartyV, Reply string
+	}
+	readVector(f, "apple-encryption.json", &v)
+	device, apv := v.Encryption.private(f), unb64(f, v.PartyV)
+	part := strings.Split(v.Reply, ".")
+	for _, seed := range []string{v.Reply, strings.Join(part[:4], ".") + ".", part[0] + "." + part[1] + "..." + part[4], part[0] + "=." + strings.Join(part[1:], "."), "...."} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, compact string) {
+		plain, err := jose.OpenAgreed(compact, apv, pssowire.IsPartyU, device.ECDH)
+		if (err == nil) != (compact == v.Reply) {
+			t.Errorf("%q: %q, %v", compact, plain, err)
+		}
+		if err != nil && (!isUnproven(err) || plain != nil) {
+			t.Errorf("%q: %q, %v", compact, plain, err)
+		}
+	})
 }
