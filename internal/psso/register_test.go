@@ -244,11 +244,16 @@ func TestNotReplaced(t *testing.T) {
 	h := newHardware()
 	w.join(w.ada, h, func(c *pssowire.Device) { w.attest(h, c) })
 	for what, attest := range map[string]func(*hardware, *pssowire.Device){
-		"only said":     func(*hardware, *pssowire.Device) {},
-		"another UDID":  func(h *hardware, c *pssowire.Device) { h.udid = "00008112-FFFF"; w.attest(h, c) },
-		"no UDID":       func(h *hardware, c *pssowire.Device) { h.udid = ""; w.attest(h, c) },
-		"not ours":      func(h *hardware, c *pssowire.Device) { other := &office{world: w.world, maker: newMaker(t)}; other.attest(h, c) },
-		"another nonce": func(h *hardware, c *pssowire.Device) { w.attest(h, c, func(c *certified) { c.freshness = make([]byte, 32) }) },
+		"only said":    func(*hardware, *pssowire.Device) {},
+		"another UDID": func(h *hardware, c *pssowire.Device) { h.udid = "00008112-FFFF"; w.attest(h, c) },
+		"no UDID":      func(h *hardware, c *pssowire.Device) { h.udid = ""; w.attest(h, c) },
+		"not ours": func(h *hardware, c *pssowire.Device) {
+			other := &office{world: w.world, maker: newMaker(t)}
+			other.attest(h, c)
+		},
+		"another nonce": func(h *hardware, c *pssowire.Device) {
+			w.attest(h, c, func(c *certified) { c.freshness = make([]byte, 32) })
+		},
 	} {
 		h := newHardware()
 		if m := w.join(w.ada, h, func(c *pssowire.Device) { attest(h, c) }); m.body["replaced"] != nil {
