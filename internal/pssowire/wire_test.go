@@ -13,7 +13,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"math/big"
 	"strings"
 	"testing"
 
@@ -103,7 +102,7 @@ func TestPoints(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	for name, text := range map[string]string{
 		"nothing": "", "no base64": "***", "off the curve": b64(off), "coordinates beyond the field": b64(large),
-		"origin": b64(append([]byte{4}, make([]byte, 64)...)), "infinity": b64([]byte{0}), "compressed": b64(elliptic.MarshalCompressed(elliptic.P256(), key.X, key.Y)),
+		"origin": b64(append([]byte{4}, make([]byte, 64)...)), "infinity": b64([]byte{0}), "compressed": b64(append([]byte{2 | point[64]&1}, point[1:33]...)),
 		"hybrid": b64(append([]byte{6 | point[64]&1}, point[1:]...)), "a byte short": b64(point[:64]), "a byte long": b64(append(bytes.Clone(point), 0)),
 		"without its 4": b64(point[1:]), "P-384": b64(der(&p384.PublicKey)), "RSA": b64(der(&rsaKey.PublicKey)), "PEM of RSA": block("PUBLIC KEY", der(&rsaKey.PublicKey)),
 		"SPKI with a tail": b64(append(bytes.Clone(spki), 0)), "another PEM": block("CERTIFICATE", spki), "two PEMs": block("PUBLIC KEY", spki) + block("PUBLIC KEY", spki),
@@ -153,7 +152,7 @@ func TestPartyInfo(t *testing.T) {
 		"of a password": text(append([]byte("\x00\x00\x00\x0dAPPLEEMBEDDED"), good[9:]...)),
 		"a length more": change(3, 6), "a length less": change(3, 4), "a huge length": change(0, 0xff), "the key's length more": change(12, 0x42),
 		"the nonce's length more": change(81, 0x25), "the nonce's length less": change(81, 0x23), "no 4": change(13, 2), "off the curve": text(pssowire.PartyV(off, nonce)),
-		"compressed": text(pssowire.PartyV(elliptic.MarshalCompressed(elliptic.P256(), new(big.Int).SetBytes(point[1:33]), new(big.Int).SetBytes(point[33:])), nonce)),
+		"compressed": text(pssowire.PartyV(append([]byte{2 | point[64]&1}, point[1:33]...), nonce)),
 		"no nonce":   text(good[:78]), "an empty nonce": text(pssowire.PartyV(point, "")), "a long nonce": text(pssowire.PartyV(point, strings.Repeat("n", 129))),
 		"a nonce of no text": text(pssowire.PartyV(point, "\xff\xfe")), "a byte behind": text(append(bytes.Clone(good), 0)), "four parts": text(append(bytes.Clone(good), 0, 0, 0, 0)),
 		"half a length": text(append(bytes.Clone(good), 0, 0)), "stray bits": text(good)[:len(text(good))-1] + "/", "long": strings.Repeat("A", 10_000),
