@@ -86,7 +86,7 @@ func (l *linter) rules(top dict) {
 func (l *linter) urls(path string, sso dict) {
 	seen := map[string]bool{}
 	all := sso.texts("URLs")
-	if sso.get("URLs") != nil && len(all) == 0 {
+	if list, ok := sso.get("URLs").([]any); ok && len(list) == 0 {
 		l.find("urls-none", at(path, "URLs"), "The extension serves no address.")
 	}
 	for _, text := range all {
@@ -169,9 +169,9 @@ func (l *linter) policies(path string, platform dict, method string) {
 				}
 			}
 		}
-		for allow, period := range map[string]string{allowOffline: "OfflineGracePeriod", allowGrace: "AuthenticationGracePeriod"} {
-			if has(allow) && platform.get(period) == nil {
-				l.find("grace-period", at(path, period), "%s in %s needs it.", allow, name)
+		for _, of := range [][2]string{{allowOffline, "OfflineGracePeriod"}, {allowGrace, "AuthenticationGracePeriod"}} {
+			if has(of[0]) && platform.get(of[1]) == nil {
+				l.find("grace-period", at(path, of[1]), "%s in %s needs it.", of[0], name)
 			}
 		}
 	}
