@@ -45,6 +45,7 @@ type Config struct {
 	// Extension and App are our programs on a Mac, as TEAMID.bundle; empty:
 	// nobody has named any, and there is no profile (decisions 5.2).
 	Extension, App string
+	Placeholder    bool // they are the demo's, which nobody has made
 	Limits         Limits
 }
 
@@ -97,6 +98,7 @@ const pathAudience = "/psso"
 func (s *Server) Mount(mux *http.ServeMux) {
 	add := func(method, path string, h handler) { mux.Handle(method+" /{t}"+path, s.api(h)) }
 	add("POST", pathNonce, s.nonce)
+	s.mountProfile(mux)
 }
 
 // address is the absolute address of a path of ours for a tenant, in the one
