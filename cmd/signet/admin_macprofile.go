@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,13 +100,7 @@ otherwise. No server is asked.`,
 		Example: "  signet admin mac check signet.mobileconfig",
 		Args:    exactly("a FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var text []byte
-			var err error
-			if args[0] == "-" {
-				text, err = io.ReadAll(io.LimitReader(cmd.InOrStdin(), 2<<20))
-			} else {
-				text, err = os.ReadFile(args[0])
-			}
+			text, err := readUpload(cmd.InOrStdin(), args[0])
 			if err != nil {
 				return err
 			}
