@@ -111,13 +111,13 @@ func (s *Server) carriedSSO(ctx context.Context, x exchange, address string) (b 
 // extension that is built for macOS 13 sends it.
 func (s *Server) judgeSSO(x *exchange, address string) error {
 	var c pssowire.SSO
-	if x.message.Type != pssowire.TypeSSO {
-		return malformed("typ_differs", "typ %q", clip(x.message.Type))
-	}
 	if err := x.message.Read(&c); err != nil {
 		return malformed("claims_malformed", "%w", err)
 	}
 	x.RequestNonce, x.RefreshToken = c.RequestNonce, c.RefreshToken
+	if x.message.Type != pssowire.TypeSSO {
+		return malformed("typ_differs", "typ %q", clip(x.message.Type))
+	}
 	if !same(c.Issuer) {
 		return deviceFault(idp.Denied, codeClient, "client_unknown", "The message is of another application.", "iss %q", clip(c.Issuer))
 	}
