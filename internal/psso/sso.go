@@ -1,9 +1,9 @@
 package psso
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"strings"
 	"time"
@@ -125,7 +125,7 @@ func (s *Server) judgeSSO(x *exchange, address string) error {
 		return deviceFault(idp.Denied, codeToken, "audience_differs", "The message is for another address.", "aud %.200q", []string(c.Audience))
 	}
 	sum := sha256.Sum256([]byte(address))
-	if hash, err := jose.Unbase64(c.URIHash); err != nil || address == "" || subtle.ConstantTimeCompare(hash, sum[:]) != 1 {
+	if hash, err := jose.Unbase64(c.URIHash); err != nil || address == "" || !bytes.Equal(hash, sum[:]) {
 		return deviceFault(idp.Denied, codeToken, "address_differs", "The message is for another address.", "uri_hash of another address")
 	}
 	if err := assertion.Window(c.Issued, c.Expires, s.cfg.Now()); err != nil {
