@@ -127,10 +127,12 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.Agent, "http://127.0.0.1:51234/other", false},
 		{client.Agent, "http://evil.example:51234/", false},
 		{client.MacSSO, "signet-psso://signed-in", true},
-		{client.MacSSO, "signet-psso://signed-in/", false},
-		{client.MacSSO, "signet-psso://other", false},
 		{client.MacSSO, "http://127.0.0.1:51234/", true},
+		{client.MacSSO, "signet-psso://signed-in/", false},
+		{client.MacSSO, "signet-psso://elsewhere", false},
+		{client.MacSSO, "https://signed-in", false},
 		{client.MacSSO, "http://evil.example:51234/", false},
+		{client.Agent, "signet-psso://signed-in", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {

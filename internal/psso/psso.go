@@ -57,6 +57,7 @@ type Config struct {
 	// Extension and App are our programs on a Mac, as TEAMID.bundle; empty:
 	// nobody has named any, and there is no profile (decisions 5.2).
 	Extension, App string
+	Placeholder    bool // they are the demo's, which nobody has made
 	Limits         Limits
 }
 
@@ -123,6 +124,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	add("POST", pathNonce, s.nonce)
 	add("POST", pathToken, s.token)
 	add("POST", pathKey, s.key)
+	s.mountProfile(mux)
 	add("POST", pathDevice, s.registration(s.deviceRequest))
 	add("POST", pathUser, s.registration(s.userRequest))
 	add("DELETE", pathDevice, s.registration(s.leave))
