@@ -3,6 +3,7 @@ package macagent
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -55,16 +56,7 @@ func (f Form) complete() (Form, error) {
 	return f, nil
 }
 
-func quoted(words []string) string {
-	out := ""
-	for i, w := range words {
-		if i > 0 {
-			out += ", "
-		}
-		out += w
-	}
-	return out
-}
+func quoted(words []string) string { return strings.Join(words, ", ") }
 
 // typ is a media type, or the old one for all.
 func (f Form) typ(name string) string {
@@ -72,16 +64,6 @@ func (f Form) typ(name string) string {
 		return "JWT"
 	}
 	return name
-}
-
-// times are iat and exp of a message that is made now.
-func (f Form) times(now time.Time, claims map[string]any) {
-	iat, exp := now.Unix(), now.Add(messageLife).Unix()
-	if f.TextTime {
-		claims["iat"], claims["exp"] = strconv.FormatInt(iat, 10), strconv.FormatInt(exp, 10)
-		return
-	}
-	claims["iat"], claims["exp"] = iat, exp
 }
 
 // messageLife is exp - iat of everything that macOS sends (apple-platform-sso.md

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -21,7 +22,7 @@ type Config struct {
 	Card *Card
 	// Dial reaches a server; nil: as everybody does. Tests choose one of several.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Tell is told each message and its answer; nil: nobody.
+	// Tell is told each message and its answer, one after another; nil: nobody.
 	Tell func(Message)
 }
 
@@ -47,6 +48,7 @@ type Mac struct {
 	store  *store
 	st     *state
 	remote *remote
+	told   sync.Mutex
 }
 
 // New opens a stand-in. Denied "state_open" when others may look into the
@@ -193,5 +195,7 @@ func (m *Mac) tell(msg *Message, err error) {
 	if err != nil {
 		msg.Fault = err.Error()
 	}
+	m.told.Lock()
+	defer m.told.Unlock()
 	m.cfg.Tell(*msg)
 }
