@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 )
 
 // Applications that are built in: the ids that published clients of the device
@@ -32,6 +33,8 @@ const (
 	Enrolment idp.ClientID = "b90d5b8f-5503-4153-b545-b31cecfaece2"
 	// Agent is our own desktop agent: loopback redirect, PKCE, device code.
 	Agent idp.ClientID = "114e5d13-4169-4933-b01f-300e4b36e73f"
+	// PlatformSSO is what all Macs sign in as, and their extension with them.
+	PlatformSSO idp.ClientID = pssowire.ClientID
 )
 
 // DeviceRegistration is the resource of the device registration service; its
@@ -158,6 +161,12 @@ var table = []builtIn{
 	{
 		id: Agent, name: "Signet desktop agent", grants: alsoByCode, resources: []string{DeviceRegistration},
 		redirects: []string{"http://127.0.0.1/", "http://[::1]/"},
+	},
+	{
+		// The first address is for the extension's own web view, the others for
+		// what stands in for a Mac.
+		id: PlatformSSO, name: "macOS Platform SSO", grants: interactive, resources: []string{DeviceRegistration},
+		redirects: []string{"signet-psso://signed-in", "http://127.0.0.1/", "http://[::1]/"},
 	},
 }
 
