@@ -57,9 +57,21 @@ func (s *Store[C]) Touch(k Key, now time.Time) func(context.Context, *sqldb.Tx) 
 }
 
 // Held is the key of a person with a public key of that print (SHA-256 of its
-// SubjectPublicKeyInfo). NotFound when they have none such, or it was removed.
-func (s *Store[C]) Held(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, print []byte) (Key, error) {
-	return s.held(ctx, q, t, u, print)
+// SubjectPublicKeyInfo), and its device, in tx or without one; gone says that
+// the device is, or was. NotFound when they have no such key, or it was removed.
+func (s *Store[C]) Held(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, print []byte) (_ Key, _ Machine, gone bool, err error) {
+	var q sqldb.Querier = s.db
+	if tx != nil {
+		q = tx
+	}
+	k, err := s.one(ctx, q, `
+		select {columns} from {key}
+		where print = $3 and tenant_id = $1 and user_id = $2 and removed = 0`, t, u, print)
+	if err != nil {
+		return Key{}, Machine{}, false, err
+	}
+	d, gone, err := s.machine(ctx, tx, t, k.Device)
+	return k, d, gone || !k.Orphaned.IsZero(), err
 }
 
 // OfDevice is the key that a device keeps for a person; its ID is empty when

@@ -76,14 +76,6 @@ func (s *Managed[C]) kept(ctx context.Context, t idp.TenantID, d idp.DeviceID, k
 		where tenant_id = $1 and device_id = $2 and kid = $3 and removed = 0`, t, d, kid)
 }
 
-// held is the key of a person with a public key of that print (SHA-256 of its
-// SubjectPublicKeyInfo). NotFound when they have none such, or it was removed.
-func (s *Managed[C]) held(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, print []byte) (Key, error) {
-	return s.one(ctx, q, `
-		select {columns} from {key}
-		where print = $3 and tenant_id = $1 and user_id = $2 and removed = 0`, t, u, print)
-}
-
 // touch writes a sign-in back if the key is still good.
 func (s *Managed[C]) touch(ctx context.Context, tx *sqldb.Tx, k Key, now time.Time) (bool, error) {
 	n, err := s.exec(ctx, tx, `

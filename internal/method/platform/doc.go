@@ -33,7 +33,8 @@
 //
 // RegisterOnce takes an Offer, as JSON, and as OnceRequest.Nonce an Expected, by
 // its Keep: what the door has verified of the Mac's message, and the proofs in
-// the Offer must repeat. A proof is a JWS by the user key, see Proof.
+// the Offer must repeat. A proof is a message of pssowire.TypeUserKey by the new
+// key, and in a rotation another one by the old.
 //
 // Specifications: apple-platform-sso.md §2, §6.3, §6.4, §9, §10;
 // entra-behaviours.md §2.1, §7; decisions 2.10 to 2.12, 5.1, 5.4.

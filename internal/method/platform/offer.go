@@ -2,6 +2,9 @@ package platform
 
 import (
 	"encoding/json"
+
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 )
 
 // Offer is a key that a Mac asks to be registered for a person: the payload of
@@ -11,13 +14,14 @@ type Offer struct {
 	// Key is the public key: 65 bytes, 0x04 X Y (pssowire.ParsePoint reads
 	// every way in which extensions send it).
 	Key []byte `json:"key"`
-	// Proof is a JWS by this key, see ProofClaims.
+	// Proof is a message of pssowire.TypeUserKey by this key, with the claims of
+	// pssowire.KeyProof.
 	Proof string `json:"proof"`
-	// OldProof is one by the key whose place it takes, with Next. Only looked at
-	// for a rotation, and needed there.
+	// OldProof is one by the key whose place it takes, about this key. Only
+	// looked at for a rotation, and needed there.
 	OldProof string `json:"oldProof,omitempty"`
-	// Biometric is the policy that the key was made with, in Apple's bits
-	// (apple-platform-sso.md §9.1).
+	// Biometric is the policy that the key was made with, in the bits of
+	// pssowire (apple-platform-sso.md §9.1).
 	Biometric int `json:"biometric,omitempty"`
 	// Attestation is the chain of certificates that Apple gave the key, in DER,
 	// its own first.
@@ -35,41 +39,34 @@ func (o Offer) Payload() []byte {
 type Expected struct {
 	Audience string `json:"aud"`   // the address that the message was sent to
 	Nonce    string `json:"nonce"` // the request_nonce, as the message had it
-	// Device is the key id of the Mac's signing key: 32 bytes.
-	Device []byte `json:"device"`
+	// Device is the id of the key that the Mac signed its message with.
+	Device pssowire.KeyID `json:"device"`
 	// Rotation says that nobody has shown a token of the person: the key that
 	// the Mac has kept for them speaks for the new one.
 	Rotation bool `json:"rotation,omitempty"`
 }
 
+// keepOffer is what the Keep of a registration begins with: that of no login
+// does.
+const keepOffer = 1
+
 // Keep is what the room gets as OnceRequest.Nonce.
 func (e Expected) Keep() []byte {
 	raw, _ := json.Marshal(e) // as above
-	return raw
+	return append([]byte{keepOffer}, raw...)
 }
 
-// ProofType is the typ of a proof of possession of a user key.
-const ProofType = "signet-psso-user-key+jwt"
-
-// ProofClaims are those of a proof of possession: a compact JWS, ES256, typ
-// ProofType, kid of the key that signs it. The one by the old key in a rotation
-// has Next besides.
-type ProofClaims struct {
-	Audience string `json:"aud"`
-	Nonce    string `json:"request_nonce"`
-	// Device is the key id of the Mac's signing key, in base64.
-	Device string `json:"device"`
-	// Next is, in the proof by the old key, the key id of the new one.
-	Next string `json:"next,omitempty"`
+// expectedFrom reads what Keep wrote.
+func expectedFrom(keep []byte) (Expected, error) {
+	var e Expected
+	if len(keep) == 0 || keep[0] != keepOffer {
+		return e, idp.Invalidf("ceremony_malformed", "kept state of %d bytes is of no registration", len(keep))
+	}
+	if err := json.Unmarshal(keep[1:], &e); err != nil {
+		return e, idp.Invalidf("ceremony_malformed", "kept state of %d bytes: %w", len(keep), err)
+	}
+	if e.Audience == "" || e.Nonce == "" {
+		return e, idp.Invalidf("ceremony_malformed", "kept state without an address or a nonce")
+	}
+	return e, nil
 }
-
-// The bits of a biometric policy (apple-platform-sso.md §9.1, API names in
-// Apple's spelling).
-const (
-	TouchIDOrWatchCurrentSet = 1 // a finger or a watch of those that were enrolled when the key was made
-	TouchIDOrWatchAny        = 2
-	ReuseDuringUnlock        = 4
-	PasswordFallback         = 8
-
-	allBiometric = 15
-)

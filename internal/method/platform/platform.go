@@ -5,13 +5,17 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"embed"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/jose"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/userkey"
 )
 
 // ID is the room's word in policies and proofs.
@@ -19,17 +23,11 @@ const ID = policy.Platform
 
 // Migrations are the room's tables.
 //
-//go:embed migrations
+//go:embed migrations/*.sql
 var Migrations embed.FS
 
 // Machine is what the room knows of the Mac that keeps a key.
-type Machine struct {
-	Name    string
-	Enabled bool
-	// Pending says that the Mac becomes active with the first key that is
-	// registered on it (decisions 5.4): it is not Enabled, and may register one.
-	Pending bool
-}
+type Machine = userkey.Machine
 
 // Attestation is what a Mac says of where a user key is.
 type Attestation struct {
@@ -55,8 +53,6 @@ type Config struct {
 	// Device is a Mac of the tenant, NotFound when there is none: as it is in
 	// the transaction, or without one as this node knows it.
 	Device func(context.Context, *sqldb.Tx, idp.TenantID, idp.DeviceID) (Machine, error)
-	// Audience is what an assertion must be for.
-	Audience func(idp.TenantID) string
 	// Attested judges an attestation by the tenant's rules: whether the key is
 	// shown to be in a Secure Enclave of that Mac, or the refusal of a key that
 	// had to be. It is asked of a key that comes with none, too. Nil: no key is.
@@ -76,19 +72,48 @@ type Config struct {
 
 // Room is the room of Platform Credentials. It is safe for concurrent use.
 type Room struct {
-	cfg Config
+	*userkey.Managed[method.Credential]
+	keys  *userkey.Store[method.Credential]
+	cfg   Config
+	decoy *ecdsa.PublicKey // for keys that nobody has
 }
+
+var (
+	_ method.Method   = (*Room)(nil)
+	_ method.OneShot  = (*Room)(nil)
+	_ method.Manager  = (*Room)(nil)
+	_ method.Restorer = (*Room)(nil)
+	_ method.Shaper   = (*Room)(nil)
+	_ method.Worker   = (*Room)(nil)
+)
 
 // New opens the room.
 func New(c Config) (*Room, error) {
-	if c.DB == nil || c.Now == nil || c.Limit == nil || c.User == nil || c.UserByName == nil || c.Device == nil || c.Audience == nil || (c.Claim == nil) != (c.Release == nil) {
-		return nil, errors.New("platform: a dependency is missing")
+	keys, err := userkey.New(userkey.Config[method.Credential]{
+		DB: c.DB, Now: c.Now, Room: ID, Noun: "Platform Credential", Keys: "platform_key", Holders: "platform_holder",
+		Marks: true, Again: true,
+		Limit: c.Limit, Show: credential, Clean: method.CleanName,
+		UserByName: c.UserByName, User: c.User, Fold: directory.Fold, Device: c.Device,
+		Claim: c.Claim, Release: c.Release, Replaced: c.Replaced, Audit: c.Audit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("platform: %w", err)
 	}
-	return &Room{cfg: c}, nil
+	decoy, err := jose.DecoyP256()
+	if err != nil {
+		return nil, fmt.Errorf("platform: %w", err)
+	}
+	return &Room{Managed: keys.Managed, keys: keys, cfg: c, decoy: decoy}, nil
 }
 
 // ID implements method.Method.
 func (m *Room) ID() idp.MethodID { return ID }
+
+// Challenge implements method.Method. There is none: a Mac answers a nonce, in
+// one message.
+func (m *Room) Challenge(context.Context, method.Request) (method.Challenge, error) {
+	return method.Challenge{}, idp.Invalidf("platform_not_on_page", "a Platform Credential is for one message").Say("This way of signing in is the Mac's own. Choose another.")
+}
 
 // KeepFrom implements method.OneShot: nonce is assertion.Expected.Keep of a
 // login, Expected.Keep of a registration.
