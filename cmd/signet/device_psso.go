@@ -218,7 +218,7 @@ func (s *standIn) register(ctx context.Context, cmd *cobra.Command, m *macagent.
 	return o.AccessToken, s.out.result(d, deviceFields...)
 }
 
-var deviceFields = []string{"deviceId=device", "state", "assurance", "signingKid=signing key", "encryptionKid=encryption key", "pendingUntil=pending until"}
+var deviceFields = []string{"deviceId=device", "pending", "assurance", "signingKid=signing key", "encryptionKid=encryption key", "pendingUntil=pending until", "rotatesUntil=keys before are good until"}
 
 func (s *standIn) registerUser(ctx context.Context, m *macagent.Mac, token string) error {
 	s.out.step("registration of the person")
@@ -229,4 +229,4 @@ func (s *standIn) registerUser(ctx context.Context, m *macagent.Mac, token strin
 	return s.out.result(p, personFields...)
 }
 
-var personFields = []string{"loginUserName=login user name", "method", "credentialId=credential", "userKid=user key", "state=device is"}
+var personFields = []string{"loginUserName=login user name", "method", "credentialId=credential", "userKid=user key", "pending=device is pending"}

@@ -118,18 +118,13 @@ the server's authorize address, the extension answers for the person.`,
 
 func (s *standIn) rotateCommand() *cobra.Command {
 	var o macagent.RotateOptions
-	var back bool
 	cmd := &cobra.Command{
 		Use: "rotate", Short: "Exchange the device's keys for new ones",
 		Long: `Exchange the device's keys for new ones: both, unless you say one. The old ones
-stay good until the next login. With --back the old ones are used again, when no
-login came within a day.`,
+stay good until the next login, or for a day.`,
 		Example: "  signet device psso-simulate rotate\n  signet device psso-simulate rotate --encryption",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if back {
-				return s.with(cmd, func(_ context.Context, m *macagent.Mac) error { return m.GoBack() })
-			}
 			if !o.Signing && !o.Encryption {
 				o = macagent.RotateOptions{Signing: true, Encryption: true}
 			}
@@ -138,7 +133,6 @@ login came within a day.`,
 	}
 	cmd.Flags().BoolVar(&o.Signing, "signing", false, "the signing key")
 	cmd.Flags().BoolVar(&o.Encryption, "encryption", false, "the encryption key")
-	cmd.Flags().BoolVar(&back, "back", false, "use the keys from before")
 	return cmd
 }
 
@@ -154,7 +148,7 @@ func (s *standIn) statusCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.out.result(got, "server", "tenant", "deviceId=device", "name", "signingKid=signing key", "encryptionKid=encryption key", "rotating",
+		return s.out.result(got, "server", "tenant", "deviceId=device", "name", "signingKid=signing key", "encryptionKid=encryption key", "rotatesUntil=keys before are good until",
 			"loginUserName=login user name", "method", "userKid=user key", "signedIn=signed in", "refreshTokenExpires=until", "unlockKey=unlock key")
 	})
 }

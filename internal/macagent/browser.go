@@ -68,7 +68,7 @@ func (m *Mac) Open(ctx context.Context, address string) (Visit, error) {
 // authorize address and nothing else.
 func (m *Mac) intercepts(address string) bool {
 	at, _, _ := strings.Cut(address, "?")
-	return m.st.Conf.Authorize != "" && at == m.st.Conf.Authorize
+	return m.st.Conf.AuthorizationEndpoint != "" && at == m.st.Conf.AuthorizationEndpoint
 }
 
 // answerFor makes the header for one authorize address.
@@ -96,7 +96,7 @@ func (m *Mac) ssoMessage(n Nonce, address string) (string, error) {
 	}
 	now := m.clock()
 	claims := pssowire.SSO{URIHash: hash64(address), RefreshToken: p.Tokens.Refresh}
-	claims.Issuer, claims.Audience, claims.RequestNonce = m.st.Conf.ClientID, pssowire.Audience{m.st.Conf.Authorize}, n.Value
+	claims.Issuer, claims.Audience, claims.RequestNonce = m.st.Conf.ClientID, pssowire.Audience{m.st.Conf.AuthorizationEndpoint}, n.Value
 	claims.Issued, claims.Expires = pssowire.At(now.Unix()), pssowire.At(now.Add(ssoLife).Unix())
 	return m.ours(m.st.Keys.Signing, pssowire.TypeSSO, claims)
 }

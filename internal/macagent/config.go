@@ -9,49 +9,22 @@ import (
 
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 )
-
-// Configuration is what the server has an extension know (docs/macos-registration.md,
-// 2), as far as a stand-in uses it.
-type Configuration struct {
-	ClientID      string `json:"client_id"`
-	Issuer        string `json:"issuer"`
-	Audience      string `json:"audience"` // of embedded assertions
-	Token         string `json:"token_endpoint"`
-	Nonce         string `json:"nonce_endpoint,omitempty"`   // empty: Token
-	Refresh       string `json:"refresh_endpoint,omitempty"` // empty: this method never refreshes
-	Key           string `json:"key_endpoint,omitempty"`
-	JWKS          string `json:"jwks_uri"`
-	Device        string `json:"device_endpoint"`
-	User          string `json:"user_endpoint"`
-	Authorize     string `json:"authorization_endpoint"`
-	OAuthToken    string `json:"oauth_token_endpoint"`
-	Scope         string `json:"registration_scope"`
-	NonceKeypath  string `json:"nonce_response_keypath,omitempty"`  // empty: Nonce
-	NonceClaim    string `json:"server_nonce_claim,omitempty"`      // empty: request_nonce
-	MoreScopes    string `json:"additional_scopes,omitempty"`       // beside openid and offline_access
-	GroupClaim    string `json:"group_response_claim,omitempty"`    // empty: groups
-	UniqueClaim   string `json:"unique_identifier_claim,omitempty"` // empty: none
-	Account       string `json:"account_display_name,omitempty"`
-	Method        string `json:"authentication_method"`
-	Biometric     int    `json:"biometric_policy"`
-	LoginInterval int    `json:"login_frequency,omitempty"` // seconds
-	Attestation   string `json:"attestation,omitempty"`
-}
 
 // complete fills in what macOS takes where a configuration says nothing, and
 // refuses one that leaves out what there has to be.
-func (c Configuration) complete() (Configuration, error) {
+func complete(c pssowire.Configuration) (pssowire.Configuration, error) {
 	for name, value := range map[string]string{
-		"client_id": c.ClientID, "issuer": c.Issuer, "audience": c.Audience, "token_endpoint": c.Token, "jwks_uri": c.JWKS,
-		"device_endpoint": c.Device, "user_endpoint": c.User,
+		"client_id": c.ClientID, "issuer": c.Issuer, "audience": c.Audience, "token_endpoint": c.TokenEndpoint, "jwks_uri": c.JWKSURI,
+		"device_endpoint": c.DeviceEndpoint, "user_endpoint": c.UserEndpoint,
 	} {
 		if value == "" {
 			return c, disliked("configuration", "the configuration has no %s", name)
 		}
 	}
 	for to, value := range map[*string]string{
-		&c.Nonce: c.Token, &c.NonceKeypath: "Nonce", &c.NonceClaim: "request_nonce", &c.GroupClaim: "groups",
+		&c.NonceEndpoint: c.TokenEndpoint, &c.NonceKeypath: "Nonce", &c.NonceClaim: "request_nonce", &c.GroupClaim: "groups",
 	} {
 		if *to == "" {
 			*to = value
@@ -61,8 +34,8 @@ func (c Configuration) complete() (Configuration, error) {
 }
 
 // scope is what logins ask for (apple-platform-sso.md §6.2).
-func (c Configuration) scope() string {
-	return strings.TrimSpace("openid offline_access " + c.MoreScopes)
+func scope(c pssowire.Configuration) string {
+	return strings.TrimSpace(pssowire.ScopeOpenID + " " + pssowire.ScopeOffline + " " + c.AdditionalScopes)
 }
 
 // configure asks a server for its configuration.
@@ -78,7 +51,7 @@ func (m *Mac) configure(ctx context.Context, server, tenant string, ca []byte) e
 	at := server + "/" + url.PathEscape(tenant) + "/psso/configuration"
 	msg := &Message{Name: "configuration", Method: http.MethodGet, URL: at, Status: http.StatusOK}
 	got, err := r.call(ctx, http.MethodGet, at, http.Header{"Accept": {"application/json"}}, nil)
-	var c Configuration
+	var c pssowire.Configuration
 	if err == nil {
 		err = got.decode(&c)
 	}
@@ -90,7 +63,7 @@ func (m *Mac) configure(ctx context.Context, server, tenant string, ca []byte) e
 	if err != nil {
 		return err
 	}
-	if c, err = c.complete(); err != nil {
+	if c, err = complete(c); err != nil {
 		return err
 	}
 	m.st.Server, m.st.Tenant, m.st.CA, m.st.Conf, m.remote = server, tenant, ca, c, r
@@ -109,11 +82,11 @@ func asJSON(r reply) json.RawMessage {
 // on it. User may be empty: anybody.
 func (m *Mac) SignIn(ctx context.Context, by agent.SignIn, user string) (agent.Visitor, error) {
 	c := m.st.Conf
-	if c.Authorize == "" || c.OAuthToken == "" || c.Scope == "" {
+	if c.AuthorizationEndpoint == "" || c.OAuthTokenEndpoint == "" || c.RegistrationScope == "" {
 		return agent.Visitor{}, idp.Deniedf("no_sign_in", "no address to sign in at").Say("the server's configuration says nowhere to sign in: use a registration token")
 	}
 	return agent.SignInElsewhere(ctx, by, agent.Elsewhere{
-		Authorize: c.Authorize, Token: c.OAuthToken, CA: m.st.CA, User: user,
-		App: agent.App{Client: c.ClientID, Scope: "openid profile offline_access " + c.Scope},
+		Authorize: c.AuthorizationEndpoint, Token: c.OAuthTokenEndpoint, CA: m.st.CA, User: user,
+		App: agent.App{Client: c.ClientID, Scope: "openid profile offline_access " + c.RegistrationScope},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/jose"
+	"github.com/signetid/signet/internal/pssowire"
 )
 
 // idToken has the claims that macOS looks at (apple-platform-sso.md §7.5).
@@ -45,15 +46,15 @@ func (m *Mac) verified(ctx context.Context, compact string, q *Request) (Session
 	if err := json.Unmarshal(claims, &t); err != nil {
 		return Session{Claims: claims}, disliked("id_token_form", "an ID token with claims of the wrong kind: %v", err)
 	}
-	if err := m.st.Conf.judge(t, q.nonce, m.clock()); err != nil {
+	if err := judge(m.st.Conf, t, q.nonce, m.clock()); err != nil {
 		return Session{Claims: claims}, err
 	}
 	s := Session{User: t.User, Name: t.Name, IDToken: compact, Claims: claims}
-	return s, m.st.Conf.named(claims, q, &s)
+	return s, named(m.st.Conf, claims, q, &s)
 }
 
 // judge is macOS's list (§7.5).
-func (c Configuration) judge(t idToken, nonce string, now time.Time) error {
+func judge(c pssowire.Configuration, t idToken, nonce string, now time.Time) error {
 	var one string
 	var several []string
 	list := json.Unmarshal(t.Audience, &one) != nil
@@ -85,7 +86,7 @@ func (c Configuration) judge(t idToken, nonce string, now time.Time) error {
 }
 
 // named judges the claims whose names the configuration has.
-func (c Configuration) named(raw json.RawMessage, q *Request, s *Session) error {
+func named(c pssowire.Configuration, raw json.RawMessage, q *Request, s *Session) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return disliked("id_token_form", "an ID token that is no object")
@@ -110,7 +111,7 @@ func (c Configuration) named(raw json.RawMessage, q *Request, s *Session) error 
 
 // keys are the server's published keys.
 func (m *Mac) keys(ctx context.Context) ([]jose.Key, error) {
-	got, err := m.remote.call(ctx, http.MethodGet, m.st.Conf.JWKS, http.Header{"Accept": {"application/json"}}, nil)
+	got, err := m.remote.call(ctx, http.MethodGet, m.st.Conf.JWKSURI, http.Header{"Accept": {"application/json"}}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (m *Mac) Login(ctx context.Context, o LoginOptions) (Session, error) {
 	if err != nil {
 		return s, err
 	}
-	m.st.Old = nil // the new ones have been seen
+	m.st.Rotating = time.Time{} // the new keys have been seen
 	return s, m.save()
 }
 
@@ -60,8 +60,8 @@ func (m *Mac) PrepareLogin(n Nonce, o LoginOptions) (*Request, error) {
 	}
 	c := m.st.Conf
 	claims := &pssowire.Request{
-		Issuer: c.ClientID, ClientID: c.ClientID, Audience: pssowire.Audience{c.Token}, Nonce: upperUUID(),
-		Subject: p.User, Username: p.User, Scope: c.scope(), GrantType: pssowire.GrantBearer,
+		Issuer: c.ClientID, ClientID: c.ClientID, Audience: pssowire.Audience{c.TokenEndpoint}, Nonce: upperUUID(),
+		Subject: p.User, Username: p.User, Scope: scope(c), GrantType: pssowire.GrantBearer,
 	}
 	if len(o.Groups) > 0 {
 		claims.Claims = pssowire.AskGroups(o.Groups...)
@@ -69,7 +69,7 @@ func (m *Mac) PrepareLogin(n Nonce, o LoginOptions) (*Request, error) {
 	if claims.Assertion, err = m.assertion(p, n, claims); err != nil {
 		return nil, err
 	}
-	q, err := m.request("login", c.Token, pssowire.TypeLogin, pssowire.TypeLoginReply, n, claims)
+	q, err := m.request("login", c.TokenEndpoint, pssowire.TypeLogin, pssowire.TypeLoginReply, n, claims)
 	if err == nil {
 		q.groups = o.Groups
 	}
@@ -123,12 +123,12 @@ func (m *Mac) PrepareRefresh(n Nonce) (*Request, error) {
 		return nil, err
 	}
 	c := m.st.Conf
-	address := c.Refresh
+	address := c.RefreshEndpoint
 	if address == "" {
-		address = c.Token
+		address = c.TokenEndpoint
 	}
 	return m.request("refresh", address, pssowire.TypeRefresh, pssowire.TypeLoginReply, n, &pssowire.Request{
-		Issuer: c.ClientID, ClientID: c.ClientID, Audience: pssowire.Audience{address}, Nonce: upperUUID(), Scope: c.scope(),
+		Issuer: c.ClientID, ClientID: c.ClientID, Audience: pssowire.Audience{address}, Nonce: upperUUID(), Scope: scope(c),
 		GrantType: pssowire.GrantRefresh, RefreshToken: p.Tokens.Refresh,
 	})
 }

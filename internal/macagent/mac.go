@@ -35,12 +35,6 @@ type Card struct {
 	Alg string
 }
 
-// Methods of a person, as profiles have them.
-const (
-	SecureEnclave = "UserSecureEnclaveKey"
-	SmartCard     = "SmartCard"
-)
-
 // Mac is the stand-in of one folder, until it is closed. Its methods may be
 // called from any goroutine, but those that change it one after another.
 type Mac struct {
@@ -96,7 +90,7 @@ type Status struct {
 	Name       string    `json:"name,omitempty"`
 	SigningKey string    `json:"signingKid,omitempty"`
 	Encryption string    `json:"encryptionKid,omitempty"`
-	Rotating   bool      `json:"rotating,omitempty"` // no login has shown the new keys yet
+	Rotating   time.Time `json:"rotatesUntil,omitzero"` // no login has shown the new keys yet
 	User       string    `json:"loginUserName,omitempty"`
 	Method     string    `json:"method,omitempty"`
 	UserKey    string    `json:"userKid,omitempty"`
@@ -107,16 +101,15 @@ type Status struct {
 
 // Status says what this stand-in is; it asks no server.
 func (m *Mac) Status() (Status, error) {
-	s := Status{StandIn: standIn, Server: m.st.Server, Tenant: m.st.Tenant, Device: m.st.Device, Name: m.st.Name, Rotating: m.st.Old != nil}
+	s := Status{StandIn: standIn, Server: m.st.Server, Tenant: m.st.Tenant, Device: m.st.Device, Name: m.st.Name, Rotating: m.st.Rotating}
 	if m.st.Device == "" {
 		return s, nil
 	}
-	for raw, to := range map[*[]byte]*string{&m.st.Keys.Signing: &s.SigningKey, &m.st.Keys.Encryption: &s.Encryption} {
-		key, err := readKey(*raw)
-		if err != nil {
+	for to, raw := range map[*string][]byte{&s.SigningKey: m.st.Keys.Signing, &s.Encryption: m.st.Keys.Encryption} {
+		var err error
+		if *to, err = idOf(raw); err != nil {
 			return s, err
 		}
-		*to = keyID(&key.PublicKey)
 	}
 	p := m.st.Person
 	if p == nil {
@@ -124,11 +117,10 @@ func (m *Mac) Status() (Status, error) {
 	}
 	s.User, s.Method, s.Unlock = p.User, p.Method, p.Unlock != nil
 	if len(p.Key) > 0 {
-		key, err := readKey(p.Key)
-		if err != nil {
+		var err error
+		if s.UserKey, err = idOf(p.Key); err != nil {
 			return s, err
 		}
-		s.UserKey = keyID(&key.PublicKey)
 	}
 	if p.Tokens != nil {
 		s.SignedIn, s.Expires = p.Tokens.At, p.Tokens.Expires

@@ -2,11 +2,8 @@ package macagent
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"time"
 
@@ -15,7 +12,7 @@ import (
 	"github.com/signetid/signet/internal/secret"
 )
 
-// RegisterOptions say where a stand-in is registered, and by what.
+// RegisterOptions say what a stand-in is registered as, and by what.
 type RegisterOptions struct {
 	Name, OS string // what people see
 	Serial   string // empty: one of a stand-in's own
@@ -25,13 +22,30 @@ type RegisterOptions struct {
 
 // Device is a registered stand-in.
 type Device struct {
-	ID            string     `json:"deviceId"`
-	SigningKey    string     `json:"signingKid"`
-	EncryptionKey string     `json:"encryptionKid"`
-	State         string     `json:"state"` // "active" or "pending"
-	Until         *time.Time `json:"pendingUntil,omitempty"`
-	Assurance     string     `json:"assurance"`
-	Repeated      bool       `json:"repeated,omitempty"`
+	ID            string    `json:"deviceId"`
+	SigningKey    string    `json:"signingKid"`
+	EncryptionKey string    `json:"encryptionKid"`
+	Pending       bool      `json:"pending"` // nobody signs in on it yet
+	Until         time.Time `json:"pendingUntil,omitzero"`
+	Assurance     string    `json:"assurance"`
+	Repeated      bool      `json:"repeated,omitempty"` // it was registered already
+	Rotates       time.Time `json:"rotatesUntil,omitzero"`
+}
+
+// shown is what the server said of a device.
+func shown(r pssowire.Registered) Device {
+	return Device{
+		ID: r.DeviceID, SigningKey: r.KeyID, EncryptionKey: r.EncryptionKeyID, Pending: r.Pending, Until: moment(r.PendingUntil),
+		Assurance: r.Assurance, Repeated: r.Repeated, Rotates: moment(r.RotatesUntil),
+	}
+}
+
+// moment is a time in a message; 0: none.
+func moment(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
 }
 
 // Configure asks a server for its configuration. It comes first: signing in and
@@ -48,86 +62,62 @@ func (m *Mac) Configure(ctx context.Context, server, tenant string, ca []byte) e
 // Register registers the device (docs/macos-registration.md, 4). Cut off, it can
 // be called again: the same keys are sent then.
 func (m *Mac) Register(ctx context.Context, o RegisterOptions) (Device, error) {
-	if m.st.Device != "" {
-		return Device{}, idp.Conflictf("registered", "device %s", m.st.Device).
+	if m.remote == nil || m.st.Device != "" {
+		return Device{}, idp.Conflictf("registered", "device %q", m.st.Device).
 			Say("this stand-in is registered already: signet device psso-simulate remove, or another folder with --state")
 	}
 	if err := m.freshKeys(o); err != nil {
 		return Device{}, err
 	}
-	claims, err := m.registration(ctx, m.st.Conf.Device)
+	at := m.st.Conf.DeviceEndpoint
+	n, about, err := m.registration(ctx, at)
 	if err != nil {
 		return Device{}, err
 	}
-	maps.Copy(claims.all, map[string]any{"name": m.st.Name, "os_version": o.OS, "serial": m.st.Serial, "udid": m.st.UDID})
-	token := o.AccessToken
+	token, bearer := o.AccessToken, o.AccessToken
 	if o.RegistrationToken != "" {
-		token = o.RegistrationToken
-		claims.all["registration_token"] = token
+		token, bearer = o.RegistrationToken, ""
 	}
-	claims.all["token_hash"] = hash64(token)
-	if claims.all["signing_key"], _, err = point(m.st.Keys.Signing); err != nil {
+	c := pssowire.Device{
+		Signed: about, TokenHash: hash64(token), RegistrationToken: o.RegistrationToken,
+		Name: m.st.Name, OSVersion: o.OS, Serial: m.st.Serial, UDID: m.st.UDID,
+	}
+	if c.SigningKey, err = point(m.st.Keys.Signing); err != nil {
 		return Device{}, err
 	}
-	if err := claims.encryption(m.st.Keys.Encryption, "encryption_key"); err != nil {
+	if c.EncryptionKey, c.EncryptionProof, err = n.encryption(m.st.Keys.Encryption); err != nil {
 		return Device{}, err
 	}
-	if m.st.Sent = true; m.save() != nil {
-		return Device{}, m.save()
-	}
-	var got struct {
-		wireDevice
-		Configuration Configuration `json:"configuration"`
-	}
-	bearer := o.AccessToken
-	if o.RegistrationToken != "" {
-		bearer = ""
-	}
-	if err := m.ask(ctx, asking{"register device", http.MethodPost, m.st.Conf.Device, pssowire.TypeDevice, m.st.Keys.Signing, bearer}, claims.all, &got); err != nil {
+	m.st.Sent = true
+	if err := m.save(); err != nil {
 		return Device{}, err
 	}
-	if err := m.taken(got.wireDevice); err != nil {
+	var got pssowire.Registered
+	if err := m.ask(ctx, asking{"register device", http.MethodPost, at, pssowire.TypeDevice, bearer, nil}, c, &got); err != nil {
 		return Device{}, err
 	}
-	m.st.Device, m.st.Sent = got.ID, false
+	if err := taken(got, m.st.Keys); err != nil {
+		return Device{}, err
+	}
+	m.st.Device, m.st.Sent = got.DeviceID, false
 	if err := m.reconfigured(got.Configuration); err != nil {
 		return Device{}, err
 	}
-	return got.device(), m.save()
-}
-
-// wireDevice is what the server says of a device.
-type wireDevice struct {
-	ID         string `json:"device_id"`
-	Signing    string `json:"device_kid"`
-	Encryption string `json:"encryption_kid"`
-	State      string `json:"state"`
-	Until      int64  `json:"pending_until"`
-	Assurance  string `json:"assurance"`
-	Repeated   bool   `json:"repeated"`
-}
-
-func (w wireDevice) device() Device {
-	d := Device{ID: w.ID, SigningKey: w.Signing, EncryptionKey: w.Encryption, State: w.State, Assurance: w.Assurance, Repeated: w.Repeated}
-	if w.Until > 0 {
-		at := time.Unix(w.Until, 0).UTC()
-		d.Until = &at
-	}
-	return d
+	return shown(got), m.save()
 }
 
 // taken judges what the server says of the keys that were sent.
-func (m *Mac) taken(w wireDevice) error {
-	for raw, said := range map[*[]byte]string{&m.st.Keys.Signing: w.Signing, &m.st.Keys.Encryption: w.Encryption} {
-		key, err := readKey(*raw)
+func taken(got pssowire.Registered, keys deviceKeys) error {
+	for raw, said := range map[*[]byte]string{&keys.Signing: got.KeyID, &keys.Encryption: got.EncryptionKeyID} {
+		id, err := idOf(*raw)
 		if err != nil {
 			return err
 		}
-		if keyID(&key.PublicKey) != said {
-			return disliked("registered_keys", "a kid that is not of the key it sent")
+		if id != said {
+			return disliked("registered_keys", "a kid %q that is not of the key it sent", said)
 		}
 	}
-	if w.ID == "" {
+	if got.DeviceID == "" {
 		return disliked("registered_id", "no id of the device")
 	}
 	return nil
@@ -154,76 +144,57 @@ func newKeys() (k deviceKeys, err error) {
 	return k, err
 }
 
-// claims are those of a request of ours, with the nonce that they are on.
-type claims struct {
-	all   map[string]any
-	nonce Nonce
-}
-
 // registration begins the claims of a request to an address of the
 // registration (docs/macos-registration.md, 1).
-func (m *Mac) registration(ctx context.Context, address string) (claims, error) {
+func (m *Mac) registration(ctx context.Context, address string) (Nonce, pssowire.Signed, error) {
 	n, err := m.nonce(ctx, pssowire.PurposeRegistration)
 	if err != nil {
-		return claims{}, err
+		return n, pssowire.Signed{}, err
 	}
-	now := m.clock()
-	return claims{map[string]any{
-		"iss": m.st.Conf.ClientID, "aud": address, "iat": now.Unix(), "exp": now.Add(messageLife).Unix(), "request_nonce": n.Value,
-	}, n}, nil
+	s := pssowire.Signed{Issuer: m.st.Conf.ClientID, Audience: pssowire.Audience{address}, RequestNonce: n.Value}
+	s.Issued, s.Expires = m.times()
+	return n, s, nil
 }
 
-// encryption adds an encryption key under a name, with its proof (3.).
-func (c claims) encryption(raw []byte, name string) error {
-	text, key, err := point(raw)
-	if err != nil {
-		return err
+// encryption is an encryption key as messages have it, and its proof (3.).
+func (n Nonce) encryption(raw []byte) (text, proof string, err error) {
+	if text, err = point(raw); err != nil {
+		return "", "", err
 	}
-	c.all[name] = text
-	theirs, err := pssowire.ParsePoint(c.nonce.exchange)
+	theirs, err := pssowire.ParsePoint(n.exchange)
 	if err != nil {
-		return disliked("exchange_key", "an exchange_key that is no point on P-256")
+		return "", "", disliked("exchange_key", "an exchange_key that is no point on P-256")
+	}
+	key, err := readKey(raw)
+	if err != nil {
+		return "", "", err
 	}
 	own, err := key.ECDH()
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	z, err := pssowire.Secret(own, theirs)
-	if err != nil {
-		return err
-	}
-	c.all["encryption_proof"] = raw64(pssowire.EncryptionProof(z, c.nonce.Value))
-	return nil
-}
-
-// point is the public half of a key as messages have it.
-func point(raw []byte) (string, *ecdsa.PrivateKey, error) {
-	key, err := readKey(raw)
-	if err != nil {
-		return "", nil, err
-	}
-	return base64.StdEncoding.EncodeToString(pssowire.Point(&key.PublicKey)), key, nil
+	return text, raw64(pssowire.EncryptionProof(z, n.Value)), err
 }
 
 // asking is where a request of ours goes, and by what.
 type asking struct {
 	name, method, address string
 	typ                   string
-	key                   []byte // that signs
 	bearer                string
+	inner                 *string // the proof of another key in it, to be shown
 }
 
-// ask signs a request of ours and sends it (docs/macos-registration.md, 1).
-func (m *Mac) ask(ctx context.Context, a asking, payload map[string]any, answer any) error {
-	signed, err := m.ours(a.key, a.typ, payload)
+// ask signs a request of ours by the device's key and sends it (docs/macos-registration.md,
+// 1).
+func (m *Mac) ask(ctx context.Context, a asking, claims, answer any) error {
+	signed, err := m.ours(m.st.Keys.Signing, a.typ, claims)
 	if err != nil {
 		return err
 	}
 	msg := &Message{Name: a.name, Method: a.method, URL: a.address, Signed: takenApart(signed)}
-	for _, name := range []string{"user_proof", "signing_proof", "old_proof"} {
-		if text, ok := payload[name].(string); ok && msg.Inner == nil {
-			msg.Inner = takenApart(text)
-		}
+	if a.inner != nil {
+		msg.Inner = takenApart(*a.inner)
 	}
 	got, err := m.remote.post(ctx, a.method, a.address, a.bearer, pssowire.Envelope{Request: signed}, answer)
 	msg.Status, msg.Type, msg.Answer = http.StatusOK, got.kind(), asJSON(got)
@@ -234,19 +205,19 @@ func (m *Mac) ask(ctx context.Context, a asking, payload map[string]any, answer 
 	return err
 }
 
-// ours signs what is no message of macOS, but of an extension: its form is one
-// only.
-func (m *Mac) ours(key []byte, typ string, payload any) (string, error) {
+// ours signs what is no message of macOS, but of an extension: of that there is
+// one form only.
+func (m *Mac) ours(key []byte, typ string, claims any) (string, error) {
 	own, err := readKey(key)
 	if err != nil {
 		return "", err
 	}
-	return pssowire.Signing{Key: own, Type: typ, KeyID: keyID(&own.PublicKey)}.Sign(payload)
+	return pssowire.Signing{Key: own, Type: typ, KeyID: keyID(&own.PublicKey)}.Sign(claims)
 }
 
 // reconfigured keeps the configuration of an answer.
-func (m *Mac) reconfigured(c Configuration) error {
-	c, err := c.complete()
+func (m *Mac) reconfigured(c pssowire.Configuration) error {
+	c, err := complete(c)
 	if err == nil {
 		m.st.Conf = c
 	}
@@ -259,9 +230,10 @@ func (m *Mac) Remove(ctx context.Context, force bool) (string, error) {
 	if err := m.registered(); err != nil {
 		return "", err
 	}
-	c, err := m.registration(ctx, m.st.Conf.Device)
+	at := m.st.Conf.DeviceEndpoint
+	_, about, err := m.registration(ctx, at)
 	if err == nil {
-		err = m.ask(ctx, asking{"remove device", http.MethodDelete, m.st.Conf.Device, pssowire.TypeRemoval, m.st.Keys.Signing, ""}, c.all, new(json.RawMessage))
+		err = m.ask(ctx, asking{"remove device", http.MethodDelete, at, pssowire.TypeRemoval, "", nil}, pssowire.Removal{Signed: about}, new(json.RawMessage))
 	}
 	if err != nil && !force {
 		return "", err

@@ -31,7 +31,7 @@ func (m *Mac) nonce(ctx context.Context, purpose string) (Nonce, error) {
 	if purpose != "" {
 		form.Set(pssowire.FieldPurpose, purpose)
 	}
-	q := &Request{Name: "nonce", URL: m.st.Conf.Nonce, form: form, id: n.RequestID, accept: "application/json"}
+	q := &Request{Name: "nonce", URL: m.st.Conf.NonceEndpoint, form: form, id: n.RequestID, accept: "application/json"}
 	msg := q.message()
 	got, err := q.send(ctx, m.remote)
 	q.answered(msg, got, err)

@@ -16,16 +16,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 )
 
 // state is everything that a stand-in remembers, one file.
 type state struct {
-	Version int           `json:"version"`
-	StandIn string        `json:"standIn"` // says what this file is
-	Server  string        `json:"server"`  // base URL
-	Tenant  string        `json:"tenant"`  // id or domain
-	CA      []byte        `json:"ca,omitempty"`
-	Conf    Configuration `json:"configuration"`
+	Version int                    `json:"version"`
+	StandIn string                 `json:"standIn"` // says what this file is
+	Server  string                 `json:"server"`  // base URL
+	Tenant  string                 `json:"tenant"`  // id or domain
+	CA      []byte                 `json:"ca,omitempty"`
+	Conf    pssowire.Configuration `json:"configuration"`
 
 	Device string     `json:"device,omitempty"` // id; empty: not registered
 	Name   string     `json:"name"`
@@ -35,9 +36,12 @@ type state struct {
 	// Sent says that the keys went to the server, and no answer came yet: they
 	// are sent again as they are.
 	Sent bool `json:"sent,omitempty"`
-	// Old are those before a rotation, kept until a login has shown the new ones.
-	Old    *deviceKeys `json:"old,omitempty"`
-	Person *person     `json:"person,omitempty"`
+	// Next are those that a rotation has sent, while no answer came: they are
+	// sent again as they are.
+	Next *deviceKeys `json:"next,omitempty"`
+	// Rotating says until when the keys before are good as well; a login ends it.
+	Rotating time.Time `json:"rotating,omitzero"`
+	Person   *person   `json:"person,omitempty"`
 }
 
 // deviceKeys are the two that a device has, in PKCS #8.

@@ -76,7 +76,7 @@ func (m *Mac) keyMessage(n Nonce, kind string, more func(*pssowire.Request)) (*R
 		return nil, err
 	}
 	c := m.st.Conf
-	if c.Key == "" {
+	if c.KeyEndpoint == "" {
 		return nil, idp.NotFoundf("no_key_service", "no key_endpoint").Say("the server's configuration has no key service")
 	}
 	claims := &pssowire.Request{
@@ -89,7 +89,7 @@ func (m *Mac) keyMessage(n Nonce, kind string, more func(*pssowire.Request)) (*R
 	if more != nil {
 		more(claims)
 	}
-	q, err := m.request(kind, c.Key, pssowire.TypeKey, pssowire.TypeKeyReply, n, claims)
+	q, err := m.request(kind, c.KeyEndpoint, pssowire.TypeKey, pssowire.TypeKeyReply, n, claims)
 	if err == nil {
 		q.form.Set(pssowire.FieldVersion, pssowire.VersionKeys)
 	}

@@ -25,6 +25,24 @@ import (
 // keyID is how macOS names a key: padded base64 of the hash of its point.
 func keyID(pub *ecdsa.PublicKey) string { return pssowire.KeyOf(pub).String() }
 
+// idOf is that of a key that is kept here.
+func idOf(raw []byte) (string, error) {
+	key, err := readKey(raw)
+	if err != nil {
+		return "", err
+	}
+	return keyID(&key.PublicKey), nil
+}
+
+// point is the public half of a key that is kept here, as messages have it.
+func point(raw []byte) (string, error) {
+	key, err := readKey(raw)
+	if err != nil {
+		return "", err
+	}
+	return pssowire.EncodePoint(&key.PublicKey), nil
+}
+
 // written is a key id in the form that is asked for.
 func (f Form) written(pub *ecdsa.PublicKey) string {
 	id := pssowire.KeyOf(pub)
@@ -72,24 +90,19 @@ func (m *Mac) byDevice(typ string, claims any) (string, error) {
 // not bent for what is ours.
 func (m *Mac) byUser(p *person, typ string, claims any) (string, error) {
 	f := m.cfg.Form
-	if p.Method == SmartCard {
+	if p.Method == pssowire.MethodCard {
 		c, err := m.card()
 		if err != nil {
 			return "", err
 		}
-		s := pssowire.Signing{Key: c.Key, Alg: c.Alg, Type: typ, Chain: f.chainForm(pssowire.ChainList), TextTimes: f.TextTime}
-		if s.Chain == pssowire.NoChain {
-			s.Chain = pssowire.ChainList // without it nobody knows whose card it is
+		form := f.chainForm(pssowire.ChainList)
+		if form == pssowire.NoChain {
+			form = pssowire.ChainList // without it nobody knows whose card it is
 		}
-		for _, cert := range c.Chain {
-			s.Certificates = append(s.Certificates, cert.Raw)
-		}
+		s := c.signing(typ, form)
+		s.TextTimes = f.TextTime
 		if pub, ok := c.Key.Public().(*ecdsa.PublicKey); ok {
 			s.KeyID = f.written(pub)
-		} else {
-			// Of an RSA key nobody outside knows it: a hash of what is public [?].
-			sum := sha256.Sum256(c.Chain[0].RawSubjectPublicKeyInfo)
-			s.KeyID = base64.StdEncoding.EncodeToString(sum[:])
 		}
 		return s.Sign(claims)
 	}
@@ -98,6 +111,17 @@ func (m *Mac) byUser(p *person, typ string, claims any) (string, error) {
 		return "", err
 	}
 	return pssowire.Signing{Key: key, Type: typ, KeyID: f.written(&key.PublicKey), TextTimes: f.TextTime}.Sign(claims)
+}
+
+// signing is how a card signs. Of an RSA key nobody outside knows the kid: it is
+// a hash of what is public [?].
+func (c *Card) signing(typ string, form pssowire.Chain) pssowire.Signing {
+	s := pssowire.Signing{Key: c.Key, Alg: c.Alg, Type: typ, Chain: form}
+	for _, cert := range c.Chain {
+		s.Certificates = append(s.Certificates, cert.Raw)
+	}
+	s.KeyID = base64.StdEncoding.EncodeToString(hashOf(c.Chain[0].RawSubjectPublicKeyInfo))
+	return s
 }
 
 // card is what is in the reader.
@@ -170,7 +194,4 @@ func hashOf(b []byte) []byte {
 	return sum[:]
 }
 
-func hash64(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return raw64(sum[:])
-}
+func hash64(text string) string { return raw64(hashOf([]byte(text))) }
