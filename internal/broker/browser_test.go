@@ -440,7 +440,7 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
 		t.Errorf("a registered application: %d %v", a.status, a.header)
 	}
-	for _, own := range []client.Client{{ID: client.Agent}, {ID: client.PlatformSSO}} {
+	for _, own := range []client.Client{{ID: client.Agent}, {ID: client.MacSSO}} {
 		agent, err := w.clients.Get(t.Context(), w.tenant.ID, own.ID)
 		if err != nil {
 			t.Fatal(err)

@@ -88,7 +88,7 @@ func TestBuiltInCompat(t *testing.T) {
 	} {
 		for id, may := range map[idp.ClientID]struct{ redirect, pkce bool }{
 			client.Broker: {true, true}, client.LinuxBroker: {true, true}, client.Registration: {redirect: true}, client.Shell: {redirect: true},
-			client.BrokerInPRT: {}, client.Agent: {}, client.PlatformSSO: {},
+			client.BrokerInPRT: {}, client.Agent: {}, client.MacSSO: {},
 		} {
 			c, err := r.Get(t.Context(), tenant, id)
 			if err != nil {
@@ -126,11 +126,11 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.Agent, "http://[::1]:51234/", true},
 		{client.Agent, "http://127.0.0.1:51234/other", false},
 		{client.Agent, "http://evil.example:51234/", false},
-		{client.PlatformSSO, "signet-psso://signed-in", true},
-		{client.PlatformSSO, "signet-psso://signed-in/", false},
-		{client.PlatformSSO, "signet-psso://other", false},
-		{client.PlatformSSO, "http://127.0.0.1:51234/", true},
-		{client.PlatformSSO, "http://evil.example:51234/", false},
+		{client.MacSSO, "signet-psso://signed-in", true},
+		{client.MacSSO, "signet-psso://signed-in/", false},
+		{client.MacSSO, "signet-psso://other", false},
+		{client.MacSSO, "http://127.0.0.1:51234/", true},
+		{client.MacSSO, "http://evil.example:51234/", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {

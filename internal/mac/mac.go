@@ -3,15 +3,14 @@ package mac
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/sha256"
 	"embed"
-	"encoding/base64"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -24,26 +23,20 @@ var Migrations embed.FS
 // OS is what Device.OS says of every Mac.
 const OS = "macOS"
 
-// KeyID is what a Mac names a key by: the SHA-256 of its point, uncompressed
-// (apple-platform-sso.md §2). On the wire it has several spellings; these bytes
-// are what is compared.
-type KeyID [sha256.Size]byte
+// KeyID is what a Mac names a key by; its bytes are what is compared.
+type KeyID = pssowire.KeyID
 
 // KeyIDOf computes the name of a P-256 key; no name that somebody sent is taken
-// for one. An error says that the point is none of the curve.
+// for one. An error says that the key cannot be one of a device.
 func KeyIDOf(key *ecdsa.PublicKey) (KeyID, error) {
+	if key == nil {
+		return KeyID{}, errors.New("no key")
+	}
 	if err := device.CheckKey(key); err != nil {
 		return KeyID{}, err
 	}
-	point, err := key.Bytes()
-	if err != nil {
-		return KeyID{}, fmt.Errorf("point of a key: %w", err)
-	}
-	return sha256.Sum256(point), nil
+	return pssowire.KeyOf(key), nil
 }
-
-// String is the name as macOS writes it: base64 with its padding.
-func (id KeyID) String() string { return base64.StdEncoding.EncodeToString(id[:]) }
 
 // Role says what a key of a Mac is for.
 type Role string

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -25,7 +26,7 @@ import (
 const SealingPurpose = "psso.unlock"
 
 // UserUnlock is the one purpose that is documented (apple-platform-sso.md §8.2).
-const UserUnlock = "user_unlock"
+const UserUnlock = pssowire.KeyPurpose
 
 // unlockYears is how long the certificate of an unlock key says that it is good.
 // Nothing looks at it again; the key goes when its row goes.

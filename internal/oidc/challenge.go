@@ -35,7 +35,7 @@ func checkChallenge(challenge, method string) error {
 // the tenant lets them do without (decisions 4.1; compat.brokerWithoutPkce). Our
 // own programs always send one.
 func needsChallenge(c client.Client, bound bool) bool {
-	return !c.WithoutPKCE && !(c.BuiltIn && bound && c.ID != client.Agent && c.ID != client.PlatformSSO)
+	return !c.WithoutPKCE && !(c.BuiltIn && bound && c.ID != client.Agent && c.ID != client.MacSSO)
 }
 
 // checkVerifier follows RFC 7636, Sections 4.1 and 4.6.

@@ -47,8 +47,8 @@ type User struct {
 	Method    string `json:"method"`             // MethodKey or MethodCard
 	UserKey   string `json:"user_key,omitempty"` // base64 of a point; none for a card
 	UserProof string `json:"user_proof"`         // message of TypeUserKey by that key
-	// OldProof is the same by the key that this one takes the place of, naming
-	// it, with the person's RefreshToken: then no access token is needed.
+	// OldProof is the same by the key that this one takes the place of, about the
+	// new one, with the person's RefreshToken: then no access token is needed.
 	OldProof        string       `json:"old_proof,omitempty"`
 	RefreshToken    string       `json:"refresh_token,omitempty"`
 	BiometricPolicy int          `json:"biometric_policy"`
@@ -61,9 +61,7 @@ type User struct {
 type KeyProof struct {
 	Signed
 	Device string `json:"device"` // KeyID of the device's signing key
-	Key    string `json:"key"`    // KeyID of the key that signs this; none for a card
-	// Next is the KeyID of the key that takes its place: only in OldProof.
-	Next string `json:"next,omitempty"`
+	Key    string `json:"key"`    // KeyID of the new key; none for a card
 }
 
 // Rotation has the claims of TypeRotation. One of the keys may be empty.

@@ -5,13 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 
+	"github.com/signetid/signet/internal/assertion"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/userkey"
 )
-
-// common stands for any tenant in the audience of an assertion.
-const common = "common"
 
 // Verify judges an assertion: one read and one signature for a key that the
 // device keeps; for any other, and for one that nobody has, two reads more. The device in the Answer is the one whose signature the
@@ -19,9 +17,11 @@ const common = "common"
 // reason; Denied with 130007 or 130008, beside Genuine, for a key of a device
 // that is disabled or gone, which is only told to who has the key.
 func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, error) {
-	said, fault := parse(a.Payload)
+	said, fault := read(a.Payload)
 	if fault == nil {
-		fault = said.judge(a.Keep, []string{common, string(a.Tenant), m.cfg.Issuer(a.Tenant)}, a.Now)
+		fault = said.Judge(assertion.Expected{
+			RequestNonce: string(a.Keep), Audiences: []string{common, string(a.Tenant), m.cfg.Issuer(a.Tenant)},
+		}, a.Now)
 	}
 	if fault == nil && a.Device == "" {
 		fault = idp.Unprovenf("device_missing", "assertion without a device")
@@ -29,7 +29,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	if fault != nil {
 		return method.Verdict{}, fault
 	}
-	k, err := m.keys.Claimed(ctx, a.Tenant, a.Device, said.claims.Issuer, said.kid)
+	k, err := m.keys.Claimed(ctx, a.Tenant, a.Device, said.Issuer, said.Key)
 	known := err == nil
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return method.Verdict{}, err
@@ -54,13 +54,13 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 		// Also when inner and outer nonce are one (decisions 4.8).
 		return v, idp.Unprovenf("other_device", "key of device %s, sent by %s", k.Device, a.Device)
 	}
-	return method.Verdict{Proof: m.proof(a, k, said.message.Alg), Settle: m.keys.Touch(k, a.Now)}, nil
+	return method.Verdict{Proof: m.proof(a, k, said.Message.Alg), Settle: m.keys.Touch(k, a.Now)}, nil
 }
 
 // signed looks at one signature whatever is known: where there is no key, or
 // one of another kind, at one that would fit.
-func (m *Room) signed(said assertion, k userkey.Key, known bool) *idp.Error {
-	says := said.message.Alg
+func (m *Room) signed(said assertion.Assertion, k userkey.Key, known bool) *idp.Error {
+	says := said.Message.Alg
 	public, fits := m.decoys[says], false
 	if known {
 		stored, err := x509.ParsePKIXPublicKey(k.SPKI)
@@ -71,10 +71,10 @@ func (m *Room) signed(said assertion, k userkey.Key, known bool) *idp.Error {
 			public = stored
 		}
 	}
-	err := said.message.VerifyKey(public)
+	err := said.Verify(public)
 	switch {
 	case !known:
-		return idp.Unprovenf("key_unknown", "no such key of %.80q", said.claims.Issuer)
+		return idp.Unprovenf("key_unknown", "no such key of %.80q", said.Issuer)
 	case !fits:
 		return idp.Unprovenf("algorithm_differs", "message says %s, and the key is for another", says)
 	case err != nil:
