@@ -127,10 +127,12 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.Agent, "http://127.0.0.1:51234/other", false},
 		{client.Agent, "http://evil.example:51234/", false},
 		{client.MacSSO, "signet-psso://signed-in", true},
-		{client.MacSSO, "signet-psso://signed-in/", false},
-		{client.MacSSO, "signet-psso://other", false},
 		{client.MacSSO, "http://127.0.0.1:51234/", true},
+		{client.MacSSO, "signet-psso://signed-in/", false},
+		{client.MacSSO, "signet-psso://elsewhere", false},
+		{client.MacSSO, "https://signed-in", false},
 		{client.MacSSO, "http://evil.example:51234/", false},
+		{client.Agent, "signet-psso://signed-in", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {
@@ -166,7 +168,7 @@ func TestSec_OAU19_ReservedIdsAndNames(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		for _, id := range []idp.ClientID{client.Broker, client.Agent, "29D9ED98-A469-4536-ADE2-F981BC1D605E"} {
+		for _, id := range []idp.ClientID{client.Broker, client.Agent, client.MacSSO, "29D9ED98-A469-4536-ADE2-F981BC1D605E"} {
 			c := web("t1", "Wiki")
 			c.ID = id
 			_, _, err := create(t, r, db, c)
@@ -175,7 +177,7 @@ func TestSec_OAU19_ReservedIdsAndNames(t *testing.T) {
 		made, _ := mustCreate(t, r, db, web("t1", "Wiki"))
 		for _, name := range []string{
 			"Device sign-in", "device SIGN-IN", "Device  Sign In", "Dеvicе sign-in", "Device slgn-in", "Devíce sign-in", "Device sign\u2010in",
-			"Linux desktop sign-in", "Signet", "S1gnet", "Sign\u200bet", "Ѕignet", "Signet desktop agent", "Ｄevice registration",
+			"Linux desktop sign-in", "Signet", "S1gnet", "Sign\u200bet", "Ѕignet", "Signet desktop agent", "Ｄevice registration", "macOS Platform SSO",
 		} {
 			_, _, err := create(t, r, db, web("t1", name))
 			refused(name, err, "name")

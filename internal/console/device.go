@@ -54,12 +54,13 @@ func (v *visit) concerned(ctx context.Context) (*machine, error) {
 
 // people are those who own the device or sign in with it, each once.
 func (m *machine) people() []idp.UserID {
-	out := []idp.UserID{m.Owner}
+	var out []idp.UserID
 	add := func(u idp.UserID) {
-		if !slices.Contains(out, u) {
+		if u != "" && !slices.Contains(out, u) { // a Mac may wait for its first person
 			out = append(out, u)
 		}
 	}
+	add(m.Owner)
 	for _, k := range m.keys {
 		add(k.User)
 	}

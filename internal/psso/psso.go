@@ -47,6 +47,7 @@ type Config struct {
 	// Extension and App are our programs on a Mac, as TEAMID.bundle; empty:
 	// nobody has named any, and there is no profile (decisions 5.2).
 	Extension, App string
+	Placeholder    bool // they are the demo's, which nobody has made
 	Limits         Limits
 }
 
@@ -107,6 +108,7 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	add("POST", pathNonce, s.nonce)
 	add("POST", pathToken, s.token)
 	add("POST", pathKey, s.key)
+	s.mountProfile(mux)
 }
 
 // address is the absolute address of a path of ours for a tenant, in the one
