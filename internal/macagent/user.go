@@ -49,10 +49,6 @@ func (m *Mac) RotateUserKey(ctx context.Context) (Person, error) {
 	return m.registerUser(ctx, &p, "", func(c *pssowire.User, proof pssowire.KeyProof) error {
 		c.RefreshToken = old.Tokens.Refresh
 		var err error
-		proof.Next = proof.Key
-		if proof.Key, err = idOf(old.Key); err != nil {
-			return err
-		}
 		c.OldProof, err = m.ours(old.Key, pssowire.TypeUserKey, proof)
 		return err
 	})
