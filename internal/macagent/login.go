@@ -133,6 +133,19 @@ func (m *Mac) PrepareRefresh(n Nonce) (*Request, error) {
 	})
 }
 
+// Keep keeps the tokens of an answer that Send gave, and judges nothing of them:
+// for those who measure a server, and would measure its key set beside. They
+// are not written to the folder.
+func (m *Mac) Keep(q *Request, plain []byte) error {
+	var r pssowire.LoginReply
+	if err := json.Unmarshal(plain, &r); err != nil || r.RefreshToken == "" {
+		return disliked("reply_tokens", "no refresh_token")
+	}
+	now := m.clock()
+	q.by.Tokens = &tokens{Refresh: r.RefreshToken, Expires: now.Add(time.Duration(r.RefreshExpires) * time.Second), At: now, By: q.Name}
+	return nil
+}
+
 // session sends a login or a refresh, judges what comes, and keeps it in memory.
 func (m *Mac) session(ctx context.Context, q *Request, by string) (Session, error) {
 	plain, msg, err := m.sent(ctx, q)
