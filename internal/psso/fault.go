@@ -36,7 +36,6 @@ const (
 	codeClient    = 700016  // application unknown
 	codeTenant    = 90002   // no such tenant
 	codeRevoked   = 50173   // token revoked, or of another device
-	codeOver      = 700082  // token over
 	codeTooMany   = 50196   // asks in a loop
 	codeCeremony  = 50089   // what the corridor says of a nonce that is spent
 )

@@ -135,6 +135,15 @@ func (s *Server) commit(ctx context.Context, q signed, effect func(context.Conte
 	return refusal
 }
 
+// spend burns the nonce of a request alone.
+func (s *Server) spend(ctx context.Context, q signed) error {
+	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, q.nonce) })
+	if err != nil {
+		return s.failed(ctx, q.event, over(err))
+	}
+	return nil
+}
+
 func cloned(m map[string]string) map[string]string {
 	out := make(map[string]string, len(m)+4)
 	for k, v := range m {
