@@ -59,14 +59,15 @@ func (e Expected) Keep() []byte {
 // expectedFrom reads what Keep wrote.
 func expectedFrom(keep []byte) (Expected, error) {
 	var e Expected
+	const say = "The registration cannot be read."
 	if len(keep) == 0 || keep[0] != keepOffer {
-		return e, idp.Invalidf("ceremony_malformed", "kept state of %d bytes is of no registration", len(keep))
+		return e, idp.Invalidf("ceremony_malformed", "kept state of %d bytes is of no registration", len(keep)).Say(say)
 	}
 	if err := json.Unmarshal(keep[1:], &e); err != nil {
-		return e, idp.Invalidf("ceremony_malformed", "kept state of %d bytes: %w", len(keep), err)
+		return e, idp.Invalidf("ceremony_malformed", "kept state of %d bytes: %w", len(keep), err).Say(say)
 	}
 	if e.Audience == "" || e.Nonce == "" {
-		return e, idp.Invalidf("ceremony_malformed", "kept state without an address or a nonce")
+		return e, idp.Invalidf("ceremony_malformed", "kept state without an address or a nonce").Say(say)
 	}
 	return e, nil
 }

@@ -135,7 +135,7 @@ func parse(a method.Answer) (offered, error) {
 	}
 	n := offered{expected: expected}
 	if err := jose.Strict(a.Payload, &n.offer); err != nil {
-		return offered{}, idp.Invalidf("offer_malformed", "offer: %w", err)
+		return offered{}, idp.Invalidf("offer_malformed", "offer: %w", err).Say("The registration cannot be read.")
 	}
 	if n.key, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), n.offer.Key); err != nil {
 		return offered{}, idp.Invalidf("key_malformed", "key of %d bytes: %w", len(n.offer.Key), err).On("user_key").Say("This is no public key on P-256.")
