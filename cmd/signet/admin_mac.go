@@ -26,7 +26,8 @@ var macTokenColumns = []string{
 }
 
 func (a *administrator) macCommands() *cobra.Command {
-	return group("mac", "Macs that sign people in by Platform SSO, and tokens to register them", "  signet admin mac list",
+	return group("mac", "Macs that sign people in by Platform SSO: the profile that they are given, tokens to register them", "  signet admin mac list",
+		a.macProfile(), a.macCheck(),
 		&cobra.Command{
 			Use: "list", Short: "List Macs; signet admin device disables and removes them", Example: "  signet admin mac list\n  signet admin mac list -o json", Args: noArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.list(cmd, "mac.list", fields{}, macColumns...) },

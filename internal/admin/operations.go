@@ -59,6 +59,7 @@ var operations = map[string]operation{
 	"device.remove":  within(removeDevice),
 
 	"mac.list":         within(listMacs),
+	"mac.profile":      within(macProfile),
 	"mac.token.issue":  within(issueMacTokens),
 	"mac.token.list":   within(listMacTokens),
 	"mac.token.revoke": within(revokeMacToken),
