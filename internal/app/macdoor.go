@@ -20,7 +20,7 @@ func (d *doors) forMacs() *psso.Server {
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices, Macs: h.Macs,
 		Keys: h.Keys, PRTs: h.PRTs, Sessions: h.Sessions, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
 		Roots: h.macRoots, App: app, Extension: extension, Placeholder: placeholder,
-		Limits: psso.Limits{Nonces: h.cfg.Limits.Nonces, Failures: max(1, h.cfg.Limits.Failures/10), Asks: h.cfg.Limits.Begins},
+		Limits: psso.Limits{Nonces: h.cfg.Limits.Nonces, Failures: h.cfg.Limits.Failures, Asks: h.cfg.Limits.Begins},
 	})
 }
 
