@@ -183,8 +183,10 @@ func (s *Server) settleUser(ctx context.Context, tx *sqldb.Tx, p enrolling) erro
 	if err := s.confirm(ctx, tx, p.signed); err != nil {
 		return err
 	}
-	if p.access == nil {
-		return nil // the old key was there to the end, and its session goes with it
+	if p.access == nil { // the old key was there to the end, and its session goes with it
+		e := p.event
+		e.Outcome, e.User, e.UserName = audit.Success, p.user.ID, p.user.Name
+		return s.cfg.Audit.Write(ctx, tx, e)
 	}
 	if err := s.gate.Kept(ctx, tx, *p.access); err != nil {
 		return err
