@@ -27,6 +27,7 @@ import (
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/place"
@@ -247,6 +248,7 @@ func (h *House) follow() {
 	h.Devices.OnDisable(h.Sessions.EndDevice)
 	h.Devices.OnDisable(h.Tokens.RevokeDevice)
 	h.Devices.OnRemove(h.Macs.OnDeviceRemoved)
+	h.Macs.OnReplace(h.Corridor.CheckDevice)
 	h.Macs.OnReplace(h.PRTs.RevokeDevice)
 	h.Macs.OnReplace(h.Sessions.EndDevice)
 	h.Macs.OnReplace(h.Tokens.RevokeDevice)
@@ -274,8 +276,17 @@ func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, 
 }
 
 // revokeStanding ends the tokens of both kinds that stand on a credential which
-// is going away.
+// is going away, and erases what unlocks the Mac that keeps it.
 func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
+	if m == platform.ID {
+		d, err := h.Platform.MachineOf(ctx, tx, t, u, c)
+		if err != nil {
+			return fmt.Errorf("Mac of key %s: %w", c, err)
+		}
+		if err := h.Macs.Unlock.Erase(ctx, tx, t, d, u); err != nil {
+			return err
+		}
+	}
 	if err := h.Tokens.RevokeStanding(ctx, tx, t, u, m, c); err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func TestSchemas(t *testing.T) {
 		t.Errorf("only %d operations have a schema", held)
 	}
 	for _, at := range []string{"/users?$expand=memberOf", "/groups?$expand=members", "/roleManagement/directory/roleAssignments?$expand=principal,roleDefinition",
-		"/devices?$expand=registeredOwners&$count=true", "/users/{user}/authentication/windowsHelloForBusinessMethods?$expand=device",
+		"/devices?$expand=registeredOwners&$count=true", "/users/{user}/authentication/windowsHelloForBusinessMethods?$expand=device", "/users/{user}/authentication/platformCredentialMethods?$expand=device",
 		"/users/{user}/authentication/microsoftAuthenticatorMethods?$expand=device", "/policies/authenticationMethodsPolicy/authenticationMethodConfigurations/MicrosoftAuthenticator"} {
 		path, _, _ := strings.Cut(strings.Replace(at, "/MicrosoftAuthenticator", "/{configuration}", 1), "?")
 		a := w.ask(admin, "GET", "/v1.0"+ids.Replace(at), nil).want(t, http.StatusOK, "")
