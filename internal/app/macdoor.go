@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"net/http"
 
 	"github.com/signetid/signet/internal/broker"
@@ -19,6 +21,7 @@ func (d *doors) forMacs() *psso.Server {
 	return psso.New(psso.Config{
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices, Macs: h.Macs,
 		Keys: h.Keys, PRTs: h.PRTs, Sessions: h.Sessions, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+		UserKey: h.Platform.Kept, Card: h.whoseCard,
 		Roots: h.macRoots, App: app, Extension: extension, Placeholder: placeholder,
 		Limits: psso.Limits{Nonces: h.cfg.Limits.Nonces, Failures: h.cfg.Limits.Failures, Asks: h.cfg.Limits.Begins},
 	})
@@ -52,4 +55,13 @@ func (h *House) MacProfile(ctx context.Context, t idp.TenantID, ask psso.Profile
 	return psso.Profiles{
 		BaseURL: h.base, Directory: h.Directory, Policies: h.Policies, App: app, Extension: extension, Placeholder: placeholder,
 	}.Make(ctx, t, ask)
+}
+
+// whoseCard says whose a smart card is, by all the rules of certificates.
+func (h *House) whoseCard(ctx context.Context, t idp.TenantID, chain []*x509.Certificate) (idp.UserID, string, error) {
+	e, err := h.Certificates.Explain(ctx, t, chain)
+	if err == nil && !e.Good {
+		return "", cmp.Or(e.Reason, "refused"), nil
+	}
+	return e.User.ID, "", err
 }

@@ -106,6 +106,7 @@ func TestPoints(t *testing.T) {
 		"hybrid": b64(append([]byte{6 | point[64]&1}, point[1:]...)), "a byte short": b64(point[:64]), "a byte long": b64(append(bytes.Clone(point), 0)),
 		"without its 4": b64(point[1:]), "P-384": b64(der(&p384.PublicKey)), "RSA": b64(der(&rsaKey.PublicKey)), "PEM of RSA": block("PUBLIC KEY", der(&rsaKey.PublicKey)),
 		"SPKI with a tail": b64(append(bytes.Clone(spki), 0)), "another PEM": block("CERTIFICATE", spki), "two PEMs": block("PUBLIC KEY", spki) + block("PUBLIC KEY", spki),
+		"PEM with headers":  string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Headers: map[string]string{"A": "b"}, Bytes: spki})),
 		"PEM off the curve": block("PUBLIC KEY", off), "long": strings.Repeat("A", 2000),
 	} {
 		if got, err := pssowire.ParsePoint(text); reason(err) != "key_malformed" || idp.AsError(err).Kind != idp.Invalid {
