@@ -1,0 +1,106 @@
+package psso
+
+import (
+	"crypto/x509"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
+	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/session"
+	"github.com/signetid/signet/internal/signin"
+	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/token"
+	"github.com/signetid/signet/internal/web"
+)
+
+// Config is what app hands to the door. All fields are required but Roots,
+// Extension, App and Limits.
+type Config struct {
+	BaseURL   string // https://id.example, without a slash at the end
+	DB        *sqldb.DB
+	Directory *directory.Directory
+	Clients   *client.Registry
+	Policies  *policy.Store
+	Devices   *device.Registry
+	Keys      *keyring.Ring
+	PRTs      *prt.Service
+	Sessions  *session.Store
+	Tokens    *token.Service
+	Corridor  *signin.Corridor
+	Box       *nonce.Box
+	Audit     *audit.Log
+	Now       func() time.Time
+	// Roots are the certificates that attestations of Macs have to chain to
+	// (apple-platform-sso.md §9.4). Nil: nothing is attested.
+	Roots *x509.CertPool
+	// Extension and App are our programs on a Mac, as TEAMID.bundle; empty:
+	// nobody has named any, and there is no profile (decisions 5.2).
+	Extension, App string
+	Limits         Limits
+}
+
+// Limits bound what one source may ask for in a minute.
+type Limits struct {
+	Nonces   int // 0: 60 (decisions 3.7)
+	Failures int // messages that were refused; 0: 60
+	Asks     int // what our extension asks for: registrations, configuration; 0: 240
+}
+
+// Server is the door for Macs.
+type Server struct {
+	cfg      Config
+	nonces   *web.Limiter
+	failures *web.Limiter
+	asks     *web.Limiter
+}
+
+// New makes the door.
+func New(cfg Config) *Server {
+	cfg.BaseURL = strings.TrimSuffix(cfg.BaseURL, "/")
+	for _, l := range []struct {
+		limit *int
+		usual int
+	}{{&cfg.Limits.Nonces, 60}, {&cfg.Limits.Failures, 60}, {&cfg.Limits.Asks, 240}} {
+		if *l.limit == 0 {
+			*l.limit = l.usual
+		}
+	}
+	if cfg.Roots == nil {
+		cfg.Roots = x509.NewCertPool()
+	}
+	return &Server{
+		cfg:      cfg,
+		nonces:   web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
+		failures: web.NewLimiter(cfg.Limits.Failures, time.Minute, 50_000, cfg.Now),
+		asks:     web.NewLimiter(cfg.Limits.Asks, time.Minute, 10_000, cfg.Now),
+	}
+}
+
+// The addresses below /{t}, a tenant's id or one of its domains.
+const (
+	pathNonce = "/psso/nonce"
+)
+
+// pathAudience is what inner assertions are for: no address that answers.
+const pathAudience = "/psso"
+
+// Mount adds the door's addresses, each in one line.
+func (s *Server) Mount(mux *http.ServeMux) {
+	add := func(method, path string, h handler) { mux.Handle(method+" /{t}"+path, s.api(h)) }
+	add("POST", pathNonce, s.nonce)
+}
+
+// address is the absolute address of a path of ours for a tenant, in the one
+// spelling that messages may name: with the tenant's id.
+func (s *Server) address(t idp.TenantID, path string) string {
+	return s.cfg.BaseURL + "/" + string(t) + path
+}
