@@ -161,7 +161,7 @@ func (v *visit) devicesWhere(ctx context.Context, f deviceFilter) (filter.Expr, 
 const mostOwners = 20
 
 // devicesCalled is the condition that a device, or who joined it, is called so,
-// or that it is its id.
+// or that it is its id or the serial number of a Mac.
 func (v *visit) devicesCalled(ctx context.Context, typed string) (filter.Expr, error) {
 	if guid.MatchString(typed) {
 		return filter.Parse("id eq '"+strings.ToLower(typed)+"'", device.Fields)
@@ -174,10 +174,18 @@ func (v *visit) devicesCalled(ctx context.Context, typed string) (filter.Expr, e
 	if err != nil {
 		return filter.Expr{}, err
 	}
+	serial := typed
 	typed = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(typed)
 	text := `"displayName:` + typed + `"`
 	for _, o := range owners {
 		text += ` OR "registeredOwner:` + string(o.ID) + `"`
+	}
+	macs, err := v.ofSerial(ctx, serial)
+	if err != nil {
+		return filter.Expr{}, err
+	}
+	for _, id := range macs {
+		text += ` OR "id:` + id + `"`
 	}
 	return filter.ParseSearch(text, device.Fields)
 }
@@ -357,7 +365,7 @@ func keysOf(pg *page.Page, d device.Device) (state string, text template.HTML) {
 	}
 	switch d.Assurance {
 	case device.Attested:
-		return "good", pg.T("device.keys.attested")
+		return "good", pg.T(macWord(d, "device.keys.attested", "mac.keys.attested"))
 	case device.Unattested:
 		return "off", pg.T("device.keys.unattested")
 	}

@@ -27,31 +27,15 @@ type Macs struct {
 	Profile func(context.Context, idp.TenantID) (MacProfile, error)
 }
 
-// MacProfile is a configuration profile, and what is to be said of it.
+// MacProfile is a configuration profile, and whose app it names.
 type MacProfile struct {
-	File []byte // a property list in XML, not signed
-	Name string // of the file: "signet-nordhafen.mobileconfig"
-	// Parts are what stands in it, for people who have to trust it.
-	Parts []ProfilePart
-	// Wrong are the rules of Apple's that it breaks, in sentences.
-	Wrong []string
-	// App is the application that the profile names, "TEAMID.bundle"; empty:
-	// the installation names none. Made says that it is a made-up one.
+	// File is a property list in XML that nobody has signed; empty: the
+	// installation names no app, and there is no profile.
+	File []byte
+	// App is the extension that it names, "TEAMID.bundle"; Demo says that it is a
+	// made-up one.
 	App  string
-	Made bool
-}
-
-// ProfilePart is one payload of a profile.
-type ProfilePart struct {
-	Title, Type string
-	Lines       []ProfileLine
-}
-
-// ProfileLine is a key of a payload. Depth is 0 for the payload's own keys.
-type ProfileLine struct {
-	Depth      int
-	Key, About string
-	Values     []string
+	Demo bool
 }
 
 // The pages about Macs.
@@ -101,13 +85,13 @@ func macRulesPage() page.View {
 // guideView is the frame around each step.
 type guideView struct {
 	Name, Hand    template.HTML
-	Steps         []stepView
+	Steps         []guideStep
 	Alerts        []alertView
-	Before, After *stepView
+	Before, After *guideStep
 	Main          bool // going on is the thing to do here
 }
 
-type stepView struct {
+type guideStep struct {
 	Number     int
 	Href       string
 	Name       template.HTML
@@ -128,7 +112,7 @@ func (v *visit) guide(ctx context.Context, pg *page.Page, word string, p policy.
 	g := &guideView{Name: pg.T("macs.step." + word), Hand: pg.T("macs.step." + word + ".hand"), Main: true}
 	at := 0
 	for i, s := range macSteps {
-		step := stepView{Number: i + 1, Href: s.path, Name: pg.T("macs.step." + s.word), Here: s.word == word, Done: done[s.word]}
+		step := guideStep{Number: i + 1, Href: s.path, Name: pg.T("macs.step." + s.word), Here: s.word == word, Done: done[s.word]}
 		if step.Here {
 			at = i
 		}

@@ -1,31 +1,34 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strconv"
+	"strings"
 
+	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/macprofile"
 	"github.com/signetid/signet/internal/page"
 )
 
 // macProfileView is the second step: the profile, to be read and taken.
 type macProfileView struct {
 	Guide    *guideView
-	Parts    []profilePartView
-	File     string
+	Lines    []profileLine
+	File     string // empty: there is none
 	Name     string
 	Size     template.HTML
 	Download string
 	Says     []effect
 }
 
-type profilePartView struct {
-	ID, Title, Type string
-	Lines           []ProfileLine
+// profileLine is a key of the profile that means something to people.
+type profileLine struct {
+	Key, Value, Means string
+	Since             template.HTML
 }
 
 func (c *Console) macProfile(ctx context.Context, v *visit) error {
@@ -38,23 +41,42 @@ func (c *Console) macProfile(ctx context.Context, v *visit) error {
 		return err
 	}
 	pg := v.page("macsprofile", v.words().T("macs.title"), nil)
-	view := macProfileView{File: string(made.File), Name: made.Name, Size: pg.N("macs.profile.size", len(made.File)), Download: macProfilePath + "/file"}
+	view := macProfileView{File: string(made.File), Name: v.profileName(), Size: pg.N("macs.profile.size", len(made.File)), Download: macProfilePath + "/file"}
 	if view.Guide, err = v.guide(ctx, pg, "profile", p); err != nil {
 		return err
 	}
 	view.Guide.Main = false // taking it is
 	switch {
-	case made.App == "":
+	case len(made.File) == 0:
 		view.Guide.Alerts = append(view.Guide.Alerts, alertView{"warn", "warn", "", pg.T("macs.alert.app")})
-	case made.Made:
+	case made.Demo:
 		view.Guide.Alerts = append(view.Guide.Alerts, alertView{"warn", "info", "", pg.T("macs.alert.placeholder")})
 	}
-	for i, part := range made.Parts {
-		view.Parts = append(view.Parts, profilePartView{"part-" + strconv.Itoa(i), part.Title, part.Type, part.Lines})
+	if view.Lines, err = profileLines(pg, made); err != nil {
+		return err
 	}
 	view.Says = c.profileSays(pg, made)
 	pg.V = view
 	return v.show(http.StatusOK, pg)
+}
+
+// profileLines are what stands in the profile, in words.
+func profileLines(pg *page.Page, made MacProfile) (out []profileLine, err error) {
+	if len(made.File) == 0 {
+		return nil, nil
+	}
+	lines, err := macprofile.Explain(made.File)
+	if err != nil {
+		return nil, fmt.Errorf("read our own profile: %w", err)
+	}
+	for _, l := range lines {
+		one := profileLine{Key: l.Path, Value: l.Value, Means: l.Means}
+		if l.Since != "" {
+			one.Since = pg.T("macs.profile.since", "version", l.Since)
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }
 
 // profileSays is what stands beside the profile: what is wrong with it first.
@@ -64,24 +86,40 @@ func (c *Console) profileSays(pg *page.Page, made MacProfile) []effect {
 		host = u.Host
 	}
 	var out []effect
-	for _, w := range made.Wrong {
-		out = append(out, effect{"bad", pg.T("macs.profile.wrong", "what", w)})
+	add := func(state string, text template.HTML) { out = append(out, effect{state, text}) }
+	if len(made.File) > 0 {
+		found := macprofile.Lint(made.File)
+		for _, f := range found {
+			add("bad", pg.T("macs.profile.wrong", "what", f.String()))
+		}
+		if len(found) == 0 {
+			add("good", pg.T("macs.profile.checked"))
+		}
+		add("off", pg.T("macs.profile.token"))
 	}
-	if len(made.Wrong) == 0 {
-		out = append(out, effect{"good", pg.T("macs.profile.checked")})
-	}
-	out = append(out, effect{"off", pg.T("macs.profile.token")}, effect{"warn", pg.T("macs.profile.tls", "host", host)})
+	add("warn", pg.T("macs.profile.tls", "host", host))
 	if made.App == "" {
-		return append(out, effect{"bad", pg.T("macs.profile.site.none", "host", host)})
+		add("bad", pg.T("macs.profile.site.none", "host", host))
+	} else {
+		add("off", pg.T("macs.profile.site", "host", host, "app", code(made.App)))
 	}
-	return append(out, effect{"off", pg.T("macs.profile.site", "host", host, "app", made.App)})
+	return out
+}
+
+// profileName is the name of the file. Of a domain only what needs no quoting
+// stands in a header.
+func (v *visit) profileName() string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(v.tenant.Domain))
+	return cmp.Or(strings.Trim(page.Clip(name, 80), ".-"), string(v.tenant.ID)) + ".mobileconfig"
 }
 
 // profileType is the media type of configuration profiles [I].
 const profileType = "application/x-apple-aspen-config"
-
-// plainName are file names that need no quoting in a header.
-var plainName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,100}$`)
 
 // macProfileFile gives the profile as a file, and puts on record who took it:
 // the steps tell by it that it was.
@@ -90,15 +128,15 @@ func (c *Console) macProfileFile(ctx context.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
-	if !plainName.MatchString(made.Name) {
-		return fmt.Errorf("profile of tenant %s has the file name %q", v.tenant.ID, made.Name)
+	if len(made.File) == 0 {
+		return idp.NotFoundf("profile_missing", "no app is named").Say("There is no profile: this installation names no app for Macs.")
 	}
 	if err := v.exported(ctx, "mac.profile.export", ""); err != nil {
 		return err
 	}
 	h := v.w.Header()
 	h.Set("Content-Type", profileType)
-	h.Set("Content-Disposition", `attachment; filename="`+made.Name+`"`)
+	h.Set("Content-Disposition", `attachment; filename="`+v.profileName()+`"`)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	_, err = v.w.Write(made.File)

@@ -221,4 +221,3 @@ func (s *settings) macEffects(pg *page.Page) (out []effect, stops bool, err erro
 	}
 	return out, false, nil
 }
-

@@ -346,7 +346,7 @@ func (v *visit) tokenWishes(ctx context.Context, f tokenForm) (wishes []tokenWis
 		}
 		u, known := people[name]
 		if !known {
-			u, err = v.cfg.Directory.UserByName(ctx, v.tenant.ID, name)
+			u, err = v.cfg.Directory.UserByName(ctx, v.cfg.DB, v.tenant.ID, name)
 			if e := idp.AsError(err); err != nil && (e == nil || e.Kind != idp.NotFound && e.Kind != idp.Invalid) {
 				return nil, nil, err
 			}

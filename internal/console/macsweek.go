@@ -231,4 +231,3 @@ func (v *visit) refusedMac(ctx context.Context, pg *page.Page, e audit.Event) (s
 	}
 	return row, nil
 }
-

@@ -95,7 +95,9 @@ func (v *visit) shell(pg *page.Page) *shell {
 }
 
 // ofDevices says whether an entry is there only with devices.
-func ofDevices(href string) bool { return within(href, devicesPath) || href == keysPath || href == macsPath }
+func ofDevices(href string) bool {
+	return within(href, devicesPath) || href == keysPath || href == macsPath
+}
 
 // nearest is the entry of the side list that an address lies below, the longest
 // of several.

@@ -2,11 +2,11 @@
 // waits, and the new tokens as a file. Without a script the page loads itself
 // again, and the button beside makes the file.
 
-import { say } from "./page.js";
+import { say, times } from "./page.js";
 
 const every = 4000;
 
-// send gives the reply as a document. One that the browser read like this runs
+// read gives a page as a document. One that the browser read like this runs
 // no script, and nothing here turns text into HTML.
 function read(url) {
   const request = new XMLHttpRequest();
@@ -34,7 +34,7 @@ async function look() {
     copy.dataset.was = fresh.textContent.trim();
     const first = old.dataset.was === undefined;
     old.replaceWith(copy);
-    document.dispatchEvent(new CustomEvent("signet:times"));
+    times(copy);
     if (!first) say(copy.querySelector("[role=status]").textContent);
   } catch {
     // The next look may find the server again.
