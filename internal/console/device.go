@@ -59,12 +59,13 @@ func (v *visit) concerned(ctx context.Context) (*machine, error) {
 
 // people are those who own the device or sign in with it, each once.
 func (m *machine) people() []idp.UserID {
-	out := []idp.UserID{m.Owner}
+	var out []idp.UserID
 	add := func(u idp.UserID) {
-		if !slices.Contains(out, u) {
+		if u != "" && !slices.Contains(out, u) {
 			out = append(out, u)
 		}
 	}
+	add(m.Owner)
 	for _, k := range m.keys {
 		add(k.User)
 	}
@@ -170,7 +171,7 @@ func (v *visit) devicePage(ctx context.Context, status int, m *machine, badName 
 	}
 	view := deviceView{
 		Path: m.path(), Name: m.Name, OS: systemOf(pg, m.Device), Owner: owner, OwnerTo: "/admin/people/" + string(m.Owner), Admin: v.admin(),
-		Desk: v.admin() || !m.roled, Enabled: m.Enabled, Pending: !m.Pending.IsZero(), BadName: badName, Log: "/admin/log?person=" + string(m.Owner),
+		Desk: v.admin() || !m.roled, Enabled: m.Enabled, Pending: !m.Pending.IsZero(), BadName: badName, Log: "/admin/log" + query(logFilter{Person: m.Owner}.values()),
 		Tags: []template.HTML{pg.T("device.join." + strings.ToLower(string(m.Join)))},
 	}
 	if !view.Desk {
