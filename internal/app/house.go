@@ -23,6 +23,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
@@ -49,6 +50,7 @@ type House struct {
 	Directory *directory.Directory
 	Clients   *client.Registry
 	Devices   *device.Registry
+	Macs      *mac.Registry
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
@@ -123,6 +125,7 @@ func (h *House) wire() error {
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus, Devices: h.deviceRules})
 	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
+	h.Macs = mac.New(mac.Config{DB: h.DB, Devices: h.Devices, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
@@ -222,6 +225,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.PRTs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
+	h.Directory.OnRemoveUser(h.Macs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
@@ -237,6 +241,10 @@ func (h *House) follow() {
 	// nothing must revive with it (decisions 4.8).
 	h.Devices.OnDisable(h.Sessions.EndDevice)
 	h.Devices.OnDisable(h.Tokens.RevokeDevice)
+	h.Devices.OnRemove(h.Macs.OnDeviceRemoved)
+	h.Macs.OnReplace(h.PRTs.RevokeDevice)
+	h.Macs.OnReplace(h.Sessions.EndDevice)
+	h.Macs.OnReplace(h.Tokens.RevokeDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
@@ -294,6 +302,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
+	h.jobs.Add(h.Macs.Jobs()...)
 	h.jobs.Add(oidc.Jobs(h.DB)...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)

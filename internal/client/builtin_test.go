@@ -27,7 +27,7 @@ func TestBuiltIn(t *testing.T) {
 		r := withDevices(db, map[idp.TenantID]client.Devices{"on": {On: true}})
 		mustCreate(t, r, db, web("on", "Wiki"))
 		all, err := r.BuiltIn(t.Context(), "on")
-		if err != nil || len(all) != 9 {
+		if err != nil || len(all) != 10 {
 			t.Fatalf("%d built in, %v", len(all), err)
 		}
 		for _, want := range all {
@@ -88,7 +88,7 @@ func TestBuiltInCompat(t *testing.T) {
 	} {
 		for id, may := range map[idp.ClientID]struct{ redirect, pkce bool }{
 			client.Broker: {true, true}, client.LinuxBroker: {true, true}, client.Registration: {redirect: true}, client.Shell: {redirect: true},
-			client.BrokerInPRT: {}, client.Agent: {},
+			client.BrokerInPRT: {}, client.Agent: {}, client.MacSSO: {},
 		} {
 			c, err := r.Get(t.Context(), tenant, id)
 			if err != nil {
@@ -126,6 +126,12 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.Agent, "http://[::1]:51234/", true},
 		{client.Agent, "http://127.0.0.1:51234/other", false},
 		{client.Agent, "http://evil.example:51234/", false},
+		{client.MacSSO, "signet-psso://signed-in", true},
+		{client.MacSSO, "http://127.0.0.1:51234/", true},
+		{client.MacSSO, "signet-psso://signed-in/", false},
+		{client.MacSSO, "signet-psso://elsewhere", false},
+		{client.MacSSO, "https://signed-in", false},
+		{client.Agent, "signet-psso://signed-in", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {
@@ -161,7 +167,7 @@ func TestSec_OAU19_ReservedIdsAndNames(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		for _, id := range []idp.ClientID{client.Broker, client.Agent, "29D9ED98-A469-4536-ADE2-F981BC1D605E"} {
+		for _, id := range []idp.ClientID{client.Broker, client.Agent, client.MacSSO, "29D9ED98-A469-4536-ADE2-F981BC1D605E"} {
 			c := web("t1", "Wiki")
 			c.ID = id
 			_, _, err := create(t, r, db, c)
@@ -170,7 +176,7 @@ func TestSec_OAU19_ReservedIdsAndNames(t *testing.T) {
 		made, _ := mustCreate(t, r, db, web("t1", "Wiki"))
 		for _, name := range []string{
 			"Device sign-in", "device SIGN-IN", "Device  Sign In", "Dеvicе sign-in", "Device slgn-in", "Devíce sign-in", "Device sign\u2010in",
-			"Linux desktop sign-in", "Signet", "S1gnet", "Sign\u200bet", "Ѕignet", "Signet desktop agent", "Ｄevice registration",
+			"Linux desktop sign-in", "Signet", "S1gnet", "Sign\u200bet", "Ѕignet", "Signet desktop agent", "Ｄevice registration", "macOS Platform SSO",
 		} {
 			_, _, err := create(t, r, db, web("t1", name))
 			refused(name, err, "name")

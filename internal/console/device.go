@@ -61,7 +61,7 @@ func (v *visit) concerned(ctx context.Context) (*machine, error) {
 func (m *machine) people() []idp.UserID {
 	var out []idp.UserID
 	add := func(u idp.UserID) {
-		if u != "" && !slices.Contains(out, u) {
+		if u != "" && !slices.Contains(out, u) { // a Mac may wait for its first person
 			out = append(out, u)
 		}
 	}

@@ -26,8 +26,8 @@ type Candidate struct {
 	Name, OS  string
 	OSVersion string
 	Join      JoinType
-	// Owner may be empty while the device is Pending: then it is whose who
-	// activates it, and counts to nobody's quota before.
+	// Owner may be empty: then the device is whose who activates it, and
+	// counts to nobody's quota before.
 	Owner     idp.UserID
 	By        idp.FamilyID // whose access token it is
 	Assurance Assurance

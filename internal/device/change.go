@@ -75,27 +75,32 @@ func (r *Registry) SetAttested(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return r.changed(ctx, tx, t, id)
 }
 
-// Activate enables a device that waits for its first person, who has just proven
-// themselves strongly on it (decisions 5.4): one that is nobody's becomes theirs,
-// and counts to the quota. activated is false when it waits for nobody. NotFound
-// when there is no such device (any more) or it is too late, Denied "device_owner"
-// when it is another person's, or "device_quota".
-func (r *Registry) Activate(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, u idp.UserID, quota int) (activated bool, err error) {
-	d, err := r.Load(ctx, tx, t, id)
-	switch now := r.now(); {
+// Activate gives a device its first person, who has just proven themselves
+// strongly on it (decisions 5.4): one that waits for that is enabled by it, and
+// one that is nobody's becomes theirs and counts to the quota. changed is false
+// when it waits for nobody. NotFound when there is no such device (any more) or
+// it is too late, Denied "device_owner" when it waits for another person, or
+// "device_quota".
+func (r *Registry) Activate(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, u idp.UserID, quota int) (changed bool, err error) {
+	// Read without a lock: two who would then change it wait for each other.
+	d, err := scan(tx.QueryRow(ctx, columns+`where tenant_id = $1 and id = $2`, t, id))
+	now := r.now()
+	switch {
+	case errors.Is(err, idp.NotFound):
+		return false, nothing(id)
 	case err != nil:
-		return false, err
-	case d.Pending.IsZero():
+		return false, fmt.Errorf("activate device %s: %w", id, err)
+	case d.Pending.IsZero() && d.Owner != "":
 		return false, nil
-	case !now.Before(d.Pending):
+	case !d.Pending.IsZero() && !now.Before(d.Pending):
 		return false, nothing(id)
 	case d.Owner != "" && d.Owner != u:
 		return false, idp.Deniedf("device_owner", "device %s waits for %s", id, d.Owner).
 			Say("This device was prepared for another person.")
 	}
 	n, err := tx.Exec(ctx, `
-		update device set enabled = $4, pending = 0, owner = $3
-		where tenant_id = $1 and id = $2 and pending > $5 and owner in ('', $3)`, t, id, u, true, r.now().UnixMilli())
+		update device set enabled = case when pending > 0 then $4 else enabled end, pending = 0, owner = $3
+		where tenant_id = $1 and id = $2 and owner = $5 and pending = $6`, t, id, u, true, d.Owner, milli(d.Pending))
 	if err != nil {
 		return false, fmt.Errorf("activate device %s: %w", id, err)
 	}

@@ -48,7 +48,7 @@ type Device struct {
 	OS        string // "Linux", "Windows", …, as the machine said
 	OSVersion string
 	Join      JoinType
-	Owner     idp.UserID // who joined it; empty: nobody yet, it is pending
+	Owner     idp.UserID // who joined it; empty: it waits for its first person (Activate)
 	// By is the grant whose access token joined the device; empty: not known.
 	// What was approved in another place speaks for no other device
 	// (device-protocol.md §15).
