@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"outbound": 1, "place": 1, "phonewire": 1,
 	"audit": 2, "job": 2, "bus": 2, "page": 2, "push": 2, "pssowire": 2,
 	"directory": 3, "device": 3, "client": 3, "keyring": 3, "policy": 3, "nonce": 3, "metadata": 3, "trust": 3, "browser": 3, "assertion": 3,
+	"userkey": 3,
 	"method": 4, "session": 4, "token": 4, "prt": 4, "kerberos": 4,
 	"mac":    4,
 	"signin": 5, "report": 5, "hygiene": 5, "method/*": 5,

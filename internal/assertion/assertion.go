@@ -155,16 +155,6 @@ func (a Assertion) Verify(pub crypto.PublicKey) error {
 	return nil
 }
 
-// RequestNonce is that of an assertion, unverified, or "": what a door opens, and
-// hands to the corridor as the nonce of the message.
-func RequestNonce(form Form, payload []byte, algs ...string) string {
-	a, fault := Read(form, payload, algs...)
-	if fault != nil {
-		return ""
-	}
-	return a.RequestNonce
-}
-
 // OfMac says which form a Mac's assertion has, unread: MacCard when it brings
 // certificates. Errors are Unproven; "password_refused" is for what is encrypted.
 func OfMac(payload []byte) (Form, *idp.Error) {

@@ -14,6 +14,7 @@ const (
 	Passkey    idp.MethodID = "passkey"
 	AccessPass idp.MethodID = "accessPass"
 	Hello      idp.MethodID = "hello"
+	Platform   idp.MethodID = "platform"
 )
 
 // Policy is what a tenant allows: who may use which method, with which keys,

@@ -1,8 +1,10 @@
 package pssowire
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdh"
+	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -40,7 +42,55 @@ type Signing struct {
 
 // Sign signs claims, a struct of this package or a map, compactly.
 func (s Signing) Sign(claims any) (string, error) {
-	return "", fmt.Errorf("pssowire: not yet")
+	payload, err := json.Marshal(claims)
+	if err == nil && s.TextTimes {
+		payload, err = textTimes(payload)
+	}
+	if err != nil {
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
+	return jose.SignAs(cmp.Or(s.Alg, "ES256"), s.Key, s.header(), payload)
+}
+
+// header is what is beside alg.
+func (s Signing) header() map[string]any {
+	h := map[string]any{"typ": s.Type}
+	kid := s.KeyID
+	if pub, ok := s.Key.Public().(*ecdsa.PublicKey); ok && kid == "" {
+		kid = KeyOf(pub).String()
+	}
+	if kid != "" && kid != "-" {
+		h["kid"] = kid
+	}
+	var chain []string
+	for _, der := range s.Certificates {
+		chain = append(chain, base64.StdEncoding.EncodeToString(der))
+	}
+	switch {
+	case len(chain) == 0:
+	case s.Chain == ChainString:
+		h["x5c"] = chain[0]
+	case s.Chain == ChainList:
+		h["x5c"] = chain
+	}
+	for name, value := range s.Header {
+		h[name] = value
+	}
+	return h
+}
+
+// textTimes writes times as strings.
+func textTimes(payload []byte) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &members); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"iat", "exp"} {
+		if raw, ok := members[name]; ok && raw[0] != '"' && string(raw) != "null" {
+			members[name] = json.RawMessage(`"` + string(raw) + `"`)
+		}
+	}
+	return json.Marshal(members)
 }
 
 // Reply is an opened reply.
