@@ -69,9 +69,6 @@ type HelloRules struct {
 	WarnAt int `json:"warnAt"` // from here on pages say that it is many
 }
 
-// Platform is the method of user keys in the Secure Enclaves of Macs.
-const Platform idp.MethodID = "platform"
-
 // PlatformRules govern user keys in the Secure Enclaves of Macs.
 type PlatformRules struct {
 	Limit  int `json:"limit"`  // keys a user may have
