@@ -75,7 +75,9 @@ type Config struct {
 	// credential away as an administrator does, with its record.
 	Phones       Phones
 	RemoveMethod func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error
-	Now          func() time.Time
+	// MacProfile makes the configuration profile of the tenant's Macs. May be nil.
+	MacProfile func(context.Context, idp.TenantID, MacProfileAsk) ([]byte, error)
+	Now        func() time.Time
 }
 
 // Ended is what was ended of certificates.

@@ -58,6 +58,8 @@ var operations = map[string]operation{
 	"device.rename":  within(renameDevice),
 	"device.remove":  within(removeDevice),
 
+	"mac.profile": within(macProfile),
+
 	"cert-authority.add":         within(addAuthorities),
 	"cert-authority.list":        within(listAuthorities),
 	"cert-authority.show":        within(showAuthority),

@@ -35,7 +35,7 @@ var remote = map[string]string{
 	"policy.show": Reader, "policy.export": Reader, "policy.plan": Reader, "audit.list": Reader,
 	"key.list": Reader, "key.export": Reader, "key.removed": Reader, "device.list": Reader, "device.show": Reader,
 	"phone.list": Reader, "phone.show": Reader, "cert-authority.list": Reader, "cert-authority.show": Reader,
-	"certificate.explain": Reader,
+	"certificate.explain": Reader, "mac.profile": Reader,
 
 	"phone.test": directory.Helpdesk, "phone.remove": directory.Helpdesk, "phone.unblock": directory.Helpdesk,
 	"tap.issue": directory.Helpdesk, "session.revokeUser": directory.Helpdesk, "user.revokeConsent": directory.Helpdesk,

@@ -18,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/psso"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -141,6 +142,9 @@ func (h *House) administration() *admin.Service {
 		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice, Authorities: h.Trust, EndAuthority: h.endAuthority, ExplainCertificate: h.Certificates.Explain,
 		Phones: h.Phones, RemoveMethod: func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error {
 			return h.Corridor.RemoveFor(ctx, t, u, m, id, actor, signin.Peer{})
+		},
+		MacProfile: func(ctx context.Context, t idp.TenantID, ask admin.MacProfileAsk) ([]byte, error) {
+			return h.MacProfile(ctx, t, psso.ProfileAsk(ask))
 		},
 		Now: h.cfg.Now,
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/signetid/signet/internal/phoneapp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
+	"github.com/signetid/signet/internal/psso"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/web"
@@ -44,8 +45,10 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err != nil {
 		return err
 	}
-	d.openOpenID()
+	macs := d.forMacs()
+	d.openOpenID(macs)
 	d.openID.Mount(mux)
+	macs.Mount(mux)
 	phone.Mount(mux)
 	d.registration().Mount(mux)
 	d.pages.Mount(mux)
@@ -112,8 +115,8 @@ func (d *doors) openDesk() (err error) {
 	return err
 }
 
-func (d *doors) openOpenID() {
-	h, devices := d.House, d.broker()
+func (d *doors) openOpenID(macs *psso.Server) {
+	h := d.House
 	d.openID = oidc.New(oidc.Config{
 		BaseURL: h.base, TLSURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
@@ -121,7 +124,7 @@ func (d *doors) openOpenID() {
 		Limits: oidc.Limits{
 			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
 		},
-		Devices: &oidc.Devices{Message: devices.Message, Brought: devices.Brought, TenantOf: devices.TenantOf},
+		Devices: carrying(macs, d.broker()),
 		SignIn:  d.pages.SignIn, ErrorPage: d.pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
 			return d.pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",

@@ -22,7 +22,7 @@ var floors = map[string]int{
 	"audit": 2, "job": 2, "bus": 2, "page": 2, "push": 2, "pssowire": 2,
 	"directory": 3, "device": 3, "client": 3, "keyring": 3, "policy": 3, "nonce": 3, "metadata": 3, "trust": 3, "browser": 3, "assertion": 3,
 	"userkey": 3,
-	"method": 4, "session": 4, "token": 4, "prt": 4, "kerberos": 4,
+	"method":  4, "session": 4, "token": 4, "prt": 4, "kerberos": 4,
 	"mac":    4,
 	"signin": 5, "report": 5, "hygiene": 5, "method/*": 5,
 	"oidc": 6, "broker": 6, "drs": 6, "psso": 6, "graph": 6, "portal": 6, "console": 6, "admin": 6, "backup": 6, "phoneapp": 6,

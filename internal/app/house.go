@@ -76,6 +76,7 @@ type House struct {
 	// stopping is closed when the doors close: who waits there goes elsewhere.
 	stopping chan struct{}
 	roots    *x509.CertPool // of TPM makers
+	macRoots *x509.CertPool // of attestations of Macs; nil: none is believed
 	bus      *bus.Bus
 	jobs     *job.Runner
 	epoch    *epoch
@@ -91,6 +92,10 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	if err != nil {
 		return nil, err
 	}
+	macRoots, err := cfg.macRoots()
+	if err != nil {
+		return nil, err
+	}
 	v, err := openVault(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -100,7 +105,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 			v.close()
 		}
 	}()
-	h := &House{cfg: cfg, base: base, roots: roots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h := &House{cfg: cfg, base: base, roots: roots, macRoots: macRoots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
 	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})

@@ -132,6 +132,7 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.MacSSO, "signet-psso://elsewhere", false},
 		{client.MacSSO, "https://signed-in", false},
 		{client.Agent, "signet-psso://signed-in", false},
+		{client.MacSSO, "http://evil.example:51234/", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {

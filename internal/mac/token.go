@@ -97,7 +97,7 @@ func (s *Tokens) prepare(q TokenRequest) (Token, error) {
 	now := s.cfg.now()
 	t := Token{
 		Tenant: q.Tenant, ID: TokenID(secret.NewUUID4()), By: q.By, For: q.For, Serial: CleanSerial(q.Serial),
-		Note: strings.TrimSpace(audit.Clean(q.Note, maxNote)), Uses: q.Uses, Created: now,
+		Note: strings.TrimSpace(audit.Clean(strings.TrimSpace(q.Note), maxNote)), Uses: q.Uses, Created: now,
 	}
 	if t.Uses == 0 {
 		t.Uses = 1

@@ -6,7 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // the name that macOS gives to a key; nothing rests on it
+	"crypto/sha1"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -57,7 +57,8 @@ type Provisioned struct {
 
 	holder Holder
 	id     string
-	sealed []byte // of one that is not written yet
+	sealed []byte
+	fresh  bool // not written yet
 	key    *secret.Key
 }
 
@@ -88,7 +89,7 @@ func (u *Unlock) Prepare(ctx context.Context, h Holder) (Provisioned, error) {
 // told of the one that stands. The same key comes back as often as a Mac asks.
 // fresh says that it was this call that wrote it.
 func (u *Unlock) Provision(ctx context.Context, tx *sqldb.Tx, p Provisioned) (_ Provisioned, fresh bool, err error) {
-	if p.sealed != nil {
+	if p.fresh {
 		if fresh, err = insertUnlock(ctx, tx, p); err != nil {
 			return Provisioned{}, false, err
 		}
@@ -153,7 +154,7 @@ func (u *Unlock) make(h Holder, seal *secret.Key) (Provisioned, error) {
 		return Provisioned{}, err
 	}
 	now := u.cfg.now()
-	p := Provisioned{Created: now, Expires: now.AddDate(unlockYears, 0, 0), holder: h, id: secret.NewUUID4()}
+	p := Provisioned{Created: now, Expires: now.AddDate(unlockYears, 0, 0), holder: h, id: secret.NewUUID4(), fresh: true}
 	if p.Certificate, err = certificate(key, p); err != nil {
 		return Provisioned{}, err
 	}
@@ -173,7 +174,7 @@ func certificate(key *ecdsa.PrivateKey, p Provisioned) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := sha1.Sum(point) //nolint:gosec // RFC 5280, §4.2.1.2 (1)
+	name := sha1.Sum(point) // a name and no more (RFC 5280, §4.2.1.2, method 1)
 	serial := new(big.Int).SetBytes(secret.Bytes(16))
 	template := &x509.Certificate{
 		SerialNumber: serial.Add(serial, big.NewInt(1)), Subject: pkix.Name{CommonName: p.id},

@@ -28,8 +28,8 @@ var Methods = []Method{SecureEnclave, SmartCard}
 type Settings struct {
 	BaseURL      string // https://id.example.com, without a slash at the end
 	Tenant       idp.TenantID
-	Domain       string // another name of the tenant in addresses; may be empty
-	Organisation string // the tenant's name
+	Domains      []string // other names of the tenant in addresses
+	Organisation string   // the tenant's name
 	ClientID     idp.ClientID
 	// Configuration is where the extension finds everything else.
 	Configuration string
@@ -225,11 +225,7 @@ func (s Settings) platform() dict {
 // has in them. The whole server would be too much: the Mac asks the extension
 // about every request below a prefix.
 func (s Settings) urls() (all []any) {
-	names := []string{string(s.Tenant), s.Domain, "common", "organizations"}
-	for _, name := range names {
-		if name == "" {
-			continue
-		}
+	for _, name := range slices.Concat([]string{string(s.Tenant)}, s.Domains, []string{"common", "organizations"}) {
 		for _, path := range []string{"/oauth2/authorize", "/oauth2/v2.0/authorize"} {
 			all = append(all, s.BaseURL+"/"+url.PathEscape(name)+path)
 		}

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func settings() macprofile.Settings {
 	return macprofile.Settings{
-		BaseURL: "https://id.example.com", Tenant: "8d1c2f5e-3b4a-4c6d-9e7f-0a1b2c3d4e5f", Domain: "nordhafen.example",
+		BaseURL: "https://id.example.com", Tenant: "8d1c2f5e-3b4a-4c6d-9e7f-0a1b2c3d4e5f", Domains: []string{"nordhafen.example"},
 		Organisation: "Nordhafen & Söhne <AG>", ClientID: "29d3d277-acac-4c1e-aee4-49a3e30f46d1",
 		Configuration: "https://id.example.com/8d1c2f5e-3b4a-4c6d-9e7f-0a1b2c3d4e5f/psso/configuration",
 		Extension:     "ABCDE12345.com.example.mac.sso", App: "ABCDE12345.com.example.mac",
@@ -60,7 +60,7 @@ func TestMake(t *testing.T) {
 		"secure-enclave-full": with(full),
 		"smart-card-full":     with(card, full),
 		"demo": with(func(s *macprofile.Settings) {
-			s.BaseURL, s.Domain, s.Demo = "http://localhost:8080", "", true
+			s.BaseURL, s.Domains, s.Demo = "http://localhost:8080", nil, true
 			s.Configuration = s.BaseURL + "/" + string(s.Tenant) + "/psso/configuration"
 		}),
 	} {

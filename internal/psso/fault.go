@@ -29,6 +29,8 @@ const (
 	codeDeviceOff = 135011  // device disabled
 	codeTransport = 5001210 // reply key not usable
 	codeHello     = 130005  // a person's key unknown, or its signature wrong
+	codeKeyOff    = 130007  // the device of a person's key is disabled
+	codeKeyGone   = 130008  // and gone
 	codeGrant     = 70003   // grant type not supported
 	codeScope     = 70011   // scope missing
 	codeClient    = 700016  // application unknown
@@ -44,7 +46,6 @@ const (
 	wordUnsupported = "unsupported_grant_type"
 	wordClient      = "invalid_client" // the Mac, not its person
 	wordGrant       = "invalid_grant"
-	wordScope       = "invalid_scope"
 	wordDenied      = "access_denied"
 	wordBusy        = "temporarily_unavailable"
 	wordServer      = "server_error"

@@ -10,20 +10,12 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
+	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/web"
 )
 
-// grantChallenge is the grant_type with which macOS asks for a nonce, at the
-// address for nonces and, when it knows none, at the token endpoint (§5, §5.1).
-const grantChallenge = "srv_challenge"
-
 // nonceLives is how long a nonce may be answered (product.md §6).
 const nonceLives = 5 * time.Minute
-
-// nonceReply is the answer to srv_challenge. macOS reads Nonce (§5.1).
-type nonceReply struct {
-	Nonce string
-}
 
 // nonce answers POST {t}/psso/nonce.
 func (s *Server) nonce(w http.ResponseWriter, r *http.Request) error {
@@ -31,7 +23,7 @@ func (s *Server) nonce(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if g := form.Get("grant_type"); g != grantChallenge {
+	if g := form.Get(pssowire.FieldGrant); g != pssowire.GrantNonce {
 		return unsupported("grant_unsupported", "This address gives out nonces.", "grant type %q", clip(g))
 	}
 	return s.challenge(w, r, form)
@@ -51,7 +43,7 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request, _ url.Values)
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, nonceReply{value})
+	return web.JSON(w, http.StatusOK, pssowire.Nonce{Nonce: value})
 }
 
 // tenant is whose address a request came to: one that has devices on.

@@ -12,6 +12,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
@@ -31,6 +32,7 @@ type Config struct {
 	Clients   *client.Registry
 	Policies  *policy.Store
 	Devices   *device.Registry
+	Macs      *mac.Registry
 	Keys      *keyring.Ring
 	PRTs      *prt.Service
 	Sessions  *session.Store
@@ -45,6 +47,7 @@ type Config struct {
 	// Extension and App are our programs on a Mac, as TEAMID.bundle; empty:
 	// nobody has named any, and there is no profile (decisions 5.2).
 	Extension, App string
+	Placeholder    bool // they are the demo's, which nobody has made
 	Limits         Limits
 }
 
@@ -53,6 +56,8 @@ type Limits struct {
 	Nonces   int // 0: 60 (decisions 3.7)
 	Failures int // messages that were refused; 0: 60
 	Asks     int // what our extension asks for: registrations, configuration; 0: 240
+	// Unlocks are what one Mac may ask of the key service for one person; 0: 60.
+	Unlocks int
 }
 
 // Server is the door for Macs.
@@ -61,6 +66,7 @@ type Server struct {
 	nonces   *web.Limiter
 	failures *web.Limiter
 	asks     *web.Limiter
+	unlocks  *web.Limiter // by Mac and person
 }
 
 // New makes the door.
@@ -69,7 +75,7 @@ func New(cfg Config) *Server {
 	for _, l := range []struct {
 		limit *int
 		usual int
-	}{{&cfg.Limits.Nonces, 60}, {&cfg.Limits.Failures, 60}, {&cfg.Limits.Asks, 240}} {
+	}{{&cfg.Limits.Nonces, 60}, {&cfg.Limits.Failures, 60}, {&cfg.Limits.Asks, 240}, {&cfg.Limits.Unlocks, 60}} {
 		if *l.limit == 0 {
 			*l.limit = l.usual
 		}
@@ -82,12 +88,15 @@ func New(cfg Config) *Server {
 		nonces:   web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
 		failures: web.NewLimiter(cfg.Limits.Failures, time.Minute, 50_000, cfg.Now),
 		asks:     web.NewLimiter(cfg.Limits.Asks, time.Minute, 10_000, cfg.Now),
+		unlocks:  web.NewLimiter(cfg.Limits.Unlocks, time.Minute, 50_000, cfg.Now),
 	}
 }
 
 // The addresses below /{t}, a tenant's id or one of its domains.
 const (
 	pathNonce = "/psso/nonce"
+	pathToken = "/psso/token"
+	pathKey   = "/psso/key"
 )
 
 // pathAudience is what inner assertions are for: no address that answers.
@@ -97,6 +106,9 @@ const pathAudience = "/psso"
 func (s *Server) Mount(mux *http.ServeMux) {
 	add := func(method, path string, h handler) { mux.Handle(method+" /{t}"+path, s.api(h)) }
 	add("POST", pathNonce, s.nonce)
+	add("POST", pathToken, s.token)
+	add("POST", pathKey, s.key)
+	s.mountProfile(mux)
 }
 
 // address is the absolute address of a path of ours for a tenant, in the one

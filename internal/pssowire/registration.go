@@ -47,9 +47,10 @@ type User struct {
 	Method    string `json:"method"`             // MethodKey or MethodCard
 	UserKey   string `json:"user_key,omitempty"` // base64 of a point; none for a card
 	UserProof string `json:"user_proof"`         // message of TypeUserKey by that key
-	// OldProof is the same by the key that this one takes the place of: then no
-	// token is needed.
+	// OldProof is the same by the key that this one takes the place of, about the
+	// new one, with the person's RefreshToken: then no access token is needed.
 	OldProof        string       `json:"old_proof,omitempty"`
+	RefreshToken    string       `json:"refresh_token,omitempty"`
 	BiometricPolicy int          `json:"biometric_policy"`
 	Attestation     *Attestation `json:"attestation,omitempty"`
 	TokenHash       string       `json:"token_hash,omitempty"`
@@ -60,7 +61,7 @@ type User struct {
 type KeyProof struct {
 	Signed
 	Device string `json:"device"` // KeyID of the device's signing key
-	Key    string `json:"key"`    // KeyID of the new key
+	Key    string `json:"key"`    // KeyID of the new key; none for a card
 }
 
 // Rotation has the claims of TypeRotation. One of the keys may be empty.
@@ -87,20 +88,38 @@ type SSO struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// Registered answers the registration of a device.
+// Registered answers the registration of a device, and of other keys of one.
 type Registered struct {
 	DeviceID string `json:"device_id"`
-	// KeyID is that of the signing key, as we write it.
-	KeyID         string        `json:"key_id"`
-	Pending       bool          `json:"pending"` // until a strong sign-in or an attestation
+	// KeyID is that of the signing key, as we write it; EncryptionKeyID of the
+	// encryption key. Of a rotation they are those after it.
+	KeyID           string `json:"key_id"`
+	EncryptionKeyID string `json:"encryption_key_id"`
+	Pending         bool   `json:"pending"`                 // until a strong sign-in or an attestation
+	PendingUntil    int64  `json:"pending_until,omitempty"` // Unix seconds; then it is removed
+	Assurance       string `json:"assurance"`               // attested, unattested
+	// Repeated: both keys were registered before, and this is that device.
+	// Replaced is the device whose place it took.
+	Repeated bool   `json:"repeated,omitempty"`
+	Replaced string `json:"replaced,omitempty"`
+	// RotatesUntil is until when the old keys are good beside the new ones.
+	RotatesUntil  int64         `json:"rotates_until,omitempty"` // Unix seconds
 	Configuration Configuration `json:"configuration"`
 }
 
 // RegisteredUser answers the registration of a person.
 type RegisteredUser struct {
 	LoginUserName string        `json:"login_user_name"`
-	CredentialID  string        `json:"credential_id,omitempty"`
+	CredentialID  string        `json:"credential_id,omitempty"` // none for a card
+	DeviceID      string        `json:"device_id"`
+	Pending       bool          `json:"pending"` // the device still is
 	Configuration Configuration `json:"configuration"`
+}
+
+// Removed answers a removal.
+type Removed struct {
+	DeviceID     string `json:"device_id"`
+	CredentialID string `json:"credential_id,omitempty"` // of a user's key; then the device stays
 }
 
 // Configuration is all that an extension must know of the server (§9.1).
@@ -109,11 +128,12 @@ type Configuration struct {
 	Issuer                string   `json:"issuer"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	NonceEndpoint         string   `json:"nonce_endpoint"`
-	RefreshEndpoint       string   `json:"refresh_endpoint"`
+	RefreshEndpoint       string   `json:"refresh_endpoint,omitempty"` // none with MethodKey: Macs sign in again
 	KeyEndpoint           string   `json:"key_endpoint"`
 	DeviceEndpoint        string   `json:"device_endpoint"`
 	UserEndpoint          string   `json:"user_endpoint"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	OAuthTokenEndpoint    string   `json:"oauth_token_endpoint"` // where the access token comes from
 	RedirectURI           string   `json:"redirect_uri"`
 	RegistrationScope     string   `json:"registration_scope"`
 	JWKSURI               string   `json:"jwks_uri"`
@@ -128,6 +148,6 @@ type Configuration struct {
 	Method                string   `json:"method"`
 	BiometricPolicy       int      `json:"biometric_policy"`
 	LoginFrequency        int64    `json:"login_frequency"` // seconds
-	Attestation           string   `json:"attestation"`     // "", "preferred", "required"
+	Attestation           string   `json:"attestation"`     // "none", "preferred", "required"
 	Algorithms            []string `json:"signing_algorithms"`
 }
