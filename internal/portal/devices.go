@@ -376,7 +376,7 @@ func (p *Portal) deviceEffects(ctx context.Context, pg *page.Page, v *visit, m o
 		return out, nil
 	}
 	if len(m.keys) > 0 {
-		add("bad", pg.T(m.keyWord("machine.effect." + what + ".key")))
+		add("bad", pg.T(m.keyWord("machine.effect."+what+".key")))
 	}
 	others, err := p.others(ctx, v, m)
 	if err != nil {
