@@ -22,7 +22,8 @@ import (
 	"github.com/signetid/signet/internal/report"
 )
 
-// HelloKeys are the keys that devices keep for people.
+// HelloKeys are the keys that devices keep for people: Hello keys, and those of
+// Macs.
 type HelloKeys interface {
 	List(context.Context, idp.TenantID, idp.UserID) ([]method.Credential, error)
 	OnDevice(context.Context, idp.TenantID, idp.DeviceID) ([]method.Credential, error)

@@ -13,17 +13,11 @@ import (
 	"github.com/signetid/signet/internal/policy"
 )
 
-// macOf fills in what a device has as a Mac, and its people's keys; nothing for
-// any other device.
+// macOf fills in what a device has as a Mac; nothing for any other device.
 func (v *visit) macOf(ctx context.Context, m *machine) error {
 	if v.cfg.Macs == nil {
 		return nil
 	}
-	keys, err := v.cfg.Macs.Keys.OnDevice(ctx, v.tenant.ID, m.ID)
-	if err != nil {
-		return err
-	}
-	m.keys = append(m.keys, keys...)
 	found, err := v.cfg.Macs.Registry.Get(ctx, v.cfg.DB, v.tenant.ID, m.ID)
 	if errors.Is(err, idp.NotFound) {
 		return nil

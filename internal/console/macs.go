@@ -21,10 +21,19 @@ import (
 // Macs is what the console knows of Macs besides their being devices.
 type Macs struct {
 	Registry *mac.Registry
-	// Keys are those that Macs keep for people.
-	Keys HelloKeys
-	// Profile is what an MDM gives to the tenant's Macs, as its rules are now.
-	Profile func(context.Context, idp.TenantID) (MacProfile, error)
+	// Profile is what an MDM gives to the tenant's Macs, as its rules are now. It
+	// is not asked for while devices are off.
+	Profile func(context.Context, idp.TenantID, MacProfileAsk) (MacProfile, error)
+}
+
+// MacProfileAsk is what may differ from one profile of a tenant to the next.
+type MacProfileAsk struct {
+	// Token is a registration token, or the name of an MDM's variable in whose
+	// place it puts one; empty: people register by signing in.
+	Token string
+	// Direct has Macs ask this server itself whose app may speak for it, and not
+	// by way of Apple.
+	Direct bool
 }
 
 // MacProfile is a configuration profile, and whose app it names.
@@ -59,6 +68,7 @@ func (c *Console) macRoutes() []route {
 		{"GET " + macProfilePath, admin, c.macProfile, ""},
 		{"GET " + macProfilePath + "/file", admin, c.macProfileFile, ""},
 		{"GET " + macTestPath, admin, c.macTest, ""},
+		{"POST " + macTestPath + "/profile", admin, c.macTestProfile, "says.macs.profile"},
 		{"GET " + macTestPath + "/list", admin, c.macList, ""},
 		{"GET " + macTokensPath, admin, c.macTokens, ""},
 		{"POST " + macTokenPath, admin, c.makeMacTokens, "says.macs.tokens"},
@@ -219,7 +229,7 @@ func (v *visit) lookAt(ctx context.Context, devices []device.Device) ([]macView,
 				one.people = append(one.people, u)
 			}
 		}
-		keys, err := v.cfg.Macs.Keys.OnDevice(ctx, v.tenant.ID, d.ID)
+		keys, err := v.cfg.Hello.OnDevice(ctx, v.tenant.ID, d.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -42,10 +42,12 @@ func TestMacSteps(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		ada := w.signedIn(w.Ada)
 		w.nothingOn()
+		ada.get(macProfilePath).want(http.StatusOK, "There is no profile yet.", "Devices are switched off")
 		first := ada.get(macsPath).want(http.StatusOK, `aria-current="step"`, "Key in the Secure Enclave", "Smart card", "is switched off: nobody can sign in on a Mac", "Switch on what is missing")
 		if strings.Contains(first.body, "(done)") {
 			t.Error("a step is done before anything was")
 		}
+		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Devices.On = true })
 		ada.get(macProfilePath).want(http.StatusOK, "Download the profile", "nordhafen.example.mobileconfig", "PlatformSSO.AuthenticationMethod", "UserSecureEnclaveKey", "This is a demonstration", "nothing is wrong")
 		file := ada.get(macProfilePath+"/file").want(http.StatusOK, "<!DOCTYPE plist", "com.apple.extensiblesso")
 		if got := file.header.Get("Content-Disposition"); got != `attachment; filename="nordhafen.example.mobileconfig"` {
@@ -60,12 +62,51 @@ func TestMacSteps(t *testing.T) {
 		if got := strings.Count(ada.get(macTestPath).want(http.StatusOK, "Waiting for a Mac…").body, "(done)"); got != 1 {
 			t.Errorf("%d steps done, want the profile alone", got)
 		}
+		w.profilesOf(ada)
 		w.appless = true
 		ada.get(macProfilePath).want(http.StatusOK, "No app is named.", "There is no profile yet.")
 		if got := ada.get(macProfilePath + "/file"); got.page != "error profile_missing" {
 			t.Errorf("a profile without an app: %d %s", got.status, got.page)
 		}
 	})
+}
+
+// profilesOf: a profile is fitted to an MDM by its address, in which no token
+// stands; one for one Mac has a token of its own, which is good.
+func (w *world) profilesOf(ada *browser) {
+	t := w.t
+	t.Helper()
+	at := macProfilePath + "?" + url.Values{"variable": {"${TOKEN}"}, "direct": {"1"}}.Encode()
+	ada.get(at).want(http.StatusOK, "<code>${TOKEN}</code>", "EnableDirectDownloads", `href="`+macProfilePath+"/file?direct=1&amp;variable=%24%7BTOKEN%7D")
+	ada.get(macProfilePath+"/file?variable=%25T%25").want(http.StatusOK, "<string>%T%</string>")
+	secret := "yXkOq7p1CEGZ0HnM3kQ3n6rE7Hk2uXvD1rVtB0m5b9E"
+	bad := ada.get(macProfilePath+"?variable="+secret).want(http.StatusOK, "A token itself does not go here.")
+	if strings.Contains(bad.body, "RegistrationToken") {
+		t.Error("a token of an address is in the profile")
+	}
+	ada.get(macProfilePath+"/file?variable="+secret).want(http.StatusBadRequest, "A token itself does not go here.")
+
+	one := regexp.MustCompile(`<key>RegistrationToken</key>\s*<string>([^<]+)</string>`)
+	for serial, also := range map[string]string{"": "C02ANY", "c02mine": "C02MINE"} {
+		file := ada.post(macTestPath+"/profile", url.Values{"serial": {serial}}).want(http.StatusOK)
+		found := one.FindStringSubmatch(file.body)
+		if found == nil || file.header.Get("Cache-Control") != "no-store" {
+			t.Fatalf("no token in %s", file.body)
+		}
+		token, err := w.macs.Tokens.Find(t.Context(), w.Tenant.ID, found[1], also)
+		if err != nil || token.For != w.Ada.ID || token.Serial != strings.ToUpper(serial) || token.Uses != 1 {
+			t.Errorf("%+v, %v", token, err)
+		}
+	}
+	ada.post(macTestPath+"/profile", url.Values{"serial": {"no/serial"}}).want(http.StatusBadRequest, "is no serial number")
+	w.appless = true
+	before, _, err := w.macs.Tokens.List(t.Context(), w.Tenant.ID, mac.TokenPage{})
+	if got := ada.post(macTestPath+"/profile", nil); err != nil || got.page != "error profile_missing" {
+		t.Errorf("a profile without an app: %d %s", got.status, got.page)
+	}
+	if after, _, _ := w.macs.Tokens.List(t.Context(), w.Tenant.ID, mac.TokenPage{}); len(after) != len(before) {
+		t.Error("a token was made for no profile")
+	}
 }
 
 // TestMacRules saves the first step: what it says of Macs and keys that there

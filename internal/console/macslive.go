@@ -17,9 +17,12 @@ import (
 
 // macTestView is the third step: one Mac, and what becomes of it.
 type macTestView struct {
-	Guide *guideView
-	Todo  []template.HTML
-	List  macListView
+	Guide     *guideView
+	Todo      []template.HTML
+	List      macListView
+	Profile   string // where a profile for one Mac is made
+	Serial    string
+	BadSerial template.HTML
 }
 
 // macListView is the list of Macs as they come. It is the same for a script
@@ -44,13 +47,19 @@ type macRow struct {
 const liveEvery = 8
 
 func (c *Console) macTest(ctx context.Context, v *visit) error {
-	p, err := c.cfg.Policies.Get(ctx, v.tenant.ID)
+	return v.testPage(ctx, http.StatusOK, "", "")
+}
+
+func (v *visit) testPage(ctx context.Context, status int, serial string, bad template.HTML) error {
+	p, err := v.cfg.Policies.Get(ctx, v.tenant.ID)
 	if err != nil {
 		return err
 	}
 	pg := v.page("macstest", v.words().T("macs.title"), nil)
-	pg.Refresh = liveEvery
-	view := macTestView{}
+	if v.r.Method == http.MethodGet {
+		pg.Refresh = liveEvery
+	}
+	view := macTestView{Profile: macTestPath + "/profile", Serial: serial, BadSerial: bad}
 	if view.Guide, err = v.guide(ctx, pg, "test", p); err != nil {
 		return err
 	}
@@ -62,7 +71,7 @@ func (c *Console) macTest(ctx context.Context, v *visit) error {
 	}
 	view.Guide.Main = slices.ContainsFunc(view.List.Rows, func(r macRow) bool { return r.State == "good" })
 	pg.V = view
-	return v.show(http.StatusOK, pg)
+	return v.show(status, pg)
 }
 
 // macList is the list alone, for the script.

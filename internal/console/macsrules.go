@@ -183,7 +183,7 @@ func (s *settings) macEffects(pg *page.Page) (out []effect, stops bool, err erro
 		return nil, false, err
 	}
 	keys := 0
-	err = s.v.cfg.Macs.Keys.Walk(s.ctx, s.v.tenant.ID, func(method.Credential) error { keys++; return nil })
+	err = s.v.walkMacKeys(s.ctx, func(method.Credential) { keys++ })
 	if err != nil {
 		return nil, false, err
 	}

@@ -73,16 +73,44 @@ func (e *enclave) Walk(_ context.Context, t idp.TenantID, fn func(method.Credent
 	return nil
 }
 
+// machineKeys are the keys of both rooms.
+type machineKeys struct{ *world }
+
+func (m machineKeys) List(ctx context.Context, t idp.TenantID, u idp.UserID) ([]method.Credential, error) {
+	keys, err := m.hello.List(ctx, t, u)
+	if err != nil {
+		return nil, err
+	}
+	more, err := m.enclave.List(ctx, t, u)
+	return append(keys, more...), err
+}
+
+func (m machineKeys) OnDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) ([]method.Credential, error) {
+	keys, err := m.hello.OnDevice(ctx, t, d)
+	if err != nil {
+		return nil, err
+	}
+	more, err := m.enclave.OnDevice(ctx, t, d)
+	return append(keys, more...), err
+}
+
+func (m machineKeys) Walk(ctx context.Context, t idp.TenantID, fn func(method.Credential) error) error {
+	if err := m.hello.Walk(ctx, t, fn); err != nil {
+		return err
+	}
+	return m.enclave.Walk(ctx, t, fn)
+}
+
 // openMacs gives the console its pages about Macs.
 func (w *world) openMacs() *Macs {
 	w.macs = mac.New(mac.Config{DB: w.DB, Devices: w.devices, Keys: w.Key, Now: w.Now})
 	w.devices.OnRemove(w.macs.OnDeviceRemoved)
-	return &Macs{Registry: w.macs, Keys: w.enclave, Profile: w.profile}
+	return &Macs{Registry: w.macs, Profile: w.profile}
 }
 
 // profile is what an installation gives its Macs that names an app; w.app names
 // none when it is switched off.
-func (w *world) profile(ctx context.Context, t idp.TenantID) (MacProfile, error) {
+func (w *world) profile(ctx context.Context, t idp.TenantID, ask MacProfileAsk) (MacProfile, error) {
 	const app = "ABCDE12345.example.signet.mac"
 	if w.appless {
 		return MacProfile{}, nil
@@ -92,9 +120,9 @@ func (w *world) profile(ctx context.Context, t idp.TenantID) (MacProfile, error)
 		return MacProfile{}, err
 	}
 	file, err := macprofile.Make(macprofile.Settings{
-		BaseURL: "https://id.example", Tenant: t, Domain: "nordhafen.example", Organisation: "Nordhafen", ClientID: pssowire.ClientID,
+		BaseURL: "https://id.example", Tenant: t, Domains: []string{"nordhafen.example"}, Organisation: "Nordhafen", ClientID: pssowire.ClientID,
 		Configuration: "https://id.example/" + string(t) + "/psso/configuration", Extension: app + ".sso", App: app,
-		Method: macprofile.Method(p.Macs.Method), AccountName: p.Macs.AccountName, LoginFrequency: p.Macs.LoginFrequency, Demo: true,
+		Method: macprofile.Method(p.Macs.Method), AccountName: p.Macs.AccountName, LoginFrequency: p.Macs.LoginFrequency, Demo: true, Token: ask.Token, Direct: ask.Direct,
 	})
 	return MacProfile{File: file, App: app, Demo: true}, err
 }

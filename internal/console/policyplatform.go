@@ -101,13 +101,22 @@ func (s *settings) platformEffects(pg *page.Page, _ policy.Impact) (out []effect
 // overMacs counts the people who hold more Mac keys than a number.
 func (s *settings) overMacs(limit int) (n int, err error) {
 	held := map[idp.UserID]int{}
-	err = s.v.cfg.Macs.Keys.Walk(s.ctx, s.v.tenant.ID, func(k method.Credential) error {
+	err = s.v.walkMacKeys(s.ctx, func(k method.Credential) {
 		if held[k.User]++; held[k.User] == limit+1 {
 			n++
 		}
-		return nil
 	})
 	return n, err
+}
+
+// walkMacKeys calls fn for every key that a Mac keeps for somebody.
+func (v *visit) walkMacKeys(ctx context.Context, fn func(method.Credential)) error {
+	return v.cfg.Hello.Walk(ctx, v.tenant.ID, func(k method.Credential) error {
+		if k.Method == policy.Platform {
+			fn(k)
+		}
+		return nil
+	})
 }
 
 // platformFacts are the lines about Mac keys in the list of methods.

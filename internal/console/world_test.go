@@ -122,7 +122,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 	w.console, err = New(Config{
 		BaseURL: origin, DB: db, Corridor: w.Corridor, Directory: w.Directory, Clients: w.Clients, Policies: w.Policies, Sessions: w.Sessions,
 		Metadata: models, Audit: w.Audit, Now: w.Now,
-		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(), Macs: w.openMacs(), Phones: w.phones, Trust: w.trust, Explain: w.pki.explain,
+		Devices: w.devices, PRTs: w.prts, Hello: machineKeys{w}, Hygiene: w.keeper(), Macs: w.openMacs(), Phones: w.phones, Trust: w.trust, Explain: w.pki.explain,
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
 			w.mu.Lock()
