@@ -25,7 +25,8 @@ var floors = map[string]int{
 	"method":  4, "session": 4, "token": 4, "prt": 4, "kerberos": 4,
 	"mac":    4,
 	"signin": 5, "report": 5, "hygiene": 5, "method/*": 5,
-	"oidc": 6, "broker": 6, "drs": 6, "psso": 6, "graph": 6, "portal": 6, "console": 6, "admin": 6, "backup": 6, "phoneapp": 6,
+	"enrol": 5,
+	"oidc":  6, "broker": 6, "drs": 6, "psso": 6, "graph": 6, "portal": 6, "console": 6, "admin": 6, "backup": 6, "phoneapp": 6,
 	"app": 7, "agent": 7, "demo": 7, "phoneagent": 7,
 	"desktop": 8,
 }

@@ -131,8 +131,8 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.MacSSO, "signet-psso://signed-in/", false},
 		{client.MacSSO, "signet-psso://elsewhere", false},
 		{client.MacSSO, "https://signed-in", false},
-		{client.Agent, "signet-psso://signed-in", false},
 		{client.MacSSO, "http://evil.example:51234/", false},
+		{client.Agent, "signet-psso://signed-in", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {
@@ -168,7 +168,7 @@ func TestSec_OAU19_ReservedIdsAndNames(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		for _, id := range []idp.ClientID{client.Broker, client.Agent, client.MacSSO, "29D9ED98-A469-4536-ADE2-F981BC1D605E"} {
+		for _, id := range []idp.ClientID{client.Broker, client.Agent, "29D9ED98-A469-4536-ADE2-F981BC1D605E"} {
 			c := web("t1", "Wiki")
 			c.ID = id
 			_, _, err := create(t, r, db, c)
@@ -177,7 +177,7 @@ func TestSec_OAU19_ReservedIdsAndNames(t *testing.T) {
 		made, _ := mustCreate(t, r, db, web("t1", "Wiki"))
 		for _, name := range []string{
 			"Device sign-in", "device SIGN-IN", "Device  Sign In", "Dеvicе sign-in", "Device slgn-in", "Devíce sign-in", "Device sign\u2010in",
-			"Linux desktop sign-in", "Signet", "S1gnet", "Sign\u200bet", "Ѕignet", "Signet desktop agent", "Ｄevice registration", "macOS Platform SSO",
+			"Linux desktop sign-in", "Signet", "S1gnet", "Sign\u200bet", "Ѕignet", "Signet desktop agent", "Ｄevice registration",
 		} {
 			_, _, err := create(t, r, db, web("t1", name))
 			refused(name, err, "name")

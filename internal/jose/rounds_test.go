@@ -10,7 +10,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"math/big"
 	"strings"
 	"testing"
 
@@ -112,8 +111,14 @@ func round(t *testing.T, device, own *ecdh.PrivateKey, text []byte, count map[st
 	if len(x) != 32 || len(y) != 32 {
 		t.Fatalf("coordinates of %d and %d bytes", len(x), len(y))
 	}
-	private := &ecdsa.PrivateKey{PublicKey: *pub, D: new(big.Int).SetBytes(device.Bytes())}
-	from := &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)}
+	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), device.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), append(append([]byte{4}, x...), y...))
+	if err != nil {
+		t.Fatal(err)
+	}
 	key := josecipher.DeriveECDHES("A256GCM", unb64(t, h.APU), info.Raw, private, from, 32)
 	block, err := aes.NewCipher(key)
 	if err != nil {

@@ -105,6 +105,8 @@ func (x exchange) inner() (idp.MethodID, error) {
 	switch {
 	case x.Subject == "" || x.Username != x.Subject:
 		return "", malformed("subject_differs", "sub of %d characters, username of %d", len(x.Subject), len(x.Username))
+	case x.Assertion == "":
+		return "", malformed("assertion_missing", "no assertion inside")
 	case len(x.Groups()) > maxGroups:
 		return "", malformed("too_many_groups", "%d groups", len(x.Groups()))
 	}

@@ -8,11 +8,14 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,4 +278,26 @@ func part(t testing.TB, compact string, n int) (out object) {
 		t.Fatal(err)
 	}
 	return out
+}
+
+var rsaOnce = sync.OnceValue(func() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+// rsaKey is one for all tests: it takes long to make.
+func rsaKey() *rsa.PrivateKey { return rsaOnce() }
+
+// certificateOf is a certificate of a key, by itself.
+func certificateOf(t testing.TB, key crypto.Signer) []byte {
+	t.Helper()
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }

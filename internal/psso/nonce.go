@@ -31,7 +31,7 @@ func (s *Server) nonce(w http.ResponseWriter, r *http.Request) error {
 
 // challenge gives out a nonce of the tenant. Nobody is proven and nothing is
 // written.
-func (s *Server) challenge(w http.ResponseWriter, r *http.Request, _ url.Values) error {
+func (s *Server) challenge(w http.ResponseWriter, r *http.Request, form url.Values) error {
 	if ok, wait := s.nonces.Allow(web.Source(r)); !ok {
 		return limited("nonce_requests", wait, "source %s", web.ClientIP(r))
 	}
@@ -43,7 +43,13 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request, _ url.Values)
 	if err != nil {
 		return err
 	}
-	return web.JSON(w, http.StatusOK, pssowire.Nonce{Nonce: value})
+	out := pssowire.Nonce{Nonce: value}
+	if form.Get(pssowire.FieldPurpose) == pssowire.PurposeRegistration {
+		if out.ExchangeKey, err = s.exchangePoint(r.Context(), t.ID, value); err != nil {
+			return err
+		}
+	}
+	return web.JSON(w, http.StatusOK, out)
 }
 
 // tenant is whose address a request came to: one that has devices on.

@@ -1,6 +1,7 @@
 package psso
 
 import (
+	"context"
 	"crypto/x509"
 	"net/http"
 	"strings"
@@ -10,12 +11,15 @@ import (
 	"github.com/signetid/signet/internal/client"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/enrol"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/mac"
+	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
+	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -44,6 +48,12 @@ type Config struct {
 	// Roots are the certificates that attestations of Macs have to chain to
 	// (apple-platform-sso.md §9.4). Nil: nothing is attested.
 	Roots *x509.CertPool
+	// UserKey is the key of a person that a Mac keeps under that name; NotFound
+	// when there is none.
+	UserKey func(context.Context, idp.TenantID, idp.DeviceID, pssowire.KeyID) (method.Credential, error)
+	// Card says whose a smart card is, by all the rules of certificates, or for
+	// what reason it signs nobody in. Nil: no cards are registered.
+	Card func(context.Context, idp.TenantID, []*x509.Certificate) (idp.UserID, string, error)
 	// Extension and App are our programs on a Mac, as TEAMID.bundle; empty:
 	// nobody has named any, and there is no profile (decisions 5.2).
 	Extension, App string
@@ -63,6 +73,7 @@ type Limits struct {
 // Server is the door for Macs.
 type Server struct {
 	cfg      Config
+	gate     *enrol.Gate
 	nonces   *web.Limiter
 	failures *web.Limiter
 	asks     *web.Limiter
@@ -85,6 +96,7 @@ func New(cfg Config) *Server {
 	}
 	return &Server{
 		cfg:      cfg,
+		gate:     enrol.New(enrol.Config{DB: cfg.DB, Directory: cfg.Directory, Policies: cfg.Policies, Tokens: cfg.Tokens}),
 		nonces:   web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
 		failures: web.NewLimiter(cfg.Limits.Failures, time.Minute, 50_000, cfg.Now),
 		asks:     web.NewLimiter(cfg.Limits.Asks, time.Minute, 10_000, cfg.Now),
@@ -97,6 +109,10 @@ const (
 	pathNonce = "/psso/nonce"
 	pathToken = "/psso/token"
 	pathKey   = "/psso/key"
+
+	pathDevice        = "/psso/device"
+	pathUser          = "/psso/user"
+	pathConfiguration = "/psso/configuration"
 )
 
 // pathAudience is what inner assertions are for: no address that answers.
@@ -108,7 +124,15 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	add("POST", pathNonce, s.nonce)
 	add("POST", pathToken, s.token)
 	add("POST", pathKey, s.key)
+<<<<<<< HEAD
 	s.mountProfile(mux)
+=======
+	add("POST", pathDevice, s.registration(s.deviceRequest))
+	add("POST", pathUser, s.registration(s.userRequest))
+	add("DELETE", pathDevice, s.registration(s.leave))
+	add("DELETE", pathUser, s.registration(s.forget))
+	add("GET", pathConfiguration, s.registration(s.configure))
+>>>>>>> m-reg
 }
 
 // address is the absolute address of a path of ours for a tenant, in the one

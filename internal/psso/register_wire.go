@@ -120,7 +120,7 @@ func notHeld(field, format string, args ...any) *Fault {
 
 // proven reads a proof inside of a request: a message of that type, by that key,
 // made for this request on this device.
-func (s *Server) proven(a asked, typ, text string, device pssowire.KeyID, k publicKey) error {
+func (s *Server) proven(a asked, typ, text string, device pssowire.KeyID, nonce string, k publicKey) error {
 	m, err := jose.ParseLoose(text, "ES256")
 	if err != nil {
 		return notHeld("proof", "%w", err)
@@ -135,26 +135,25 @@ func (s *Server) proven(a asked, typ, text string, device pssowire.KeyID, k publ
 	if err := m.Read(&c); err != nil {
 		return notHeld("proof", "%w", err)
 	}
+	if about, err := pssowire.ParseKeyID(c.Key); err != nil || about != k.id {
+		return notHeld("proof", "about key %.80q", c.Key)
+	}
+	return s.sameRequest(a, c, device, nonce)
+}
+
+// sameRequest makes sure that a proof was made for the request around it, on this
+// device.
+func (s *Server) sameRequest(a asked, c pssowire.KeyProof, device pssowire.KeyID, nonce string) error {
 	if err := s.claimed(a, c.Signed); err != nil {
 		return err
 	}
-	on, err := pssowire.ParseKeyID(c.Device)
-	if err != nil || on != device {
+	if on, err := pssowire.ParseKeyID(c.Device); err != nil || on != device {
 		return notHeld("proof", "made on device %.80q", c.Device)
 	}
-	if c.RequestNonce == "" || c.RequestNonce != a.requestNonce() {
+	if c.RequestNonce == "" || c.RequestNonce != nonce {
 		return notHeld("proof", "made for another request")
 	}
 	return nil
-}
-
-// requestNonce is the claim of the request, as it was sent.
-func (a asked) requestNonce() string {
-	var c pssowire.Signed
-	if a.message.Read(&c) != nil { // it was read before
-		return ""
-	}
-	return c.RequestNonce
 }
 
 // tokenHash holds the claim token_hash against the token that came with it.

@@ -1,9 +1,9 @@
 package psso
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 	"strings"
 	"time"
@@ -111,13 +111,13 @@ func (s *Server) carriedSSO(ctx context.Context, x exchange, address string) (b 
 // extension that is built for macOS 13 sends it.
 func (s *Server) judgeSSO(x *exchange, address string) error {
 	var c pssowire.SSO
-	if x.message.Type != pssowire.TypeSSO {
-		return malformed("typ_differs", "typ %q", clip(x.message.Type))
-	}
 	if err := x.message.Read(&c); err != nil {
 		return malformed("claims_malformed", "%w", err)
 	}
 	x.RequestNonce, x.RefreshToken = c.RequestNonce, c.RefreshToken
+	if x.message.Type != pssowire.TypeSSO {
+		return malformed("typ_differs", "typ %q", clip(x.message.Type))
+	}
 	if !same(c.Issuer) {
 		return deviceFault(idp.Denied, codeClient, "client_unknown", "The message is of another application.", "iss %q", clip(c.Issuer))
 	}
@@ -125,7 +125,7 @@ func (s *Server) judgeSSO(x *exchange, address string) error {
 		return deviceFault(idp.Denied, codeToken, "audience_differs", "The message is for another address.", "aud %.200q", []string(c.Audience))
 	}
 	sum := sha256.Sum256([]byte(address))
-	if hash, err := jose.Unbase64(c.URIHash); err != nil || address == "" || subtle.ConstantTimeCompare(hash, sum[:]) != 1 {
+	if hash, err := jose.Unbase64(c.URIHash); err != nil || address == "" || !bytes.Equal(hash, sum[:]) {
 		return deviceFault(idp.Denied, codeToken, "address_differs", "The message is for another address.", "uri_hash of another address")
 	}
 	if err := assertion.Window(c.Issued, c.Expires, s.cfg.Now()); err != nil {

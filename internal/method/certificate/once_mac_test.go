@@ -109,8 +109,9 @@ func TestOnceOfMac(t *testing.T) {
 	})
 }
 
-// TestOnceOfMacRefusals: each for its own reason alone.
-func TestOnceOfMacRefusals(t *testing.T) {
+// TestSec_PSO02_OfCards: what is wrong with the assertion inside is refused, each
+// for its own reason alone.
+func TestSec_PSO02_OfCards(t *testing.T) {
 	w := one(t)
 	card, bobs := w.card(t, w.Ada.Name), w.card(t, w.Bob.Name)
 	rsa := w.cardOf(t, pkixtest.RSAKey(t), w.Ada.Name)
