@@ -18,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
@@ -61,6 +62,8 @@ type Config struct {
 	// Hygiene lists and clears keys, Devices keeps the register of machines.
 	Hygiene *hygiene.Keeper
 	Devices *device.Registry
+	// Macs has what Macs are beside devices, and their registration tokens.
+	Macs *mac.Registry
 	// OnDevice says what stands on a device.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
 	// Authorities are those that tenants trust to issue certificates, and

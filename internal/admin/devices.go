@@ -80,6 +80,9 @@ func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "
 
 // ownerName is what a person is called who may be gone.
 func (c *call) ownerName(ctx context.Context, id idp.UserID) (string, error) {
+	if id == "" {
+		return "", nil
+	}
 	u, err := c.Directory.User(ctx, c.DB, c.tenant.ID, id)
 	if errors.Is(err, idp.NotFound) {
 		return "", nil

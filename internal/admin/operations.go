@@ -58,7 +58,11 @@ var operations = map[string]operation{
 	"device.rename":  within(renameDevice),
 	"device.remove":  within(removeDevice),
 
-	"mac.profile": within(macProfile),
+	"mac.profile":      within(macProfile),
+	"mac.list":         within(listMacs),
+	"mac.token.issue":  within(issueMacTokens),
+	"mac.token.list":   within(listMacTokens),
+	"mac.token.revoke": within(revokeMacToken),
 
 	"cert-authority.add":         within(addAuthorities),
 	"cert-authority.list":        within(listAuthorities),

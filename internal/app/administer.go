@@ -139,7 +139,7 @@ func (h *House) administration() *admin.Service {
 			return h.Corridor.CheckSave(ctx, t, old, next, "")
 		},
 		Provision: h.Corridor, Origin: h.base,
-		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice, Authorities: h.Trust, EndAuthority: h.endAuthority, ExplainCertificate: h.Certificates.Explain,
+		Hygiene: h.Hygiene, Devices: h.Devices, Macs: h.Macs, OnDevice: h.onDevice, Authorities: h.Trust, EndAuthority: h.endAuthority, ExplainCertificate: h.Certificates.Explain,
 		Phones: h.Phones, RemoveMethod: func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error {
 			return h.Corridor.RemoveFor(ctx, t, u, m, id, actor, signin.Peer{})
 		},

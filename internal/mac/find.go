@@ -67,6 +67,21 @@ func (r *Registry) List(ctx context.Context, t idp.TenantID, devices []idp.Devic
 	return out, nil
 }
 
+// Page lists the Macs of the tenant in the order of their device ids, those after
+// the given one, 100 when limit is 0 and 999 at most (decisions 3.7); fewer are
+// the last.
+func (r *Registry) Page(ctx context.Context, t idp.TenantID, after idp.DeviceID, limit int) ([]Mac, error) {
+	if limit <= 0 {
+		limit = 100
+	}
+	list, err := page(ctx, r.cfg.DB, t, after, min(limit, mostListed))
+	now := r.now()
+	for i := range list {
+		list[i] = list[i].at(now)
+	}
+	return list, err
+}
+
 func unknownKey(id KeyID) error {
 	return idp.NotFoundf("mac_key_unknown", "key %s", id).Say("This Mac is not registered.")
 }

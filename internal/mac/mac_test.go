@@ -261,6 +261,42 @@ func TestLists(t *testing.T) {
 	})
 }
 
+func TestPage(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		want := []idp.DeviceID{}
+		for range 5 {
+			want = append(want, w.mac().Device)
+		}
+		slices.Sort(want)
+		q := w.asked()
+		q.Tenant = other
+		if _, err := w.register(q); err != nil {
+			t.Fatal(err)
+		}
+		got := []idp.DeviceID{}
+		for after := idp.DeviceID(""); ; after = got[len(got)-1] {
+			part, err := w.Page(t.Context(), tenant, after, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range part {
+				if got = append(got, m.Device); len(m.Keys) != 2 {
+					t.Errorf("%s has %d keys", m.Device, len(m.Keys))
+				}
+			}
+			if len(part) < 2 {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if all, err := w.Page(t.Context(), tenant, "", 0); err != nil || len(all) != 5 {
+			t.Errorf("%d, %v", len(all), err)
+		}
+	})
+}
+
 func TestCleanSerial(t *testing.T) {
 	for in, want := range map[string]string{
 		" c02Abc123\n": "C02ABC123", "00008103-000a1b2c3d4e5f60": "00008103-000A1B2C3D4E5F60", "": "", "a b": "", "ü": "", "a\x00b": "",

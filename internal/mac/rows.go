@@ -71,6 +71,17 @@ func loadAll(ctx context.Context, q sqldb.Querier, t idp.TenantID, devices []idp
 	return list, nil
 }
 
+func page(ctx context.Context, q sqldb.Querier, t idp.TenantID, after idp.DeviceID, limit int) ([]Mac, error) {
+	list, err := scan(q.Query(ctx, columns+`
+		where m.tenant_id = $1 and m.device_id in (
+			select device_id from mac where tenant_id = $1 and device_id > $2 order by device_id limit $3)
+		order by m.device_id`, t, after, int64(limit)))
+	if err != nil {
+		return nil, fmt.Errorf("list Macs: %w", err)
+	}
+	return list, nil
+}
+
 // mostAlike bounds the Macs of one serial number: any number may be claimed.
 const mostAlike = 100
 

@@ -70,8 +70,12 @@ func listTokens(ctx context.Context, q sqldb.Querier, t idp.TenantID, p TokenPag
 	if err := rows.Err(); err != nil || len(out) < limit {
 		return out, "", err
 	}
-	last := out[len(out)-1]
-	return out, strconv.FormatInt(last.Created.UnixMilli(), 36) + "." + string(last.ID), nil
+	return out, TokenCursor(out[len(out)-1]), nil
+}
+
+// TokenCursor is what TokenPage.After is for the part of a list behind t.
+func TokenCursor(t Token) string {
+	return strconv.FormatInt(t.Created.UnixMilli(), 36) + "." + string(t.ID)
 }
 
 func tokenPosition(after string) (created int64, id string, err error) {

@@ -19,9 +19,8 @@ import (
 // The addresses of what an administrator gives to Macs
 // (apple-platform-sso.md §4).
 const (
-	pathProfile       = "/psso/profile.mobileconfig"
-	pathConfiguration = "/psso/configuration"
-	pathAssociation   = "/.well-known/apple-app-site-association"
+	pathProfile     = "/psso/profile.mobileconfig"
+	pathAssociation = "/.well-known/apple-app-site-association"
 )
 
 // typeProfile is the media type of configuration profiles.
