@@ -91,9 +91,10 @@ type Ended struct {
 
 // Standing is what stands on a device, and goes or rests with it.
 type Standing struct {
-	Keys   int          // Hello keys that it keeps
-	Tokens int          // primary refresh tokens
-	Only   []idp.UserID // who has no other way in than a key of it
+	Keys    int          // Hello keys that it keeps
+	MacKeys int          // Platform Credentials that it keeps
+	Tokens  int          // primary refresh tokens
+	Only    []idp.UserID // who has no other way in than a key of it
 }
 
 // Keys is the keyring as far as this door needs it.

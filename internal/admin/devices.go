@@ -35,9 +35,10 @@ type deviceView struct {
 
 // followsView is what stands on a device, and goes or rests with it.
 type followsView struct {
-	Keys   int      `json:"helloKeys"`
-	Tokens int      `json:"primaryRefreshTokens"`
-	Only   []string `json:"onlyWayInOf"`
+	Keys    int      `json:"helloKeys"`
+	MacKeys int      `json:"platformKeys"`
+	Tokens  int      `json:"primaryRefreshTokens"`
+	Only    []string `json:"onlyWayInOf"`
 }
 
 type deviceParams struct {
@@ -189,6 +190,9 @@ func (c *call) onDevice(ctx context.Context, ref string, fn func(context.Context
 		e.User, e.Detail["device"], e.Detail["displayName"] = d.Owner, string(d.ID), d.Name
 		if stood != nil {
 			e.Detail["helloKeys"], e.Detail["primaryRefreshTokens"] = strconv.Itoa(stood.Keys), strconv.Itoa(stood.Tokens)
+			if stood.MacKeys > 0 {
+				e.Detail["platformKeys"] = strconv.Itoa(stood.MacKeys)
+			}
 		}
 		if err := fn(ctx, tx, d, e); err != nil {
 			return err

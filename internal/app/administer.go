@@ -152,7 +152,7 @@ func (h *House) administration() *admin.Service {
 
 // onDevice is what stands on a device, and goes or rests with it.
 func (h *House) onDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) (admin.Standing, error) {
-	keys, err := h.Hello.OnDevice(ctx, t, d)
+	keys, err := h.machineKeys().OnDevice(ctx, t, d)
 	if err != nil {
 		return admin.Standing{}, err
 	}
@@ -161,7 +161,7 @@ func (h *House) onDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) (a
 		return admin.Standing{}, err
 	}
 	only, err := h.Corridor.Stranded(ctx, t, keys)
-	return admin.Standing{Keys: len(keys), Tokens: len(tokens), Only: only}, err
+	return admin.Standing{Keys: count(keys, policy.Hello), MacKeys: count(keys, policy.Platform), Tokens: len(tokens), Only: only}, err
 }
 
 func (h *House) issuePass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, ask admin.PassOptions) (admin.Pass, error) {

@@ -247,6 +247,7 @@ func (h *House) follow() {
 	h.Devices.OnDisable(h.Sessions.EndDevice)
 	h.Devices.OnDisable(h.Tokens.RevokeDevice)
 	h.Devices.OnRemove(h.Macs.OnDeviceRemoved)
+	h.Macs.OnReplace(h.Corridor.CheckDevice)
 	h.Macs.OnReplace(h.PRTs.RevokeDevice)
 	h.Macs.OnReplace(h.Sessions.EndDevice)
 	h.Macs.OnReplace(h.Tokens.RevokeDevice)

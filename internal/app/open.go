@@ -24,6 +24,7 @@ import (
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/phone"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
@@ -45,7 +46,7 @@ func Sources() []fs.FS {
 		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
 		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations, trust.Migrations,
 		session.Migrations, token.Migrations, prt.Migrations, mac.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations, certificate.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations, platform.Migrations, phone.Migrations, certificate.Migrations,
 	}
 }
 

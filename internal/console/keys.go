@@ -62,11 +62,12 @@ func keyIs(show string, k method.Credential, now time.Time) bool {
 // keyName names a key in forms and addresses: its owner and its id.
 func keyName(u idp.UserID, id idp.CredentialID) string { return string(u) + "/" + string(id) }
 
-// keyTally counts the keys that devices keep for people of a tenant.
+// keyTally counts the keys of a tenant that machines keep.
 type keyTally struct {
-	By        map[string]int     // by part of the list
+	By        map[string]int // by part of the list
+	Holders   map[idp.UserID]bool
 	Held      map[idp.UserID]int // Hello keys
-	Many      []idp.UserID       // who hold as many Hello keys as is said to be many
+	Many      []idp.UserID       // who hold as many as is said to be many
 	People    int
 	Limit     int
 	WarnAt    int
@@ -80,16 +81,15 @@ func (v *visit) tallyKeys(ctx context.Context, show, after string, limit int) (k
 	if err != nil {
 		return keyTally{}, err
 	}
-	now, t := v.cfg.Now(), keyTally{By: map[string]int{}, Held: map[idp.UserID]int{}, Limit: p.Hello.Limit, WarnAt: p.Hello.WarnAt}
-	people := map[idp.UserID]bool{}
+	now, t := v.cfg.Now(), keyTally{By: map[string]int{}, Holders: map[idp.UserID]bool{}, Held: map[idp.UserID]int{}, Limit: p.Hello.Limit, WarnAt: p.Hello.WarnAt}
 	err = v.cfg.Hello.Walk(ctx, v.tenant.ID, func(k method.Credential) error {
 		for _, s := range keyShows {
 			if keyIs(s, k, now) {
 				t.By[s]++
 			}
 		}
-		people[k.User] = true
-		if k.Method == policy.Hello {
+		// How many keys of Macs are many is another rule; the person's page says it.
+		if t.Holders[k.User] = true; k.Method == policy.Hello {
 			if t.Held[k.User]++; t.WarnAt > 0 && t.Held[k.User] == t.WarnAt {
 				t.Many = append(t.Many, k.User)
 			}
@@ -105,7 +105,7 @@ func (v *visit) tallyKeys(ctx context.Context, show, after string, limit int) (k
 		}
 		return nil
 	})
-	t.People = len(people)
+	t.People = len(t.Holders)
 	return t, err
 }
 

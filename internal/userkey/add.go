@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/secret"
@@ -22,8 +23,8 @@ func (s *Store[C]) Fresh(ctx context.Context, k Key, d Machine) (Key, error) {
 		return Key{}, err
 	}
 	for _, old := range held {
-		if s.cfg.Again && old.Device == k.Device && bytes.Equal(old.Print, k.Print) {
-			old.KID, old.Marks = k.KID, k.Marks
+		if s.cfg.Again != nil && old.Device == k.Device && bytes.Equal(old.Print, k.Print) {
+			old.KID, old.Marks, old.Orphaned = k.KID, s.cfg.Again(old.Marks, k.Marks), time.Time{}
 			return old, nil
 		}
 	}
@@ -61,9 +62,6 @@ type Adding struct {
 	// Over, when not empty, is the key whose place it takes, and which has
 	// vouched for it: another one, or none, is Unproven "key_replaced".
 	Over idp.CredentialID
-	// Merge says what marks a key has that is registered once more; nil: what it
-	// had. With Config.Again alone.
-	Merge func(old, new int64) int64
 }
 
 // Add stores a key, in the place of the one that the device kept for the
@@ -89,7 +87,7 @@ func (s *Store[C]) Add(ctx context.Context, tx *sqldb.Tx, a Adding) error {
 		switch {
 		case err != nil:
 			return err
-		case s.cfg.Again && old.ID == k.ID:
+		case s.cfg.Again != nil && old.ID == k.ID:
 			return s.again(ctx, tx, old, a)
 		case a.Over != "" && old.ID != a.Over:
 			return idp.Unprovenf("key_replaced", "key %s vouched, and %q is kept now", a.Over, old.ID)
@@ -111,13 +109,14 @@ func (s *Store[C]) Add(ctx context.Context, tx *sqldb.Tx, a Adding) error {
 	})
 }
 
-// again writes what a key gained that is registered once more.
+// again writes what a key gained that is registered once more. Its device is
+// there: it is no orphan, if it was one.
 func (s *Managed[C]) again(ctx context.Context, tx *sqldb.Tx, old Key, a Adding) error {
-	if !s.cfg.Marks || a.Merge == nil {
-		return nil
+	also, args := "", []any{old.Tenant, old.User, old.ID}
+	if s.cfg.Marks {
+		also, args = ", marks = $4", append(args, s.cfg.Again(old.Marks, a.Key.Marks))
 	}
-	_, err := s.exec(ctx, tx, `
-		update {key} set marks = $4 where tenant_id = $1 and user_id = $2 and id = $3`, old.Tenant, old.User, old.ID, a.Merge(old.Marks, a.Key.Marks))
+	_, err := s.exec(ctx, tx, `update {key} set orphaned = 0`+also+` where tenant_id = $1 and user_id = $2 and id = $3`, args...)
 	return err
 }
 

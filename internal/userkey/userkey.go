@@ -62,9 +62,10 @@ type Config[C any] struct {
 	// of method/hello. Marks says that Keys has a column of that name.
 	Keys, Holders string
 	Marks         bool
-	// Again says that a key may be registered where it is registered already,
-	// by who registered it: the reply to the first time was lost.
-	Again bool
+	// Again lets a key be registered where it is registered already, by who
+	// registered it, for whom the reply was lost; and says what marks it has then.
+	// Nil: it may not.
+	Again func(old, new int64) int64
 
 	// Limit is how many keys the tenant lets a person hold.
 	Limit func(context.Context, idp.TenantID) (int, error)

@@ -2,11 +2,7 @@ package platform
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/sha256"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -73,17 +69,12 @@ func facts(k userkey.Key) idp.Facts {
 	return idp.Facts{Device: k.Device, Attested: attested(k.Marks), Name: k.Name}
 }
 
-// Holds says which credential of a person has this public key and could prove
-// them now: it is not removed, and its Mac is there and enabled. Empty: none.
-// It is what makes the model of a passkey more than a claim (decisions 5.1). tx
-// may be nil.
-func (m *Room) Holds(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, key *ecdsa.PublicKey) (idp.CredentialID, error) {
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return "", fmt.Errorf("key of a passkey: %w", err)
-	}
-	print := sha256.Sum256(spki)
-	k, d, gone, err := m.keys.Held(ctx, tx, t, u, print[:])
+// Holds says which credential of a person has the public key of that print, the
+// SHA-256 of its SubjectPublicKeyInfo, and could prove them now: it is not removed,
+// and its Mac is there and enabled. Empty: none. It is what makes the model of a
+// passkey more than a claim (decisions 5.1). tx may be nil.
+func (m *Room) Holds(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, print []byte) (idp.CredentialID, error) {
+	k, d, gone, err := m.keys.Held(ctx, tx, t, u, print)
 	if errors.Is(err, idp.NotFound) {
 		return "", nil
 	}

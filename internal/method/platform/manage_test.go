@@ -235,12 +235,12 @@ func TestHolds(t *testing.T) {
 		d, k := w.join("MacBook"), platformtest.New()
 		holds := func(u idp.User, k *platformtest.Key) idp.CredentialID {
 			t.Helper()
-			id, err := w.room.Holds(t.Context(), nil, u.Tenant, u.ID, k.Public())
+			id, err := w.room.Holds(t.Context(), nil, u.Tenant, u.ID, k.Print())
 			if err != nil {
 				t.Fatal(err)
 			}
 			w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error {
-				in, err := w.room.Holds(ctx, tx, u.Tenant, u.ID, k.Public())
+				in, err := w.room.Holds(ctx, tx, u.Tenant, u.ID, k.Print())
 				if in != id {
 					t.Errorf("%q in a transaction, %q without", in, id)
 				}

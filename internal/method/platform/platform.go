@@ -91,7 +91,7 @@ var (
 func New(c Config) (*Room, error) {
 	keys, err := userkey.New(userkey.Config[method.Credential]{
 		DB: c.DB, Now: c.Now, Room: ID, Noun: "Platform Credential", Keys: "platform_key", Holders: "platform_holder",
-		Marks: true, Again: true,
+		Marks: true, Again: merged,
 		Limit: c.Limit, Show: credential, Clean: method.CleanName,
 		UserByName: c.UserByName, User: c.User, Fold: directory.Fold, Device: c.Device,
 		Claim: c.Claim, Release: c.Release, Replaced: c.Replaced, Audit: c.Audit,

@@ -77,7 +77,7 @@ func (m *Room) RegisterOnce(ctx context.Context, a method.Answer) (method.Regist
 	return method.Registration{
 		Credential: credential(fresh, d, false),
 		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
-			return m.keys.Add(ctx, tx, userkey.Adding{Key: fresh, Public: n.key, Limit: limit, Over: n.over, Merge: merged})
+			return m.keys.Add(ctx, tx, userkey.Adding{Key: fresh, Public: n.key, Limit: limit, Over: n.over})
 		},
 	}, nil
 }

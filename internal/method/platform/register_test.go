@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,9 @@ func TestAgain(t *testing.T) {
 		if err != nil || again.ID != first.ID || again.Name != "Work" || len(w.replaced) != 0 {
 			t.Fatalf("again %+v, %v; replaced %v", again, err, w.replaced)
 		}
+		if !again.Facts.Attested || slices.Contains(again.Properties, idp.UserVerified) {
+			t.Errorf("again %+v", again)
+		}
 		p, err := w.signIn(t, w.Ada, d, k)
 		if err != nil || !p.Has(idp.HardwareBound) || p.Has(idp.UserVerified) {
 			t.Errorf("proof %+v, %v", p, err)
@@ -126,6 +130,18 @@ func TestAgain(t *testing.T) {
 		w.limit = 1
 		if w.register(t, w.Ada, d, k).ID != first.ID {
 			t.Error("at the limit it is another")
+		}
+		// The Mac was registered anew, with other keys of its own, and has kept this
+		// one.
+		w.Write(t, func(ctx context.Context, tx *sqldb.Tx) error { return w.room.OnDeviceRemoved(ctx, tx, w.Tenant.ID, d) })
+		if _, err := w.signIn(t, w.Ada, d, k); reason(err) != "device_missing" {
+			t.Errorf("an orphan: %v", err)
+		}
+		if w.register(t, w.Ada, d, k).ID != first.ID {
+			t.Error("on the Mac that came back it is another")
+		}
+		if _, err := w.signIn(t, w.Ada, d, k); err != nil {
+			t.Errorf("no orphan any more: %v", err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"time"
@@ -34,6 +35,16 @@ func (k *Key) Private() *ecdsa.PrivateKey { return k.private }
 
 // ID is its id.
 func (k *Key) ID() pssowire.KeyID { return pssowire.KeyOf(k.Public()) }
+
+// Print is the SHA-256 of its SubjectPublicKeyInfo.
+func (k *Key) Print() []byte {
+	der, err := x509.MarshalPKIXPublicKey(k.Public())
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(der)
+	return sum[:]
+}
 
 // Said is what the login request around an assertion says.
 type Said struct {
