@@ -28,7 +28,7 @@ var floors = map[string]int{
 	"enrol": 5,
 	"oidc":  6, "broker": 6, "drs": 6, "psso": 6, "graph": 6, "portal": 6, "console": 6, "admin": 6, "backup": 6, "phoneapp": 6,
 	"app": 7, "agent": 7, "demo": 7, "phoneagent": 7,
-	"desktop": 8,
+	"desktop": 8, "macagent": 8,
 }
 
 // floorOf gives the floor of an import path of ours; ok is false for paths

@@ -1,14 +1,14 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"net/http"
 
 	"github.com/signetid/signet/internal/broker"
-	"github.com/signetid/signet/internal/console"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/oidc"
-	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/psso"
 	"github.com/signetid/signet/internal/signin"
 )
@@ -21,8 +21,9 @@ func (d *doors) forMacs() *psso.Server {
 	return psso.New(psso.Config{
 		BaseURL: h.base, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies, Devices: h.Devices, Macs: h.Macs,
 		Keys: h.Keys, PRTs: h.PRTs, Sessions: h.Sessions, Tokens: h.Tokens, Corridor: h.Corridor, Box: h.Box, Audit: h.Audit, Now: h.cfg.Now,
+		UserKey: h.Platform.Kept, Card: h.whoseCard,
 		Roots: h.macRoots, App: app, Extension: extension, Placeholder: placeholder,
-		Limits: psso.Limits{Nonces: h.cfg.Limits.Nonces, Failures: max(1, h.cfg.Limits.Failures/10), Asks: h.cfg.Limits.Begins},
+		Limits: psso.Limits{Nonces: h.cfg.Limits.Nonces, Failures: h.cfg.Limits.Failures, Asks: h.cfg.Limits.Begins},
 	})
 }
 
@@ -56,33 +57,11 @@ func (h *House) MacProfile(ctx context.Context, t idp.TenantID, ask psso.Profile
 	}.Make(ctx, t, ask)
 }
 
-// macPages is what the console knows of Macs.
-func (h *House) macPages() *console.Macs {
-	app, _, placeholder := h.cfg.programs()
-	return &console.Macs{
-		Registry: h.Macs,
-		Profile: func(ctx context.Context, t idp.TenantID, ask console.MacProfileAsk) (console.MacProfile, error) {
-			if app == "" {
-				return console.MacProfile{}, nil
-			}
-			file, err := h.MacProfile(ctx, t, psso.ProfileAsk{Token: ask.Token, Direct: ask.Direct})
-			return console.MacProfile{File: file, App: app, Demo: placeholder}, err
-		},
+// whoseCard says whose a smart card is, by all the rules of certificates.
+func (h *House) whoseCard(ctx context.Context, t idp.TenantID, chain []*x509.Certificate) (idp.UserID, string, error) {
+	e, err := h.Certificates.Explain(ctx, t, chain)
+	if err == nil && !e.Good {
+		return "", cmp.Or(e.Reason, "refused"), nil
 	}
-}
-
-// macKeyRules are the tenant's rules about the keys that Macs keep for people.
-func (h *House) macKeyRules(ctx context.Context, t idp.TenantID) (policy.PlatformRules, error) {
-	p, err := h.Policies.Get(ctx, t)
-	return p.Platform, err
-}
-
-// serials gives the serial numbers of those devices that are Macs.
-func (h *House) serials(ctx context.Context, t idp.TenantID, devices []idp.DeviceID) (map[idp.DeviceID]string, error) {
-	macs, err := h.Macs.List(ctx, t, devices)
-	out := make(map[idp.DeviceID]string, len(macs))
-	for id, m := range macs {
-		out[id] = m.Serial
-	}
-	return out, err
+	return e.User.ID, "", err
 }

@@ -112,6 +112,27 @@ func TestOfMac(t *testing.T) {
 	}
 }
 
+// TestReadRefuses: what is no message, and algorithms that are not asked for.
+func TestReadRefuses(t *testing.T) {
+	key := p256(t)
+	good := sign(t, key, map[string]any{"kid": pssowire.KeyOf(&key.PublicKey).String()}, map[string]any{})
+	for _, c := range []struct {
+		payload []byte
+		algs    []string
+		want    string
+	}{
+		{good, []string{"ES256"}, ""},
+		{good, []string{"RS256"}, "algorithm_refused"},
+		{good, nil, "algorithm_refused"},
+		{good[:len(good)-1], []string{"ES256"}, "token_malformed"},
+		{nil, []string{"ES256"}, "token_malformed"},
+	} {
+		if _, fault := assertion.Read(assertion.MacKey, c.payload, c.algs...); (fault == nil) != (c.want == "") || (fault != nil && fault.Reason != c.want) {
+			t.Errorf("%q by %v: %v, want %q", c.payload, c.algs, fault, c.want)
+		}
+	}
+}
+
 // TestDesktopTimes: a broker's assertion may say when it ends, and then it must
 // be soon.
 func TestDesktopTimes(t *testing.T) {
@@ -167,6 +188,9 @@ func TestKeep(t *testing.T) {
 	plain, fault := assertion.FromKeep([]byte(`{"r":"x"}`))
 	if fault != nil || plain.Mac() || plain.RequestNonce != `{"r":"x"}` {
 		t.Errorf("%+v, %v", plain, fault)
+	}
+	if none, fault := assertion.FromKeep(nil); fault != nil || none.Mac() {
+		t.Errorf("%+v, %v", none, fault)
 	}
 	if _, fault := assertion.FromKeep([]byte("\x00{")); fault == nil || fault.Reason != "ceremony_malformed" {
 		t.Errorf("%v", fault)

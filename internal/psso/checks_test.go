@@ -121,8 +121,8 @@ func withBoth(form url.Values, compact string) url.Values {
 	return form
 }
 
-// bent replaces a part of a compact message.
-func bent(n int, with func(string) string) func(string) string {
+// bentPart replaces a part of a compact message.
+func bentPart(n int, with func(string) string) func(string) string {
 	return func(compact string) string {
 		parts := split(compact)
 		parts[n] = with(parts[n])
@@ -132,7 +132,7 @@ func bent(n int, with func(string) string) func(string) string {
 
 // rs makes a signature of two numbers.
 func rs(change func(r, s *big.Int)) func(string) string {
-	return bent(2, func(part string) string {
+	return bentPart(2, func(part string) string {
 		raw, err := b64.DecodeString(part)
 		if err != nil {
 			panic(err)
@@ -163,13 +163,13 @@ func TestSignature(t *testing.T) {
 	w.check(t, func() *message { return w.login(m, w.ada, k) },
 		malformed("two parts", "token_malformed", func(q *message) { q.bend = func(s string) string { return s[:strings.LastIndex(s, ".")] } }).unburnt(),
 		malformed("four parts", "token_malformed", func(q *message) { q.bend = func(s string) string { return s + ".AA" } }).unburnt(),
-		malformed("no base64", "token_malformed", func(q *message) { q.bend = bent(1, func(s string) string { return s + "!" }) }).unburnt(),
-		malformed("header is no object", "token_malformed", func(q *message) { q.bend = bent(0, func(string) string { return encode([]int{1}) }) }).unburnt(),
-		malformed("no signature", "token_malformed", func(q *message) { q.bend = bent(2, func(string) string { return "" }) }).unburnt(),
+		malformed("no base64", "token_malformed", func(q *message) { q.bend = bentPart(1, func(s string) string { return s + "!" }) }).unburnt(),
+		malformed("header is no object", "token_malformed", func(q *message) { q.bend = bentPart(0, func(string) string { return encode([]int{1}) }) }).unburnt(),
+		malformed("no signature", "token_malformed", func(q *message) { q.bend = bentPart(2, func(string) string { return "" }) }).unburnt(),
 		malformed("alg none", "algorithm_refused", func(q *message) { q.header["alg"] = "none" }).unburnt(),
 		malformed("alg none with a signature", "algorithm_refused", func(q *message) {
 			q.header["alg"] = "none"
-			q.bend = bent(2, func(string) string { return "AAAA" })
+			q.bend = bentPart(2, func(string) string { return "AAAA" })
 		}).unburnt(),
 		malformed("alg HS256", "algorithm_refused", func(q *message) { q.header["alg"] = "HS256" }).unburnt(),
 		malformed("alg ES384", "algorithm_refused", func(q *message) { q.header["alg"] = "ES384" }).unburnt(),
@@ -195,7 +195,7 @@ func TestSignature(t *testing.T) {
 			q.header["x5c"] = []string{base64.StdEncoding.EncodeToString(certificateOf(t, stranger))}
 		}).unburnt(),
 		ofDevice("changed after it was signed", "wrong_signature", func(q *message) {
-			q.bend = bent(1, func(s string) string {
+			q.bend = bentPart(1, func(s string) string {
 				return encode(q.claims.merge(object{"sub": w.bob.Name, "username": w.bob.Name}))
 			})
 		}).unburnt(),
@@ -205,9 +205,9 @@ func TestSignature(t *testing.T) {
 		ofDevice("r and s are one", "wrong_signature", func(q *message) { q.bend = rs(func(r, s *big.Int) { r.SetInt64(1); s.SetInt64(1) }) }).unburnt(),
 		ofDevice("r is the order", "wrong_signature", func(q *message) { q.bend = rs(func(r, _ *big.Int) { r.Set(order) }) }).unburnt(),
 		ofDevice("s is the order", "wrong_signature", func(q *message) { q.bend = rs(func(_, s *big.Int) { s.Set(order) }) }).unburnt(),
-		ofDevice("63 bytes", "wrong_signature", func(q *message) { q.bend = bent(2, func(s string) string { return s[:84] }) }).unburnt(),
+		ofDevice("63 bytes", "wrong_signature", func(q *message) { q.bend = bentPart(2, func(s string) string { return s[:84] }) }).unburnt(),
 		ofDevice("in DER", "wrong_signature", func(q *message) {
-			q.bend = bent(2, func(s string) string {
+			q.bend = bentPart(2, func(s string) string {
 				raw, _ := b64.DecodeString(s)
 				der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])})
 				if err != nil {

@@ -51,7 +51,7 @@ func TestSec_PSO02_Inner(t *testing.T) {
 		credential("signed by another", "wrong_signature", func(q *message) { q.innerKey = stranger.Private() }),
 		credential("signed by the Mac", "wrong_signature", func(q *message) { q.innerKey = m.signing }),
 		credential("changed after it was signed", "wrong_signature", func(q *message) {
-			q.bendInner = bent(1, func(s string) string {
+			q.bendInner = bentPart(1, func(s string) string {
 				raw, _ := b64.DecodeString(s)
 				return b64.EncodeToString(append([]byte(" "), raw...))
 			})

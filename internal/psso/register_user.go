@@ -180,11 +180,11 @@ func offered(said pssowire.User) (platform.Offer, error) {
 // settleUser writes what goes with the registration of a person: the Mac becomes
 // one that may be used, and theirs, if it waited for that.
 func (s *Server) settleUser(ctx context.Context, tx *sqldb.Tx, p enrolling) error {
-	if err := s.cfg.Macs.Confirm(ctx, tx, p.mac, p.signer); err != nil {
-		return deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
+	if err := s.confirm(ctx, tx, p.signed); err != nil {
+		return err
 	}
 	if p.access == nil {
-		return s.cfg.PRTs.Touch(ctx, tx, p.session.PRT) // stands to the end
+		return nil // the old key was there to the end, and its session goes with it
 	}
 	if err := s.gate.Kept(ctx, tx, *p.access); err != nil {
 		return err

@@ -6,7 +6,6 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/device"
-	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/signin"
@@ -127,10 +126,10 @@ func (s *Server) attestedKeys(ctx context.Context, p *rotating) error {
 }
 
 func (s *Server) settleRotation(ctx context.Context, tx *sqldb.Tx, p rotating) (mac.Mac, error) {
-	if err := s.cfg.Macs.Confirm(ctx, tx, p.mac, p.signer); err != nil {
-		return mac.Mac{}, deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
+	if err := s.confirm(ctx, tx, p.signed); err != nil {
+		return mac.Mac{}, err
 	}
-	if err := s.cfg.PRTs.Touch(ctx, tx, p.session.PRT); err != nil { // stands to the end
+	if err := s.cfg.PRTs.Touch(ctx, tx, p.session.PRT); err != nil {
 		return mac.Mac{}, err
 	}
 	return s.cfg.Macs.Rotate(ctx, tx, mac.Rotation{

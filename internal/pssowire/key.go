@@ -132,23 +132,3 @@ func EncryptionProof(secret []byte, requestNonce string) []byte {
 	h.Write([]byte(requestNonce))
 	return h.Sum(nil)
 }
-
-// Hash is how messages name what they do not repeat: base64url of the SHA-256 of
-// a token, or of a URL.
-func Hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// AttestedData is the clientDataHash of an attestation: of the nonce, a zero, and
-// the ids of the keys that it is about, those of the device being the signing
-// key's and the encryption key's.
-func AttestedData(requestNonce string, keys ...KeyID) []byte {
-	h := sha256.New()
-	h.Write([]byte(requestNonce))
-	h.Write([]byte{0})
-	for _, k := range keys {
-		h.Write(k[:])
-	}
-	return h.Sum(nil)
-}

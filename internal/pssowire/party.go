@@ -70,7 +70,7 @@ func ParsePartyV(text string) (ForDevice, error) {
 }
 
 // maxParty is more than party info takes, in bytes.
-const maxParty = 3*4 + len(prefixV) + pointSize + MaxNonce
+const maxParty = 512
 
 func badParty(format string, args ...any) error {
 	return idp.Invalidf("apv_malformed", format, args...).Say("jwe_crypto.apv is not what a Mac writes.")
