@@ -78,6 +78,26 @@ func (s *Server) eventOf(a asked, activity string, d device.Device) audit.Event 
 	}
 }
 
+// read reads the claims of a request whose signature is good. One that cannot be
+// read burns its nonce all the same, if that much can be.
+func (s *Server) read(ctx context.Context, q signed, claims any) error {
+	err := q.message.Read(claims)
+	if err == nil {
+		return nil
+	}
+	err = malformed("claims_malformed", "%w", err)
+	var c struct {
+		RequestNonce string `json:"request_nonce"`
+	}
+	if q.message.Read(&c) == nil {
+		if n, unusable := s.opened(ctx, q.tenant.ID, c.RequestNonce); unusable == nil {
+			q.nonce = n
+			return s.refused(ctx, q, err)
+		}
+	}
+	return s.failed(ctx, q.event, err)
+}
+
 // held opens the nonce of a request whose signature is good, and holds against
 // the rules what it claims; more are the request's own. From here on every
 // outcome burns the nonce: a refusal here, a success in commit, or where the

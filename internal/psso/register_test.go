@@ -336,7 +336,7 @@ func TestRegistrationLimit(t *testing.T) {
 		case n < 3 && a.status != 200:
 			t.Errorf("%d: %d %s", n, a.status, a.body)
 		case n == 3:
-			a.refused(t, "one too many", 429, "slow_down", "registration_requests")
+			a.refused(t, "one too many", 429, "slow_down", "")
 			if a.header.Get("Retry-After") == "" {
 				t.Error("no Retry-After")
 			}

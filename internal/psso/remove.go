@@ -81,8 +81,8 @@ func (s *Server) removal(w http.ResponseWriter, r *http.Request, path, activity 
 	if err != nil {
 		return q, said, err
 	}
-	if err := q.message.Read(&said); err != nil {
-		return q, said, malformed("claims_malformed", "%w", err)
+	if err := s.read(ctx, q, &said); err != nil {
+		return q, said, err
 	}
 	return q, said, s.held(ctx, &q, said.Signed, func() error { return nil })
 }
