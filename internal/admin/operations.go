@@ -58,8 +58,8 @@ var operations = map[string]operation{
 	"device.rename":  within(renameDevice),
 	"device.remove":  within(removeDevice),
 
-	"mac.profile":      within(macProfile),
 	"mac.list":         within(listMacs),
+	"mac.profile":      within(macProfile),
 	"mac.token.issue":  within(issueMacTokens),
 	"mac.token.list":   within(listMacTokens),
 	"mac.token.revoke": within(revokeMacToken),

@@ -155,6 +155,8 @@ func TestLint(t *testing.T) {
 		{"password-policy", "PayloadContent[0].PlatformSSO.LoginPolicy", "card", all(sso("AuthenticationMethod", nil), platform("AuthenticationMethod", "SmartCard"), platform("LoginPolicy", []any{"RequireAuthentication"}))},
 		{"touch-policy", "PayloadContent[0].PlatformSSO.UnlockPolicy", "card", all(sso("AuthenticationMethod", nil), platform("AuthenticationMethod", "SmartCard"), platform("UnlockPolicy", []any{"RequireTouchID"}))},
 		{"grace-alone", "PayloadContent[0].PlatformSSO.LoginPolicy", "", all(password, platform("LoginPolicy", []any{"AttemptAuthentication", "AllowOfflineGracePeriod"}), platform("OfflineGracePeriod", int64(60)))},
+		{"grace-alone", "PayloadContent[0].PlatformSSO.UnlockPolicy", "Touch ID", all(password, platform("UnlockPolicy", []any{"AttemptAuthentication", "AllowTouchIDOrWatchForUnlock"}))},
+		{"grace-alone", "PayloadContent[0].PlatformSSO.FileVaultPolicy", "accounts", all(password, platform("FileVaultPolicy", []any{"AllowAuthenticationGracePeriod"}), platform("AuthenticationGracePeriod", int64(60)))},
 		{"grace-period", "PayloadContent[0].PlatformSSO.OfflineGracePeriod", "", all(password, platform("LoginPolicy", []any{"RequireAuthentication", "AllowOfflineGracePeriod"}))},
 		{"grace-period", "PayloadContent[0].PlatformSSO.AuthenticationGracePeriod", "", all(password, platform("LoginPolicy", []any{"RequireAuthentication", "AllowAuthenticationGracePeriod"}))},
 		{"shared-keys", "PayloadContent[0].PlatformSSO.EnableAuthorization", "", all(platform("UseSharedDeviceKeys", nil), platform("EnableAuthorization", true))},

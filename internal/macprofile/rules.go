@@ -156,6 +156,8 @@ func (l *linter) policies(path string, platform dict, method string) {
 			case attempt, require, allowGrace, allowTouchUnlock:
 				if method != "Password" {
 					l.find("password-policy", at(path, name), "%s is for the method Password only, and this profile's is %s.", v, method)
+				} else if (v == allowGrace || v == allowTouchUnlock) && !has(require) {
+					l.find("grace-alone", at(path, name), "%s means nothing without %s.", v, require)
 				}
 			case allowOffline:
 				if method != "Password" && method != "OpenID" {

@@ -38,7 +38,8 @@ const (
 // schema: TopLevel, CommonPayloadKeys, com.apple.extensiblesso and
 // com.apple.associated-domains, in the release for macOS 27.2. The keys of
 // com.apple.extensiblesso that only iOS or the type Credential has are not among
-// them; see apple-platform-sso.md §4.
+// them, and what Apple calls optional is required here where its own text, or
+// Platform SSO, cannot do without; see apple-platform-sso.md §4.
 var topKeys = append([]key{
 	{name: "PayloadContent", kind: tArray, required: true, of: &key{kind: tDict}},
 	{name: "PayloadScope", kind: tString, values: []string{"System", "User"}, means: "Whether it is for the whole Mac or for one person"},

@@ -119,7 +119,7 @@ const macNonce = "9D4B1F0E-52C3-4D8A-8E0B-6C1E7F2A3B4C"
 func (w *world) fresh(m *machine, path, typ string) *message {
 	w.t.Helper()
 	now := w.clock.now()
-	q := &message{m: m, path: path, nonce: w.nonce(), now: now, signer: m.signing, form: url.Values{}}
+	q := &message{m: m, path: path, nonce: w.nonceAt(w.t, string(m.Tenant)), now: now, signer: m.signing, form: url.Values{}}
 	q.header = object{"typ": typ, "alg": "ES256", "kid": m.kid().String()}
 	q.claims = object{
 		"iss": pssowire.ClientID, "aud": base + "/" + string(m.Tenant) + path, "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
