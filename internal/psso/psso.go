@@ -28,7 +28,7 @@ import (
 )
 
 // Config is what app hands to the door. All fields are required but Roots,
-// Extension, App and Limits.
+// Card, Extension, App, Placeholder and Limits.
 type Config struct {
 	BaseURL   string // https://id.example, without a slash at the end
 	DB        *sqldb.DB
