@@ -126,7 +126,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 	o.Service = admin.New(admin.Config{
 		Authorities: trust.New(trust.Config{DB: db, Now: clock, Private: []string{"127.0.0.1"}}), ExplainCertificate: explainFirst,
 		MacProfile: anyProfile,
-		Devices: o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
+		Devices:    o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
@@ -501,7 +501,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "mac.token.revoke", "cert-authority.refresh", "cert-authority.endSessions"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "mac.token.revoke", "mac.profile", "cert-authority.refresh", "cert-authority.endSessions"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]
