@@ -73,7 +73,10 @@ func TestPlatformCredentialRules(t *testing.T) {
 	if got := w.ask(ada, "GET", at, nil).want(t, http.StatusOK, ""); got.body["state"] != "disabled" || got.body["@signet.limit"] != 20.0 || got.body["@signet.warnAt"] != 15.0 {
 		t.Fatalf("at first %s", got.Body)
 	}
-	w.ask(ada, "PATCH", at, map[string]any{"state": "enabled", "@signet.limit": 5, "@signet.warnAt": 4}).want(t, http.StatusNoContent, "")
+	w.ask(ada, "PATCH", at, map[string]any{
+		"state": "enabled", "@signet.limit": 5, "@signet.warnAt": 4,
+		"includeTargets": []any{map[string]any{"id": "all_users", "targetType": "group"}},
+	}).want(t, http.StatusNoContent, "")
 	p, err := w.rules.Get(t.Context(), w.tenant.ID)
 	if err != nil || !p.Methods[policy.Platform].On || p.Platform.Limit != 5 || p.Platform.WarnAt != 4 || p.Hello.Limit != 20 {
 		t.Errorf("policy %+v, %v", p.Platform, err)

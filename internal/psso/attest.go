@@ -6,11 +6,8 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
@@ -26,11 +23,6 @@ var (
 	oidSerial    = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 8, 9, 1}
 	oidUDID      = asn1.ObjectIdentifier{1, 2, 840, 113635, 100, 8, 9, 2}
 )
-
-// appleRoot is the SHA-256 of the certificate of Apple Enterprise Attestation
-// Root CA (apple-platform-sso.md §9.4) [A]. We bring no certificate along: the
-// operator names the file, and is told whether this one is in it.
-const appleRoot = "ccf59ef8fcb3017d97f8b5fa6fa90e7a3f9283f76b55ac6cf6eda8b8b949f05b"
 
 // The bounds of a chain.
 const (
@@ -188,34 +180,4 @@ func mustAttest(r policy.DeviceRules) bool {
 func errAttestation(format string, args ...any) error {
 	return idp.Deniedf("attestation_required", format, args...).Coded(policy.CodeJoin).
 		Say("Your organisation admits only Macs whose keys can be verified.")
-}
-
-// ReadRoots reads the certificates that attestations of Macs have to lead to
-// from a PEM file. apple says that Apple's own is among them, by its fingerprint;
-// without it no real Mac is attested. A file that has none is an error.
-func ReadRoots(path string) (roots *x509.CertPool, apple bool, err error) {
-	rest, err := os.ReadFile(path)
-	if err != nil {
-		return nil, false, err
-	}
-	roots = x509.NewCertPool()
-	for n := 0; ; n++ {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			if n == 0 {
-				return nil, false, fmt.Errorf("%s: there is no certificate in it", path)
-			}
-			return roots, apple, nil
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, false, fmt.Errorf("%s: it has a %.40q", path, block.Type)
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, false, fmt.Errorf("%s: %w", path, err)
-		}
-		sum := sha256.Sum256(c.Raw)
-		apple = apple || hex.EncodeToString(sum[:]) == appleRoot
-		roots.AddCert(c)
-	}
 }

@@ -7,9 +7,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -122,36 +119,6 @@ func TestSec_DEV11_BothKeys(t *testing.T) {
 		}
 		if w.changes("device.join")[0].Detail["attestation"] == "" {
 			t.Errorf("%s: the record does not say why", what)
-		}
-	}
-}
-
-// Roots are PEM certificates, and it is said whether Apple's is among them: by
-// its fingerprint, of which a stand-in has another.
-func TestReadRoots(t *testing.T) {
-	m, dir := newMaker(t), t.TempDir()
-	write := func(name string, blocks ...*pem.Block) string {
-		path := filepath.Join(dir, name)
-		var all []byte
-		for _, b := range blocks {
-			all = append(all, pem.EncodeToMemory(b)...)
-		}
-		if err := os.WriteFile(path, all, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	root := &pem.Block{Type: "CERTIFICATE", Bytes: m.root.Raw}
-	pool, apple, err := psso.ReadRoots(write("good.pem", root, root))
-	if err != nil || apple || !pool.Equal(m.roots) {
-		t.Errorf("%v %t", err, apple)
-	}
-	for what, path := range map[string]string{
-		"missing": filepath.Join(dir, "none"), "empty": write("empty.pem"),
-		"a key": write("key.pem", root, &pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}}), "bent": write("bent.pem", &pem.Block{Type: "CERTIFICATE", Bytes: m.root.Raw[:99]}),
-	} {
-		if _, _, err := psso.ReadRoots(path); err == nil {
-			t.Errorf("%s: read", what)
 		}
 	}
 }

@@ -28,7 +28,7 @@ import (
 )
 
 // Config is what app hands to the door. All fields are required but Roots,
-// Extension, App and Limits.
+// Card, Extension, App, Placeholder and Limits.
 type Config struct {
 	BaseURL   string // https://id.example, without a slash at the end
 	DB        *sqldb.DB
@@ -124,12 +124,12 @@ func (s *Server) Mount(mux *http.ServeMux) {
 	add("POST", pathNonce, s.nonce)
 	add("POST", pathToken, s.token)
 	add("POST", pathKey, s.key)
-	s.mountProfile(mux)
 	add("POST", pathDevice, s.registration(s.deviceRequest))
 	add("POST", pathUser, s.registration(s.userRequest))
 	add("DELETE", pathDevice, s.registration(s.leave))
 	add("DELETE", pathUser, s.registration(s.forget))
 	add("GET", pathConfiguration, s.registration(s.configure))
+	s.mountProfile(mux)
 }
 
 // address is the absolute address of a path of ours for a tenant, in the one

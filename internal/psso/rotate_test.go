@@ -307,6 +307,9 @@ func TestRotateUserKey(t *testing.T) {
 		if out := a.json(t); out["login_user_name"] != w.ada.Name || out["credential_id"] == "" {
 			t.Errorf("%v", out)
 		}
+		if e := w.changes("platform.rotate"); len(e) != 1 || e[0].Outcome != audit.Success || e[0].User != w.ada.ID || e[0].Detail["device"] != string(m.ID) {
+			t.Errorf("audit: %+v", e)
+		}
 		w.send(w.login(m, w.ada, k)).refused(t, "the old key", 401, "invalid_grant", "")
 		w.signIn(m, w.ada, k2)
 		if w.keysOf(w.ada) != 1 {
