@@ -61,7 +61,7 @@ tenant is meant and there is only one, it need not be named.`,
 	cmd.RegisterFlagCompletionFunc("tenant", a.complete("tenant.list", "domain"))
 	cmd.AddCommand(
 		a.tenantCommands(), a.userCommands(), a.groupCommands(), a.appCommands(), a.tapCommands(),
-		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.securityKeyCommands(), a.deviceCommands(), a.phoneCommands(), a.authorityCommands(), a.certificateCommands(), a.kekCommands(), a.metadataCommands(),
+		a.policyCommands(), a.auditCommand(), a.tokenCommand(), a.keyCommands(), a.securityKeyCommands(), a.deviceCommands(), a.macCommands(), a.phoneCommands(), a.authorityCommands(), a.certificateCommands(), a.kekCommands(), a.metadataCommands(),
 		here(a.migrateCommand()), here(a.backupCommand()), here(a.backupKeyCommand()), here(a.restoreCommand()),
 	)
 	return cmd

@@ -78,7 +78,7 @@ func (a *administrator) onDevice(cmd *cobra.Command, op string, in fields, follo
 	if err != nil {
 		return err
 	}
-	if err := show(cmd.OutOrStdout(), a.format, raw, columns(append(deviceColumns, "helloKeys=Hello keys", "primaryRefreshTokens=refresh tokens", "onlyWayInOf=only way in of")...)); err != nil {
+	if err := show(cmd.OutOrStdout(), a.format, raw, columns(append(deviceColumns, "helloKeys=Hello keys", "platformKeys=keys of Macs", "primaryRefreshTokens=refresh tokens", "onlyWayInOf=only way in of")...)); err != nil {
 		return err
 	}
 	if follows == "" {

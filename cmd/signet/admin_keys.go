@@ -30,9 +30,10 @@ type keyPart struct {
 	People int               `json:"people"`
 	After  string            `json:"after"`
 	Many   []struct {
-		Name  string `json:"userPrincipalName"`
-		Held  int    `json:"keys"`
-		Limit int    `json:"limit"`
+		Name   string `json:"userPrincipalName"`
+		Method string `json:"method"`
+		Held   int    `json:"keys"`
+		Limit  int    `json:"limit"`
 	} `json:"many"`
 }
 
@@ -66,7 +67,11 @@ func (t *tally) add(p keyPart) error {
 		}
 	}
 	for _, h := range p.Many {
-		t.many = append(t.many, fmt.Sprintf("%s holds %d Hello keys, and %d are allowed", printable(h.Name), h.Held, h.Limit))
+		kind := "Hello keys"
+		if h.Method == "platform" {
+			kind = "keys of Macs"
+		}
+		t.many = append(t.many, fmt.Sprintf("%s holds %d %s, and %d are allowed", printable(h.Name), h.Held, kind, h.Limit))
 	}
 	return nil
 }

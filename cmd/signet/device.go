@@ -55,7 +55,7 @@ of no use without the TPM.`,
 		d.joinCommand(), d.statusCommand(),
 		group("hello", "The key of a person on this device", "  signet device hello enrol", d.enrolCommand(), d.changePINCommand(), d.resetCommand()),
 		d.signInCommand(), d.tokenCommand(), d.headerCommand(), d.renewCommand(), d.leaveCommand(), unwrapCommand(),
-		d.brokerCommand(), d.browserExtensionCommand(), d.browserHostCommand(), d.pamCommand(),
+		d.brokerCommand(), d.browserExtensionCommand(), d.browserHostCommand(), d.pamCommand(), d.pssoCommand(),
 	)
 	return cmd
 }

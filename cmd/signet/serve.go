@@ -56,7 +56,7 @@ data folder, local-ca.pem, which is good for localhost and 30 days.`,
 	addServerSettings(fs, &cfg)
 	addSettings(fs, &cfg)
 	fs.BoolVar(&cfg.AcceptRollback, "accept-rollback", false, "start a database that lost what was written, and void everything handed out")
-	markFiles(cmd, "config", "tls-cert", "tls-key", "kek-file", "metadata-file", "tpm-roots",
+	markFiles(cmd, "config", "tls-cert", "tls-key", "kek-file", "metadata-file", "tpm-roots", "mac-roots",
 		"push-ca", "apns-key", "fcm-credentials", "place-table", "place-hosting")
 	cmd.MarkFlagDirname("data")
 	return cmd

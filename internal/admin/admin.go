@@ -18,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
@@ -61,6 +62,8 @@ type Config struct {
 	// Hygiene lists and clears keys, Devices keeps the register of machines.
 	Hygiene *hygiene.Keeper
 	Devices *device.Registry
+	// Macs has what Macs are beside devices, and their registration tokens.
+	Macs *mac.Registry
 	// OnDevice says what stands on a device.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) (Standing, error)
 	// Authorities are those that tenants trust to issue certificates, and
@@ -75,7 +78,9 @@ type Config struct {
 	// credential away as an administrator does, with its record.
 	Phones       Phones
 	RemoveMethod func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error
-	Now          func() time.Time
+	// MacProfile makes the configuration profile of the tenant's Macs. May be nil.
+	MacProfile func(context.Context, idp.TenantID, MacProfileAsk) ([]byte, error)
+	Now        func() time.Time
 }
 
 // Ended is what was ended of certificates.
@@ -86,9 +91,10 @@ type Ended struct {
 
 // Standing is what stands on a device, and goes or rests with it.
 type Standing struct {
-	Keys   int          // Hello keys that it keeps
-	Tokens int          // primary refresh tokens
-	Only   []idp.UserID // who has no other way in than a key of it
+	Keys    int          // Hello keys that it keeps
+	MacKeys int          // Platform Credentials that it keeps
+	Tokens  int          // primary refresh tokens
+	Only    []idp.UserID // who has no other way in than a key of it
 }
 
 // Keys is the keyring as far as this door needs it.

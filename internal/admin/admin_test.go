@@ -24,6 +24,7 @@ import (
 	"github.com/signetid/signet/internal/hygiene"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/phone"
 	"github.com/signetid/signet/internal/pkix/pkixtest"
@@ -35,7 +36,7 @@ import (
 )
 
 var (
-	sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations, device.Migrations, trust.Migrations}
+	sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations, device.Migrations, mac.Migrations, trust.Migrations}
 	now     = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 )
 
@@ -54,6 +55,7 @@ type office struct {
 	lock     error    // what SavePolicy says of a policy without passkeys
 	subjects []policy.Subject
 	devices  *device.Registry
+	macs     *mac.Registry
 	keys     keysOfAda
 	phones   pocket
 }
@@ -120,9 +122,11 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 	o.devices = device.New(device.Config{
 		DB: db, Now: clock, Keys: func(context.Context, idp.TenantID, string) (*secret.Key, error) { return sealing, nil },
 	})
+	o.macs = mac.New(mac.Config{DB: db, Now: clock, Devices: o.devices})
 	o.Service = admin.New(admin.Config{
 		Authorities: trust.New(trust.Config{DB: db, Now: clock, Private: []string{"127.0.0.1"}}), ExplainCertificate: explainFirst,
-		Devices: o.devices, Phones: &o.phones, RemoveMethod: o.phones.remove,
+		MacProfile: anyProfile,
+		Devices:    o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
@@ -450,19 +454,19 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"phone.unblock": {"user": "ada@a.example"}, "user.delete": {"user": "ada@a.example"},
 			"cert-authority.add": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)}, "cert-authority.update": {"authority": "CA", "displayName": "Root"},
 			"cert-authority.disable": {"authority": "Root"}, "cert-authority.enable": {"authority": "Root"}, "cert-authority.remove": {"authority": "Root"},
-			"cert-authority.restore": {"authority": "Root"},
+			"cert-authority.restore": {"authority": "Root"}, "mac.token.issue": {"macs": []fields{{"serialNumber": "C02A"}, {"serialNumber": "C02B"}}},
 		}
 		reads := map[string]fields{
 			"tenant.list": {}, "tenant.show": {}, "user.list": {}, "user.show": {"user": "bob@a.example"}, "group.list": {}, "app.list": {},
 			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
 			"device.list": {}, "device.show": {"device": "kept"}, "key.list": {}, "key.export": {}, "key.removed": {},
 			"phone.list": {"user": "bob@a.example"}, "phone.show": {"user": "bob@a.example"}, "phone.test": {"user": "bob@a.example"},
-			"cert-authority.list": {}, "cert-authority.show": {"authority": "Root"}, "certificate.explain": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)},
+			"mac.list": {}, "mac.token.list": {}, "mac.profile": {}, "cert-authority.list": {}, "cert-authority.show": {"authority": "Root"}, "certificate.explain": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",
 			"tap.issue", "token", "session.revokeUser", "signing-key.rotate", "policy.set", "policy.apply",
-			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "phone.unblock", "user.delete",
+			"device.disable", "device.enable", "device.rename", "device.remove", "key.clean", "key.restore", "phone.unblock", "user.delete", "mac.token.issue",
 			"cert-authority.add", "cert-authority.update", "cert-authority.disable", "cert-authority.enable", "cert-authority.remove", "cert-authority.restore"}
 		for _, op := range order {
 			if op == "device.disable" {
@@ -497,7 +501,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "cert-authority.refresh", "cert-authority.endSessions"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "mac.token.revoke", "mac.profile", "cert-authority.refresh", "cert-authority.endSessions"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

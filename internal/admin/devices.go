@@ -35,9 +35,10 @@ type deviceView struct {
 
 // followsView is what stands on a device, and goes or rests with it.
 type followsView struct {
-	Keys   int      `json:"helloKeys"`
-	Tokens int      `json:"primaryRefreshTokens"`
-	Only   []string `json:"onlyWayInOf"`
+	Keys    int      `json:"helloKeys"`
+	MacKeys int      `json:"platformKeys"`
+	Tokens  int      `json:"primaryRefreshTokens"`
+	Only    []string `json:"onlyWayInOf"`
 }
 
 type deviceParams struct {
@@ -80,6 +81,9 @@ func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "
 
 // ownerName is what a person is called who may be gone.
 func (c *call) ownerName(ctx context.Context, id idp.UserID) (string, error) {
+	if id == "" {
+		return "", nil
+	}
 	u, err := c.Directory.User(ctx, c.DB, c.tenant.ID, id)
 	if errors.Is(err, idp.NotFound) {
 		return "", nil
@@ -186,6 +190,9 @@ func (c *call) onDevice(ctx context.Context, ref string, fn func(context.Context
 		e.User, e.Detail["device"], e.Detail["displayName"] = d.Owner, string(d.ID), d.Name
 		if stood != nil {
 			e.Detail["helloKeys"], e.Detail["primaryRefreshTokens"] = strconv.Itoa(stood.Keys), strconv.Itoa(stood.Tokens)
+			if stood.MacKeys > 0 {
+				e.Detail["platformKeys"] = strconv.Itoa(stood.MacKeys)
+			}
 		}
 		if err := fn(ctx, tx, d, e); err != nil {
 			return err

@@ -42,7 +42,7 @@ type heldView struct {
 }
 
 // keysView is a part of a list of keys. Many are the people of it who hold
-// many Hello keys.
+// many keys of one kind.
 type keysView struct {
 	Keys   []heldView   `json:"keys"`
 	CSV    string       `json:"csv,omitempty"`
@@ -52,9 +52,10 @@ type keysView struct {
 }
 
 type holderView struct {
-	Name  string `json:"userPrincipalName"`
-	Held  int    `json:"keys"`
-	Limit int    `json:"limit"`
+	Name   string       `json:"userPrincipalName"`
+	Method idp.MethodID `json:"method"`
+	Held   int          `json:"keys"`
+	Limit  int          `json:"limit"`
 }
 
 func viewHeld(k hygiene.Key) heldView {

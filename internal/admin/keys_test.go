@@ -21,7 +21,7 @@ func TestKeysOfPeople(t *testing.T) {
 			t.Errorf("first part %v", first)
 		}
 		all := o.do("key.list", fields{"orphaned": true})
-		if keys := all["keys"].([]any); len(keys) != 1 || keys[0].(map[string]any)["lastUsed"] != "" || fmt.Sprint(all["many"]) != "[map[keys:1 limit:20 userPrincipalName:ada@a.example]]" {
+		if keys := all["keys"].([]any); len(keys) != 1 || keys[0].(map[string]any)["lastUsed"] != "" || fmt.Sprint(all["many"]) != "[map[keys:1 limit:20 method:hello userPrincipalName:ada@a.example]]" {
 			t.Errorf("keys %v", all)
 		}
 		if csv := o.do("key.export", fields{"user": "ada@a.example"})["csv"].(string); strings.Count(csv, "\r\n") != 2 || !strings.Contains(csv, "ada@a.example,a.example,,NGC,k1,2026-11-23T09:00:00Z,False,True,\r\n") {

@@ -58,6 +58,12 @@ var operations = map[string]operation{
 	"device.rename":  within(renameDevice),
 	"device.remove":  within(removeDevice),
 
+	"mac.list":         within(listMacs),
+	"mac.profile":      within(macProfile),
+	"mac.token.issue":  within(issueMacTokens),
+	"mac.token.list":   within(listMacTokens),
+	"mac.token.revoke": within(revokeMacToken),
+
 	"cert-authority.add":         within(addAuthorities),
 	"cert-authority.list":        within(listAuthorities),
 	"cert-authority.show":        within(showAuthority),

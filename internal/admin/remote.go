@@ -35,7 +35,7 @@ var remote = map[string]string{
 	"policy.show": Reader, "policy.export": Reader, "policy.plan": Reader, "audit.list": Reader,
 	"key.list": Reader, "key.export": Reader, "key.removed": Reader, "device.list": Reader, "device.show": Reader,
 	"phone.list": Reader, "phone.show": Reader, "cert-authority.list": Reader, "cert-authority.show": Reader,
-	"certificate.explain": Reader,
+	"certificate.explain": Reader, "mac.profile": Reader, "mac.list": Reader, "mac.token.list": Reader,
 
 	"phone.test": directory.Helpdesk, "phone.remove": directory.Helpdesk, "phone.unblock": directory.Helpdesk,
 	"tap.issue": directory.Helpdesk, "session.revokeUser": directory.Helpdesk, "user.revokeConsent": directory.Helpdesk,
@@ -51,7 +51,8 @@ var remote = map[string]string{
 	"key.beginProvision": directory.Administrator, "key.finishProvision": directory.Administrator,
 	"key.clean": directory.Administrator, "key.restore": directory.Administrator,
 	"device.disable": directory.Administrator, "device.enable": directory.Administrator, "device.rename": directory.Administrator,
-	"device.remove":      directory.Administrator,
+	"device.remove":   directory.Administrator,
+	"mac.token.issue": directory.Administrator, "mac.token.revoke": directory.Administrator,
 	"cert-authority.add": directory.Administrator, "cert-authority.update": directory.Administrator, "cert-authority.disable": directory.Administrator,
 	"cert-authority.enable": directory.Administrator, "cert-authority.remove": directory.Administrator, "cert-authority.restore": directory.Administrator,
 	"cert-authority.refresh": directory.Administrator, "cert-authority.endSessions": directory.Administrator,

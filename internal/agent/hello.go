@@ -94,7 +94,7 @@ func (w *work) freshToken(ctx context.Context, p *person, o EnrolOptions) (strin
 	if p != nil {
 		login = p.UPN
 	}
-	g, err := o.SignIn.obtain(ctx, w.remote, w.st.Endpoints, occasion{login, w.credential})
+	g, err := o.SignIn.obtain(ctx, w.remote, w.st.Endpoints, occasion{login: login, credential: w.credential})
 	if err != nil {
 		return "", nil, err
 	}

@@ -38,6 +38,21 @@ type occasion struct {
 	// credential makes what says that a request comes of this device; nil
 	// before it has joined.
 	credential func(context.Context) (string, error)
+	app        App // that is signed in to; empty: this agent
+}
+
+// App is an application that somebody is signed in to.
+type App struct {
+	Client string // id
+	Scope  string
+}
+
+// application is what an occasion is for.
+func (o occasion) application() App {
+	if o.app == (App{}) {
+		return App{clientID, deviceScope}
+	}
+	return o.app
 }
 
 // grant is what a token endpoint gives for a sign-in. For one by an access pass
@@ -60,11 +75,12 @@ type Browser struct {
 
 // asked is one authorization request (RFC 6749, 4.1; RFC 7636).
 type asked struct {
+	app                              App
 	redirect, state, nonce, verifier string
 }
 
-func newAsked(redirect string) asked {
-	return asked{redirect, secret.Token(), secret.Token(), secret.Token()}
+func newAsked(app App, redirect string) asked {
+	return asked{app, redirect, secret.Token(), secret.Token(), secret.Token()}
 }
 
 // address is the authorization request. It always wants a gesture of now: what
@@ -72,8 +88,8 @@ func newAsked(redirect string) asked {
 func (a asked) address(e endpoints, login string) string {
 	challenge := sha256.Sum256([]byte(a.verifier))
 	q := url.Values{
-		"client_id": {clientID}, "response_type": {"code"}, "redirect_uri": {a.redirect},
-		"scope": {deviceScope}, "state": {a.state}, "nonce": {a.nonce},
+		"client_id": {a.app.Client}, "response_type": {"code"}, "redirect_uri": {a.redirect},
+		"scope": {a.app.Scope}, "state": {a.state}, "nonce": {a.nonce},
 		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])}, "code_challenge_method": {"S256"},
 		"prompt": {"login"}, "amr_values": {"ngcmfa"},
 	}
@@ -97,7 +113,7 @@ func (a asked) redeem(ctx context.Context, r *remote, e endpoints, answer url.Va
 	}
 	var g grant
 	err := r.form(ctx, e.Token, url.Values{
-		"client_id": {clientID}, "grant_type": {"authorization_code"}, "code": {answer.Get("code")},
+		"client_id": {a.app.Client}, "grant_type": {"authorization_code"}, "code": {answer.Get("code")},
 		"redirect_uri": {a.redirect}, "code_verifier": {a.verifier}, "client_info": {"1"},
 	}, &g)
 	if err != nil {
@@ -133,7 +149,7 @@ func (b Browser) obtain(ctx context.Context, r *remote, e endpoints, o occasion)
 	if err != nil {
 		return grant{}, fmt.Errorf("listen for the browser: %w", err)
 	}
-	ask := newAsked("http://" + l.Addr().String() + "/")
+	ask := newAsked(o.application(), "http://"+l.Addr().String()+"/")
 	answers := make(chan url.Values, 1)
 	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		q := req.URL.Query()
@@ -178,7 +194,7 @@ type DeviceCode struct {
 	Show func(address, code string)
 }
 
-func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, _ occasion) (grant, error) {
+func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, o occasion) (grant, error) {
 	if e.DeviceCode == "" {
 		return grant{}, idp.Deniedf("no_device_code", "no endpoint").Say("this server has no sign-in by device code: use a browser")
 	}
@@ -189,7 +205,8 @@ func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, _ occasi
 		Expires    int    `json:"expires_in"`
 		Interval   int    `json:"interval"`
 	}
-	if err := r.form(ctx, e.DeviceCode, url.Values{"client_id": {clientID}, "scope": {deviceScope}}, &begun); err != nil {
+	app := o.application()
+	if err := r.form(ctx, e.DeviceCode, url.Values{"client_id": {app.Client}, "scope": {app.Scope}}, &begun); err != nil {
 		return grant{}, err
 	}
 	d.Show(begun.Address, begun.UserCode)
@@ -203,7 +220,7 @@ func (d DeviceCode) obtain(ctx context.Context, r *remote, e endpoints, _ occasi
 		}
 		var g grant
 		err := r.form(ctx, e.Token, url.Values{
-			"client_id": {clientID}, "grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {begun.DeviceCode}, "client_info": {"1"},
+			"client_id": {app.Client}, "grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {begun.DeviceCode}, "client_info": {"1"},
 		}, &g)
 		var said *Refusal
 		switch {
@@ -231,7 +248,7 @@ type AccessPass struct {
 
 func (a AccessPass) obtain(ctx context.Context, r *remote, e endpoints, o occasion) (grant, error) {
 	const redirect = "http://127.0.0.1/"
-	ask := newAsked(redirect)
+	ask := newAsked(o.application(), redirect)
 	v := &visitor{remote: r, cookies: map[string]string{}}
 	if o.credential != nil {
 		var err error

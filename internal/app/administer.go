@@ -18,6 +18,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/psso"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -138,9 +139,12 @@ func (h *House) administration() *admin.Service {
 			return h.Corridor.CheckSave(ctx, t, old, next, "")
 		},
 		Provision: h.Corridor, Origin: h.base,
-		Hygiene: h.Hygiene, Devices: h.Devices, OnDevice: h.onDevice, Authorities: h.Trust, EndAuthority: h.endAuthority, ExplainCertificate: h.Certificates.Explain,
+		Hygiene: h.Hygiene, Devices: h.Devices, Macs: h.Macs, OnDevice: h.onDevice, Authorities: h.Trust, EndAuthority: h.endAuthority, ExplainCertificate: h.Certificates.Explain,
 		Phones: h.Phones, RemoveMethod: func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error {
 			return h.Corridor.RemoveFor(ctx, t, u, m, id, actor, signin.Peer{})
+		},
+		MacProfile: func(ctx context.Context, t idp.TenantID, ask admin.MacProfileAsk) ([]byte, error) {
+			return h.MacProfile(ctx, t, psso.ProfileAsk(ask))
 		},
 		Now: h.cfg.Now,
 	})
@@ -148,7 +152,7 @@ func (h *House) administration() *admin.Service {
 
 // onDevice is what stands on a device, and goes or rests with it.
 func (h *House) onDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) (admin.Standing, error) {
-	keys, err := h.Hello.OnDevice(ctx, t, d)
+	keys, err := h.machineKeys().OnDevice(ctx, t, d)
 	if err != nil {
 		return admin.Standing{}, err
 	}
@@ -157,7 +161,7 @@ func (h *House) onDevice(ctx context.Context, t idp.TenantID, d idp.DeviceID) (a
 		return admin.Standing{}, err
 	}
 	only, err := h.Corridor.Stranded(ctx, t, keys)
-	return admin.Standing{Keys: len(keys), Tokens: len(tokens), Only: only}, err
+	return admin.Standing{Keys: count(keys, policy.Hello), MacKeys: count(keys, policy.Platform), Tokens: len(tokens), Only: only}, err
 }
 
 func (h *House) issuePass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, ask admin.PassOptions) (admin.Pass, error) {

@@ -46,6 +46,7 @@ type Config struct {
 	Places         Places        // where addresses are
 	CRL            CRL           // how lists of revoked certificates are fetched
 	TPMRoots       string        // certificates of TPM makers, a PEM file or a folder; empty: no TPM is believed
+	Macs           Macs          // the programs that stand for this server on Macs
 
 	// AcceptRollback starts a database that lacks what this node saw written,
 	// and voids everything that was handed out (decisions 1.7).
@@ -129,6 +130,7 @@ func (c Config) Validate() error {
 		c.Push.check(),
 		c.Places.check(),
 		c.CRL.check(),
+		c.Macs.check(),
 	)
 }
 

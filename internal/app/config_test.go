@@ -77,6 +77,18 @@ func TestValidate(t *testing.T) {
 			c.CRL.Private = []string{"http://crl.internal/", "*.internal", "crl.internal:", "crl.internal:0"}
 		},
 			[]string{`"http://crl.internal/"`, `"*.internal"`, `"crl.internal:"`, `"crl.internal:0"`}},
+		{"programs for Macs", func(c *app.Config) {
+			c.Macs = app.Macs{App: "ABCDE12345.com.example.mac", Extension: "ABCDE12345.com.example.mac.sso", Roots: "x"}
+		}, nil},
+		{"half of a Mac's programs", func(c *app.Config) { c.Macs.App = "ABCDE12345.com.example.mac" }, []string{"mac-extension and mac-app go together"}},
+		{"programs of no team", func(c *app.Config) { c.Macs = app.Macs{App: "com.example.mac", Extension: "com.example.mac.sso"} },
+			[]string{`mac-extension is "com.example.mac.sso"`, "ABCDE12345.com.example.mac.sso", `mac-app is "com.example.mac"`}},
+		{"an extension of another app", func(c *app.Config) {
+			c.Macs = app.Macs{App: "ABCDE12345.com.example.mac", Extension: "ABCDE12345.com.example.mac2.sso"}
+		}, []string{"write it as ABCDE12345.com.example.mac.sso"}},
+		{"an app as its own extension", func(c *app.Config) {
+			c.Macs = app.Macs{App: "ABCDE12345.com.example.mac", Extension: "ABCDE12345.com.example.mac"}
+		}, []string{"with another part after it"}},
 		{"forgetful audit", func(c *app.Config) { c.AuditKeep = time.Hour }, []string{"audit-keep"}},
 		{"everything at once", func(c *app.Config) { c.Listen, c.BaseURL, c.TLSCert, c.LogLevel, c.Drain = "x", "y", "z", "loud", -1 },
 			[]string{"listen is", "base-url is", "go together", "log-level is", "drain is"}},

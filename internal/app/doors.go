@@ -16,6 +16,7 @@ import (
 	"github.com/signetid/signet/internal/phoneapp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/portal"
+	"github.com/signetid/signet/internal/psso"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/web"
@@ -44,8 +45,10 @@ func (h *House) mount(mux *http.ServeMux) error {
 	if err != nil {
 		return err
 	}
-	d.openOpenID()
+	macs := d.forMacs()
+	d.openOpenID(macs)
 	d.openID.Mount(mux)
+	macs.Mount(mux)
 	phone.Mount(mux)
 	d.registration().Mount(mux)
 	d.pages.Mount(mux)
@@ -89,7 +92,7 @@ func (d *doors) openPages() (err error) {
 		RevokeSession:     h.Tokens.RevokeSession,
 		RevokeUser:        h.SignOut,
 		RevokeGrant:       h.Tokens.RevokeGrant,
-		Devices:           &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.Hello.OnDevice, Rules: h.machineRules},
+		Devices:           &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.machineKeys().OnDevice, Rules: h.machineRules, MacKeys: h.macKeyRules, Serials: h.serials},
 		Remote:            d.remote(),
 		Phones:            h.phonePages(),
 		Browsers:          h.Browsers,
@@ -106,14 +109,14 @@ func (d *doors) openDesk() (err error) {
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
-		Devices: h.Devices, PRTs: h.PRTs, Hello: h.Hello, Hygiene: h.Hygiene, Phones: h.Phones,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.machineKeys(), Hygiene: h.Hygiene, Macs: h.macPages(), Phones: h.Phones,
 		Trust: h.Trust, Explain: h.Certificates.Explain,
 	})
 	return err
 }
 
-func (d *doors) openOpenID() {
-	h, devices := d.House, d.broker()
+func (d *doors) openOpenID(macs *psso.Server) {
+	h := d.House
 	d.openID = oidc.New(oidc.Config{
 		BaseURL: h.base, TLSURL: h.tlsBase, DB: h.DB, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Tokens: h.Tokens, Keys: h.Keys, Corridor: h.Corridor, Box: h.Box,
@@ -121,7 +124,7 @@ func (d *doors) openOpenID() {
 		Limits: oidc.Limits{
 			FailuresPerSource: h.cfg.Limits.Failures, FailuresPerClient: max(1, h.cfg.Limits.Failures/10), Nonces: h.cfg.Limits.Nonces,
 		},
-		Devices: &oidc.Devices{Message: devices.Message, Brought: devices.Brought, TenantOf: devices.TenantOf},
+		Devices: carrying(macs, d.broker()),
 		SignIn:  d.pages.SignIn, ErrorPage: d.pages.ErrorPage, LogoutPage: func(w http.ResponseWriter, r *http.Request, p oidc.LogoutPrompt) error {
 			return d.pages.ConfirmLogout(w, r, logoutPage(p))
 		}, SignedOut: "/signed-out",
@@ -167,12 +170,12 @@ func (h *House) api(next http.Handler) http.Handler {
 
 // standing is what stands on a device, for the administration API.
 func (h *House) standing(ctx context.Context, t idp.TenantID, d idp.DeviceID) (graph.Standing, error) {
-	keys, err := h.Hello.OnDevice(ctx, t, d)
+	keys, err := h.machineKeys().OnDevice(ctx, t, d)
 	if err != nil {
 		return graph.Standing{}, err
 	}
 	all, err := h.onDevice(ctx, t, d)
-	out := graph.Standing{Keys: all.Keys, Tokens: all.Tokens, Only: all.Only}
+	out := graph.Standing{Keys: all.Keys, MacKeys: all.MacKeys, Tokens: all.Tokens, Only: all.Only}
 	for _, k := range keys {
 		if !slices.Contains(out.Holders, k.User) {
 			out.Holders = append(out.Holders, k.User)

@@ -17,15 +17,18 @@ const house = "github.com/signetid/signet/internal/"
 // lower floors only; a folder that is not listed has no floor and fails.
 var floors = map[string]int{
 	"idp":   0,
-	"sqldb": 1, "web": 1, "jose": 1, "pkix": 1, "secret": 1, "cache": 1, "filter": 1, "securitykey": 1, "unixpeer": 1,
+	"sqldb": 1, "web": 1, "jose": 1, "pkix": 1, "secret": 1, "cache": 1, "filter": 1, "securitykey": 1, "unixpeer": 1, "macprofile": 1,
 	"outbound": 1, "place": 1, "phonewire": 1,
-	"audit": 2, "job": 2, "bus": 2, "page": 2, "push": 2,
-	"directory": 3, "device": 3, "client": 3, "keyring": 3, "policy": 3, "nonce": 3, "metadata": 3, "trust": 3, "browser": 3,
-	"method": 4, "session": 4, "token": 4, "prt": 4, "kerberos": 4,
+	"audit": 2, "job": 2, "bus": 2, "page": 2, "push": 2, "pssowire": 2,
+	"directory": 3, "device": 3, "client": 3, "keyring": 3, "policy": 3, "nonce": 3, "metadata": 3, "trust": 3, "browser": 3, "assertion": 3,
+	"userkey": 3,
+	"method":  4, "session": 4, "token": 4, "prt": 4, "kerberos": 4,
+	"mac":    4,
 	"signin": 5, "report": 5, "hygiene": 5, "method/*": 5,
-	"oidc": 6, "broker": 6, "drs": 6, "psso": 6, "graph": 6, "portal": 6, "console": 6, "admin": 6, "backup": 6, "phoneapp": 6,
+	"enrol": 5,
+	"oidc":  6, "broker": 6, "drs": 6, "psso": 6, "graph": 6, "portal": 6, "console": 6, "admin": 6, "backup": 6, "phoneapp": 6,
 	"app": 7, "agent": 7, "demo": 7, "phoneagent": 7,
-	"desktop": 8,
+	"desktop": 8, "macagent": 8,
 }
 
 // floorOf gives the floor of an import path of ours; ok is false for paths

@@ -23,9 +23,11 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/place"
@@ -49,6 +51,7 @@ type House struct {
 	Directory *directory.Directory
 	Clients   *client.Registry
 	Devices   *device.Registry
+	Macs      *mac.Registry
 	Policies  *policy.Store
 	Keys      *keyring.Ring
 	Metadata  *metadata.Registry
@@ -74,6 +77,7 @@ type House struct {
 	// stopping is closed when the doors close: who waits there goes elsewhere.
 	stopping chan struct{}
 	roots    *x509.CertPool // of TPM makers
+	macRoots *x509.CertPool // of attestations of Macs; nil: none is believed
 	bus      *bus.Bus
 	jobs     *job.Runner
 	epoch    *epoch
@@ -89,6 +93,10 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	if err != nil {
 		return nil, err
 	}
+	macRoots, err := cfg.macRoots()
+	if err != nil {
+		return nil, err
+	}
 	v, err := openVault(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -98,7 +106,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 			v.close()
 		}
 	}()
-	h := &House{cfg: cfg, base: base, roots: roots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
+	h := &House{cfg: cfg, base: base, roots: roots, macRoots: macRoots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
 	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
@@ -123,6 +131,7 @@ func (h *House) wire() error {
 	h.Directory = directory.New(directory.Config{DB: h.DB, Now: now, Bus: h.bus})
 	h.Clients = client.New(client.Config{DB: h.DB, Now: now, Bus: h.bus, Devices: h.deviceRules})
 	h.Devices = device.New(device.Config{DB: h.DB, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
+	h.Macs = mac.New(mac.Config{DB: h.DB, Devices: h.Devices, Keys: h.Keys.Sealing, Now: now, Bus: h.bus})
 	h.Metadata = metadata.New(metadata.Config{
 		DB: h.DB, Bus: h.bus, Now: now,
 		URL: h.cfg.Metadata.url(), File: h.cfg.Metadata.File, Private: h.cfg.Metadata.Private,
@@ -222,6 +231,7 @@ func (h *House) follow() {
 	h.Directory.OnRemoveUser(h.PRTs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Clients.RemoveUser)
 	h.Directory.OnRemoveUser(h.Devices.RemoveUser)
+	h.Directory.OnRemoveUser(h.Macs.RemoveUser)
 	h.Directory.OnRemoveUser(h.Corridor.RemoveUser)
 	h.Directory.OnRemoveUser(oidc.RemoveUser)
 	h.Directory.OnPromote(h.withdrawPass)
@@ -237,6 +247,11 @@ func (h *House) follow() {
 	// nothing must revive with it (decisions 4.8).
 	h.Devices.OnDisable(h.Sessions.EndDevice)
 	h.Devices.OnDisable(h.Tokens.RevokeDevice)
+	h.Devices.OnRemove(h.Macs.OnDeviceRemoved)
+	h.Macs.OnReplace(h.Corridor.CheckDevice)
+	h.Macs.OnReplace(h.PRTs.RevokeDevice)
+	h.Macs.OnReplace(h.Sessions.EndDevice)
+	h.Macs.OnReplace(h.Tokens.RevokeDevice)
 	for _, m := range h.rooms.all() {
 		if r, ok := m.(interface {
 			RemoveUser(context.Context, *sqldb.Tx, idp.TenantID, idp.UserID) error
@@ -261,8 +276,17 @@ func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, 
 }
 
 // revokeStanding ends the tokens of both kinds that stand on a credential which
-// is going away.
+// is going away, and erases what unlocks the Mac that keeps it.
 func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
+	if m == platform.ID {
+		d, err := h.Platform.MachineOf(ctx, tx, t, u, c)
+		if err != nil {
+			return fmt.Errorf("Mac of key %s: %w", c, err)
+		}
+		if err := h.Macs.Unlock.Erase(ctx, tx, t, d, u); err != nil {
+			return err
+		}
+	}
 	if err := h.Tokens.RevokeStanding(ctx, tx, t, u, m, c); err != nil {
 		return err
 	}
@@ -294,6 +318,7 @@ func (h *House) addJobs() {
 	h.jobs.Add(h.Sessions.Jobs()...)
 	h.jobs.Add(h.Tokens.Jobs()...)
 	h.jobs.Add(h.PRTs.Jobs()...)
+	h.jobs.Add(h.Macs.Jobs()...)
 	h.jobs.Add(oidc.Jobs(h.DB)...)
 	h.jobs.Add(h.Corridor.Jobs()...)
 	h.jobs.Add(h.Report.Jobs()...)

@@ -23,10 +23,14 @@ func (h *House) openHygiene() *hygiene.Keeper {
 		}
 	}
 	return hygiene.New(hygiene.Config{
-		DB: h.DB, Directory: h.Directory, Rooms: []hygiene.Lister{h.Hello, h.Passkeys},
+		DB: h.DB, Directory: h.Directory, Rooms: []hygiene.Lister{h.Hello, h.Platform, h.Passkeys},
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Hello, err
+		},
+		Macs: func(ctx context.Context, t idp.TenantID) (policy.PlatformRules, error) {
+			p, err := h.Policies.Get(ctx, t)
+			return p.Platform, err
 		},
 		Clean: through(h.Corridor.Clean), Restore: through(h.Corridor.Restore), Removed: h.Corridor.Removed,
 	})

@@ -103,7 +103,7 @@ func firstFacts(ctx context.Context, tx *sqldb.Tx, demo bool, now time.Time) err
 // revocations: an old one says less than is true, and a new one is fetched
 // within a minute.
 var volatile = []string{
-	"spent", "session", "flow", "access_pass", "job", "bus_change", "refresh_family", "device_approval", "prt",
+	"spent", "session", "flow", "access_pass", "job", "bus_change", "refresh_family", "device_approval", "prt", "mac_token",
 	"push_message", "phone_request", "phone_asked", "phone_enrolment", "trust_list", "trust_list_body",
 }
 

@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"crypto"
 	"net/url"
 
 	"github.com/signetid/signet/internal/audit"
-	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -15,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/phone"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
@@ -29,11 +28,12 @@ type rooms struct {
 	Certificates *certificate.Room
 	Passes       *accesspass.Method
 	Hello        *hello.Room
+	Platform     *platform.Room
 }
 
 // all lists the rooms in the order in which pages offer them.
 func (r rooms) all() []method.Method {
-	return []method.Method{r.Passkeys, r.Phones, r.Certificates, r.Hello, r.Passes}
+	return []method.Method{r.Passkeys, r.Phones, r.Certificates, r.Hello, r.Platform, r.Passes}
 }
 
 // Purposes of sealing keys that rooms are given. A name is for ever: it is
@@ -68,6 +68,10 @@ func (h *House) openRooms() (rooms, error) {
 	if err != nil {
 		return rooms{}, err
 	}
+	macs, err := h.openPlatform()
+	if err != nil {
+		return rooms{}, err
+	}
 	keys, err := passkey.New(passkey.Config{
 		DB:   h.DB,
 		RPID: base.Hostname(), RPName: "Signet",
@@ -88,6 +92,7 @@ func (h *House) openRooms() (rooms, error) {
 		UserByName: h.userByName,
 		Fold:       directory.Fold,
 		Models:     h.Metadata,
+		Platform:   macs.Holds,
 		ExtraRPID: func(ctx context.Context, t idp.TenantID) (string, error) {
 			p, err := h.Policies.Get(ctx, t)
 			if !p.Devices.On {
@@ -125,50 +130,5 @@ func (h *House) openRooms() (rooms, error) {
 		return rooms{}, err
 	}
 	cards, err := h.openCertificates()
-	return rooms{Passkeys: keys, Phones: phones, Certificates: cards, Passes: passes, Hello: keeper}, err
-}
-
-// roleHello is what the register of devices says of a key that one keeps for a
-// person.
-const roleHello = "hello"
-
-// openHello opens the room of the keys that devices keep for people.
-func (h *House) openHello() (*hello.Room, error) {
-	room, err := hello.New(hello.Config{
-		DB: h.DB, Now: h.cfg.Now, UserByName: h.userByName, User: h.user, Issuer: h.Issuer,
-		Rules: func(ctx context.Context, t idp.TenantID) (policy.HelloRules, error) {
-			p, err := h.Policies.Get(ctx, t)
-			return p.Hello, err
-		},
-		Device: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
-			d, err := h.device(ctx, tx, t, id)
-			return hello.Machine{Name: d.Name, Enabled: d.Enabled}, err
-		},
-		Claim: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID, key crypto.PublicKey) error {
-			return h.Devices.Claim(ctx, tx, t, d, key, roleHello)
-		},
-		Release: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, key crypto.PublicKey) error {
-			return h.Devices.Release(ctx, tx, t, key, roleHello)
-		},
-		Replaced: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID) error {
-			if _, err := h.Sessions.EndStanding(ctx, tx, t, u, hello.ID, id, ""); err != nil {
-				return err
-			}
-			return h.revokeStanding(ctx, tx, t, u, hello.ID, id)
-		},
-		Audit: h.Audit.Write,
-	})
-	if err == nil {
-		h.Devices.OnRemove(room.OnDeviceRemoved)
-	}
-	return room, err
-}
-
-// device is a device as it is in tx, or as this node knows it when there is
-// none.
-func (h *House) device(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (device.Device, error) {
-	if tx == nil {
-		return h.Devices.Get(ctx, t, id)
-	}
-	return h.Devices.Load(ctx, tx, t, id)
+	return rooms{Passkeys: keys, Phones: phones, Certificates: cards, Passes: passes, Hello: keeper, Platform: macs}, err
 }

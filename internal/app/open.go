@@ -17,12 +17,14 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/job"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method/accesspass"
 	"github.com/signetid/signet/internal/method/certificate"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/passkey"
 	"github.com/signetid/signet/internal/method/phone"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/policy"
@@ -43,8 +45,8 @@ func Sources() []fs.FS {
 		Migrations,
 		audit.Migrations, bus.Migrations, job.Migrations, push.Migrations,
 		browser.Migrations, directory.Migrations, client.Migrations, device.Migrations, keyring.Migrations, metadata.Migrations, nonce.Migrations, policy.Migrations, trust.Migrations,
-		session.Migrations, token.Migrations, prt.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
-		accesspass.Migrations, passkey.Migrations, hello.Migrations, phone.Migrations, certificate.Migrations,
+		session.Migrations, token.Migrations, prt.Migrations, mac.Migrations, signin.Migrations, oidc.Migrations, report.Migrations,
+		accesspass.Migrations, passkey.Migrations, hello.Migrations, platform.Migrations, phone.Migrations, certificate.Migrations,
 	}
 }
 

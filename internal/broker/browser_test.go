@@ -440,13 +440,15 @@ func TestSec_OAU02_DeviceBoundCodes(t *testing.T) {
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
 		t.Errorf("a registered application: %d %v", a.status, a.header)
 	}
-	agent, err := w.clients.Get(t.Context(), w.tenant.ID, client.Agent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a = w.authorize(bare(agent), prtHeader, h.cookie(w.nonce()))
-	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
-		t.Errorf("our own agent: %d %v", a.status, a.header)
+	for _, own := range []client.Client{{ID: client.Agent}, {ID: client.MacSSO}} {
+		agent, err := w.clients.Get(t.Context(), w.tenant.ID, own.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a = w.authorize(bare(agent), prtHeader, h.cookie(w.nonce()))
+		if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {
+			t.Errorf("our own program %s: %d %v", own.ID, a.status, a.header)
+		}
 	}
 	a = w.authorize(bare(broker))
 	if !strings.Contains(a.header.Get("Location"), "error=invalid_request") {

@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/pssowire"
 )
 
 // Applications that are built in: the ids that published clients of the device
-// protocols carry in their programs (device-protocol.md §1.4), and our own
-// desktop agent. They exist in every tenant that has devices on, in no table
+// protocols carry in their programs (device-protocol.md §1.4), our own desktop
+// agent, and Macs. They exist in every tenant that has devices on, in no table
 // and in no list, and nobody can register one of these ids.
 const (
 	// Broker signs people in for a whole device; the first client of most.
@@ -32,6 +33,8 @@ const (
 	Enrolment idp.ClientID = "b90d5b8f-5503-4153-b545-b31cecfaece2"
 	// Agent is our own desktop agent: loopback redirect, PKCE, device code.
 	Agent idp.ClientID = "114e5d13-4169-4933-b01f-300e4b36e73f"
+	// MacSSO is what all Macs are in Platform SSO.
+	MacSSO idp.ClientID = pssowire.ClientID
 )
 
 // DeviceRegistration is the resource of the device registration service; its
@@ -55,6 +58,9 @@ const (
 
 // nativeClientRedirect is the address that native clients share (compat.nativeClientRedirect).
 const nativeClientRedirect = "https://login.microsoftonline.com/common/oauth2/nativeclient"
+
+// MacRedirect is where the web view of the extension on a Mac is sent back to.
+const MacRedirect = "signet-psso://signed-in"
 
 // aliases are the ids that clients send in the place of a resource.
 var aliases = map[string]string{
@@ -124,7 +130,7 @@ var (
 	alsoByCode  = []string{GrantCode, GrantRefresh, GrantDeviceCode}
 )
 
-// table is device-protocol.md §1.4. Redirect URIs are compared byte for byte;
+// table is device-protocol.md §1.4, and ours. Redirect URIs are compared byte for byte;
 // those of private schemes have no port that could vary.
 var table = []builtIn{
 	{
@@ -158,6 +164,12 @@ var table = []builtIn{
 	{
 		id: Agent, name: "Signet desktop agent", grants: alsoByCode, resources: []string{DeviceRegistration},
 		redirects: []string{"http://127.0.0.1/", "http://[::1]/"},
+	},
+	{
+		// The scheme is that of our extension's web view; the loopback is for
+		// what stands in for a Mac. [ours]
+		id: MacSSO, name: "macOS Platform SSO", grants: interactive, resources: []string{DeviceRegistration},
+		redirects: []string{MacRedirect, "http://127.0.0.1/", "http://[::1]/"},
 	},
 }
 

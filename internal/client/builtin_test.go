@@ -27,7 +27,7 @@ func TestBuiltIn(t *testing.T) {
 		r := withDevices(db, map[idp.TenantID]client.Devices{"on": {On: true}})
 		mustCreate(t, r, db, web("on", "Wiki"))
 		all, err := r.BuiltIn(t.Context(), "on")
-		if err != nil || len(all) != 9 {
+		if err != nil || len(all) != 10 {
 			t.Fatalf("%d built in, %v", len(all), err)
 		}
 		for _, want := range all {
@@ -88,7 +88,7 @@ func TestBuiltInCompat(t *testing.T) {
 	} {
 		for id, may := range map[idp.ClientID]struct{ redirect, pkce bool }{
 			client.Broker: {true, true}, client.LinuxBroker: {true, true}, client.Registration: {redirect: true}, client.Shell: {redirect: true},
-			client.BrokerInPRT: {}, client.Agent: {},
+			client.BrokerInPRT: {}, client.Agent: {}, client.MacSSO: {},
 		} {
 			c, err := r.Get(t.Context(), tenant, id)
 			if err != nil {
@@ -126,6 +126,13 @@ func TestBuiltInRedirects(t *testing.T) {
 		{client.Agent, "http://[::1]:51234/", true},
 		{client.Agent, "http://127.0.0.1:51234/other", false},
 		{client.Agent, "http://evil.example:51234/", false},
+		{client.MacSSO, "signet-psso://signed-in", true},
+		{client.MacSSO, "http://127.0.0.1:51234/", true},
+		{client.MacSSO, "signet-psso://signed-in/", false},
+		{client.MacSSO, "signet-psso://elsewhere", false},
+		{client.MacSSO, "https://signed-in", false},
+		{client.MacSSO, "http://evil.example:51234/", false},
+		{client.Agent, "signet-psso://signed-in", false},
 	} {
 		c, err := r.Get(t.Context(), "t1", row.id)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
+	"github.com/signetid/signet/internal/policy"
 )
 
 const keysPath = "/admin/keys"
@@ -61,11 +62,12 @@ func keyIs(show string, k method.Credential, now time.Time) bool {
 // keyName names a key in forms and addresses: its owner and its id.
 func keyName(u idp.UserID, id idp.CredentialID) string { return string(u) + "/" + string(id) }
 
-// keyTally counts the Hello keys of a tenant.
+// keyTally counts the keys of a tenant that machines keep.
 type keyTally struct {
 	By        map[string]int // by part of the list
-	Held      map[idp.UserID]int
-	Many      []idp.UserID // who hold as many as is said to be many
+	Holders   map[idp.UserID]bool
+	Held      map[idp.UserID]int // Hello keys
+	Many      []idp.UserID       // who hold as many as is said to be many
 	People    int
 	Limit     int
 	WarnAt    int
@@ -79,15 +81,18 @@ func (v *visit) tallyKeys(ctx context.Context, show, after string, limit int) (k
 	if err != nil {
 		return keyTally{}, err
 	}
-	now, t := v.cfg.Now(), keyTally{By: map[string]int{}, Held: map[idp.UserID]int{}, Limit: p.Hello.Limit, WarnAt: p.Hello.WarnAt}
+	now, t := v.cfg.Now(), keyTally{By: map[string]int{}, Holders: map[idp.UserID]bool{}, Held: map[idp.UserID]int{}, Limit: p.Hello.Limit, WarnAt: p.Hello.WarnAt}
 	err = v.cfg.Hello.Walk(ctx, v.tenant.ID, func(k method.Credential) error {
 		for _, s := range keyShows {
 			if keyIs(s, k, now) {
 				t.By[s]++
 			}
 		}
-		if t.Held[k.User]++; t.WarnAt > 0 && t.Held[k.User] == t.WarnAt {
-			t.Many = append(t.Many, k.User)
+		// How many keys of Macs are many is another rule; the person's page says it.
+		if t.Holders[k.User] = true; k.Method == policy.Hello {
+			if t.Held[k.User]++; t.WarnAt > 0 && t.Held[k.User] == t.WarnAt {
+				t.Many = append(t.Many, k.User)
+			}
 		}
 		if !keyIs(show, k, now) || keyName(k.User, k.ID) <= after {
 			return nil
@@ -100,11 +105,11 @@ func (v *visit) tallyKeys(ctx context.Context, show, after string, limit int) (k
 		}
 		return nil
 	})
-	t.People = len(t.Held)
+	t.People = len(t.Holders)
 	return t, err
 }
 
-// keysView is the list of Hello keys.
+// keysView is the list of keys that devices keep.
 type keysView struct {
 	listView
 	Lead           template.HTML
@@ -133,6 +138,7 @@ type keyRow struct {
 	Person    template.HTML
 	PersonTo  string
 	Name      string
+	Kind      template.HTML
 	Device    string
 	DeviceTo  string
 	Made      template.HTML
@@ -237,7 +243,7 @@ func (v *visit) manyKeys(ctx context.Context, pg *page.Page, view *keysView, t k
 func (v *visit) keyRow(ctx context.Context, pg *page.Page, names *names, k method.Credential) (keyRow, error) {
 	person, err := names.of(ctx, k.User)
 	row := keyRow{
-		Value: keyName(k.User, k.ID), Person: person, PersonTo: "/admin/people/" + string(k.User), Name: k.Name, Device: string(k.Facts.Device),
+		Value: keyName(k.User, k.ID), Person: person, PersonTo: "/admin/people/" + string(k.User), Name: k.Name, Kind: methodName(pg, k.Method), Device: string(k.Facts.Device),
 		Made: page.When(k.Created, ""),
 	}
 	if !k.Orphaned {
@@ -253,7 +259,7 @@ func (v *visit) keyRow(ctx context.Context, pg *page.Page, names *names, k metho
 	return row, err
 }
 
-// keysCSV gives Hello keys as a file in the columns of existing tools, as
+// keysCSV gives them as a file in the columns of existing tools, as
 // signInsCSV does: what comes out can be pasted where keys are cleared.
 func (c *Console) keysCSV(ctx context.Context, v *visit) error {
 	show := v.r.URL.Query().Get("show")
@@ -284,7 +290,7 @@ func (c *Console) keysCSV(ctx context.Context, v *visit) error {
 	if err := v.exported(ctx, "keys.export", strings.TrimSuffix("show="+page.Clip(show, 20), "show=")); err != nil {
 		return err
 	}
-	v.attach("hello-keys-" + now.UTC().Format(time.DateOnly) + ".csv")
+	v.attach("device-keys-" + now.UTC().Format(time.DateOnly) + ".csv")
 	_, err := v.w.Write(b.Bytes())
 	return err
 }

@@ -274,6 +274,9 @@ func (s *settings) overQuota(quota int) (n int, err error) {
 			return 0, err
 		}
 		for _, d := range list {
+			if d.Owner == "" {
+				continue // it waits for its first person
+			}
 			if owned[d.Owner]++; owned[d.Owner] == quota+1 {
 				n++
 			}

@@ -114,8 +114,9 @@ func (m Maker) tenant(ctx context.Context, tx *sqldb.Tx) (idp.Tenant, error) {
 }
 
 // open switches on, in a tenant that was just made, what is off until an
-// administrator wants it: devices, their keys, phones, and codes typed elsewhere.
-// It is a place to try things; nothing of it comes back once it was switched off.
+// administrator wants it: devices, their keys, those of Macs, phones, and codes
+// typed elsewhere. It is a place to try things; nothing of it comes back once it
+// was switched off.
 func (m Maker) open(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
 	p, err := m.Policies.Load(ctx, tx, t)
 	if err != nil {
@@ -124,6 +125,7 @@ func (m Maker) open(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
 	p = p.Clone()
 	p.Devices.On, p.Devices.DeviceCode = true, true
 	p.Switch(policy.Hello, true)
+	p.Switch(policy.Platform, true)
 	p.Switch(policy.Phone, true)
 	if err := m.Policies.Put(ctx, tx, t, p); err != nil {
 		return err

@@ -26,6 +26,8 @@ type Candidate struct {
 	Name, OS  string
 	OSVersion string
 	Join      JoinType
+	// Owner may be empty: then the device is whose who activates it, and
+	// counts to nobody's quota before.
 	Owner     idp.UserID
 	By        idp.FamilyID // whose access token it is
 	Assurance Assurance
@@ -154,8 +156,10 @@ const (
 // here or in any tenant ("key_registered"); Denied "device_quota": the owner
 // has too many. Both hold under races: each is one conditional statement.
 func (r *Registry) Add(ctx context.Context, tx *sqldb.Tx, d Device, c Candidate) error {
-	if err := hold(ctx, tx, d.Tenant, d.Owner, c.Quota); err != nil {
-		return err
+	if d.Owner != "" {
+		if err := hold(ctx, tx, d.Tenant, d.Owner, c.Quota); err != nil {
+			return err
+		}
 	}
 	if err := insert(ctx, tx, d); err != nil {
 		return err

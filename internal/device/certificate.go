@@ -2,6 +2,7 @@ package device
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -54,7 +55,7 @@ func certificateTemplate(d Device) (*x509.Certificate, error) {
 	for _, id := range []struct {
 		oid  asn1.ObjectIdentifier
 		text string
-	}{{oidDevice, string(d.ID)}, {oidUser, string(d.Owner)}, {oidTenant, string(d.Tenant)}} {
+	}{{oidDevice, string(d.ID)}, {oidUser, cmp.Or(string(d.Owner), nobody)}, {oidTenant, string(d.Tenant)}} {
 		guid, err := guidBytes(id.text)
 		if err != nil {
 			return nil, fmt.Errorf("certificate of device %s: %w", d.ID, err)
@@ -76,6 +77,9 @@ func certificateTemplate(d Device) (*x509.Certificate, error) {
 		SignatureAlgorithm:    x509.SHA256WithRSA,
 	}, nil
 }
+
+// nobody is what the certificate of a device says that is nobody's yet.
+const nobody = "00000000-0000-0000-0000-000000000000"
 
 // octets is an OCTET STRING whose length takes two bytes, as in the published
 // sample: one client looks for exactly these. The values are short.
@@ -240,7 +244,14 @@ func (r *Registry) holder(ctx context.Context, c certified) (Device, error) {
 			r.places.Drop(c.digest)
 			continue
 		}
-		return d, err
+		if err != nil {
+			return Device{}, err
+		}
+		if now, err := Digest(d.Key); err != nil || string(now) != c.digest {
+			r.places.Drop(c.digest) // it has another key by now (Rekey)
+			continue
+		}
+		return d, nil
 	}
 	return Device{}, gone
 }

@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"time"
@@ -70,6 +71,73 @@ func (r *Registry) SetAttested(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	}
 	if n == 0 {
 		return nothing(id)
+	}
+	return r.changed(ctx, tx, t, id)
+}
+
+// Activate gives a device its first person, who has just proven themselves
+// strongly on it (decisions 5.4): one that waits for that is enabled by it, and
+// one that is nobody's becomes theirs and counts to the quota. changed is false
+// when it waits for nobody. NotFound when there is no such device (any more) or
+// it is too late, Denied "device_owner" when it waits for another person, or
+// "device_quota".
+func (r *Registry) Activate(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, u idp.UserID, quota int) (changed bool, err error) {
+	// Read without a lock: two who would then change it wait for each other.
+	d, err := scan(tx.QueryRow(ctx, columns+`where tenant_id = $1 and id = $2`, t, id))
+	now := r.now()
+	switch {
+	case errors.Is(err, idp.NotFound):
+		return false, nothing(id)
+	case err != nil:
+		return false, fmt.Errorf("activate device %s: %w", id, err)
+	case d.Pending.IsZero() && d.Owner != "":
+		return false, nil
+	case !d.Pending.IsZero() && !now.Before(d.Pending):
+		return false, nothing(id)
+	case d.Owner != "" && d.Owner != u:
+		return false, idp.Deniedf("device_owner", "device %s waits for %s", id, d.Owner).
+			Say("This device was prepared for another person.")
+	}
+	n, err := tx.Exec(ctx, `
+		update device set enabled = case when pending > 0 then $4 else enabled end, pending = 0, owner = $3
+		where tenant_id = $1 and id = $2 and owner = $5 and pending = $6`, t, id, u, true, d.Owner, milli(d.Pending))
+	if err != nil {
+		return false, fmt.Errorf("activate device %s: %w", id, err)
+	}
+	if n == 0 { // somebody was faster
+		return false, idp.Conflictf("device_activated", "device %s", id).Say("This device has just been activated. Try again.")
+	}
+	if d.Owner == "" {
+		if err := hold(ctx, tx, t, u, quota); err != nil {
+			return false, err
+		}
+	}
+	return true, r.changed(ctx, tx, t, id)
+}
+
+// Rekey gives a device other keys in the place of those that it has, which are
+// registered no more. How they were proven is the caller's to know: assurance
+// says it. What certificate the device had is good no more; Thumbprint stays, as a
+// name. A key that is the device's already stays. Invalid and Conflict as Prepare
+// and Add say, NotFound when there is no such device.
+func (r *Registry) Rekey(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, key, transport crypto.PublicKey, assurance Assurance) error {
+	if err := checkKeys(Candidate{Key: key, Transport: transport}); err != nil {
+		return err
+	}
+	if err := setKeys(ctx, tx, t, id, key, transport, assurance); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, `delete from device_key where tenant_id = $1 and device_id = $2 and role in ($3, $4)`, t, id, roleDevice, roleTransport)
+	if err != nil {
+		return fmt.Errorf("forget keys of device %s: %w", id, err)
+	}
+	if err := r.Claim(ctx, tx, t, id, key, roleDevice); err != nil {
+		return err
+	}
+	if transport != nil {
+		if err := r.Claim(ctx, tx, t, id, transport, roleTransport); err != nil {
+			return err
+		}
 	}
 	return r.changed(ctx, tx, t, id)
 }

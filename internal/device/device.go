@@ -48,7 +48,7 @@ type Device struct {
 	OS        string // "Linux", "Windows", …, as the machine said
 	OSVersion string
 	Join      JoinType
-	Owner     idp.UserID // who joined it
+	Owner     idp.UserID // who joined it; empty: it waits for its first person (Activate)
 	// By is the grant whose access token joined the device; empty: not known.
 	// What was approved in another place speaks for no other device
 	// (device-protocol.md §15).
@@ -56,8 +56,9 @@ type Device struct {
 	Assurance Assurance
 	Software  bool // its agent says that the keys are files
 	Enabled   bool
-	// Pending is until when the device has to be attested; until it is, it
-	// is not enabled, and what is not in time is removed. Zero: it need not.
+	// Pending is until when the device has to be attested, or activated by its
+	// first person (Activate); until it is, it is not enabled, and what is not in
+	// time is removed. Zero: it need not.
 	Pending time.Time
 	// Key verifies what the device signs (RSA or P-256); Transport is what
 	// session keys are wrapped to, nil when the device has none.

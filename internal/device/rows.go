@@ -82,16 +82,39 @@ func unhold(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID) err
 	return nil
 }
 
-func insert(ctx context.Context, tx *sqldb.Tx, d Device) error {
-	key, err := x509.MarshalPKIXPublicKey(d.Key)
-	if err != nil {
-		return fmt.Errorf("encode device key: %w", err)
+// encoded are the two keys of a device as they are stored; none is empty.
+func encoded(key, transport crypto.PublicKey) (k, t []byte, err error) {
+	if k, err = x509.MarshalPKIXPublicKey(key); err != nil {
+		return nil, nil, fmt.Errorf("encode device key: %w", err)
 	}
-	transport := []byte{}
-	if d.Transport != nil {
-		if transport, err = x509.MarshalPKIXPublicKey(d.Transport); err != nil {
-			return fmt.Errorf("encode transport key: %w", err)
-		}
+	if transport == nil {
+		return k, []byte{}, nil
+	}
+	if t, err = x509.MarshalPKIXPublicKey(transport); err != nil {
+		return nil, nil, fmt.Errorf("encode transport key: %w", err)
+	}
+	return k, t, nil
+}
+
+func setKeys(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID, key, transport crypto.PublicKey, a Assurance) error {
+	k, tr, err := encoded(key, transport)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, `update device set key = $3, transport = $4, assurance = $5 where tenant_id = $1 and id = $2`, t, id, k, tr, a)
+	if err != nil {
+		return fmt.Errorf("rekey device %s: %w", id, err)
+	}
+	if n == 0 {
+		return nothing(id)
+	}
+	return nil
+}
+
+func insert(ctx context.Context, tx *sqldb.Tx, d Device) error {
+	key, transport, err := encoded(d.Key, d.Transport)
+	if err != nil {
+		return err
 	}
 	_, err = tx.Exec(ctx, `
 		insert into device (tenant_id, id, name, name_folded, os, os_version, join_type, owner, assurance, software, enabled, pending,

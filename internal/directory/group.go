@@ -254,6 +254,34 @@ func (d *Directory) GroupsOf(ctx context.Context, t idp.TenantID, u idp.UserID) 
 	return out, rows.Err()
 }
 
+// InGroups gives those of names that name a group which the user is in, whatever
+// their letter case, as they are spelled in names. It is one read.
+func (d *Directory) InGroups(ctx context.Context, t idp.TenantID, u idp.UserID, names []string) ([]string, error) {
+	rows, err := d.cfg.DB.Query(ctx, `
+		select g.name_folded from user_group_member m
+		join user_group g on g.tenant_id = m.tenant_id and g.id = m.group_id
+		where m.tenant_id = $1 and m.user_id = $2`, t, u)
+	if err != nil {
+		return nil, fmt.Errorf("names of groups of %s: %w", u, err)
+	}
+	defer rows.Close()
+	in := make(map[string]bool)
+	for rows.Next() {
+		var folded string
+		if err := rows.Scan(&folded); err != nil {
+			return nil, fmt.Errorf("names of groups of %s: %w", u, err)
+		}
+		in[folded] = true
+	}
+	var out []string
+	for _, name := range names {
+		if in[foldText(name)] {
+			out = append(out, name)
+		}
+	}
+	return out, rows.Err()
+}
+
 func lockGroup(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, g idp.GroupID) error {
 	n, err := tx.Exec(ctx, `update user_group set name = name where tenant_id = $1 and id = $2`, t, g)
 	if err != nil {

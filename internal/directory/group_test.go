@@ -47,6 +47,13 @@ func TestGroups(t *testing.T) {
 		if of, err := h.GroupsOf(ctx, a.ID, ada.ID); err != nil || cmp.Diff([]idp.GroupID{g.ID}, of) != "" {
 			t.Errorf("groups of ada: %v, %v", of, err)
 		}
+		asked := []string{"nobody's", "ZEICHENBÜRO", "zeichenbüro", " Zeichenbüro", ""}
+		if in, err := h.InGroups(ctx, a.ID, ada.ID, asked); err != nil || cmp.Diff(asked[1:4], in) != "" {
+			t.Errorf("asked groups that ada is in: %q, %v", in, err)
+		}
+		if in, err := h.InGroups(ctx, "other", ada.ID, asked); err != nil || in != nil {
+			t.Errorf("in another tenant: %q, %v", in, err)
+		}
 		if members, _, err := h.Members(ctx, a.ID, g.ID, directory.Page{}); err != nil || len(members) != 2 {
 			t.Errorf("members: %v, %v", members, err)
 		}

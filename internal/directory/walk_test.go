@@ -104,7 +104,14 @@ func TestTenantWalk(t *testing.T) {
 				return err
 			}},
 			"GroupsOf": {read: func(ctx context.Context) error { _, err := h.GroupsOf(ctx, a.ID, theirs.ID); return err }},
-			"Group":    {read: func(ctx context.Context) error { _, err := h.Group(ctx, h.db, a.ID, their.ID); return err }},
+			"InGroups": {read: func(ctx context.Context) error {
+				in, err := h.InGroups(ctx, a.ID, theirs.ID, []string{"Drawing office"})
+				if err == nil && in == nil {
+					return idp.NotFound // they are in none of ours
+				}
+				return err
+			}},
+			"Group": {read: func(ctx context.Context) error { _, err := h.Group(ctx, h.db, a.ID, their.ID); return err }},
 			"GroupByName": {read: func(ctx context.Context) error {
 				g, err := h.GroupByName(ctx, h.db, a.ID, "Drawing office")
 				if err == nil && g.ID == ours.ID {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"github.com/signetid/signet/internal/device"
+	"github.com/signetid/signet/internal/enrol"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
 	"github.com/signetid/signet/internal/nonce"
@@ -74,7 +75,7 @@ func required(r policy.DeviceRules) bool {
 // shown judges the attestation of a join. One that is wrong is Invalid, as
 // something that somebody made up; one that leads nowhere is refused where the
 // tenant requires it to.
-func (s *Server) shown(ctx context.Context, a access, j joining) (shown, error) {
+func (s *Server) shown(ctx context.Context, a enrol.Access, j joining) (shown, error) {
 	out := shown{assurance: device.Unproven}
 	if j.attestation != nil {
 		var err error
@@ -82,12 +83,12 @@ func (s *Server) shown(ctx context.Context, a access, j joining) (shown, error) 
 			return shown{}, err
 		}
 	}
-	if a.rules.Devices.Attestation == policy.AttestationNone {
+	if a.Rules.Devices.Attestation == policy.AttestationNone {
 		out.activation = nil // nobody wants to know
 	}
-	if required(a.rules.Devices) && out.activation == nil {
+	if required(a.Rules.Devices) && out.activation == nil {
 		return shown{}, idp.Deniedf("attestation_required", "assurance can be %s at most", out.assurance).Coded(codePolicy).
-			Say(sayJoin["attestation_required"])
+			Say("Your organisation admits only devices whose TPM can be verified.")
 	}
 	return out, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/directory"
+	"github.com/signetid/signet/internal/enrol"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
@@ -49,6 +50,7 @@ type Limits struct {
 // Server is the device registration service.
 type Server struct {
 	cfg    Config
+	gate   *enrol.Gate
 	nonces *web.Limiter
 	asks   *web.Limiter
 }
@@ -67,6 +69,7 @@ func New(cfg Config) *Server {
 	}
 	return &Server{
 		cfg:    cfg,
+		gate:   enrol.New(enrol.Config{DB: cfg.DB, Directory: cfg.Directory, Policies: cfg.Policies, Tokens: cfg.Tokens}),
 		nonces: web.NewLimiter(cfg.Limits.Nonces, time.Minute, 50_000, cfg.Now),
 		asks:   web.NewLimiter(cfg.Limits.Asks, time.Minute, 10_000, cfg.Now),
 	}

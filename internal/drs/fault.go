@@ -12,11 +12,8 @@ import (
 // AADSTS numbers of this door (device-protocol.md §3.2; entra-behaviours.md §13).
 const (
 	codeMalformed = 9002313
-	codeBadToken  = 50173
 	codeDevice    = 50155
 	codeDisabled  = 135011
-	codeFresh     = 50133 // the proof is too old
-	codeMFA       = 50076 // several factors are needed
 	codeNonce     = 140000
 	codePolicy    = 53003
 	codeTenant    = 90002

@@ -11,6 +11,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/device"
+	"github.com/signetid/signet/internal/enrol"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/sqldb"
@@ -45,11 +46,11 @@ type membership struct {
 func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	event := audit.Event{Category: audit.Change, Activity: "device.join", IP: web.ClientIP(r), Agent: r.UserAgent(), Trace: web.Trace(ctx)}
-	a, err := s.authorise(r)
+	a, err := s.gate.Authorise(r)
 	if err != nil {
 		return s.turnedAway(ctx, r, event, err)
 	}
-	event.Tenant, event.User, event.UserName, event.Actor = a.Tenant, a.person.ID, a.person.Name, string(a.person.ID)
+	event.Tenant, event.User, event.UserName, event.Actor = a.Tenant, a.Person.ID, a.Person.Name, string(a.Person.ID)
 	event.Client, event.Session = a.Client, a.Session
 	reply, err := s.joined(ctx, w, r, a, event)
 	if err != nil {
@@ -58,13 +59,13 @@ func (s *Server) join(w http.ResponseWriter, r *http.Request) error {
 	return web.JSON(w, http.StatusOK, reply)
 }
 
-func (s *Server) joined(ctx context.Context, w http.ResponseWriter, r *http.Request, a access, event audit.Event) (*joinReply, error) {
+func (s *Server) joined(ctx context.Context, w http.ResponseWriter, r *http.Request, a enrol.Access, event audit.Event) (*joinReply, error) {
 	version := r.URL.Query().Get("api-version")
 	if !slices.Contains(versions, version) {
 		return nil, malformed("api-version", "version %.20q", version)
 	}
 	now := s.cfg.Now()
-	if err := a.mayJoin(now); err != nil {
+	if err := a.MayJoin(now); err != nil {
 		return nil, err
 	}
 	var asked joinRequest
@@ -100,28 +101,28 @@ func (s *Server) joined(ctx context.Context, w http.ResponseWriter, r *http.Requ
 // attestWithin is how long a device may take to be attested that has to be.
 const attestWithin = 10 * time.Minute
 
-func (s *Server) candidate(a access, j joining, shown shown, now time.Time) device.Candidate {
+func (s *Server) candidate(a enrol.Access, j joining, shown shown, now time.Time) device.Candidate {
 	c := device.Candidate{
-		Tenant: a.Tenant, Name: j.name, OS: j.os, OSVersion: j.ver, Join: j.join, Owner: a.person.ID,
+		Tenant: a.Tenant, Name: j.name, OS: j.os, OSVersion: j.ver, Join: j.join, Owner: a.Person.ID,
 		Assurance: shown.assurance, Software: j.software, Key: j.key, Transport: j.transport,
-		By: a.Family, Quota: a.rules.Devices.Quota, Shared: a.rules.Devices.Compat.SharedDeviceKey,
+		By: a.Family, Quota: a.Rules.Devices.Quota, Shared: a.Rules.Devices.Compat.SharedDeviceKey,
 	}
-	if required(a.rules.Devices) {
+	if required(a.Rules.Devices) {
 		c.Pending = now.Add(attestWithin)
 	}
 	return c
 }
 
 // settle writes a device, and with it that its token and its nonce are used.
-func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a access, d device.Device, c device.Candidate, shown shown, event audit.Event) error {
-	person, err := s.cfg.Directory.User(ctx, tx, a.Tenant, a.person.ID)
+func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a enrol.Access, d device.Device, c device.Candidate, shown shown, event audit.Event) error {
+	person, err := s.cfg.Directory.User(ctx, tx, a.Tenant, a.Person.ID)
 	if err != nil {
 		return fmt.Errorf("owner of a device: %w", err)
 	}
 	if !person.Enabled {
-		return idp.Deniedf("user_disabled", "user %s", person.ID).Coded(policy.CodeUserDisabled).Say(sayJoin["user_disabled"])
+		return idp.Deniedf("user_disabled", "user %s", person.ID).Coded(policy.CodeUserDisabled).Say(enrol.SayJoin("user_disabled"))
 	}
-	if err := a.burn(ctx, tx); err != nil {
+	if err := a.Burn(ctx, tx); err != nil {
 		return err
 	}
 	if err := shown.burn(ctx, tx); err != nil {
@@ -130,10 +131,8 @@ func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a access, d device.De
 	if err := s.cfg.Devices.Add(ctx, tx, d, c); err != nil {
 		return err
 	}
-	if a.byPass() {
-		if err := s.cfg.Tokens.BindDevice(ctx, tx, a.Tenant, a.Family, d.ID); err != nil {
-			return bound(err)
-		}
+	if err := s.gate.Joined(ctx, tx, a, d.ID); err != nil {
+		return err
 	}
 	event.Outcome = audit.Success
 	event.Detail = map[string]string{
@@ -142,11 +141,11 @@ func (s *Server) settle(ctx context.Context, tx *sqldb.Tx, a access, d device.De
 	return s.cfg.Audit.Write(ctx, tx, event)
 }
 
-func answer(a access, d device.Device, der []byte, shown shown, challenge *challenged) *joinReply {
+func answer(a enrol.Access, d device.Device, der []byte, shown shown, challenge *challenged) *joinReply {
 	out := &joinReply{MembershipChanges: []membership{}}
 	out.Certificate.Thumbprint = d.Thumbprint
 	out.Certificate.RawBody = base64.StdEncoding.EncodeToString(der)
-	out.User.Upn = a.person.Name
+	out.User.Upn = a.Person.Name
 	if d.Join == device.Joined {
 		out.MembershipChanges = append(out.MembershipChanges, membership{localAdministrators, administrators(d.Owner)})
 	}

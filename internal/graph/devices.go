@@ -19,8 +19,9 @@ import (
 
 // Standing is what stands on a device, and goes or rests with it.
 type Standing struct {
-	Holders []idp.UserID // who has a Hello key on it, each once
+	Holders []idp.UserID // who has a key on it, each once
 	Keys    int          // Hello keys that it keeps
+	MacKeys int          // Platform Credentials that it keeps
 	Tokens  int          // primary refresh tokens
 	Signed  []idp.UserID // who is signed in by one of these, each once
 	Only    []idp.UserID // who has no other way in than a key of it
@@ -48,13 +49,13 @@ func deviceOperations() []operation {
 		{"DELETE", "/devices/{device}", "", "Remove a machine; the keys on it sign nobody in any more", change, options{}, deleteDevice},
 		{"GET", "/devices/{device}/signet.standing", "signet.standing", "What stands on a machine, and ends or rests with it", look, options{}, getStanding},
 		{"GET", "/devices/{device}/registeredOwners", "directoryObjects", "Who joined a machine", look, options{}, listOwners},
-		{"GET", "/devices/{device}/registeredUsers", "directoryObjects", "Who joined a machine, and who has a Hello key on it", look, options{}, listDeviceUsers},
+		{"GET", "/devices/{device}/registeredUsers", "directoryObjects", "Who joined a machine, and who has a key on it", look, options{}, listDeviceUsers},
 		{"POST", "/devices/{device}/registeredOwners/$ref", "", "Say who owns a machine; it is who joined it, and that does not change", own, options{}, addOwner},
 	}
 	for _, who := range []string{"/me", "/users/{user}"} {
 		out = append(out,
 			operation{"GET", who + "/ownedDevices", "directoryObjects", "Machines that a person joined, the newest first", theirs, options{list: true}, listOwned},
-			operation{"GET", who + "/registeredDevices", "directoryObjects", "These, and the machines on which they have a Hello key", theirs, options{list: true}, listRegistered},
+			operation{"GET", who + "/registeredDevices", "directoryObjects", "These, and the machines on which they have a key", theirs, options{list: true}, listRegistered},
 		)
 	}
 	return out
@@ -180,7 +181,7 @@ func getStanding(ctx context.Context, c *call) (any, error) {
 		return nil, err
 	}
 	only := append([]idp.UserID{}, s.Only...)
-	return entity{"id": d.ID, "helloKeys": s.Keys, "primaryRefreshTokens": s.Tokens, "onlyWayInOf": only}, nil
+	return entity{"id": d.ID, "helloKeys": s.Keys, "platformKeys": s.MacKeys, "primaryRefreshTokens": s.Tokens, "onlyWayInOf": only}, nil
 }
 
 // deviceBody is what may be written of a device: Graph lets administrators
@@ -258,11 +259,14 @@ func (c *call) onDevice(ctx context.Context, activity string, ends bool, fn func
 		e.Detail["device"], e.Detail["displayName"] = string(d.ID), d.Name
 		if ends {
 			e.Detail["helloKeys"], e.Detail["primaryRefreshTokens"] = strconv.Itoa(stood.Keys), strconv.Itoa(stood.Tokens)
+			if stood.MacKeys > 0 {
+				e.Detail["platformKeys"] = strconv.Itoa(stood.MacKeys)
+			}
 		}
 		return missing(fn(ctx, tx, d, e), string(d.ID))
 	})
 	if err == nil && ends {
-		c.w.Header().Set(EndedHeader, fmt.Sprintf("hello-keys=%d, primary-refresh-tokens=%d, only-way-in-of=%d", stood.Keys, stood.Tokens, len(stood.Only)))
+		c.w.Header().Set(EndedHeader, fmt.Sprintf("hello-keys=%d, platform-keys=%d, primary-refresh-tokens=%d, only-way-in-of=%d", stood.Keys, stood.MacKeys, stood.Tokens, len(stood.Only)))
 	}
 	return err
 }

@@ -155,7 +155,7 @@ func TestDeviceChanges(t *testing.T) {
 			t.Errorf("standing %s", stands.Body)
 		}
 
-		const ended = "hello-keys=2, primary-refresh-tokens=3, only-way-in-of=2"
+		const ended = "hello-keys=2, platform-keys=0, primary-refresh-tokens=3, only-way-in-of=2"
 		off := w.ask(ada, "PATCH", at, map[string]any{"@odata.type": "#microsoft.graph.device", "accountEnabled": false}).want(t, http.StatusNoContent, "")
 		if off.Header().Get(graph.EndedHeader) != ended {
 			t.Errorf("switched off: %q", off.Header().Get(graph.EndedHeader))

@@ -15,6 +15,8 @@ import (
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/hello/hellotest"
+	"github.com/signetid/signet/internal/method/platform"
+	"github.com/signetid/signet/internal/method/platform/platformtest"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
@@ -31,14 +33,7 @@ func (w *world) helloRoom(policies *policy.Store) *hello.Room {
 		UserByName: func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
 			return w.dir.UserByName(ctx, w.db, t, name)
 		},
-		Device: func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
-			var q sqldb.Querier = w.db
-			if tx != nil {
-				q = tx
-			}
-			d, err := w.devices.Load(ctx, q, t, id)
-			return hello.Machine{Name: d.Name, Enabled: d.Enabled}, err
-		},
+		Device: w.machine,
 		Issuer: func(t idp.TenantID) string { return base + "/" + string(t) + "/v2.0" },
 		Audit:  w.audit.Write,
 	})
@@ -46,6 +41,38 @@ func (w *world) helloRoom(policies *policy.Store) *hello.Room {
 		w.t.Fatal(err)
 	}
 	return room
+}
+
+// macRoom is the room of the keys of Macs, over the same devices.
+func (w *world) macRoom(policies *policy.Store) *platform.Room {
+	room, err := platform.New(platform.Config{
+		DB: w.db, Now: func() time.Time { return w.now },
+		Limit: func(ctx context.Context, t idp.TenantID) (int, error) {
+			p, err := policies.Get(ctx, t)
+			return p.Platform.Limit, err
+		},
+		User: func(ctx context.Context, t idp.TenantID, id idp.UserID) (idp.User, error) {
+			return w.dir.User(ctx, w.db, t, id)
+		},
+		UserByName: func(ctx context.Context, t idp.TenantID, name string) (idp.User, error) {
+			return w.dir.UserByName(ctx, w.db, t, name)
+		},
+		Device: w.machine, Audit: w.audit.Write,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return room
+}
+
+// machine is a device as a room of keys knows it.
+func (w *world) machine(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (hello.Machine, error) {
+	var q sqldb.Querier = w.db
+	if tx != nil {
+		q = tx
+	}
+	d, err := w.devices.Load(ctx, q, t, id)
+	return hello.Machine{Name: d.Name, Enabled: d.Enabled}, err
 }
 
 func helloRules(policies *policy.Store) func(context.Context, idp.TenantID) (policy.HelloRules, error) {
@@ -68,7 +95,7 @@ func (w *world) keeper(policies *policy.Store) *hygiene.Keeper {
 		}
 	}
 	return hygiene.New(hygiene.Config{
-		DB: w.db, Directory: w.dir, Rooms: []hygiene.Lister{w.hello}, Rules: helloRules(policies),
+		DB: w.db, Directory: w.dir, Rooms: []hygiene.Lister{w.hello, w.macs}, Rules: helloRules(policies),
 		Clean: through(w.corridor.Clean), Restore: through(w.corridor.Restore), Removed: w.corridor.Removed,
 	})
 }
@@ -78,7 +105,12 @@ func (w *world) standing(ctx context.Context, t idp.TenantID, d idp.DeviceID) (g
 	if err != nil {
 		return graph.Standing{}, err
 	}
-	s := graph.Standing{Keys: len(keys), Tokens: w.tokensOn[d], Signed: w.signedOn[d]}
+	of, err := w.macs.OnDevice(ctx, t, d)
+	if err != nil {
+		return graph.Standing{}, err
+	}
+	s := graph.Standing{Keys: len(keys), MacKeys: len(of), Tokens: w.tokensOn[d], Signed: w.signedOn[d]}
+	keys = append(keys, of...)
 	for _, k := range keys {
 		if !slices.Contains(s.Holders, k.User) {
 			s.Holders = append(s.Holders, k.User)
@@ -119,6 +151,21 @@ func (w *world) enrol(u idp.User, d device.Device) method.Credential {
 	w.t.Helper()
 	w.now = w.now.Add(time.Millisecond)
 	reg, err := w.hello.RegisterOnce(w.t.Context(), method.Answer{Tenant: u.Tenant, User: u, Device: d.ID, Payload: hellotest.EC().Public(), Now: w.now})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.write(reg.Settle)
+	return reg.Credential
+}
+
+// enrolMac puts a key of u's on a Mac.
+func (w *world) enrolMac(u idp.User, d device.Device) method.Credential {
+	w.t.Helper()
+	w.now = w.now.Add(time.Millisecond)
+	e := platform.Expected{Audience: base, Nonce: "nonce"}
+	reg, err := w.macs.RegisterOnce(w.t.Context(), method.Answer{
+		Tenant: u.Tenant, User: u, Device: d.ID, Keep: e.Keep(), Payload: platformtest.New().Offer(e, w.now).Payload(), Now: w.now,
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

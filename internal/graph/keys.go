@@ -101,7 +101,7 @@ func listKeys(ctx context.Context, c *call) (any, error) {
 	}
 	many := []entity{}
 	for _, h := range part.Many {
-		many = append(many, entity{"userPrincipalName": h.Name, "keys": h.Held, "limit": h.Limit})
+		many = append(many, entity{"userPrincipalName": h.Name, "method": h.Method, "keys": h.Held, "limit": h.Limit})
 	}
 	out := list{next: part.After, notes: entity{"@signet.people": part.People, "@signet.many": many}}
 	for _, k := range part.Keys {

@@ -18,10 +18,12 @@ import (
 
 const methodSet = "users('{id}')/authentication/methods"
 
-// helloMethods are the keys that devices keep, phoneMethods phones that are
-// asked, and deviceOf what can come along with a key (entra-behaviours.md §2.1).
+// helloMethods are the keys that devices keep, macMethods those that Macs keep,
+// phoneMethods phones that are asked, and deviceOf what can come along with a key
+// (entra-behaviours.md §2.1).
 const (
 	helloMethods = "windowsHelloForBusinessMethods"
+	macMethods   = "platformCredentialMethods"
 	phoneMethods = "microsoftAuthenticatorMethods"
 	deviceOf     = "device"
 )
@@ -43,9 +45,9 @@ func methodOperations() []operation {
 			operation{"GET", at + "methods", methodSet, "All that a person can sign in with", look, options{}, listMethods},
 			operation{"GET", at + "methods/{method}", methodSet, "One of them", look, options{}, getMethod},
 		)
-		for _, collection := range []string{"fido2Methods", phoneMethods, "temporaryAccessPassMethods", helloMethods} {
+		for _, collection := range []string{"fido2Methods", phoneMethods, "temporaryAccessPassMethods", helloMethods, macMethods} {
 			o := options{}
-			if collection == helloMethods || collection == phoneMethods {
+			if collection == helloMethods || collection == macMethods || collection == phoneMethods {
 				o.expand = []string{deviceOf}
 			}
 			out = append(out,

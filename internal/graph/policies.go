@@ -128,6 +128,8 @@ func resetConfiguration(ctx context.Context, c *call) (any, error) {
 			p.Certificate = fresh.Certificate
 		case policy.Hello:
 			p.Hello = fresh.Hello
+		case policy.Platform:
+			p.Platform = fresh.Platform
 		}
 		return nil
 	})
@@ -229,6 +231,7 @@ var profilePlace = regexp.MustCompile(`^passkey\.profiles\[(\d+)\]`)
 var places = strings.NewReplacer(
 	"methods.passkey.on", "Fido2/state", "methods.passkey", "Fido2", "methods.accessPass.on", "TemporaryAccessPass/state", "methods.accessPass", "TemporaryAccessPass",
 	"methods.hello.on", "WindowsHelloForBusiness/state", "methods.hello", "WindowsHelloForBusiness",
+	"methods.platform.on", "PlatformCredential/state", "methods.platform", "PlatformCredential",
 	"methods.certificate.on", "X509Certificate/state", "methods.certificate", "X509Certificate",
 	"methods.phone.on", "MicrosoftAuthenticator/state", "methods.phone", "MicrosoftAuthenticator",
 	"phone.limit", "MicrosoftAuthenticator/@signet.limit", "phone.warnAt", "MicrosoftAuthenticator/@signet.warnAt",
@@ -241,6 +244,7 @@ var places = strings.NewReplacer(
 	"phone.showApp", "MicrosoftAuthenticator/featureSettings/displayAppInformationRequiredState",
 	"phone.showPlace", "MicrosoftAuthenticator/featureSettings/displayLocationInformationRequiredState", "phone.report", "reportSuspiciousActivitySettings",
 	"hello.limit", "WindowsHelloForBusiness/@signet.limit", "hello.warnAt", "WindowsHelloForBusiness/@signet.warnAt",
+	"platform.limit", "PlatformCredential/@signet.limit", "platform.warnAt", "PlatformCredential/@signet.warnAt",
 	"passkey.aaguids", "Fido2/keyRestrictions", "passkey.attestation", "Fido2/isAttestationEnforced", "passkey.synced", "Fido2/passkeyProfiles[0]/passkeyTypes",
 	"passkey.selfService", "Fido2/isSelfServiceRegistrationAllowed", "passkey.profiles", "Fido2/passkeyProfiles", "passkey.id", "Fido2/passkeyProfiles[0]/id", "passkey.name", "Fido2/passkeyProfiles[0]/name",
 	"accessPass.default", "TemporaryAccessPass/defaultLifetimeInMinutes", "accessPass.min", "TemporaryAccessPass/minimumLifetimeInMinutes",

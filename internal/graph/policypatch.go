@@ -333,12 +333,16 @@ func patchConfiguration(k configuration, raw []byte, p *policy.Policy, have room
 			return err
 		}
 		in = body.methodBody
-	case policy.Hello:
-		var body helloBody
+	case policy.Hello, policy.Platform:
+		var body machineKeysBody
 		if err := readShape(raw, &body); err != nil {
 			return err
 		}
-		body.patch(&p.Hello)
+		if k.method == policy.Hello {
+			body.patch(&p.Hello.Limit, &p.Hello.WarnAt)
+		} else {
+			body.patch(&p.Platform.Limit, &p.Platform.WarnAt)
+		}
 		in = body.methodBody
 	default:
 		if err := readShape(raw, &in); err != nil {
@@ -377,20 +381,21 @@ func keepOff(k configuration, raw []byte) error {
 	return nil
 }
 
-// helloBody has what our rules on Hello keys say: how many a person may have,
-// and from how many on that is many. Which numbers there are is the policy's.
-type helloBody struct {
+// machineKeysBody has what our rules on Hello keys, and on Platform Credentials, say: how
+// many a person may have, and from how many on that is many. Which numbers there
+// are is the policy's.
+type machineKeysBody struct {
 	methodBody
 	Limit  *int `json:"@signet.limit"`
 	WarnAt *int `json:"@signet.warnAt"`
 }
 
-func (in *helloBody) patch(r *policy.HelloRules) {
+func (in *machineKeysBody) patch(limit, warnAt *int) {
 	if in.Limit != nil {
-		r.Limit = *in.Limit
+		*limit = *in.Limit
 	}
 	if in.WarnAt != nil {
-		r.WarnAt = *in.WarnAt
+		*warnAt = *in.WarnAt
 	}
 }
 

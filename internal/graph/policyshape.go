@@ -31,6 +31,8 @@ var configurations = []configuration{
 	// Graph governs Hello elsewhere and has no such configuration; the name is in
 	// its manner.
 	{"WindowsHelloForBusiness", "windowsHelloForBusinessAuthenticationMethodConfiguration", policy.Hello},
+	// Nor of these.
+	{"PlatformCredential", "platformCredentialAuthenticationMethodConfiguration", policy.Platform},
 	{"MicrosoftAuthenticator", "microsoftAuthenticatorAuthenticationMethodConfiguration", policy.Phone},
 	{"X509Certificate", "x509CertificateAuthenticationMethodConfiguration", policy.Certificate},
 	{"Sms", "smsAuthenticationMethodConfiguration", ""},
@@ -136,6 +138,8 @@ func configurationEntity(k configuration, p policy.Policy, have rooms) entity {
 		showCertificates(e, &p.Certificate)
 	case policy.Hello:
 		e["@signet.limit"], e["@signet.warnAt"] = p.Hello.Limit, p.Hello.WarnAt
+	case policy.Platform:
+		e["@signet.limit"], e["@signet.warnAt"] = p.Platform.Limit, p.Platform.WarnAt
 	}
 	return e
 }

@@ -118,7 +118,7 @@ func countByMethod(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := map[string]int{"passKeyDeviceBound": 0, "passKeySynced": 0, "temporaryAccessPass": 0, "windowsHelloForBusiness": 0}
+	n := map[string]int{"passKeyDeviceBound": 0, "passKeySynced": 0, "temporaryAccessPass": 0, "windowsHelloForBusiness": 0, "macOsSecureEnclaveKey": 0}
 	for _, r := range all {
 		for _, w := range r.words {
 			n[w]++

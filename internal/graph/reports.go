@@ -113,6 +113,8 @@ func registeredWord(cred method.Credential) string {
 		return "microsoftAuthenticatorPasswordless" // [K]
 	case policy.Hello:
 		return "windowsHelloForBusiness"
+	case policy.Platform:
+		return "macOsSecureEnclaveKey" // [K]
 	}
 	return string(cred.Method)
 }

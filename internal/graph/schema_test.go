@@ -141,7 +141,7 @@ func TestSchemas(t *testing.T) {
 		map[string]any{"appliesToCombinations": []string{"x509CertificateMultiFactor"}, "allowedIssuerSkis": []string{"9A42"}},
 	}}).want(t, http.StatusCreated, "")
 	ws := w.join(w.eve, "ws-17")
-	key := w.enrol(w.eve, ws)
+	key, macs := w.enrol(w.eve, ws), w.enrolMac(w.eve, ws)
 	w.phones.held = []method.Credential{{ID: key.ID, Tenant: w.tenant.ID, User: w.eve.ID, Method: policy.Phone, Name: "Eve's phone", Created: w.now}}
 	orphan := w.join(w.eve, "ws-18")
 	w.enrol(w.eve, orphan)
@@ -155,7 +155,7 @@ func TestSchemas(t *testing.T) {
 		_, err = w.trust.Remove(ctx, tx, w.tenant.ID, cas[1].ID)
 		return err
 	})
-	ids := strings.NewReplacer("{device}", string(ws.ID), "{method}", string(key.ID), "{user}", string(w.eve.ID), "{group}", string(g.ID), "{mode}", "fido2", "{role}", helpDesk, "{configuration}", "fido2",
+	ids := strings.NewReplacer("platformCredentialMethods/{method}", "platformCredentialMethods/"+string(macs.ID), "{device}", string(ws.ID), "{method}", string(key.ID), "{user}", string(w.eve.ID), "{group}", string(g.ID), "{mode}", "fido2", "{role}", helpDesk, "{configuration}", "fido2",
 		"{assignment}", helpDesk+"."+string(w.bob.ID), "{strength}", strength.body["id"].(string), "{id}", strength.at(t, "combinationConfigurations", 1, "id").(string),
 		"{pki}", string(cas[0].Container), "{authority}", string(cas[0].ID), "{organization}", string(w.tenant.ID), "{classic}", "29728ade-6ae4-4ee9-9103-412912537da5")
 	held := 0
@@ -180,7 +180,7 @@ func TestSchemas(t *testing.T) {
 		t.Errorf("only %d operations have a schema", held)
 	}
 	for _, at := range []string{"/users?$expand=memberOf", "/groups?$expand=members", "/roleManagement/directory/roleAssignments?$expand=principal,roleDefinition",
-		"/devices?$expand=registeredOwners&$count=true", "/users/{user}/authentication/windowsHelloForBusinessMethods?$expand=device",
+		"/devices?$expand=registeredOwners&$count=true", "/users/{user}/authentication/windowsHelloForBusinessMethods?$expand=device", "/users/{user}/authentication/platformCredentialMethods?$expand=device",
 		"/users/{user}/authentication/microsoftAuthenticatorMethods?$expand=device", "/policies/authenticationMethodsPolicy/authenticationMethodConfigurations/MicrosoftAuthenticator"} {
 		path, _, _ := strings.Cut(strings.Replace(at, "/MicrosoftAuthenticator", "/{configuration}", 1), "?")
 		a := w.ask(admin, "GET", "/v1.0"+ids.Replace(at), nil).want(t, http.StatusOK, "")

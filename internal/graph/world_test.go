@@ -23,6 +23,7 @@ import (
 	"github.com/signetid/signet/internal/keyring"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/hello"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
@@ -36,7 +37,7 @@ import (
 )
 
 var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations, policy.Migrations, keyring.Migrations,
-	nonce.Migrations, session.Migrations, token.Migrations, signin.Migrations, device.Migrations, hello.Migrations, trust.Migrations}
+	nonce.Migrations, session.Migrations, token.Migrations, signin.Migrations, device.Migrations, hello.Migrations, platform.Migrations, trust.Migrations}
 
 const base = "https://signet.example"
 
@@ -69,6 +70,7 @@ type world struct {
 	devices  *device.Registry
 	trust    *trust.Store
 	hello    *hello.Room
+	macs     *platform.Room
 	corridor *signin.Corridor
 	tokensOn map[idp.DeviceID]int // PRTs that stand on a device
 	signedOn map[idp.DeviceID][]idp.UserID
@@ -104,17 +106,18 @@ func newWorldWith(t testing.TB, db *sqldb.DB, room func(*world, *policy.Store, *
 		keys = room(w, policies, ring)
 	}
 	w.devices = device.New(device.Config{DB: db, Keys: ring.Sealing, Now: clock})
-	w.hello = w.helloRoom(policies)
+	w.hello, w.macs = w.helloRoom(policies), w.macRoom(policies)
 	corridor, err := signin.New(signin.Config{DB: db, Directory: w.dir, Clients: w.clients, Policies: policies, Audit: w.audit, Now: clock,
 		Box: nonce.New(nonce.Config{Keys: ring.Sealing, Epoch: epoch, Now: clock}),
 		Sessions: session.New(session.Config{DB: db, Now: clock, Epoch: epoch, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 			return time.Hour, 24 * time.Hour, nil
-		}}), Methods: []method.Method{keys, w.hello, passes{&shelf{}}, pockets{w.phones}, badges{&shelf{}}}})
+		}}), Methods: []method.Method{keys, w.hello, w.macs, passes{&shelf{}}, pockets{w.phones}, badges{&shelf{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.corridor = corridor
 	w.devices.OnRemove(w.hello.OnDeviceRemoved)
+	w.devices.OnRemove(w.macs.OnDeviceRemoved)
 	w.devices.OnRemove(corridor.CheckDevice)
 	w.devices.OnDisable(corridor.CheckDevice)
 	w.trust = trust.New(trust.Config{DB: db, Now: clock})

@@ -14,7 +14,7 @@ import (
 	"github.com/signetid/signet/internal/method"
 )
 
-// Rule says which Hello keys are to go: those for which all holds that is
+// Rule says which keys on machines are to go: those for which all holds that is
 // said. Passkeys are never cleared by rule.
 type Rule struct {
 	Who      idp.User  // only theirs
@@ -114,7 +114,7 @@ func (k *Keeper) CleanFile(ctx context.Context, t idp.Tenant, file string, o Opt
 		case !ok:
 			read.complain(r.number, colID, "this person has no such key")
 		case key.Usage != NGC:
-			read.complain(r.number, colUsage, "this is a passkey, and only Hello keys are cleared; take it away on the person's page")
+			read.complain(r.number, colUsage, "this is a passkey, and only keys on machines are cleared; take it away on the person's page")
 		default:
 			read.fits(r, key)
 		}

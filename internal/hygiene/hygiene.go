@@ -14,12 +14,12 @@ import (
 
 // Usages of keys, as the file has them (entra-behaviours.md §6.3).
 const (
-	NGC  = "NGC"  // a Hello key, on a device
+	NGC  = "NGC"  // a Hello key, on a device, or a Mac's Platform Credential
 	FIDO = "FIDO" // a passkey
 )
 
 // usages are the methods whose credentials are keys.
-var usages = map[idp.MethodID]string{policy.Hello: NGC, policy.Passkey: FIDO}
+var usages = map[idp.MethodID]string{policy.Hello: NGC, policy.Platform: NGC, policy.Passkey: FIDO}
 
 // Lister gives the credentials of one method.
 type Lister interface {
@@ -31,10 +31,13 @@ type Lister interface {
 type Config struct {
 	DB        sqldb.Querier
 	Directory *directory.Directory
-	// Rooms are those whose credentials are keys: Hello and passkeys.
+	// Rooms are those whose credentials are keys: Hello, Platform Credentials and
+	// passkeys.
 	Rooms []Lister
-	// Rules are the tenant's on Hello keys.
+	// Rules are the tenant's on Hello keys, Macs those on Platform Credentials;
+	// nil: there are none of these.
 	Rules func(context.Context, idp.TenantID) (policy.HelloRules, error)
+	Macs  func(context.Context, idp.TenantID) (policy.PlatformRules, error)
 	// Clean and Restore take many away and give them back, in one transaction
 	// or, when try is set, not at all. Refusals come back in their places.
 	Clean, Restore func(ctx context.Context, t idp.TenantID, keys []Key, o Options, try bool) ([]error, error)
@@ -101,18 +104,19 @@ type Part struct {
 	Many   []Holder
 }
 
-// Holder is somebody who holds many Hello keys.
+// Holder is somebody who holds many keys of one method: of Hello, or of Macs.
 type Holder struct {
-	Name  string
-	Held  int
-	Limit int
+	Name   string
+	Method idp.MethodID
+	Held   int
+	Limit  int
 }
 
 // Keys lists keys person by person, those of one person oldest first.
 func (k *Keeper) Keys(ctx context.Context, t idp.Tenant, q Query) (Part, error) {
-	rules, err := k.cfg.Rules(ctx, t.ID)
+	rules, err := k.rules(ctx, t.ID)
 	if err != nil {
-		return Part{}, fmt.Errorf("rules on keys: %w", err)
+		return Part{}, err
 	}
 	people, next, err := k.people(ctx, t.ID, q)
 	if err != nil {
@@ -124,20 +128,43 @@ func (k *Keeper) Keys(ctx context.Context, t idp.Tenant, q Query) (Part, error) 
 		if err != nil {
 			return Part{}, err
 		}
-		held := 0
+		held := map[idp.MethodID]int{}
 		for _, key := range all {
-			if key.Usage == NGC {
-				held++
-			}
+			held[key.Method]++
 			if key.Orphaned || !q.Orphaned {
 				out.Keys = append(out.Keys, key)
 			}
 		}
-		if rules.WarnAt > 0 && held >= rules.WarnAt {
-			out.Many = append(out.Many, Holder{Name: u.Name, Held: held, Limit: rules.Limit})
+		for _, r := range rules {
+			if n := held[r.method]; r.warnAt > 0 && n >= r.warnAt {
+				out.Many = append(out.Many, Holder{Name: u.Name, Method: r.method, Held: n, Limit: r.limit})
+			}
 		}
 	}
 	return out, nil
+}
+
+// many says how many keys of a method a person may hold, and how many are many.
+type many struct {
+	method        idp.MethodID
+	limit, warnAt int
+}
+
+// rules are the tenant's on the keys that machines keep.
+func (k *Keeper) rules(ctx context.Context, t idp.TenantID) ([]many, error) {
+	r, err := k.cfg.Rules(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("rules on keys: %w", err)
+	}
+	out := []many{{policy.Hello, r.Limit, r.WarnAt}}
+	if k.cfg.Macs == nil {
+		return out, nil
+	}
+	m, err := k.cfg.Macs(ctx, t)
+	if err != nil {
+		return nil, fmt.Errorf("rules on keys: %w", err)
+	}
+	return append(out, many{policy.Platform, m.Limit, m.WarnAt}), nil
 }
 
 // people are those whose keys a part has.

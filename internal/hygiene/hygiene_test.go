@@ -63,7 +63,7 @@ func TestKeys(t *testing.T) {
 		if !slices.Equal(got, want) || people != 2 {
 			t.Errorf("%d people in %d parts: %q, want %q", people, parts, got, want)
 		}
-		if len(many) != 1 || many[0] != (hygiene.Holder{Name: "ada@nordhafen.example", Held: 2, Limit: 20}) {
+		if len(many) != 1 || many[0] != (hygiene.Holder{Name: "ada@nordhafen.example", Method: policy.Hello, Held: 2, Limit: 20}) {
 			t.Errorf("many: %+v", many)
 		}
 		part, err := w.keeper.Keys(t.Context(), w.Tenant, hygiene.Query{Who: w.Ada, Orphaned: true})
@@ -329,5 +329,46 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 		_ = bad
+	})
+}
+
+// TestKeysOfMacs: keys that Macs keep are listed, counted by themselves, and
+// cleared and given back like Hello keys.
+func TestKeysOfMacs(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		w.Policy(t, w.Tenant.ID, func(p *policy.Policy) { p.Hello.WarnAt, p.Platform.WarnAt = 2, 2 })
+		w.key(t, w.Ada)
+		first, second := w.macKey(t, w.Ada), w.macKey(t, w.Ada)
+		w.leave(t, first)
+		part, err := w.keeper.Keys(t.Context(), w.Tenant, hygiene.Query{Who: w.Ada})
+		if err != nil || len(part.Keys) != 4 {
+			t.Fatalf("%+v, %v", part.Keys, err)
+		}
+		if len(part.Many) != 1 || part.Many[0] != (hygiene.Holder{Name: "ada@nordhafen.example", Method: policy.Platform, Held: 2, Limit: 20}) {
+			t.Errorf("many: %+v", part.Many)
+		}
+		for _, k := range part.Keys {
+			if k.Method == policy.Platform && (k.Usage != hygiene.NGC || k.Orphaned != (k.ID == first.ID)) {
+				t.Errorf("key %+v", k)
+			}
+		}
+		report, err := w.keeper.CleanByRule(t.Context(), w.Tenant, hygiene.Rule{Orphaned: true}, hygiene.Options{Actor: "cli:test"}, false)
+		if err != nil || len(report.Done) != 1 || report.Done[0].ID != first.ID || len(report.Refused) != 0 {
+			t.Fatalf("clean: %+v, %v", report, err)
+		}
+		var file strings.Builder
+		if err := hygiene.CSV(&file, []hygiene.Key{report.Done[0]}, true); err != nil {
+			t.Fatal(err)
+		}
+		if report, err = w.keeper.RestoreFile(t.Context(), w.Tenant, file.String(), hygiene.Options{Actor: "cli:test"}, false); err != nil || len(report.Done) != 1 {
+			t.Errorf("restore: %+v, %v", report, err)
+		}
+		file.Reset()
+		if err := hygiene.CSV(&file, []hygiene.Key{{UserName: w.Ada.Name, Tenant: w.Tenant.Domain, Usage: hygiene.NGC, ID: second.ID}}, true); err != nil {
+			t.Fatal(err)
+		}
+		if report, err = w.keeper.CleanFile(t.Context(), w.Tenant, file.String(), hygiene.Options{Actor: "cli:test"}, false); err != nil || len(report.Done) != 1 {
+			t.Errorf("clean by file: %+v, %v", report, err)
+		}
 	})
 }

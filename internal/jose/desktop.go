@@ -20,6 +20,16 @@ func SignHS256(key []byte, header map[string]any, payload []byte) (string, error
 	return signCompact(jose.SigningKey{Algorithm: jose.HS256, Key: key}, header, payload)
 }
 
+// SignAs signs a payload as it is with a key that may be in hardware: ES256 with
+// one on P-256; RS256, RS384 and RS512 with RSA. header has the further members,
+// and typ, if it is not to be JWT.
+func SignAs(alg string, key crypto.Signer, header map[string]any, payload []byte) (string, error) {
+	if _, ok := rsaHashes[alg]; !ok && alg != "ES256" {
+		return "", fmt.Errorf("no signer for %q", alg)
+	}
+	return signCompact(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: cryptosigner.Opaque(key)}, header, payload)
+}
+
 func signCompact(key jose.SigningKey, header map[string]any, payload []byte) (string, error) {
 	opts := (&jose.SignerOptions{}).WithType("JWT")
 	for name, value := range header {

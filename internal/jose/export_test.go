@@ -2,6 +2,7 @@ package jose
 
 import (
 	"crypto"
+	"crypto/ecdh"
 	"io"
 )
 
@@ -18,6 +19,20 @@ func SealDirectWith(random io.Reader, key KeyFor, plain []byte) (string, error) 
 
 func SealCBCWith(random io.Reader, key KeyFor, plain []byte) (string, error) {
 	return sealCBC(random, key, plain)
+}
+
+// SealAgreedWith takes the ephemeral key, the IV and, unless it is nil, the
+// header from its caller.
+func SealAgreedWith(random io.Reader, own *ecdh.PrivateKey, header []byte, a Agreement, plain []byte) (string, error) {
+	raw := own.PublicKey().Bytes()
+	apu := a.APU(raw)
+	if header == nil {
+		var err error
+		if header, err = a.header(raw, apu); err != nil {
+			return "", err
+		}
+	}
+	return a.seal(random, own, header, apu, plain)
 }
 
 // MAC is the pseudo-random function of the derivation, and Concat the other one.

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
+	_ "crypto/sha512" // of rsaHashes
 	"encoding/json"
 	"math/big"
 	"slices"
@@ -87,7 +88,8 @@ type looseHeader struct {
 
 // ParseLoose reads a compact message of a device protocol whose algorithm is
 // among algs, of RS256, ES256 and HS256 (device-protocol.md §0 facts 9 to 11,
-// §1.3): either base64 alphabet, padded or not, x5c as a string or a list, the
+// §1.3), and for smart cards of RS384 and RS512 (apple-platform-sso.md §6.3):
+// either base64 alphabet, padded or not, x5c as a string or a list, the
 // KDF's version as a number or a string. All else is as strict as Parse.
 // Errors are Unproven.
 func ParseLoose(compact string, algs ...string) (Loose, error) {
@@ -182,25 +184,32 @@ func (m Loose) Read(v any) error {
 	return nil
 }
 
+// rsaHashes are the hashes of the algorithms of RSA keys (RFC 7518, Section 3.3).
+var rsaHashes = map[string]crypto.Hash{"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512}
+
 // VerifyKey checks the signature over the bytes as they were received. The key
-// decides on the algorithm: RS256 for RSA, ES256 for P-256, no other
-// (security.md TOK02). Errors are Unproven.
+// decides on the algorithm: RS256 for RSA, or RS384 and RS512 where ParseLoose
+// was told to take them, ES256 for P-256, no other (security.md TOK02). Errors
+// are Unproven.
 func (m Loose) VerifyKey(pub crypto.PublicKey) error {
 	if _, err := Usable(pub); err != nil {
 		return idp.Unprovenf("key_refused", "%w", err)
 	}
-	sum := sha256.Sum256(m.input)
 	good := false
 	switch key := pub.(type) {
 	case *rsa.PublicKey:
-		if m.Alg != "RS256" {
-			return idp.Unprovenf("algorithm_differs", "message says %s, key is for RS256", m.Alg)
+		hash, ok := rsaHashes[m.Alg]
+		if !ok {
+			return idp.Unprovenf("algorithm_differs", "message says %s, key is for RSA", m.Alg)
 		}
-		good = rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], m.signature) == nil
+		h := hash.New()
+		h.Write(m.input)
+		good = rsa.VerifyPKCS1v15(key, hash, h.Sum(nil), m.signature) == nil
 	case *ecdsa.PublicKey:
 		if m.Alg != "ES256" || key.Params().BitSize != 256 {
 			return idp.Unprovenf("algorithm_differs", "message says %s, key is of %s", m.Alg, key.Params().Name)
 		}
+		sum := sha256.Sum256(m.input)
 		r, s := m.signature[:min(32, len(m.signature))], m.signature[min(32, len(m.signature)):]
 		good = len(r) == 32 && len(s) == 32 && ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(r), new(big.Int).SetBytes(s))
 	default:

@@ -307,7 +307,7 @@ func FuzzParseLoose(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, compact string) {
-		m, err := jose.ParseLoose(compact, "HS256", "RS256", "ES256")
+		m, err := jose.ParseLoose(compact, "HS256", "RS256", "ES256", "RS384", "RS512")
 		if err != nil {
 			if !isUnproven(err) {
 				t.Errorf("%q: %v", compact, err)

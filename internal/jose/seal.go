@@ -142,38 +142,51 @@ type point struct {
 }
 
 // SealAgreed encrypts to a P-256 key with ECDH-ES and A256GCM (RFC 7518,
-// Sections 4.6 and 5.3; device-protocol.md §7.3; apple-platform-sso.md §7).
+// Sections 4.6 and 5.3; device-protocol.md §7.3; apple-platform-sso.md §7), by an
+// ephemeral key of its own for each message.
 func SealAgreed(a Agreement, plain []byte) (string, error) {
-	to, err := a.Recipient.ECDH()
-	if err != nil || to.Curve() != ecdh.P256() {
-		return "", fmt.Errorf("recipient has no key on P-256: %w", err)
-	}
 	own, err := ecdh.P256().GenerateKey(rand.Reader)
 	if err != nil {
 		return "", fmt.Errorf("make ephemeral key: %w", err)
 	}
-	z, err := own.ECDH(to)
-	if err != nil {
-		return "", fmt.Errorf("agree on a key: %w", err)
-	}
 	raw := own.PublicKey().Bytes()
+	var apu []byte
+	if a.APU != nil {
+		apu = a.APU(raw)
+	}
+	header, err := a.header(raw, apu)
+	if err != nil {
+		return "", err
+	}
+	return a.seal(rand.Reader, own, header, apu, plain)
+}
+
+// header is that of a message by an ephemeral key, an uncompressed point.
+func (a Agreement) header(raw, apu []byte) ([]byte, error) {
 	h := agreedHeader{
 		Type: a.Type, Alg: "ECDH-ES", Enc: algGCM, KeyID: a.KeyID,
 		EPK: point{Kty: "EC", Crv: "P-256", X: encoded(raw[1:33]), Y: encoded(raw[33:])},
 	}
-	var apu []byte
 	if a.APU != nil {
-		apu = a.APU(raw)
 		h.APU = encoded(apu)
 	}
 	if a.Echo {
 		h.APV = encoded(a.APV)
 	}
-	header, err := json.Marshal(h)
-	if err != nil {
-		return "", err
+	return json.Marshal(h)
+}
+
+// seal encrypts by a given ephemeral key under a given header.
+func (a Agreement) seal(random io.Reader, own *ecdh.PrivateKey, header, apu, plain []byte) (string, error) {
+	to, err := a.Recipient.ECDH()
+	if err != nil || to.Curve() != ecdh.P256() {
+		return "", fmt.Errorf("recipient has no key on P-256: %w", err)
 	}
-	return sealGCM(rand.Reader, header, nil, concat(z, algGCM, apu, a.APV, keySize), plain)
+	z, err := own.ECDH(to)
+	if err != nil {
+		return "", fmt.Errorf("agree on a key: %w", err)
+	}
+	return sealGCM(random, header, nil, concat(z, algGCM, apu, a.APV, keySize), plain)
 }
 
 // sealGCM writes a JWE in A256GCM whose AAD is the encoded header (RFC 7516,

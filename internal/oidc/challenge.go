@@ -33,9 +33,9 @@ func checkChallenge(challenge, method string) error {
 // needsChallenge says whether a code without a challenge is refused: always,
 // but for those of built-in applications that are bound to a device, or where
 // the tenant lets them do without (decisions 4.1; compat.brokerWithoutPkce). Our
-// own agent always sends one.
+// own programs always send one.
 func needsChallenge(c client.Client, bound bool) bool {
-	return !c.WithoutPKCE && !(c.BuiltIn && bound && c.ID != client.Agent)
+	return !c.WithoutPKCE && !(c.BuiltIn && bound && c.ID != client.Agent && c.ID != client.MacSSO)
 }
 
 // checkVerifier follows RFC 7636, Sections 4.1 and 4.6.

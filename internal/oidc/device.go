@@ -13,6 +13,7 @@ import (
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/token"
@@ -94,7 +95,7 @@ func brokerWord(s string) bool { return s == "aza" || s == "ugs" }
 
 // carries says whether a request has something of a device's browser.
 func carries(r *http.Request) bool {
-	if r.Header.Get(prtCredential) != "" || r.Header.Get(deviceCredential) != "" {
+	if r.Header.Get(prtCredential) != "" || r.Header.Get(deviceCredential) != "" || r.Header.Get(pssowire.HeaderSSO) != "" {
 		return true
 	}
 	return slices.ContainsFunc(r.Cookies(), ofDevice)

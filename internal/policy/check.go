@@ -96,6 +96,7 @@ func (p Policy) Complaints(known Models) []Complaint {
 	c.targets("order.exclude", p.Order.Exclude)
 	c.twice("order.methods", p.Order.Methods)
 	c.phone()
+	c.macs()
 	c.certificate()
 	c.strengths()
 	return c.all

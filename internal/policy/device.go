@@ -69,6 +69,71 @@ type HelloRules struct {
 	WarnAt int `json:"warnAt"` // from here on pages say that it is many
 }
 
+// PlatformRules govern user keys in the Secure Enclaves of Macs.
+type PlatformRules struct {
+	Limit  int `json:"limit"`  // keys a user may have
+	WarnAt int `json:"warnAt"` // from here on pages say that it is many
+}
+
+// MacRules say how Macs sign people in at their login windows (Platform SSO):
+// what the profile and the configuration of the extension are made of.
+type MacRules struct {
+	Method MacMethod `json:"method"`
+	// Biometric is the policy that user keys are made with, a sum of bits: 1
+	// Touch ID or watch, of who was enrolled then; 2 Touch ID or watch, of
+	// anybody enrolled; 4 unlocking the Mac is enough; 8 the password does too. 0:
+	// the key is usable while its person is logged in (apple-platform-sso.md §9.1).
+	Biometric int `json:"biometric"`
+	// LoginFrequency is how old a login gets before the Mac makes a full one.
+	LoginFrequency time.Duration `json:"loginFrequency"`
+	// AccountName is what the Mac calls the account at its login window; empty:
+	// by the name of the tenant.
+	AccountName string `json:"accountName"`
+}
+
+// MacMethod says by what a Mac signs people in, in Apple's words.
+type MacMethod string
+
+// By a key in the Secure Enclave, or by a smart card.
+const (
+	MacKey  MacMethod = "UserSecureEnclaveKey"
+	MacCard MacMethod = "SmartCard"
+)
+
+// Bits of MacRules.Biometric.
+const (
+	BiometricCurrent  = 1 // touchIDOrWatchCurrentSet
+	BiometricAny      = 2 // touchIDOrWatchAny
+	BiometricReuse    = 4 // reuseDuringUnlock
+	BiometricPassword = 8 // passwordFallback
+)
+
+// How often a Mac makes a full login (apple-platform-sso.md §3) [A].
+const (
+	loginFrequency    = 18 * time.Hour
+	minLoginFrequency = time.Hour
+	maxLoginFrequency = 14 * 24 * time.Hour // what a refresh token lives
+)
+
+func defaultMacs() MacRules { return MacRules{Method: MacKey, LoginFrequency: loginFrequency} }
+
+// macs checks what settings have no word for, and what two of them contradict.
+func (c *checker) macs() {
+	p := &c.p.Macs
+	if p.AccountName != "" {
+		c.text("macs.accountName", p.AccountName, maxShort)
+	}
+	if p.Biometric&BiometricCurrent != 0 && p.Biometric&BiometricAny != 0 {
+		c.at("macs.biometric", "bad_value", "a key is for who was enrolled when it was made (1), or for anybody enrolled (2), and not for both")
+	}
+	if p.Biometric&(BiometricReuse|BiometricPassword) != 0 && p.Biometric&(BiometricCurrent|BiometricAny) == 0 {
+		c.at("macs.biometric", "bad_value", "4 and 8 say more about 1 or 2, of which neither is set")
+	}
+	if c.p.Platform.WarnAt > c.p.Platform.Limit {
+		c.between("platform.warnAt", "platform.limit", "the warning would come above the limit")
+	}
+}
+
 // The lives of PRTs, and how many devices a person may own.
 const (
 	prtIdle     = 14 * 24 * time.Hour // product.md §6

@@ -234,7 +234,13 @@ func anyGoverned(t *rapid.T) policy.Policy {
 		{ID: strict, Name: "one", KeyRules: anyKeyRules(t, "one")}, {ID: loose, Name: "two", KeyRules: anyKeyRules(t, "two")},
 	}
 	p.Phone, p.Certificate = anyPhoneRules(t), anyCertificateRules(t)
-	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "hello", policy.Phone, policy.Certificate} {
+	p.Macs = policy.MacRules{
+		Method:         rapid.SampledFrom([]policy.MacMethod{policy.MacKey, policy.MacCard}).Draw(t, "method of Macs"),
+		Biometric:      rapid.SampledFrom([]int{0, 1, 2, 5, 10, 14}).Draw(t, "biometric"),
+		LoginFrequency: time.Duration(rapid.IntRange(3600, 1_209_600).Draw(t, "login frequency")) * time.Second,
+		AccountName:    rapid.SampledFrom([]string{"", "Contoso"}).Draw(t, "account name"),
+	}
+	for _, m := range []idp.MethodID{policy.Passkey, policy.AccessPass, "hello", policy.Phone, policy.Platform, policy.Certificate} {
 		r := policy.MethodRules{On: rapid.IntRange(0, 9).Draw(t, "on") > 0}
 		for _, target := range rapid.SliceOfNDistinct(rapid.SampledFrom(targets), 0, 3, rapid.ID[policy.Target]).Draw(t, "include") {
 			in := policy.Include{Target: target}

@@ -14,6 +14,7 @@ const (
 	Passkey    idp.MethodID = "passkey"
 	AccessPass idp.MethodID = "accessPass"
 	Hello      idp.MethodID = "hello"
+	Platform   idp.MethodID = "platform"
 )
 
 // Policy is what a tenant allows: who may use which method, with which keys,
@@ -34,6 +35,8 @@ type Policy struct {
 	Devices    DeviceRules                  `json:"devices"`
 	Hello      HelloRules                   `json:"hello"`
 	Phone      PhoneRules                   `json:"phone"`
+	Platform   PlatformRules                `json:"platform"`
+	Macs       MacRules                     `json:"macs"`
 	// Certificate has no part in forms and stored policies that were written
 	// before it was: those mean its default.
 	Certificate CertificateRules `json:"certificate"`
@@ -238,6 +241,8 @@ func Default() Policy {
 		Devices:     defaultDevices(),
 		Hello:       HelloRules{Limit: 20, WarnAt: 15},
 		Phone:       defaultPhone(),
+		Platform:    PlatformRules{Limit: 20, WarnAt: 15},
+		Macs:        defaultMacs(),
 		Certificate: defaultCertificate(),
 		Strengths:   builtIn(),
 	}

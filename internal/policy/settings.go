@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/signetid/signet/internal/idp"
 )
@@ -63,6 +65,13 @@ var settings = map[string]setting{
 	"devices.offlineDays":  number(0, 90, func(p *Policy) *int { return &p.Devices.OfflineDays }),
 	"hello.limit":          number(1, 50, func(p *Policy) *int { return &p.Hello.Limit }),
 	"hello.warnAt":         number(1, 200, func(p *Policy) *int { return &p.Hello.WarnAt }),
+
+	"platform.limit":      number(1, 50, func(p *Policy) *int { return &p.Platform.Limit }),
+	"platform.warnAt":     number(1, 200, func(p *Policy) *int { return &p.Platform.WarnAt }),
+	"macs.method":         word(func(p *Policy) *MacMethod { return &p.Macs.Method }, MacKey, MacCard),
+	"macs.biometric":      number(0, 15, func(p *Policy) *int { return &p.Macs.Biometric }),
+	"macs.loginFrequency": period(minLoginFrequency, maxLoginFrequency, func(p *Policy) *time.Duration { return &p.Macs.LoginFrequency }),
+	"macs.accountName":    label(func(p *Policy) *string { return &p.Macs.AccountName }),
 
 	"phone.limit":       number(1, 50, func(p *Policy) *int { return &p.Phone.Limit }),
 	"phone.warnAt":      number(1, 200, func(p *Policy) *int { return &p.Phone.WarnAt }),
@@ -209,6 +218,22 @@ func name(at func(*Policy) *string) setting {
 			return true
 		},
 		say: "a lower-case host name, or nothing",
+	}
+}
+
+// label is a short text that people read, or nothing.
+func label(at func(*Policy) *string) setting {
+	return setting{
+		get: func(p Policy) string { return *at(&p) },
+		set: func(p *Policy, v string) bool {
+			v = strings.TrimSpace(v)
+			if len(v) > maxShort || !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) {
+				return false
+			}
+			*at(p) = v
+			return true
+		},
+		say: "text of at most " + strconv.Itoa(maxShort) + " bytes on one line, or nothing",
 	}
 }
 

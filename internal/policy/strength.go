@@ -217,8 +217,8 @@ func isPass(m idp.Mode) bool { return m == idp.ModeAccessPassOnce || m == idp.Mo
 var modesOf = map[idp.MethodID][]idp.Mode{
 	Passkey:     {idp.ModeFIDO2},
 	AccessPass:  {idp.ModeAccessPassOnce, idp.ModeAccessPassMany},
-	"hello":     {idp.ModeHello},
-	"platform":  {idp.ModeHello},
+	Hello:       {idp.ModeHello},
+	Platform:    {idp.ModeHello},
 	Certificate: {idp.ModeCertificateSingle, idp.ModeCertificateMulti},
 	Phone:       {idp.ModePhone},
 }

@@ -224,3 +224,12 @@ func (r CertificateRules) MarshalJSON() ([]byte, error) {
 		StaleFor string `json:"staleFor"`
 	}{plain(r), r.StaleFor.String()})
 }
+
+// MarshalJSON writes times as people do.
+func (r MacRules) MarshalJSON() ([]byte, error) {
+	type plain MacRules
+	return json.Marshal(struct {
+		plain
+		LoginFrequency string `json:"loginFrequency"`
+	}{plain(r), r.LoginFrequency.String()})
+}

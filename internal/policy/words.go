@@ -18,6 +18,7 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[Enforcement](): {"off", "audit", "enforce"},
 	reflect.TypeFor[Withdrawn]():   {"allow", "registration", "refuse"},
 	reflect.TypeFor[PhoneFrom]():   {string(FromAnywhere), string(FromNetwork), string(FromKnown)},
+	reflect.TypeFor[MacMethod]():   {string(MacKey), string(MacCard)},
 	reflect.TypeFor[Affinity]():    {string(LowAffinity), string(HighAffinity)},
 	reflect.TypeFor[CertificateField](): {
 		string(FieldPrincipalName), string(FieldRFC822Name), string(FieldSubject), string(FieldIssuerAndSubject),

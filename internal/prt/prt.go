@@ -47,6 +47,7 @@ const (
 	Classic Protocol = "classic" // windows_api_version
 	V3      Protocol = "3.0"     // prt_protocol_version 3.0
 	V4      Protocol = "4.0"     // the device signs each use; there is no session key
+	Mac     Protocol = "mac"     // Platform SSO: as V4, and one row a person and Mac (Login)
 )
 
 // PRT is a primary refresh token, without its secrets.
@@ -110,11 +111,15 @@ func New(cfg Config) *Service {
 }
 
 // Issued is a PRT ready to be written: its value and session key exist nowhere
-// else. SessionKey has 32 bytes, and is nil for V4.
+// else. SessionKey has 32 bytes, and is nil for V4 and Mac.
 type Issued struct {
 	PRT        PRT
-	Value      string
+	Value      string // of Mac only after Login
 	SessionKey []byte
+
+	key  *secret.Key // of Mac: what Login seals the value with
+	idle time.Duration
+	life time.Duration
 }
 
 // Opened is a presented PRT that is one of ours and stands: row read, not
@@ -122,9 +127,9 @@ type Issued struct {
 // holds its session key is not said yet: Prove says it.
 type Opened struct {
 	PRT        PRT
-	SessionKey []byte // 32 bytes; nil for V4
+	SessionKey []byte // 32 bytes; nil for V4 and Mac
 	// Presented is the generation of what was presented: the current one, or
-	// the one before it within its Overlap.
+	// the one before it, within its Overlap or of a Mac at any time.
 	Presented int64
 
 	key *secret.Key // that successors are sealed with
@@ -177,7 +182,12 @@ func (s *Service) Prepare(ctx context.Context, p PRT) (Issued, error) {
 	p.Agent = audit.Clean(p.Agent, maxAgent) // what is no text no column takes
 	p.stand()
 	i := Issued{PRT: p}
-	if p.Protocol != V4 {
+	switch p.Protocol {
+	case Mac: // whose row may be there already
+		i.key, i.idle, i.life = key, idle, absolute
+		return i, nil
+	case V4:
+	default:
 		i.SessionKey = secret.Bytes(sessionKeySize)
 	}
 	i.Value, err = s.seal(key, p, i.SessionKey)
@@ -197,7 +207,7 @@ func (p *PRT) stand() {
 	}
 }
 
-// Add writes a prepared PRT.
+// Add writes a prepared PRT, of any protocol but Mac: those are Login's.
 func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, i Issued) error {
 	return insert(ctx, tx, i.PRT, s.cfg.Epoch())
 }
@@ -220,8 +230,13 @@ func (s *Service) Find(ctx context.Context, t idp.TenantID, value string) (Opene
 		return Opened{}, err
 	}
 	at := key{t, b.id}
-	r, err := s.rows.Get(ctx, at)
-	if err == nil && s.refuse(r, b.generation, idle, absolute) != nil {
+	var r row
+	if b.mac { // not kept: Login tells nobody
+		r, err = load(ctx, s.cfg.DB, t, b.id, "")
+	} else {
+		r, err = s.rows.Get(ctx, at)
+	}
+	if err == nil && !b.mac && s.refuse(r, b.generation, idle, absolute) != nil {
 		// Another node may have moved on, and the notice be on its way.
 		s.rows.Drop(at)
 		r, err = s.rows.Get(ctx, at)
@@ -259,13 +274,14 @@ func reused(p PRT, generation int64) error {
 }
 
 // stale says whether this generation is one too many: neither the current one,
-// nor the one before it within Overlap.
+// nor the one before it within Overlap; a Mac has no Overlap, since it may come
+// back after days with what it had before an answer that was lost (decisions 1.6).
 func (s *Service) stale(p PRT, generation int64) bool {
 	switch p.Generation {
 	case generation:
 		return false
 	case generation + 1:
-		return !s.cfg.Now().Before(p.Renewed.Add(Overlap))
+		return p.Protocol != Mac && !s.cfg.Now().Before(p.Renewed.Add(Overlap))
 	}
 	return true
 }

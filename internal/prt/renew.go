@@ -35,8 +35,10 @@ func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, o Opened) (PRT, strin
 			return PRT{}, "", fmt.Errorf("renew prt %s: %w", p.ID, err)
 		}
 		if n == 1 {
-			if err := s.changed(ctx, tx, p.Tenant, p.ID); err != nil {
-				return PRT{}, "", err
+			if p.Protocol != Mac { // of which nothing is kept
+				if err := s.changed(ctx, tx, p.Tenant, p.ID); err != nil {
+					return PRT{}, "", err
+				}
 			}
 			value, err := s.seal(o.key, next, o.SessionKey)
 			return next, value, err

@@ -14,8 +14,8 @@ import (
 )
 
 // A value is "1." and base64url of tenant (16) ‖ sealed, where sealed is
-// AES-256-GCM of id (16) ‖ generation (8) ‖ session key (32, or none), bound to
-// epoch and tenant. It uses the letters that all clients carry unharmed
+// AES-256-GCM of id (16) ‖ generation (8) ‖ session key (32, or none; of a Mac
+// one byte that says so), bound to epoch and tenant. It uses the letters that all clients carry unharmed
 // (device-protocol.md §0 fact 7), and has one dot, so that it is no JWT.
 const (
 	valuePrefix    = "1."
@@ -23,6 +23,7 @@ const (
 	idSize         = 16
 	sessionKeySize = 32
 	plainSize      = idSize + 8 // without the session key
+	ofMac          = 'm'        // what stands in a session key's place
 )
 
 // purpose names the sealing key.
@@ -50,7 +51,9 @@ func (s *Service) seal(key *secret.Key, p PRT, sessionKey []byte) (string, error
 	plain := make([]byte, 0, plainSize+sessionKeySize)
 	plain = append(plain, id[:]...)
 	plain = binary.BigEndian.AppendUint64(plain, uint64(p.Generation))
-	plain = append(plain, sessionKey...)
+	if plain = append(plain, sessionKey...); p.Protocol == Mac {
+		plain = append(plain, ofMac)
+	}
 	sealed := key.Seal(plain, s.aad(tenant))
 	raw := append(make([]byte, 0, idSize+len(sealed)), tenant[:]...)
 	raw = append(raw, sealed...)
@@ -69,6 +72,7 @@ type blob struct {
 	id         idp.SessionID
 	generation int64
 	sessionKey []byte
+	mac        bool
 }
 
 // open reads a value of the tenant. Whatever is wrong with it, it is
@@ -89,14 +93,26 @@ func (s *Service) open(ctx context.Context, t idp.TenantID, value string) (blob,
 		return blob{}, nil, err
 	}
 	plain, err := key.Open(sealed, s.aad(tenant))
-	if err != nil || (len(plain) != plainSize && len(plain) != plainSize+sessionKeySize) {
+	if err != nil || !shaped(plain) {
 		return unreadable()
 	}
 	b := blob{id: idp.SessionID(guidText([idSize]byte(plain))), generation: int64(binary.BigEndian.Uint64(plain[idSize:]))}
-	if len(plain) > plainSize {
+	switch len(plain) {
+	case plainSize + 1:
+		b.mac = true
+	case plainSize + sessionKeySize:
 		b.sessionKey = plain[plainSize:]
 	}
 	return b, key, nil
+}
+
+// shaped says whether what was sealed is as long as one of ours.
+func shaped(plain []byte) bool {
+	switch len(plain) {
+	case plainSize, plainSize + sessionKeySize:
+		return true
+	}
+	return len(plain) == plainSize+1 && plain[plainSize] == ofMac
 }
 
 // split takes a value apart that is spelled as we spell them.

@@ -188,6 +188,7 @@ type idClaims struct {
 	Name     string       `json:"name,omitempty"`
 	UserName string       `json:"preferred_username,omitempty"`
 	Email    string       `json:"email,omitempty"`
+	Groups   []string     `json:"groups,omitzero"` // empty, not missing: in none of those that were asked for
 	Device   idp.DeviceID `json:"deviceid,omitempty"`
 	brokerNames
 	Version string `json:"ver"`
@@ -202,8 +203,8 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 	now := s.cfg.Now()
 	c := idClaims{
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Client.ID,
-		Expires: now.Add(IDLives).Unix(), Issued: now.Unix(), From: now.Unix(), AuthTime: sub.AuthTime.Unix(),
-		Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant,
+		Expires: now.Add(IDLives).Unix(), Issued: now.Add(-sub.Backdate).Unix(), From: now.Add(-sub.Backdate).Unix(), AuthTime: sub.AuthTime.Unix(),
+		Groups: sub.Groups, Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant,
 		Device: deviceOf(sub), brokerNames: namesFor(sub), Version: "2.0",
 	}
 	if access != "" {

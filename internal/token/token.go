@@ -122,6 +122,11 @@ type Subject struct {
 	// Capabilities are what the client says it understands, echoed as xms_cc
 	// (decisions 3.4). They are not kept.
 	Capabilities []string
+	// Groups are names that an ID token states besides, of which its reader asked
+	// for some; nil: it did not. Backdate is how much earlier than now it says
+	// that it was issued, for readers whose clock may be behind. Neither is kept.
+	Groups   []string
+	Backdate time.Duration
 }
 
 // Shared says whether the grant's refresh token may be presented many times:

@@ -171,6 +171,31 @@ func TestIDTokenClaims(t *testing.T) {
 	if _, there := c["email"]; there {
 		t.Error("email without its scope")
 	}
+	if _, there := c["groups"]; there {
+		t.Error("groups that nobody asked for")
+	}
+}
+
+// A reader may ask for groups, and may have a clock that is behind.
+func TestIDTokenForMacs(t *testing.T) {
+	w := newWorld(sqldbtest.Open(t, sources))
+	sub := w.subject()
+	for want, groups := range map[string][]string{"[]": {}, "[Staff Admins]": {"Staff", "Admins"}} {
+		sub.Groups, sub.Backdate = groups, 5*time.Second
+		jwt, err := w.svc.ID(t.Context(), sub, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := claimsOf(t, jwt)
+		if got := fmt.Sprint(c["groups"]); got != want {
+			t.Errorf("groups %s, want %s", got, want)
+		}
+		for name, want := range map[string]int64{"iat": -5, "nbf": -5, "exp": int64(token.IDLives / time.Second)} {
+			if got := int64(c[name].(float64)) - w.now.Unix(); got != want {
+				t.Errorf("%s is %+d s from now, want %+d", name, got, want)
+			}
+		}
+	}
 }
 
 func TestPairwiseSubjectTellsNothing(t *testing.T) {

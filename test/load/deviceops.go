@@ -34,6 +34,7 @@ type asked struct {
 	header            string
 	caller            int
 	address, verifier string
+	mac               message // of a Mac
 }
 
 // nonce asks for a server nonce.

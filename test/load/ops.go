@@ -115,7 +115,7 @@ func (c *crowd) operations() []operation {
 					us(f.PostForm), "token request", 2*us(f.Sign), "two tokens", 2*us(f.Row), "two commits", 8.0, "state, cookies")
 			},
 			caller: func(n int) op { return c.signIn(n, true) }},
-	}, slices.Concat(c.phoneOperations(), c.deviceOperations(), c.badgeOperations())...)
+	}, slices.Concat(c.phoneOperations(), c.deviceOperations(), c.badgeOperations(), c.macOperations())...)
 }
 
 func wanted(value string, got person.Tokens, err error) error {

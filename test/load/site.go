@@ -51,7 +51,7 @@ func newSiteOn(ctx context.Context, binary, postgres string) (*site, error) {
 	if err := s.admin(ctx, &tenant, "tenant", "create", "Nordhafen", "--domain", "nordhafen.example"); err != nil {
 		return nil, err
 	}
-	for _, setting := range []string{"devices.on", "method.hello", "method.phone"} {
+	for _, setting := range []string{"devices.on", "method.hello", "method.phone", "method.platform"} {
 		if err := s.admin(ctx, nil, "policy", "set", setting, "true"); err != nil {
 			return nil, err
 		}

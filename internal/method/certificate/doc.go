@@ -38,8 +38,11 @@
 //
 // The header has alg, typ and x5c and nothing else, for a key of one kind never
 // passes as another; the payload is that of a Hello key's (iss, aud, iat, exp,
-// request_nonce). iss must be the person's name.
+// request_nonce). iss must be the person's name. A Mac's smart card signs another
+// form (assertion.MacCard), which must fit the message around it besides. What
+// is behind the signature is the same for all three ways.
 //
 // Specifications: entra-behaviours.md §5, device-protocol.md §7.2 and §15,
+// apple-platform-sso.md §6.3,
 // decisions 5.5 to 5.7, security.md 1.8, PSO04, RFC 5280, RFC 8176, RFC 9440.
 package certificate

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/signetid/signet/internal/assertion"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
@@ -16,6 +17,7 @@ import (
 	"github.com/signetid/signet/internal/method/certificate/certificatetest"
 	"github.com/signetid/signet/internal/pkix/pkixtest"
 	"github.com/signetid/signet/internal/policy"
+	"github.com/signetid/signet/internal/pssowire"
 	"github.com/signetid/signet/internal/secret"
 )
 
@@ -45,6 +47,28 @@ func FuzzMessage(f *testing.F) {
 		}
 		if !errors.Is(err, idp.Unproven) || reason(err) == "" {
 			t.Errorf("%q: %v, want unproven", message, err)
+		}
+	})
+}
+
+// FuzzMacMessage: the same of what a Mac's card signs, and whatever was kept.
+func FuzzMacMessage(f *testing.F) {
+	w := one(f)
+	card := w.card(f, w.Ada.Name)
+	e := assertion.Expected{RequestNonce: "nonce", Audiences: []string{macAudience}, Name: w.Ada.Name, Nonce: "N", Scope: "openid"}
+	good := macMessage(f, card, nil)(e, w.Now())
+	f.Add(e.Keep(), good)
+	f.Add(e.Keep(), macMessage(f, card, func(s *pssowire.Signing, _ *pssowire.Assertion) { s.Chain, s.TextTimes = pssowire.ChainList, true })(e, w.Now()))
+	f.Add(e.Keep(), card.Message(w.Ada.Name, "nonce", w.Now()))
+	f.Add([]byte("nonce"), good)
+	f.Add([]byte("\x00{}"), good)
+	f.Fuzz(func(t *testing.T, keep, message []byte) {
+		v, err := w.room.Verify(t.Context(), method.Answer{Tenant: w.Tenant.ID, Keep: w.room.KeepFrom(keep), Payload: message, Now: w.Now()})
+		if err == nil && v.Proof.User != w.Ada.ID {
+			t.Errorf("%q on %q proved %s", message, keep, v.Proof.User)
+		}
+		if err != nil && (!errors.Is(err, idp.Unproven) || reason(err) == "") {
+			t.Errorf("%q on %q: %v, want unproven", message, keep, err)
 		}
 	})
 }

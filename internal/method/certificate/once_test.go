@@ -156,6 +156,9 @@ func TestSec_PSO04_TheVerySameChecks(t *testing.T) {
 		if page == "" || reason(err) != page {
 			t.Errorf("%s: handshake %q, message %v", c.name, page, err)
 		}
+		if _, err := w.onceMac(t, macMessage(t, card, nil)); reason(err) != page {
+			t.Errorf("%s: handshake %q, a Mac's message %v", c.name, page, err)
+		}
 	}
 }
 

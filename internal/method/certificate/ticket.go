@@ -119,5 +119,6 @@ func (m *Room) Challenge(ctx context.Context, r method.Request) (method.Challeng
 }
 
 // KeepFrom implements method.OneShot: nonce is the value that the message must
-// carry as its request_nonce, and that the door has opened.
+// carry as its request_nonce, and that the door has opened; for a Mac's,
+// assertion.Expected.Keep.
 func (m *Room) KeepFrom(nonce []byte) []byte { return append([]byte{keepOnce}, nonce...) }

@@ -14,18 +14,17 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
+	"github.com/signetid/signet/internal/userkey"
 )
 
 // ID is the room's word in policies and proofs.
 const ID = policy.Hello
-
-// maxKeys is the most that any tenant may allow a person (security.md DEV12).
-const maxKeys = 50
 
 // Migrations are the room's tables.
 //
@@ -33,10 +32,7 @@ const maxKeys = 50
 var Migrations embed.FS
 
 // Machine is what the room knows of the device that keeps a key.
-type Machine struct {
-	Name    string
-	Enabled bool
-}
+type Machine = userkey.Machine
 
 // Config is what the room needs.
 type Config struct {
@@ -70,8 +66,9 @@ type Config struct {
 
 // Room is the Hello room. It is safe for concurrent use.
 type Room struct {
+	*userkey.Managed[method.Credential]
+	keys   *userkey.Store[method.Credential]
 	cfg    Config
-	db     sqldb.Querier
 	decoys map[string]crypto.PublicKey // by algorithm, for keys that nobody has
 }
 
@@ -86,8 +83,21 @@ var (
 
 // New opens the room.
 func New(c Config) (*Room, error) {
-	if c.DB == nil || c.Now == nil || c.Rules == nil || c.User == nil || c.UserByName == nil || c.Device == nil || c.Issuer == nil || (c.Claim == nil) != (c.Release == nil) {
+	if c.Rules == nil || c.Issuer == nil {
 		return nil, errors.New("hello: a dependency is missing")
+	}
+	keys, err := userkey.New(userkey.Config[method.Credential]{
+		DB: c.DB, Now: c.Now, Room: ID, Noun: "Hello key", Keys: "hello_key", Holders: "hello_holder",
+		Limit: func(ctx context.Context, t idp.TenantID) (int, error) {
+			r, err := c.Rules(ctx, t)
+			return r.Limit, err
+		},
+		Show: credential, Clean: method.CleanName,
+		UserByName: c.UserByName, User: c.User, Fold: directory.Fold, Device: c.Device,
+		Claim: c.Claim, Release: c.Release, Replaced: c.Replaced, Audit: c.Audit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hello: %w", err)
 	}
 	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -96,7 +106,7 @@ func New(c Config) (*Room, error) {
 	// Nobody ever needs this one's factors, and to find some takes long.
 	n := secret.Bytes(256)
 	n[0], n[255] = n[0]|0x80, n[255]|1
-	return &Room{cfg: c, db: c.DB, decoys: map[string]crypto.PublicKey{
+	return &Room{Managed: keys.Managed, keys: keys, cfg: c, decoys: map[string]crypto.PublicKey{
 		"ES256": &curve.PublicKey,
 		"RS256": &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: 65537},
 	}}, nil
@@ -114,22 +124,3 @@ func (m *Room) Challenge(context.Context, method.Request) (method.Challenge, err
 // KeepFrom implements method.OneShot: nonce is the value that the assertion
 // must carry as its request_nonce, and that the door has opened.
 func (m *Room) KeepFrom(nonce []byte) []byte { return nonce }
-
-// limit is how many keys a person may hold.
-func (m *Room) limit(ctx context.Context, t idp.TenantID) (int, error) {
-	r, err := m.cfg.Rules(ctx, t)
-	return min(r.Limit, maxKeys), err
-}
-
-// machine is the device of a key, in tx or without one; gone says that there
-// is none any more.
-func (m *Room) machine(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (_ Machine, gone bool, err error) {
-	d, err := m.cfg.Device(ctx, tx, t, id)
-	if errors.Is(err, idp.NotFound) {
-		return Machine{}, true, nil
-	}
-	if err != nil {
-		return Machine{}, false, fmt.Errorf("device of a Hello key: %w", err)
-	}
-	return d, false, nil
-}

@@ -75,7 +75,7 @@ func (m *Room) VerifyAssertion(ctx context.Context, t idp.TenantID, u idp.UserID
 	if err != nil {
 		return method.Asserted{}, err
 	}
-	row, err := find(ctx, m.db, t, ans.credentialID())
+	row, err := m.find(ctx, m.db, t, ans.credentialID())
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return method.Asserted{}, err
 	}
@@ -96,7 +96,7 @@ func (m *Room) VerifyAssertion(ctx context.Context, t idp.TenantID, u idp.UserID
 // Held says whether the person has this passkey and could use it now, as far
 // as this room knows, and what is known of it.
 func (m *Room) Held(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID, id idp.CredentialID) (idp.Facts, bool, error) {
-	r, err := find(ctx, q, t, id)
+	r, err := m.find(ctx, q, t, id)
 	if errors.Is(err, idp.NotFound) {
 		return idp.Facts{}, false, nil
 	}

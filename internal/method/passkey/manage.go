@@ -15,20 +15,20 @@ func (m *Room) credential(l listing) method.Credential {
 		Mode:       idp.ModeFIDO2,
 		Facts:      m.facts(l.row, l.be),
 		Properties: properties(l.attested, l.be),
-		Created:    l.created, LastUsed: l.lastUsed, Disabled: l.disabled,
+		Created:    l.created, LastUsed: l.lastUsed, Disabled: l.disabled, Needs: l.needs(),
 	}
 }
 
 // facts states what is known of a passkey now. synced is said apart: a sign-in
 // may show more than the row.
 func (m *Room) facts(r row, synced bool) idp.Facts {
-	return idp.Facts{AAGUID: r.aaguid, Attested: r.attested, Synced: synced, Name: r.name, Status: m.cfg.Models.Verdict(r.aaguid)}
+	return idp.Facts{AAGUID: r.aaguid, Attested: r.attested, Synced: synced, Name: r.name, PlatformKey: r.platform != "", Status: m.cfg.Models.Verdict(r.aaguid)}
 }
 
 // List gives the passkeys of a user, oldest first.
 func (m *Room) List(ctx context.Context, tenant idp.TenantID, user idp.UserID) ([]method.Credential, error) {
 	rows, err := listOf(ctx, m.db, tenant, user)
-	if err != nil {
+	if rows, err = m.allBacked(ctx, nil, rows, err); err != nil {
 		return nil, err
 	}
 	out := make([]method.Credential, len(rows))
@@ -69,10 +69,11 @@ func (m *Room) RemoveUser(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID
 }
 
 // Count says how many passkeys of the user could open a session now, as far
-// as this room knows: those that are disabled could not.
+// as this room knows: those that are disabled could not, nor those whose Platform
+// Credential could not.
 func (m *Room) Count(ctx context.Context, tx *sqldb.Tx, tenant idp.TenantID, user idp.UserID) (int, error) {
 	rows, err := listOf(ctx, tx, tenant, user)
-	if err != nil {
+	if rows, err = m.allBacked(ctx, tx, rows, err); err != nil {
 		return 0, err
 	}
 	n := 0
@@ -94,7 +95,7 @@ func (m *Room) Walk(ctx context.Context, tenant idp.TenantID, fn func(method.Cre
 	var id idp.CredentialID
 	for {
 		rows, err := pageOf(ctx, m.db, tenant, user, id, walkPage)
-		if err != nil {
+		if rows, err = m.allBacked(ctx, nil, rows, err); err != nil {
 			return err
 		}
 		for _, r := range rows {

@@ -63,6 +63,11 @@ type Config struct {
 	// of a device, or "". Nil: no tenant has one.
 	ExtraRPID func(context.Context, idp.TenantID) (string, error)
 
+	// Platform is the Platform Credential that the person has with this public
+	// key, by the SHA-256 of its SubjectPublicKeyInfo, and could prove themselves by
+	// now; empty: none (decisions 5.1). tx may be nil. Nil: nobody has any.
+	Platform func(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, print []byte) (idp.CredentialID, error)
+
 	// Models knows key models: a metadata.Registry.
 	Models Models
 	// Audit writes what no sign-in record says: "passkey.counter" when a

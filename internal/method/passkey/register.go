@@ -134,11 +134,20 @@ func (m *Room) register(ctx context.Context, a method.Answer, k keep) (method.Re
 			return method.Registration{}, err
 		}
 	}
+	if err := m.backed(ctx, nil, a.Tenant, &f.row); err != nil {
+		return method.Registration{}, err
+	}
+	f.bound = f.platform != ""
 	c := m.credential(listing{row: f.row, tenant: f.tenant, transports: f.transports, created: f.created})
 	c.Facts.Statement = f.statement
 	return method.Registration{
 		Credential: c,
-		Settle:     func(ctx context.Context, tx *sqldb.Tx) error { return insert(ctx, tx, f) },
+		Settle: func(ctx context.Context, tx *sqldb.Tx) error {
+			if err := m.stillBacked(ctx, tx, f.tenant, f.row); err != nil {
+				return err
+			}
+			return insert(ctx, tx, f)
+		},
 	}, nil
 }
 
@@ -191,6 +200,10 @@ func judgeNew(s site, k keep, ans answer, models Models, now time.Time) (fresh, 
 	}
 	// Steps 18, 19 and 24 are the tenant's rules: policy judges by the facts.
 	model := guid(data.aaguid)
+	print, err := printOf(model, key)
+	if err != nil {
+		return fresh{}, idp.Unprovenf("key_malformed", "%w", err)
+	}
 	// Step 28: the one output we asked for.
 	rk, fault := judgeProps(ans.credProps)
 	if fault != nil {
@@ -200,7 +213,7 @@ func judgeNew(s site, k keep, ans answer, models Models, now time.Time) (fresh, 
 		row: row{
 			id: ans.credentialID(), user: k.User, handle: k.Handle, key: data.keyWire, alg: key.alg,
 			count: data.count, aaguid: model, attested: st.anchored, be: data.backupEligible(),
-			name: cleanName(ans.name),
+			name: cleanName(ans.name), print: print,
 		},
 		bs: data.backedUp(), rk: rk, attestation: st.format, trust: st.trust, statement: statementOf(st),
 		object: ans.attestationObject, clientData: ans.clientData, transports: ans.transports,

@@ -24,16 +24,19 @@ type row struct {
 	be       bool
 	disabled bool
 	name     string
+	print    []byte           // see printOf
+	bound    bool             // to the Platform Credential that has the same key
+	platform idp.CredentialID // which is this one; see backed
 }
 
 // find reads one passkey of the tenant: NotFound when there is none.
 func find(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, id idp.CredentialID) (row, error) {
 	r := row{id: id}
 	err := q.QueryRow(ctx, `
-		select user_id, handle, public_key, alg, sign_count, aaguid, attested, backup_eligible, disabled, name
+		select user_id, handle, public_key, alg, sign_count, aaguid, attested, backup_eligible, disabled, name, platform_print, platform_bound
 		from passkey
 		where tenant_id = $1 and id = $2`, tenant, id).
-		Scan(&r.user, &r.handle, &r.key, &r.alg, &r.count, &r.aaguid, &r.attested, &r.be, &r.disabled, &r.name)
+		Scan(&r.user, &r.handle, &r.key, &r.alg, &r.count, &r.aaguid, &r.attested, &r.be, &r.disabled, &r.name, &r.print, &r.bound)
 	return r, err
 }
 
@@ -118,12 +121,14 @@ func insert(ctx context.Context, tx *sqldb.Tx, f fresh) error {
 		n, err = tx.Exec(ctx, `
 			insert into passkey (id, tenant_id, user_id, handle, public_key, alg, sign_count, aaguid,
 				attested, backup_eligible, backed_up, disabled, name, created, last_used, clone_seen,
-				discoverable, transports, attestation, attestation_object, client_data, trust, trust_number)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false, $12, $13, 0, 0, $14, $15, $16, $17, $18, $19, $20)
+				discoverable, transports, attestation, attestation_object, client_data, trust, trust_number,
+				platform_print, platform_bound)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, false, $12, $13, 0, 0, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 			on conflict (id) do nothing`,
 			f.id, f.tenant, f.user, f.handle, f.key, f.alg, int64(f.count), f.aaguid,
 			f.attested, f.be, f.bs, f.name, f.created.UnixMilli(),
-			f.rk, string(transports), f.attestation, f.object, f.clientData, f.trust.Reason, f.trust.Number)
+			f.rk, string(transports), f.attestation, f.object, f.clientData, f.trust.Reason, f.trust.Number,
+			append([]byte{}, f.print...), f.bound)
 		if err == nil && (n == 0 || f.decoy) {
 			// §7.1 step 26: an id belongs to one user of one tenant. A decoy
 			// is taken, too, or registering it would tell what it is.
@@ -168,7 +173,7 @@ type listing struct {
 	lastUsed   time.Time
 }
 
-const listColumns = `id, tenant_id, user_id, alg, aaguid, attested, backup_eligible, disabled, name, transports, created, last_used`
+const listColumns = `id, tenant_id, user_id, alg, aaguid, attested, backup_eligible, disabled, name, transports, created, last_used, platform_print, platform_bound`
 
 func listOf(ctx context.Context, q sqldb.Querier, tenant idp.TenantID, user idp.UserID) ([]listing, error) {
 	rows, err := q.Query(ctx, `
@@ -204,7 +209,7 @@ func scanListings(rows *sqldb.Rows) ([]listing, error) {
 		var transports string
 		var created, used int64
 		err := rows.Scan(&l.id, &l.tenant, &l.user, &l.alg, &l.aaguid, &l.attested, &l.be, &l.disabled,
-			&l.name, &transports, &created, &used)
+			&l.name, &transports, &created, &used, &l.print, &l.bound)
 		if err != nil {
 			return nil, err
 		}

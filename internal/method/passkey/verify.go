@@ -30,7 +30,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	if err != nil {
 		return method.Verdict{}, err
 	}
-	row, err := find(ctx, m.db, a.Tenant, ans.credentialID())
+	row, err := m.find(ctx, m.db, a.Tenant, ans.credentialID())
 	if err != nil && !errors.Is(err, idp.NotFound) {
 		return method.Verdict{}, err
 	}
@@ -233,6 +233,9 @@ func properties(attested, synced bool) []idp.Property {
 // again, so that of two copies answering at once one loses (T35).
 func (m *Room) settle(tenant idp.TenantID, row row, r rules, v verdict, now time.Time) method.Settle {
 	return func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := m.stillBacked(ctx, tx, tenant, row); err != nil {
+			return err
+		}
 		if !v.rolledBack {
 			ok, err := touch(ctx, tx, tenant, row.id, row.user, v, now)
 			if err != nil {

@@ -48,7 +48,10 @@ type Held struct {
 	// Device is what the door says has sent that message, for rooms whose keys
 	// belong to one; empty: the message comes without a device.
 	Device idp.DeviceID
-	// OnceWrong is the same by a wrong key.
+	// Door makes of a nonce what the door hands over as that of the message. Nil:
+	// the nonce as it is.
+	Door func(nonce []byte) []byte
+	// OnceWrong is the same as Once by a wrong key, and gets what Door made.
 	OnceWrong func(t testing.TB, nonce []byte) []byte
 }
 

@@ -32,10 +32,14 @@ func (h *House) Nonce(t testing.TB, scope idp.TenantID) (string, nonce.Sealed) {
 func (b *bench) message(t testing.TB, scope idp.TenantID, held Held) signin.OnceRequest {
 	t.Helper()
 	value, sealed := b.Nonce(t, scope)
-	return signin.OnceRequest{
+	r := signin.OnceRequest{
 		Tenant: b.Tenant.ID, Method: b.Method.ID(), Nonce: []byte(value), Nonces: []nonce.Sealed{sealed},
 		Payload: held.Once(t, []byte(value)), Device: held.Device, Peer: b.peer,
 	}
+	if held.Door != nil {
+		r.Nonce = held.Door(r.Nonce)
+	}
+	return r
 }
 
 func (b *bench) once(t testing.TB, r signin.OnceRequest) error {
