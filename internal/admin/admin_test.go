@@ -126,7 +126,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 	o.Service = admin.New(admin.Config{
 		Authorities: trust.New(trust.Config{DB: db, Now: clock, Private: []string{"127.0.0.1"}}), ExplainCertificate: explainFirst,
 		MacProfile: anyProfile,
-		Devices: o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
+		Devices:    o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
