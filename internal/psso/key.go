@@ -64,6 +64,16 @@ func (s *Server) provision(ctx context.Context, x exchange) (reply, error) {
 	}
 	r := s.carriedBy(x, p)
 	r.Settle = func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		// What is removed meanwhile takes its unlock keys with it: none may be
+		// written after that.
+		if err := s.stays(ctx, tx, x); err != nil {
+			return err
+		}
+		if alive, err := s.cfg.PRTs.Alive(ctx, tx, x.tenant.ID, p.PRT.ID); err != nil {
+			return err
+		} else if !alive {
+			return credential(idp.Expired, codeRevoked, "prt_revoked", "prt %s", p.PRT.ID)
+		}
 		key, _, err = s.cfg.Macs.Unlock.Provision(ctx, tx, key)
 		return err
 	}

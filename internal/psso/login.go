@@ -83,8 +83,12 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 			return err
 		},
 		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
+		// A Mac goes before what hangs on it when it is removed, too.
+		First: func(ctx context.Context, tx *sqldb.Tx) error { return s.stays(ctx, tx, x) },
 		Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) (err error) {
-			if err := s.settled(ctx, tx, x); err != nil {
+			// A rotation that was under way ends with a login under the new keys
+			// (§10).
+			if err := s.cfg.Macs.Settle(ctx, tx, x.mac, x.signer, x.reply); err != nil {
 				return err
 			}
 			made, err = s.cfg.PRTs.Login(ctx, tx, made)
@@ -151,11 +155,10 @@ func unproven(err error, also ...int) error {
 	return credential(e.Kind, e.Code, e.Reason, "%w", err)
 }
 
-// settled makes sure that the key which signed is the Mac's still and the Mac
-// may be used, which both stay until the commit: what this node remembers may be
-// as old as a notice on its way. A rotation that was under way ends with a login
-// under the new keys (§10).
-func (s *Server) settled(ctx context.Context, tx *sqldb.Tx, x exchange) error {
+// stays makes sure that the key which signed is the Mac's still and the Mac may
+// be used, which both stay so until the commit: what this node remembers may be
+// as old as a notice on its way.
+func (s *Server) stays(ctx context.Context, tx *sqldb.Tx, x exchange) error {
 	d, err := s.cfg.Devices.Load(ctx, tx, x.tenant.ID, x.device.ID)
 	if err == nil && d.Enabled {
 		err = s.cfg.Macs.Confirm(ctx, tx, x.mac, x.signer)
@@ -168,7 +171,7 @@ func (s *Server) settled(ctx context.Context, tx *sqldb.Tx, x exchange) error {
 	case !d.Enabled:
 		return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", sayDisabled, "device %s", d.ID)
 	}
-	return s.cfg.Macs.Settle(ctx, tx, x.mac, x.signer, x.reply)
+	return nil
 }
 
 // seen notes that the Mac was used. A store that cannot be written to must not

@@ -63,6 +63,7 @@ type node struct {
 	db        *sqldb.DB
 	notices   *bus.Bus
 	handler   http.Handler
+	mux       *http.ServeMux
 	causes    *causes
 	audit     *audit.Log
 	keys      *keyring.Ring
@@ -189,7 +190,7 @@ func newNode(t testing.TB, db *sqldb.DB, kek *secret.Key, c *clock, notices *bus
 	n.door = psso.New(cfg)
 	mux := http.NewServeMux()
 	n.door.Mount(mux)
-	n.causes = &causes{}
+	n.mux, n.causes = mux, &causes{}
 	n.handler = web.Chain(mux, web.Identify(nil), web.Headers(true), web.Log(slog.New(n.causes), web.NewMetrics(prometheus.NewRegistry())))
 	return n
 }

@@ -34,6 +34,10 @@ type OnceRequest struct {
 	// Ready makes what Settle is going to write, once the proof is good and
 	// before the transaction begins; it may be nil. Its refusal burns.
 	Ready func(context.Context, idp.Proof) error
+	// First is run in the transaction before the room settles: what the door has
+	// to hold on to, in the order in which others take it. It may be nil, and may
+	// run twice.
+	First func(context.Context, *sqldb.Tx) error
 	// Settle writes what takes the place of a session. It may run twice.
 	Settle func(context.Context, *sqldb.Tx, idp.Proof) error
 	// Record adds to the record of a success what Ready has made; it may be nil.
@@ -142,6 +146,11 @@ func fresh(tenant idp.TenantID, nonces []nonce.Sealed, now time.Time) error {
 func (c *Corridor) settleOnce(ctx context.Context, tx *sqldb.Tx, t try, r OnceRequest, event audit.Event) error {
 	if err := c.enabled(ctx, tx, r.Tenant, t.user.ID); err != nil {
 		return err
+	}
+	if r.First != nil {
+		if err := r.First(ctx, tx); err != nil {
+			return err
+		}
 	}
 	if t.verdict.Settle != nil {
 		if err := t.verdict.Settle(ctx, tx); err != nil {
