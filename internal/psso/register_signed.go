@@ -21,9 +21,10 @@ type signed struct {
 	signer mac.Key
 	device device.Device
 	event  audit.Event // of what it asks for
-	// goes says that the device is deleted by it, which decides: several that
-	// first held its key against each other would wait for each other.
-	goes bool
+	// decides says that the effect's own statements decide whether the key is
+	// still there: several that first held the key, each against a change of it,
+	// would wait for each other.
+	decides bool
 }
 
 // signed finds the Mac that has signed a request, and makes sure that it did. One
@@ -161,7 +162,7 @@ func (s *Server) commit(ctx context.Context, q signed, effect func(context.Conte
 // confirm makes sure, where it is settled, that the key which signed is still one
 // of that Mac.
 func (s *Server) confirm(ctx context.Context, tx *sqldb.Tx, q signed) error {
-	if q.goes {
+	if q.decides {
 		return nil
 	}
 	err := s.cfg.Macs.Confirm(ctx, tx, q.mac, q.signer)

@@ -21,7 +21,7 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q.goes = true
+	q.decides = true
 	err = s.commit(ctx, q, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
 		err := s.cfg.Devices.Remove(ctx, tx, q.tenant.ID, q.device.ID)
 		if errors.Is(err, idp.NotFound) { // another one was faster
