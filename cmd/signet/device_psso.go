@@ -46,7 +46,7 @@ is removed. Its commands do one of these.
 
 The person signs in with a browser, or with an access pass (--user and
 --access-pass-file). The state folder is mac-stand-in in that of devices.`,
-		Example: `  signet device psso-simulate --server http://localhost:8080 --tenant nordhafen.example --user ada@nordhafen.example --access-pass-file - --app http://127.0.0.1:8090/login
+		Example: `  signet device psso-simulate --server http://localhost:8080 --tenant nordhafen.example --user bela@nordhafen.example --access-pass-file - --app http://127.0.0.1:8090/login
   signet device psso-simulate register --server https://id.example.com --tenant example.com
   signet device psso-simulate login --old-types --text-times
   signet device psso-simulate open https://app.example.com`,

@@ -92,7 +92,7 @@ func (d *doors) openPages() (err error) {
 		RevokeSession:     h.Tokens.RevokeSession,
 		RevokeUser:        h.SignOut,
 		RevokeGrant:       h.Tokens.RevokeGrant,
-		Devices:           &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.machineKeys().OnDevice, Rules: h.machineRules},
+		Devices:           &portal.Devices{Registry: h.Devices, PRTs: h.PRTs, OnDevice: h.machineKeys().OnDevice, Rules: h.machineRules, MacKeys: h.macKeyRules, Serials: h.serials},
 		Remote:            d.remote(),
 		Phones:            h.phonePages(),
 		Browsers:          h.Browsers,
@@ -109,7 +109,7 @@ func (d *doors) openDesk() (err error) {
 		BaseURL: h.base, DB: h.DB, Corridor: h.Corridor, Directory: h.Directory, Clients: h.Clients, Policies: h.Policies,
 		Sessions: h.Sessions, Metadata: h.Metadata, Audit: h.Audit, Report: h.Report, Now: h.cfg.Now,
 		SignIn: d.pages.SignIn, ErrorPage: d.pages.ErrorPage, IssuePass: h.pass, PreparePass: h.PassKeys, RevokeUser: h.SignOut,
-		Devices: h.Devices, PRTs: h.PRTs, Hello: h.machineKeys(), Hygiene: h.Hygiene, Phones: h.Phones,
+		Devices: h.Devices, PRTs: h.PRTs, Hello: h.machineKeys(), Hygiene: h.Hygiene, Macs: h.macPages(), Phones: h.Phones,
 		Trust: h.Trust, Explain: h.Certificates.Explain,
 	})
 	return err

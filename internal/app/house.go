@@ -27,6 +27,7 @@ import (
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
+	"github.com/signetid/signet/internal/method/platform"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/oidc"
 	"github.com/signetid/signet/internal/place"
@@ -275,8 +276,17 @@ func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, 
 }
 
 // revokeStanding ends the tokens of both kinds that stand on a credential which
-// is going away.
+// is going away, and erases what unlocks the Mac that keeps it.
 func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
+	if m == platform.ID {
+		d, err := h.Platform.MachineOf(ctx, tx, t, u, c)
+		if err != nil {
+			return fmt.Errorf("Mac of key %s: %w", c, err)
+		}
+		if err := h.Macs.Unlock.Erase(ctx, tx, t, d, u); err != nil {
+			return err
+		}
+	}
 	if err := h.Tokens.RevokeStanding(ctx, tx, t, u, m, c); err != nil {
 		return err
 	}

@@ -53,6 +53,8 @@ type Config struct {
 	PRTs    *prt.Service
 	Hello   HelloKeys
 	Hygiene *hygiene.Keeper
+	// Macs are what devices are not; nil: there are no pages about them.
+	Macs *Macs
 	// Phones are those that approve sign-ins; nil: there are none.
 	Phones Phones
 	// Trust, with the one below, is what certificates are judged by; nil: there
@@ -146,6 +148,12 @@ var views = map[string]page.View{
 	"picker":            policyView(),
 	"strength":          policyView(),
 	"strengthedit":      policyView(),
+	"macsrules":         macRulesPage(),
+	"macsprofile":       macPage(),
+	"macstest":          macPage(),
+	"macstokens":        macPage(),
+	"macsmade":          macPage(),
+	"macsweek":          macPage(),
 	"log":               logPage("log.js"),
 	"logone":            logPage("log.js"),
 	"logtry":            logPage(),
@@ -191,6 +199,9 @@ func (c *Console) routes() []route {
 	all := join(c.overviewRoutes(), c.peopleRoutes(), c.groupRoutes(), c.appRoutes(), c.policyRoutes(), c.logRoutes(), c.reportRoutes())
 	if c.cfg.Devices != nil {
 		all = join(all, c.deviceRoutes(), c.keyRoutes())
+	}
+	if c.cfg.Devices != nil && c.cfg.Macs != nil {
+		all = join(all, c.macRoutes())
 	}
 	if c.cfg.Trust != nil {
 		all = join(all, c.certificateRoutes())

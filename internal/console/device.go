@@ -12,6 +12,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/page"
 	"github.com/signetid/signet/internal/policy"
@@ -25,6 +26,7 @@ type machine struct {
 	device.Device
 	prts []prt.PRT
 	keys []method.Credential
+	mac  *mac.Mac // nil: it is none
 	// roled says that somebody with a role owns it, or signs in with it.
 	roled bool
 }
@@ -40,6 +42,9 @@ func (v *visit) concerned(ctx context.Context) (*machine, error) {
 		return nil, err
 	}
 	if m.keys, err = v.cfg.Hello.OnDevice(ctx, v.tenant.ID, d.ID); err != nil {
+		return nil, err
+	}
+	if err := v.macOf(ctx, m); err != nil {
 		return nil, err
 	}
 	for _, u := range m.people() {
@@ -123,6 +128,8 @@ type deviceView struct {
 	Keys, KeysMeaning template.HTML
 	PRTs              []prtRow
 	Hello             []helloRow
+	HelloTitle        template.HTML
+	RemoveText        template.HTML
 	Facts             []pair
 	Events            []changeRow
 	BadName           template.HTML
@@ -164,7 +171,7 @@ func (v *visit) devicePage(ctx context.Context, status int, m *machine, badName 
 	}
 	view := deviceView{
 		Path: m.path(), Name: m.Name, OS: systemOf(pg, m.Device), Owner: owner, OwnerTo: "/admin/people/" + string(m.Owner), Admin: v.admin(),
-		Desk: v.admin() || !m.roled, Enabled: m.Enabled, Pending: !m.Pending.IsZero(), BadName: badName, Log: "/admin/log?person=" + string(m.Owner),
+		Desk: v.admin() || !m.roled, Enabled: m.Enabled, Pending: !m.Pending.IsZero(), BadName: badName, Log: "/admin/log" + query(logFilter{Person: m.Owner}.values()),
 		Tags: []template.HTML{pg.T("device.join." + strings.ToLower(string(m.Join)))},
 	}
 	if !view.Desk {
@@ -172,7 +179,8 @@ func (v *visit) devicePage(ctx context.Context, status int, m *machine, badName 
 	}
 	view.TodayState, view.Today = m.today(pg)
 	view.KeysState, view.Keys = keysOf(pg, m.Device)
-	view.KeysMeaning = pg.T("device.meaning." + keysWord(m.Device))
+	view.KeysMeaning = pg.T(macWord(m.Device, "device", "mac") + ".meaning." + keysWord(m.Device))
+	view.HelloTitle, view.RemoveText = pg.T(macWord(m.Device, "device.hello", "mac.hello")), pg.T(macWord(m.Device, "device.desk.remove.text", "mac.desk.remove.text"))
 	for _, p := range m.prts {
 		row, err := v.prtRow(ctx, pg, names, p, m.keys)
 		if err != nil {
@@ -191,6 +199,9 @@ func (v *visit) devicePage(ctx context.Context, status int, m *machine, badName 
 		view.Hello = append(view.Hello, row)
 	}
 	view.Facts = deviceFacts(pg, m.Device)
+	if m.mac != nil {
+		view.Facts = append(view.Facts, macFacts(pg, *m.mac)...)
+	}
 	if view.Events, err = v.deviceEvents(ctx, pg, names, m.ID); err != nil {
 		return err
 	}
@@ -412,8 +423,13 @@ func (v *visit) effects(ctx context.Context, pg *page.Page, m *machine, what str
 	if sessions > 0 {
 		add("bad", pg.N("device.effect.sessions", sessions))
 	}
-	if len(m.keys) > 0 {
-		add("bad", pg.N("device.effect."+what+".keys", len(m.keys)))
+	for _, of := range []struct {
+		method idp.MethodID
+		word   string
+	}{{policy.Hello, "device"}, {policy.Platform, "mac"}} {
+		if n := m.count(of.method); n > 0 {
+			add("bad", pg.N(of.word+".effect."+what+".keys", n))
+		}
 	}
 	if p.Devices.OfflineDays > 0 {
 		add("warn", pg.N("device.effect.offline", p.Devices.OfflineDays))
@@ -475,7 +491,10 @@ func (c *Console) removeDevice(ctx context.Context, v *visit) error {
 		return err
 	}
 	err = v.changeDevice(ctx, "device.remove", m, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
-		e.Detail["helloKeys"], e.Detail["primaryRefreshTokens"] = strconv.Itoa(len(m.keys)), strconv.Itoa(len(m.prts))
+		e.Detail["helloKeys"], e.Detail["primaryRefreshTokens"] = strconv.Itoa(m.count(policy.Hello)), strconv.Itoa(len(m.prts))
+		if n := m.count(policy.Platform); n > 0 {
+			e.Detail["platformKeys"] = strconv.Itoa(n)
+		}
 		return c.cfg.Devices.Remove(ctx, tx, v.tenant.ID, m.ID)
 	})
 	if err != nil {

@@ -22,7 +22,8 @@ import (
 	"github.com/signetid/signet/internal/report"
 )
 
-// HelloKeys are the keys that devices keep for people.
+// HelloKeys are the keys that devices keep for people: Hello keys, and those of
+// Macs.
 type HelloKeys interface {
 	List(context.Context, idp.TenantID, idp.UserID) ([]method.Credential, error)
 	OnDevice(context.Context, idp.TenantID, idp.DeviceID) ([]method.Credential, error)
@@ -161,7 +162,7 @@ func (v *visit) devicesWhere(ctx context.Context, f deviceFilter) (filter.Expr, 
 const mostOwners = 20
 
 // devicesCalled is the condition that a device, or who joined it, is called so,
-// or that it is its id.
+// or that it is its id or the serial number of a Mac.
 func (v *visit) devicesCalled(ctx context.Context, typed string) (filter.Expr, error) {
 	if guid.MatchString(typed) {
 		return filter.Parse("id eq '"+strings.ToLower(typed)+"'", device.Fields)
@@ -174,10 +175,18 @@ func (v *visit) devicesCalled(ctx context.Context, typed string) (filter.Expr, e
 	if err != nil {
 		return filter.Expr{}, err
 	}
+	serial := typed
 	typed = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(typed)
 	text := `"displayName:` + typed + `"`
 	for _, o := range owners {
 		text += ` OR "registeredOwner:` + string(o.ID) + `"`
+	}
+	macs, err := v.ofSerial(ctx, serial)
+	if err != nil {
+		return filter.Expr{}, err
+	}
+	for _, id := range macs {
+		text += ` OR "id:` + id + `"`
 	}
 	return filter.ParseSearch(text, device.Fields)
 }
@@ -357,7 +366,7 @@ func keysOf(pg *page.Page, d device.Device) (state string, text template.HTML) {
 	}
 	switch d.Assurance {
 	case device.Attested:
-		return "good", pg.T("device.keys.attested")
+		return "good", pg.T(macWord(d, "device.keys.attested", "mac.keys.attested"))
 	case device.Unattested:
 		return "off", pg.T("device.keys.unattested")
 	}

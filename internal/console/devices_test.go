@@ -80,7 +80,7 @@ func TestDeviceDeeds(t *testing.T) {
 			t.Errorf("the page of a removed device: %d", got.status)
 		}
 		ada.get("/admin/people/"+string(w.Bob.ID)).want(http.StatusOK, "Orphaned: its device is gone", "None has been joined by them.")
-		ada.get("/admin").want(http.StatusOK, "1 Hello key is orphaned")
+		ada.get("/admin").want(http.StatusOK, "1 device key is orphaned")
 	})
 }
 

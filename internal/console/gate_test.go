@@ -26,6 +26,7 @@ var free = map[string]bool{
 	"/admin/methods/passkey": true, "/admin/methods/passkey/profiles/new": true, "/admin/methods/accessPass": true, "/admin/methods/campaign": true,
 	"/admin/methods/order": true, "/admin/methods/phone": true, "/admin/strengths/new": true,
 	"/admin/devices/rules": true, "/admin/keys/clean": true, "/admin/methods/certificate": true, "/admin/certificates/add": true, "/admin/certificates/test": true,
+	"/admin/macs": true, "/admin/methods/platform": true,
 }
 
 // at fills the wildcards of a route.
@@ -41,6 +42,8 @@ func (w *world) at(rt route) (method, path string) {
 		id = string(w.app.ID)
 	case strings.HasPrefix(path, "/admin/log"):
 		id = string(w.record)
+	case strings.HasPrefix(path, macTokenPath):
+		id = string(w.token.ID)
 	case strings.HasPrefix(path, certsPath):
 		id = string(w.ca.ID)
 	}
@@ -59,6 +62,7 @@ func TestEveryRoute(t *testing.T) {
 		onPass := (&browser{w: w}).open(w.Ada, session.Session{Restricted: true, Proofs: []idp.Proof{{Tenant: w.Tenant.ID, User: w.Ada.ID,
 			Method: policy.AccessPass, Mode: idp.ModeAccessPassOnce, Credential: "p", Time: w.Now()}}})
 		_, w.ca = w.added()
+		w.token = w.tokenFor("C02XK1ABJGH5")
 		routes := w.console.routes()
 		if len(routes) < 30 {
 			t.Fatalf("only %d routes", len(routes))

@@ -109,7 +109,7 @@ func (v *visit) tallyKeys(ctx context.Context, show, after string, limit int) (k
 	return t, err
 }
 
-// keysView is the list of Hello keys.
+// keysView is the list of keys that devices keep.
 type keysView struct {
 	listView
 	Lead           template.HTML
@@ -138,6 +138,7 @@ type keyRow struct {
 	Person    template.HTML
 	PersonTo  string
 	Name      string
+	Kind      template.HTML
 	Device    string
 	DeviceTo  string
 	Made      template.HTML
@@ -242,7 +243,7 @@ func (v *visit) manyKeys(ctx context.Context, pg *page.Page, view *keysView, t k
 func (v *visit) keyRow(ctx context.Context, pg *page.Page, names *names, k method.Credential) (keyRow, error) {
 	person, err := names.of(ctx, k.User)
 	row := keyRow{
-		Value: keyName(k.User, k.ID), Person: person, PersonTo: "/admin/people/" + string(k.User), Name: k.Name, Device: string(k.Facts.Device),
+		Value: keyName(k.User, k.ID), Person: person, PersonTo: "/admin/people/" + string(k.User), Name: k.Name, Kind: methodName(pg, k.Method), Device: string(k.Facts.Device),
 		Made: page.When(k.Created, ""),
 	}
 	if !k.Orphaned {
@@ -258,7 +259,7 @@ func (v *visit) keyRow(ctx context.Context, pg *page.Page, names *names, k metho
 	return row, err
 }
 
-// keysCSV gives Hello keys as a file in the columns of existing tools, as
+// keysCSV gives them as a file in the columns of existing tools, as
 // signInsCSV does: what comes out can be pasted where keys are cleared.
 func (c *Console) keysCSV(ctx context.Context, v *visit) error {
 	show := v.r.URL.Query().Get("show")
@@ -289,7 +290,7 @@ func (c *Console) keysCSV(ctx context.Context, v *visit) error {
 	if err := v.exported(ctx, "keys.export", strings.TrimSuffix("show="+page.Clip(show, 20), "show=")); err != nil {
 		return err
 	}
-	v.attach("hello-keys-" + now.UTC().Format(time.DateOnly) + ".csv")
+	v.attach("device-keys-" + now.UTC().Format(time.DateOnly) + ".csv")
 	_, err := v.w.Write(b.Bytes())
 	return err
 }

@@ -62,13 +62,13 @@ func TestCleanByRule(t *testing.T) {
 		}
 		ada.post("/admin/keys/clean", url.Values{"by": {"rule"}}).want(http.StatusBadRequest, "Say which keys")
 		ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "unused": {"soon"}}).want(http.StatusBadRequest, "Say for how many days", `value="soon"`)
-		tried := ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "orphaned": {"1"}}).want(http.StatusOK, "Remove 3 Hello keys?", "3 would go", "Remove 3 keys")
+		tried := ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "orphaned": {"1"}}).want(http.StatusOK, "Remove 3 device keys?", "3 would go", "Remove 3 keys")
 		if w.held(w.carol) != 3 {
 			t.Fatal("a try removed something")
 		}
 		form := carriedBy(tried)
 		w.orphans(1)
-		ada.post("/admin/keys/clean/do", form).want(http.StatusConflict, "Something changed since you looked", "Remove 4 Hello keys?")
+		ada.post("/admin/keys/clean/do", form).want(http.StatusConflict, "Something changed since you looked", "Remove 4 device keys?")
 		if w.held(w.carol) != 4 {
 			t.Fatal("another list was removed than the one that was shown")
 		}
@@ -103,7 +103,7 @@ func TestSec_T48_CleanKeepsTheLastWay(t *testing.T) {
 		w.Advance(100 * day)
 		w.orphans(1)
 		ada := w.signedIn(w.Ada)
-		tried := ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "unused": {"90"}}).want(http.StatusOK, "Remove 0 Hello keys?", "1 would stay", "only way in")
+		tried := ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "unused": {"90"}}).want(http.StatusOK, "Remove 0 device keys?", "1 would stay", "only way in")
 		form := carriedBy(tried)
 		goes(t, ada.post("/admin/keys/clean/do", form), "/admin/keys?done=keys-none")
 		if w.held(w.Bob) != 1 {
@@ -111,7 +111,7 @@ func TestSec_T48_CleanKeepsTheLastWay(t *testing.T) {
 		}
 		// With another one beside it, it goes.
 		w.key(w.Bob, w.join(w.Bob, "second-1", nil))
-		form = carriedBy(ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "unused": {"90"}}).want(http.StatusOK, "Remove 1 Hello key?"))
+		form = carriedBy(ada.post("/admin/keys/clean", url.Values{"by": {"rule"}, "unused": {"90"}}).want(http.StatusOK, "Remove 1 device key?"))
 		goes(t, ada.post("/admin/keys/clean/do", form), "/admin/keys/removed")
 		if w.held(w.Bob) != 1 {
 			t.Errorf("Bob holds %d", w.held(w.Bob))
@@ -130,7 +130,7 @@ func TestCleanByFile(t *testing.T) {
 			t.Fatalf("a file of %q", file)
 		}
 		w.last("keys.export", w.Ada.ID, "show=orphaned")
-		form := carriedBy(ada.post("/admin/keys/clean", url.Values{"by": {"file"}, "file": {file}}).want(http.StatusOK, "Remove 2 Hello keys?"))
+		form := carriedBy(ada.post("/admin/keys/clean", url.Values{"by": {"file"}, "file": {file}}).want(http.StatusOK, "Remove 2 device keys?"))
 		form.Set("file", file) // a field of more than one line
 		goes(t, ada.post("/admin/keys/clean/do", form), "/admin/keys/removed")
 		if w.held(w.carol) != 0 {
@@ -164,7 +164,7 @@ func TestCleanChosen(t *testing.T) {
 		}
 		far := w.listed(w.Eve)
 		in := url.Values{"by": {"picked"}, "key": {keyName(w.carol.ID, list[0].ID), keyName(w.Eve.ID, idp.CredentialID(far)), "nonsense"}}
-		tried := ada.post("/admin/keys/clean", in).want(http.StatusOK, "Remove 1 Hello key?")
+		tried := ada.post("/admin/keys/clean", in).want(http.StatusOK, "Remove 1 device key?")
 		goes(t, ada.post("/admin/keys/clean/do", carriedBy(tried)), "/admin/keys/removed")
 		if w.held(w.carol) != 1 || w.held(w.Eve) != 1 {
 			t.Errorf("Carol holds %d, Eve %d", w.held(w.carol), w.held(w.Eve))

@@ -264,7 +264,7 @@ func (v *visit) bar(ctx context.Context, pg *page.Page, path string, f logFilter
 	for _, s := range []string{"", "hour", "day", "week", "month"} {
 		b.Spans = append(b.Spans, option{s, pg.T("log.last." + cmp.Or(s, "any")), f.Last == s})
 	}
-	for _, m := range []idp.MethodID{"", policy.Passkey, policy.Phone, policy.Hello, policy.AccessPass} {
+	for _, m := range []idp.MethodID{"", policy.Passkey, policy.Phone, policy.Hello, policy.Platform, policy.AccessPass} {
 		label := pg.T("log.method.any")
 		if m != "" {
 			label = methodName(pg, m)

@@ -20,7 +20,7 @@ var changeKinds = map[string][]string{
 	"groups":  {"group."},
 	"apps":    {"app.", "consent.", "client."},
 	"methods": {"passkey.", "accessPass.", "tap.", "method.", "key."},
-	"devices": {"device.", "hello.", "keys.", "prt."},
+	"devices": {"device.", "hello.", "platform.", "mac.", "keys.", "prt."},
 	"rules":   {"policy."},
 	"server":  {"metadata.", "signing-key.", "kek.", "tenant.", "token", "token."},
 }

@@ -330,6 +330,8 @@ func methodName(pg *page.Page, m idp.MethodID) template.HTML {
 		return pg.T("kind.phone")
 	case policy.Hello:
 		return pg.T("kind.hello")
+	case policy.Platform:
+		return pg.T("kind.platform")
 	case policy.Certificate:
 		return pg.T("policy.method.certificate")
 	}

@@ -235,6 +235,8 @@ func markOf(pg *page.Page, c method.Credential) methodMark {
 		return methodMark{"ticket", pg.T("method.accessPass")}
 	case c.Method == policy.Hello:
 		return methodMark{"laptop", pg.T("kind.hello")}
+	case c.Method == policy.Platform:
+		return methodMark{"laptop", pg.T("kind.platform")}
 	case c.Method == policy.Phone:
 		return methodMark{"phone", pg.T("kind.phone")}
 	case c.Method == policy.Certificate:

@@ -82,6 +82,7 @@ type personView struct {
 	NotDesk    template.HTML
 	Methods    []methodRow
 	ManyKeys   template.HTML // that they hold many Hello keys
+	ManyMacs   template.HTML // that they hold many Mac keys
 	ManyPhones template.HTML // that they have many phones
 	Block      *blockView    // what a report has closed; nil: nothing
 	Devices    []deviceRow
@@ -254,6 +255,7 @@ func (v *visit) personDevices(ctx context.Context, pg *page.Page, s *someone, vi
 	if p.Hello.WarnAt > 0 && held >= p.Hello.WarnAt {
 		view.ManyKeys = pg.T("person.keys.many", "n", held, "limit", p.Hello.Limit)
 	}
+	view.ManyMacs = manyMacs(pg, s, p)
 	switch {
 	case view.Desk == nil:
 		return nil
@@ -351,7 +353,7 @@ func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) method
 	} else if c.Model != "" && c.Model != row.Name && c.Method != policy.Phone {
 		row.Meta = append(row.Meta, template.HTML(template.HTMLEscapeString(c.Model)))
 	}
-	if !c.Bootstrap && c.Method != policy.Hello && c.Method != policy.Phone && c.Method != policy.Certificate {
+	if !c.Bootstrap && c.Method != policy.Hello && c.Method != policy.Platform && c.Method != policy.Phone && c.Method != policy.Certificate {
 		key := "model.claimed"
 		if policy.Proven(c.Facts) {
 			key = "model.proven"
@@ -372,7 +374,7 @@ func (v *visit) methodRow(pg *page.Page, s *someone, c method.Credential) method
 		row.Meta = append(row.Meta, pg.T("meta.used", "when", page.When(c.LastUsed, "")))
 	}
 	switch {
-	case c.Method == policy.Hello && (c.Weak || c.Orphaned || c.Disabled):
+	case (c.Method == policy.Hello || c.Method == policy.Platform) && (c.Weak || c.Orphaned || c.Disabled):
 		row.State, row.StateText = helloState(pg, c)
 	case c.Method == policy.Certificate && c.Disabled:
 		row.State, row.StateText = "bad", pg.T("method.badge.over")

@@ -64,7 +64,7 @@ type methodLine struct {
 	Facts             []template.HTML
 }
 
-var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", policy.Phone: "phone", "hello": "laptop", "platform": "laptop", policy.Certificate: "badge"}
+var methodIcons = map[idp.MethodID]string{policy.Passkey: "passkey", policy.AccessPass: "ticket", policy.Phone: "phone", policy.Hello: "laptop", policy.Platform: "laptop", policy.Certificate: "badge"}
 
 // methodsPage is GET /admin/methods.
 func (c *Console) methodsPage(ctx context.Context, v *visit) error {
@@ -92,6 +92,8 @@ func (c *Console) methodsPage(ctx context.Context, v *visit) error {
 			}
 		case policy.Phone:
 			row.Facts = phoneFacts(pg, p)
+		case policy.Platform:
+			row.Facts = platformFacts(pg, p)
 		case policy.Certificate:
 			row.Facts = certificateFacts(pg, p)
 		case policy.AccessPass:
@@ -209,6 +211,8 @@ type settingsView struct {
 	Crumb            crumbView
 	Sections         []sectionView
 	Certificate      *certRulesView // nil: another page
+	Guide            *guideView     // of the steps that set up Macs; nil: another page
+	Mac              *macFormView
 }
 
 // crumbView leads to the page above.

@@ -55,6 +55,7 @@ var menu = []struct {
 		{"/admin/methods", "key", "menu.methods", directory.Administrator},
 		{"/admin/strengths", "strength", "menu.strengths", directory.Administrator},
 		{devicesPath + "/rules", "rules", "menu.device_rules", directory.Administrator},
+		{macsPath, "laptop", "menu.macs", directory.Administrator},
 		{keysPath, "passkey", "menu.keys", directory.Helpdesk},
 		{certsPath, "badge", "menu.certificates", directory.Helpdesk},
 	}},
@@ -77,7 +78,8 @@ func (v *visit) shell(pg *page.Page) *shell {
 			sec.Title = pg.T(m.title)
 		}
 		for _, e := range m.entries {
-			if e.role == directory.Administrator && !v.admin() || v.cfg.Devices == nil && ofDevices(e.href) || v.cfg.Trust == nil && e.href == certsPath {
+			if e.role == directory.Administrator && !v.admin() || v.cfg.Devices == nil && ofDevices(e.href) || v.cfg.Macs == nil && e.href == macsPath ||
+				v.cfg.Trust == nil && e.href == certsPath {
 				continue
 			}
 			sec.Items = append(sec.Items, item{e.href, e.icon, pg.T(e.label), e.href == here})
@@ -93,7 +95,9 @@ func (v *visit) shell(pg *page.Page) *shell {
 }
 
 // ofDevices says whether an entry is there only with devices.
-func ofDevices(href string) bool { return within(href, devicesPath) || href == keysPath }
+func ofDevices(href string) bool {
+	return within(href, devicesPath) || href == keysPath || href == macsPath
+}
 
 // nearest is the entry of the side list that an address lies below, the longest
 // of several.

@@ -17,6 +17,7 @@ import (
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/metadata"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/accesspass"
@@ -59,7 +60,11 @@ type world struct {
 	hello   *hello.Room
 	laptop  device.Device // Bob's, with a Hello key and a PRT of his
 	carol   idp.User      // made when somebody needs her
-	before  int           // records of changes that making the world has left
+	macs    *mac.Registry
+	enclave *enclave
+	token   mac.Token
+	appless bool // the installation names no app for Macs
+	before  int  // records of changes that making the world has left
 	phones  *pocket
 	wallet  *wallet
 	pki     *pki
@@ -68,12 +73,13 @@ type world struct {
 }
 
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
-	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations, device.Migrations, prt.Migrations, hello.Migrations, keyring.Migrations, trust.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
+	sqldbtest.Each(t, signintest.Sources(passkeys.Migrations, accesspass.Migrations, report.Migrations, device.Migrations, prt.Migrations, hello.Migrations, keyring.Migrations, trust.Migrations, mac.Migrations), func(t *testing.T, db *sqldb.DB) { fn(t, newWorld(t, db)) })
 }
 
 func newWorld(t *testing.T, db *sqldb.DB) *world {
 	t.Helper()
 	w := &world{t: t, phones: &pocket{phones: map[idp.UserID][]phone.Phone{}, blocks: map[idp.UserID][]phone.Block{}}}
+	w.enclave = &enclave{}
 	w.wallet = &wallet{barred: map[idp.CredentialID]time.Time{}}
 	models := metadata.New(metadata.Config{Now: func() time.Time { return w.Now() }})
 	var passes *accesspass.Method
@@ -106,7 +112,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 			},
 			May: func(context.Context, idp.TenantID, idp.UserID) (policy.Refusal, error) { return policy.Refusal{}, nil },
 		})
-		return []method.Method{keys, w.phones, w.wallet, w.keysOfDevices(h), passes}
+		return []method.Method{keys, w.phones, w.wallet, w.keysOfDevices(h), w.enclave, passes}
 	})
 	w.people(t)
 	w.openDevices()
@@ -116,7 +122,7 @@ func newWorld(t *testing.T, db *sqldb.DB) *world {
 	w.console, err = New(Config{
 		BaseURL: origin, DB: db, Corridor: w.Corridor, Directory: w.Directory, Clients: w.Clients, Policies: w.Policies, Sessions: w.Sessions,
 		Metadata: models, Audit: w.Audit, Now: w.Now,
-		Devices: w.devices, PRTs: w.prts, Hello: w.hello, Hygiene: w.keeper(), Phones: w.phones, Trust: w.trust, Explain: w.pki.explain,
+		Devices: w.devices, PRTs: w.prts, Hello: machineKeys{w}, Hygiene: w.keeper(), Macs: w.openMacs(), Phones: w.phones, Trust: w.trust, Explain: w.pki.explain,
 		Report: report.New(report.Config{DB: db, Sources: w.Corridor, Policy: w.Policies.Get, Tenants: w.Directory.Tenants, Now: w.Now}),
 		SignIn: func(rw http.ResponseWriter, _ *http.Request, f signin.Flow, _ signin.Step) error {
 			w.mu.Lock()

@@ -180,6 +180,7 @@ type accountView struct {
 	Fresh      bool
 	Methods    []methodRow
 	HelloWarn  template.HTML
+	MacWarn    template.HTML
 	Phone      phonePart
 	phones     []Phone
 	OfDevices  bool // the page has a part about devices

@@ -139,6 +139,10 @@ var plainDeeds = map[string]string{
 	"device.signOut":      "activity.device.out",
 	"hello.restore":       "activity.hello.back",
 	"hello.expire":        "activity.hello.expired",
+	"platform.restore":    "activity.mackey.back",
+	"platform.expire":     "activity.mackey.expired",
+	"platform.rotate":     "activity.mackey.rotated",
+	"mac.rotate":          "activity.mac.rotated",
 	"prt.reuse":           "activity.prt.reuse",
 	"phone.later":         "activity.phone.later",
 	"phone.unblock":       "activity.phone.unblocked",
@@ -197,6 +201,11 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 			return pg.T("activity.hello.failed")
 		}
 		return pg.T("activity.hello.added", "name", name)
+	case "platform.register":
+		if failed {
+			return pg.T("activity.mackey.failed")
+		}
+		return pg.T("activity.mackey.added", "name", name)
 	case "device.disable", "device.remove":
 		if failed {
 			return pg.T("activity.device.failed")
@@ -209,12 +218,12 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 		return pg.T("activity.phone.added", "name", name)
 	case "phone.approved", "phone.denied", "phone.reported", "phone.wrong_number":
 		return phoneDeed(pg, e, name)
-	case "passkey.rename", "hello.rename", "phone.rename":
+	case "passkey.rename", "hello.rename", "platform.rename", "phone.rename":
 		if failed {
 			return pg.T("activity.rename.failed")
 		}
 		return pg.T("activity.renamed", "name", name)
-	case "passkey.remove", "accessPass.remove", "hello.remove", "phone.remove":
+	case "passkey.remove", "accessPass.remove", "hello.remove", "platform.remove", "phone.remove":
 		if failed {
 			return pg.T("activity.remove.failed")
 		}

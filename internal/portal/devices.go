@@ -24,19 +24,25 @@ import (
 type Devices struct {
 	Registry *device.Registry
 	PRTs     *prt.Service
-	// OnDevice gives the Hello keys that a device keeps, for whomever.
+	// OnDevice gives the Hello keys and Mac keys that a device keeps, for whomever.
 	OnDevice func(context.Context, idp.TenantID, idp.DeviceID) ([]method.Credential, error)
 	// Rules are the tenant's; the pages tell for how long a machine may open
 	// its own screen, and how many Hello keys are many.
 	Rules func(context.Context, idp.TenantID) (policy.DeviceRules, policy.HelloRules, error)
+	// MacKeys are the rules about the keys that Macs keep; nil: there are none.
+	MacKeys func(context.Context, idp.TenantID) (policy.PlatformRules, error)
+	// Serials gives the serial numbers of those devices that are Macs; nil:
+	// none is told.
+	Serials func(context.Context, idp.TenantID, []idp.DeviceID) (map[idp.DeviceID]string, error)
 }
 
 // ownDevice is a device of the visitor: they joined it, or sign in with it.
 type ownDevice struct {
 	device.Device
-	mine bool // they joined it
-	prts []prt.PRT
-	keys []method.Credential // their Hello keys on it
+	mine   bool // they joined it
+	serial string
+	prts   []prt.PRT
+	keys   []method.Credential // their Hello keys and Mac keys on it
 }
 
 // machines are those of the visitor: their own first, newest first.
@@ -80,7 +86,7 @@ func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credenti
 		}
 	}
 	for _, c := range creds {
-		if c.Method != policy.Hello || c.Facts.Device == "" || c.Orphaned {
+		if !ofMachine(c.Method) || c.Facts.Device == "" || c.Orphaned {
 			continue
 		}
 		m, err := at(c.Facts.Device)
@@ -91,7 +97,38 @@ func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credenti
 			m.keys = append(m.keys, c)
 		}
 	}
-	return out, nil
+	return out, p.fillSerials(ctx, v, out)
+}
+
+// ofMachine says whether a device keeps the credentials of a method.
+func ofMachine(m idp.MethodID) bool { return m == policy.Hello || m == policy.Platform }
+
+// fillSerials fills in the serial numbers of Macs, by which people know theirs.
+func (p *Portal) fillSerials(ctx context.Context, v *visit, list []ownDevice) error {
+	if p.cfg.Devices.Serials == nil {
+		return nil
+	}
+	ids := make([]idp.DeviceID, len(list))
+	for i, m := range list {
+		ids[i] = m.ID
+	}
+	serials, err := p.cfg.Devices.Serials(ctx, v.tenant.ID, ids)
+	for i := range list {
+		list[i].serial = serials[list[i].ID]
+	}
+	return err
+}
+
+// isMac says whether a device says that it is a Mac: it has a Secure Enclave,
+// and not a TPM.
+func isMac(d device.Device) bool { return strings.EqualFold(d.OS, "macOS") }
+
+// keyWord is a key of the catalogue about a key that the machine keeps.
+func (m *ownDevice) keyWord(word string) string {
+	if isMac(m.Device) {
+		return strings.Replace(word, "machine.", "machine.mac.", 1)
+	}
+	return word
 }
 
 // deviceRow is one device on the account page.
@@ -117,6 +154,9 @@ func deviceRowOf(pg *page.Page, m ownDevice, s idp.SessionID, here idp.DeviceID)
 	if system := m.System(); system != "" {
 		meta = append(meta, template.HTML(template.HTMLEscapeString(system)))
 	}
+	if m.serial != "" {
+		meta = append(meta, pg.T("devices.serial", "serial", m.serial))
+	}
 	meta = append(meta, pg.T("devices.joined", "when", page.When(m.Created, "")))
 	if !m.LastSeen.IsZero() {
 		meta = append(meta, pg.T("devices.seen", "when", page.When(m.LastSeen, "")))
@@ -124,10 +164,14 @@ func deviceRowOf(pg *page.Page, m ownDevice, s idp.SessionID, here idp.DeviceID)
 	row.Meta = dots(pg, meta)
 	row.KeysState, row.Keys = deviceKeys(pg, m.Device)
 	for _, k := range m.keys {
+		word := "devices.hello"
+		if k.Method == policy.Platform {
+			word = "devices.mackey"
+		}
 		if k.LastUsed.IsZero() {
-			row.Hello = pg.T("devices.hello.unused")
+			row.Hello = pg.T(word + ".unused")
 		} else {
-			row.Hello = pg.T("devices.hello", "when", page.When(k.LastUsed, ""))
+			row.Hello = pg.T(word, "when", page.When(k.LastUsed, ""))
 		}
 	}
 	row.State, row.Standing = m.standing(pg)
@@ -151,6 +195,8 @@ func deviceKeys(pg *page.Page, d device.Device) (state string, text template.HTM
 	switch {
 	case d.Software:
 		return "warn", pg.T("devices.keys.software")
+	case d.Assurance == device.Attested && isMac(d):
+		return "good", pg.T("devices.keys.enclave")
 	case d.Assurance == device.Attested:
 		return "good", pg.T("devices.keys.attested")
 	case d.Assurance == device.Unattested:
@@ -195,21 +241,32 @@ func (p *Portal) fillDevices(ctx context.Context, pg *page.Page, v *visit, view 
 	for _, m := range all {
 		view.Devices = append(view.Devices, deviceRowOf(pg, m, v.session.ID, v.session.Device))
 		for i, row := range view.Methods {
-			if row.Method == policy.Hello && row.Name != m.Name && slices.ContainsFunc(m.keys, func(k method.Credential) bool { return k.ID == row.ID }) {
+			if ofMachine(row.Method) && row.Name != m.Name && slices.ContainsFunc(m.keys, func(k method.Credential) bool { return k.ID == row.ID }) {
 				view.Methods[i].Meta = dots(pg, []template.HTML{pg.T("meta.on", "device", m.Name), row.Meta})
 			}
 		}
 	}
-	held := 0
-	for _, c := range creds {
-		if c.Method == policy.Hello {
-			held++
-		}
-	}
-	if hello.WarnAt > 0 && held >= hello.WarnAt {
+	if held := heldOf(creds, policy.Hello); hello.WarnAt > 0 && held >= hello.WarnAt {
 		view.HelloWarn = pg.T("devices.hello.many", "n", held, "limit", hello.Limit)
 	}
-	return nil
+	if p.cfg.Devices.MacKeys == nil {
+		return nil
+	}
+	macs, err := p.cfg.Devices.MacKeys(ctx, v.tenant.ID)
+	if held := heldOf(creds, policy.Platform); macs.WarnAt > 0 && held >= macs.WarnAt {
+		view.MacWarn = pg.T("devices.mackey.many", "n", held, "limit", macs.Limit)
+	}
+	return err
+}
+
+// heldOf is how many of the credentials are of a method.
+func heldOf(creds []method.Credential, m idp.MethodID) (n int) {
+	for _, c := range creds {
+		if c.Method == m {
+			n++
+		}
+	}
+	return n
 }
 
 // deviceQuestion is the page that tells what follows from a deed.
@@ -293,7 +350,7 @@ func (p *Portal) showDevice(w http.ResponseWriter, r *http.Request, v *visit, m 
 			if err != nil {
 				return err
 			}
-			view.Last, view.Add = pg.T("machine.last"), refusal.Allowed()
+			view.Last, view.Add = pg.T(m.keyWord("machine.last")), refusal.Allowed()
 		}
 	}
 	pg.V = view
@@ -313,13 +370,13 @@ func (p *Portal) deviceEffects(ctx context.Context, pg *page.Page, v *visit, m o
 	}
 	if what == "sign-out" {
 		if len(m.keys) > 0 {
-			add("good", pg.T("machine.effect.key.stays"))
+			add("good", pg.T(m.keyWord("machine.effect.key.stays")))
 		}
 		add("good", pg.T("machine.effect.again"))
 		return out, nil
 	}
 	if len(m.keys) > 0 {
-		add("bad", pg.T("machine.effect."+what+".key"))
+		add("bad", pg.T(m.keyWord("machine.effect."+what+".key")))
 	}
 	others, err := p.others(ctx, v, m)
 	if err != nil {

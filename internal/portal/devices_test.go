@@ -81,21 +81,28 @@ func (w *world) stands(ctx context.Context, q sqldb.Querier, t idp.TenantID, id 
 // join gives somebody a device, and with signedIn a Hello key and a PRT on it.
 func (w *world) join(u idp.User, name string, signedIn bool) device.Device {
 	w.t.Helper()
+	d := w.joinAs(u, name, "Linux", "Debian 13")
+	if signedIn {
+		w.helloKey(u, d)
+		w.signInWith(u, d)
+	}
+	return d
+}
+
+// joinAs gives somebody a device of a system.
+func (w *world) joinAs(u idp.User, name, system, version string) device.Device {
+	w.t.Helper()
 	pair := [2]*ecdsa.PrivateKey{}
 	for i := range pair {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		w.must(err)
 		pair[i] = k
 	}
-	c := device.Candidate{Tenant: u.Tenant, Name: name, OS: "Linux", OSVersion: "Debian 13", Join: device.Joined, Owner: u.ID, Assurance: device.Attested,
+	c := device.Candidate{Tenant: u.Tenant, Name: name, OS: system, OSVersion: version, Join: device.Joined, Owner: u.ID, Assurance: device.Attested,
 		Key: pair[0].Public(), Transport: pair[1].Public(), Quota: 50}
 	d, _, err := w.devices.Prepare(w.t.Context(), c)
 	w.must(err)
 	w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.devices.Add(ctx, tx, d, c) })
-	if signedIn {
-		w.helloKey(u, d)
-		w.signInWith(u, d)
-	}
 	return d
 }
 
@@ -120,11 +127,19 @@ func (w *world) signInWith(u idp.User, d device.Device) prt.PRT {
 // helloOn switches devices and Hello keys on.
 func (w *world) helloOn() {
 	w.t.Helper()
+	w.change(func(p *policy.Policy) {
+		p.Devices.On = true
+		p.Methods[policy.Hello] = policy.MethodRules{On: true, Include: []policy.Include{{Target: policy.Target{All: true}}}}
+	})
+}
+
+// change saves other rules.
+func (w *world) change(fn func(*policy.Policy)) {
+	w.t.Helper()
 	p, err := w.rules.Load(w.t.Context(), w.db, w.tenant.ID)
 	w.must(err)
 	p = p.Clone()
-	p.Devices.On = true
-	p.Methods[policy.Hello] = policy.MethodRules{On: true, Include: []policy.Include{{Target: policy.Target{All: true}}}}
+	fn(&p)
 	w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.rules.Put(ctx, tx, w.tenant.ID, p) })
 }
 

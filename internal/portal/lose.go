@@ -196,6 +196,8 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 		row.Icon, row.Kind, row.Name = "badge", pg.T("kind.certificate"), cmp.Or(c.Name, row.Name)
 	case c.Method == policy.Hello:
 		row.Icon, row.Kind = "laptop", pg.T("kind.hello")
+	case c.Method == policy.Platform:
+		row.Icon, row.Kind = "laptop", pg.T("kind.platform")
 	case c.Facts.Synced:
 		row.Icon, row.Kind = "cloud", pg.T("kind.synced")
 	case c.Facts.Attested:
@@ -236,7 +238,7 @@ func rowOf(pg *page.Page, c method.Credential, works []method.Credential, phones
 		row.State = pg.T("state.weak")
 	case c.Disabled && c.Method == certificate:
 		row.State = pg.T("state.certificate")
-	case c.Disabled && c.Method == policy.Hello:
+	case c.Disabled && ofMachine(c.Method):
 		row.State = pg.T("state.device")
 	case c.Disabled:
 		row.State = pg.T("state.disabled")

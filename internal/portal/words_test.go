@@ -13,7 +13,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	used = append(used, "method.phone", "method.phone.note", "wait.problem.denied", "wait.problem.reported", "wait.problem.wrong_number")
 	used = append(used, "method.certificate", "method.certificate.note", "badge.fact.")
-	used = append(used, "activity.device.", "machine.disable.", "machine.remove.", "machine.sign-out.", "machine.effect.")
+	used = append(used, "activity.device.", "machine.disable.", "machine.remove.", "machine.sign-out.", "machine.effect.", "machine.mac.effect.", "devices.mackey.", "devices.hello.", "machine.mac.")
 	pagetest.Catalogue(t, files, used...)
 }
 

@@ -69,6 +69,7 @@ type world struct {
 	devices   *device.Registry
 	prts      *prt.Service
 	hello     *hello.Room
+	enclave   enclaveStub
 	phone     *phoneStub  // in the place of a real room
 	card      *cardStub   // the same of certificates
 	approvers *phone.Room // in worlds that are opened with it
@@ -146,7 +147,7 @@ func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *wor
 	w.known = known.New(known.Config{DB: w.db, Now: w.clock})
 	w.card = newCard()
 	corridor, err := signin.New(signin.Config{DB: w.db, Box: box, Directory: w.dir, Clients: w.clients, Policies: w.rules,
-		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), w.passes, phones(w), w.card, other{w.keys}}})
+		Sessions: sessions, Audit: w.audit, Now: w.clock, Methods: []method.Method{w.keys, w.openHello(), &w.enclave, w.passes, phones(w), w.card, other{w.keys}}})
 	w.must(err)
 	w.openDevices()
 	w.portal, err = New(Config{
@@ -156,7 +157,7 @@ func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *wor
 			return web.NoContent(rw)
 		}},
 		Holding: w.held, Remote: w.machine.remote(),
-		Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.hello.OnDevice, Rules: w.deviceRules},
+		Devices: &Devices{Registry: w.devices, PRTs: w.prts, OnDevice: w.onDevice, Rules: w.deviceRules, MacKeys: w.macRules, Serials: w.serials},
 		Signals: func(ctx context.Context, t idp.TenantID, u idp.UserID) (any, error) { return w.keys.Signal(ctx, t, u) },
 		Unknown: w.keys.Unknown, Browsers: w.known, Stopping: w.stop,
 		RevokeGrant: func(_ context.Context, _ *sqldb.Tx, _ idp.TenantID, u idp.UserID, c idp.ClientID) error {

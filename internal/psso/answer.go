@@ -14,10 +14,20 @@ import (
 	"github.com/signetid/signet/internal/token"
 )
 
-// backdate is how much earlier than now an ID token says that it was issued: the
-// clock of a Mac that starts may be a few seconds behind, and macOS refuses one
-// from the future (§7.5).
-const backdate = 5 * time.Second
+// backdate is how much earlier than now an answer says at least that it was made:
+// the clock of a Mac that starts may be behind, and macOS refuses an ID token from
+// the future (§7.5). How far behind it is, its message tells; more than farthest
+// is no clock, but a message that took its time.
+const (
+	backdate = 5 * time.Second
+	farthest = 2 * time.Minute
+)
+
+// backdated is how much earlier than now the answer to this message says that it
+// was made.
+func (x exchange) backdated(now time.Time) time.Duration {
+	return min(max(now.Sub(time.Unix(int64(*x.Issued), 0)), backdate), farthest)
+}
 
 // reply is a finished answer: a JWE and its media type.
 type reply struct{ media, body string }
@@ -59,7 +69,7 @@ func (s *Server) signedIn(ctx context.Context, x exchange, p prt.PRT, value stri
 	sub := token.Subject{
 		Tenant: p.Tenant, User: user, Session: p.ID, PRT: p.ID, Device: p.Device, Client: x.client,
 		Scopes: []string{"openid", "profile"}, AuthTime: p.ProofTime, AMR: amrOf(p.Proofs),
-		Nonce: x.Nonce, Backdate: backdate,
+		Nonce: x.Nonce, Backdate: x.backdated(s.cfg.Now()),
 	}
 	if asked := x.Groups(); asked != nil {
 		in, err := s.cfg.Directory.InGroups(ctx, p.Tenant, p.User, asked)

@@ -119,6 +119,7 @@ func (s *Server) agree(ctx context.Context, x exchange, h mac.Holder) ([]byte, e
 
 func (s *Server) unlocking(x exchange, k pssowire.KeyReply) (reply, error) {
 	now := s.cfg.Now()
+	now = now.Add(-x.backdated(now))
 	k.Issued, k.Expires = now.Unix(), now.Add(answerLives).Unix()
 	return x.sealed(pssowire.TypeKeyReply, pssowire.MediaKey, k)
 }

@@ -172,12 +172,13 @@ func (s *Server) repeated(ctx context.Context, j joining, m mac.Mac) (pssowire.R
 		return pssowire.Registered{}, s.refused(ctx, q, err)
 	}
 	gains := j.shown.good && d.Assurance != device.Attested
+	q.decides = gains
 	err = s.commit(ctx, q, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
 		if !gains {
 			return nil
 		}
 		e.Detail["assurance"] = string(device.Attested)
-		return s.cfg.Devices.SetAttested(ctx, tx, d.Tenant, d.ID)
+		return s.prove(ctx, tx, j, d)
 	})
 	if err != nil {
 		return pssowire.Registered{}, err
@@ -188,6 +189,22 @@ func (s *Server) repeated(ctx context.Context, j joining, m mac.Mac) (pssowire.R
 	out, err := s.registeredAs(ctx, j.tenant, d, j.signing, j.encryption)
 	out.Repeated = true
 	return out, err
+}
+
+// prove notes that a Mac has shown its keys later than it was registered.
+func (s *Server) prove(ctx context.Context, tx *sqldb.Tx, j joining, d device.Device) error {
+	var serial, udid string
+	if j.shown.Known() {
+		serial, udid = j.shown.Serial, j.shown.UDID
+	}
+	err := s.cfg.Macs.Prove(ctx, tx, d.Tenant, d.ID, serial, udid, mac.KeyID(j.signing.id), mac.KeyID(j.encryption.id))
+	if err == nil {
+		err = s.cfg.Devices.SetAttested(ctx, tx, d.Tenant, d.ID)
+	}
+	if errors.Is(err, idp.NotFound) { // gone meanwhile, or with other keys
+		err = deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
+	}
+	return err
 }
 
 // authority is by what a Mac may be registered: a person's access token, or a

@@ -21,9 +21,10 @@ type signed struct {
 	signer mac.Key
 	device device.Device
 	event  audit.Event // of what it asks for
-	// goes says that the device is deleted by it, which decides: several that
-	// first held its key against each other would wait for each other.
-	goes bool
+	// decides says that the effect's own statements decide whether the key is
+	// still there: several that first held the key, each against a change of it,
+	// would wait for each other.
+	decides bool
 }
 
 // signed finds the Mac that has signed a request, and makes sure that it did. One
@@ -76,6 +77,26 @@ func (s *Server) eventOf(a asked, activity string, d device.Device) audit.Event 
 		IP: a.peer.IP, Agent: a.peer.Agent, Trace: a.peer.Trace,
 		Detail: map[string]string{signin.DetailDevice: string(d.ID), "name": d.Name},
 	}
+}
+
+// read reads the claims of a request whose signature is good. One that cannot be
+// read burns its nonce all the same, if that much can be.
+func (s *Server) read(ctx context.Context, q signed, claims any) error {
+	err := q.message.Read(claims)
+	if err == nil {
+		return nil
+	}
+	err = malformed("claims_malformed", "%w", err)
+	var c struct {
+		RequestNonce string `json:"request_nonce"`
+	}
+	if q.message.Read(&c) == nil {
+		if n, unusable := s.opened(ctx, q.tenant.ID, c.RequestNonce); unusable == nil {
+			q.nonce = n
+			return s.refused(ctx, q, err)
+		}
+	}
+	return s.failed(ctx, q.event, err)
 }
 
 // held opens the nonce of a request whose signature is good, and holds against
@@ -141,7 +162,7 @@ func (s *Server) commit(ctx context.Context, q signed, effect func(context.Conte
 // confirm makes sure, where it is settled, that the key which signed is still one
 // of that Mac.
 func (s *Server) confirm(ctx context.Context, tx *sqldb.Tx, q signed) error {
-	if q.goes {
+	if q.decides {
 		return nil
 	}
 	err := s.cfg.Macs.Confirm(ctx, tx, q.mac, q.signer)

@@ -121,6 +121,32 @@ func TestAttestLater(t *testing.T) {
 	if !shown.Enabled || shown.Assurance != device.Attested || shown.body["pending"] != false || shown.body["assurance"] != "attested" {
 		t.Errorf("%+v %v", shown.Device, shown.body)
 	}
+	got, err := w.macs.Get(t.Context(), w.db, w.tenant.ID, m.ID)
+	if err != nil || !got.Proven || got.UDID != h.udid || !got.Keys[0].Attested || !got.Keys[1].Attested {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// By then other keys of the same hardware take its place.
+	next := newHardware()
+	if after := w.join(w.ada, next, func(c *pssowire.Device) { w.attest(next, c) }); after.ID != m.ID || after.body["replaced"] != string(m.ID) {
+		t.Errorf("%v", after.body)
+	}
+}
+
+// Many repetitions at once that show the keys: all are answered.
+func TestAttestTogether(t *testing.T) {
+	offices(t, func(t *testing.T, w *office) {
+		value, _ := w.ticket()
+		h := newHardware()
+		m := w.bring(h, value)
+		got := w.together(4, func(int) answer {
+			c := w.joinClaims(h, value, true)
+			w.attest(h, &c)
+			return w.sendJoin(h, c, "")
+		})
+		if now := w.load(m.ID); got["OK "] != 4 || !now.Enabled || now.Assurance != device.Attested {
+			t.Errorf("%v, %+v", got, now)
+		}
+	})
 }
 
 // A disabled Mac does not come back by saying its keys again.

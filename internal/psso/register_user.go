@@ -55,8 +55,8 @@ func (s *Server) userRequest(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) enrol(r *http.Request, p enrolling) (pssowire.RegisteredUser, error) {
 	ctx := r.Context()
-	if err := p.message.Read(&p.said); err != nil {
-		return pssowire.RegisteredUser{}, malformed("claims_malformed", "%w", err)
+	if err := s.read(ctx, p.signed, &p.said); err != nil {
+		return pssowire.RegisteredUser{}, err
 	}
 	err := s.held(ctx, &p.signed, p.said.Signed, func() error { return s.vouched(r, &p) })
 	if err != nil {
@@ -99,9 +99,6 @@ func (s *Server) vouched(r *http.Request, p *enrolling) error {
 	if a.Device != "" && a.Device != p.device.ID {
 		return idp.Deniedf("token_of_device", "token of device %s sent by %s", a.Device, p.device.ID).Coded(policy.CodeJoin).
 			Say("The access token is of another device. Sign in on this Mac.")
-	}
-	if err := a.DevicesOn(); err != nil {
-		return err
 	}
 	if err := a.MayKeep(s.cfg.Now()); err != nil {
 		return err
@@ -211,7 +208,7 @@ func (s *Server) settleUser(ctx context.Context, tx *sqldb.Tx, p enrolling) erro
 // itself once, by all the rules that it will be asked by at each login, so that
 // nobody finds out at the login window that it does not do (security.md PSO04).
 func (s *Server) enrolCard(ctx context.Context, p enrolling) (pssowire.RegisteredUser, error) {
-	p.event.Activity = "device.user"
+	p.event.Activity = "mac.user"
 	p.event.Detail["method"] = pssowire.MethodCard
 	if err := s.card(ctx, p); err != nil {
 		return pssowire.RegisteredUser{}, s.refused(ctx, p.signed, err)

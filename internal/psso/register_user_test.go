@@ -338,7 +338,7 @@ func TestRegisterCard(t *testing.T) {
 				t.Errorf("%s: %v", row.alg, out)
 			}
 		}
-		if all := w.changes("device.user"); len(all) != 4 || all[0].Outcome != audit.Success || all[0].User != w.ada.ID || all[0].Detail["method"] != "SmartCard" {
+		if all := w.changes("mac.user"); len(all) != 4 || all[0].Outcome != audit.Success || all[0].User != w.ada.ID || all[0].Detail["method"] != "SmartCard" {
 			t.Errorf("audit: %+v", all)
 		}
 		if w.keysOf(w.ada) != 0 {
@@ -376,6 +376,14 @@ func TestSec_PSO04_CardRegistration(t *testing.T) {
 		"on another nonce": {func(c pssowire.User) string {
 			c.RequestNonce = "x"
 			return w.cardProof(m, key, "", good, c)
+		}, 400, "invalid_request", "key_not_held"},
+		"what is no certificate": {func(c pssowire.User) string {
+			return w.cardProof(m, key, "", &x509.Certificate{Raw: []byte("nonsense")}, c)
+		}, 400, "invalid_request", "key_not_held"},
+		"no claims": {func(c pssowire.User) string {
+			return signAs(t, key, pssowire.TypeUserKey, map[string]any{"device": 7}, func(s *pssowire.Signing) {
+				s.Chain, s.Certificates = pssowire.ChainList, [][]byte{good.Raw}
+			})
 		}, 400, "invalid_request", "key_not_held"},
 		"for another address": {func(c pssowire.User) string {
 			c.Audience = pssowire.Audience{base + w.at("/psso/device")}

@@ -21,7 +21,7 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q.goes = true
+	q.decides = true
 	err = s.commit(ctx, q, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
 		err := s.cfg.Devices.Remove(ctx, tx, q.tenant.ID, q.device.ID)
 		if errors.Is(err, idp.NotFound) { // another one was faster
@@ -81,8 +81,8 @@ func (s *Server) removal(w http.ResponseWriter, r *http.Request, path, activity 
 	if err != nil {
 		return q, said, err
 	}
-	if err := q.message.Read(&said); err != nil {
-		return q, said, malformed("claims_malformed", "%w", err)
+	if err := s.read(ctx, q, &said); err != nil {
+		return q, said, err
 	}
 	return q, said, s.held(ctx, &q, said.Signed, func() error { return nil })
 }

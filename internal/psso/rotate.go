@@ -31,8 +31,8 @@ func (s *Server) rotate(ctx context.Context, a asked) (pssowire.Registered, erro
 		return pssowire.Registered{}, err
 	}
 	p := rotating{signed: q}
-	if err := p.message.Read(&p.said); err != nil {
-		return pssowire.Registered{}, malformed("claims_malformed", "%w", err)
+	if err := s.read(ctx, p.signed, &p.said); err != nil {
+		return pssowire.Registered{}, err
 	}
 	if err := s.held(ctx, &p.signed, p.said.Signed, func() error { return s.newKeys(ctx, &p) }); err != nil {
 		return pssowire.Registered{}, err

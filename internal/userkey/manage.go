@@ -75,6 +75,16 @@ func (s *Managed[C]) OnDevice(ctx context.Context, t idp.TenantID, d idp.DeviceI
 	return s.all(ctx, keys)
 }
 
+// MachineOf says which device keeps a key of a person, or kept it before it was
+// removed; empty when they have no such key.
+func (s *Managed[C]) MachineOf(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID) (idp.DeviceID, error) {
+	k, err := s.one(ctx, tx, `select {columns} from {key} where tenant_id = $1 and user_id = $2 and id = $3`, t, u, id)
+	if errors.Is(err, idp.NotFound) {
+		return "", nil
+	}
+	return k.Device, err
+}
+
 // Rename gives a key another name, cleaned and cut to 64 bytes. Invalid when
 // nothing is left of it, NotFound when the user has no such key.
 func (s *Managed[C]) Rename(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID, name string) error {

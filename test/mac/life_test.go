@@ -42,9 +42,9 @@ func simulate(t *testing.T, binary, state, stdin string, args ...string) (out, e
 func TestWholeLifeInTheDemo(t *testing.T) {
 	t.Parallel()
 	d := running.StartDemo(t)
-	ada := d.Users[0]
+	bela := d.Users[1]
 	state := filepath.Join(t.TempDir(), "mac")
-	out, errs, err := simulate(t, d.Binary, state, ada.Pass+"\n", "--json", "--server", d.Base, "--tenant", d.Tenant, "--user", ada.Name, "--access-pass-file", "-", "--app", d.App+"/login")
+	out, errs, err := simulate(t, d.Binary, state, bela.Pass+"\n", "--json", "--server", d.Base, "--tenant", d.Tenant, "--user", bela.Name, "--access-pass-file", "-", "--app", d.App+"/login")
 	if err != nil {
 		t.Fatalf("%v: %s\n%s", err, errs, out)
 	}
@@ -62,7 +62,7 @@ func TestWholeLifeInTheDemo(t *testing.T) {
 			}
 			if m.Message == "login" {
 				logins++
-				if m.Inner == nil || m.Inner.Claims["sub"] != ada.Name || m.Signed.Claims["request_nonce"] != m.Inner.Claims["request_nonce"] {
+				if m.Inner == nil || m.Inner.Claims["sub"] != bela.Name || m.Signed.Claims["request_nonce"] != m.Inner.Claims["request_nonce"] {
 					t.Errorf("a login is shown as %+v", m)
 				}
 			}
@@ -70,7 +70,7 @@ func TestWholeLifeInTheDemo(t *testing.T) {
 		if claims, ok := s.Result["claims"].(map[string]any); ok && strings.HasPrefix(s.Step, "an app") {
 			opened++
 			amr, _ := claims["amr"].([]any)
-			if claims["preferred_username"] != ada.Name || !slices.Contains(amr, any("mfa")) || s.Result["signedIn"] != true {
+			if claims["preferred_username"] != bela.Name || !slices.Contains(amr, any("mfa")) || s.Result["signedIn"] != true {
 				t.Errorf("the app was told %v", s.Result)
 			}
 		}
@@ -99,11 +99,11 @@ func TestWholeLifeInTheDemo(t *testing.T) {
 func TestStepByStep(t *testing.T) {
 	t.Parallel()
 	d := running.StartDemo(t)
-	ada := d.Users[0]
+	bela := d.Users[1]
 	state := filepath.Join(t.TempDir(), "mac")
 	run := func(want string, args ...string) string {
 		t.Helper()
-		out, errs, err := simulate(t, d.Binary, state, ada.Pass+"\n", args...)
+		out, errs, err := simulate(t, d.Binary, state, bela.Pass+"\n", args...)
 		if err != nil {
 			t.Fatalf("%q: %v: %s\n%s", args, err, errs, out)
 		}
@@ -112,7 +112,7 @@ func TestStepByStep(t *testing.T) {
 		}
 		return out
 	}
-	run("login user name", "register", "--server", d.Base, "--tenant", d.Tenant, "--user", ada.Name, "--access-pass-file", "-")
+	run("login user name", "register", "--server", d.Base, "--tenant", d.Tenant, "--user", bela.Name, "--access-pass-file", "-")
 	out := run("platformsso-login-request+jwt", "login")
 	if !strings.Contains(out, "ID token:") || !strings.Contains(out, "characters)") {
 		t.Errorf("a login is shown as\n%s", out)

@@ -29,8 +29,8 @@ type site struct {
 	data   string   // of the first
 	db     string   // PostgreSQL; empty for SQLite
 	tenant string
-	at     atomic.Int64 // server that is spoken to
-	people int
+	at     atomic.Int64  // server that is spoken to
+	people *atomic.Int64 // how many there are
 }
 
 const domain = "corp.example"
@@ -39,7 +39,7 @@ const domain = "corp.example"
 func newSite(t *testing.T, servers int, db string) *site {
 	t.Helper()
 	dir := t.TempDir()
-	s := &site{t: t, db: db, data: filepath.Join(dir, "0")}
+	s := &site{t: t, db: db, data: filepath.Join(dir, "0"), people: new(atomic.Int64)}
 	for n := range servers {
 		s.addrs = append(s.addrs, running.FreeAddr(t))
 		if n == 0 {
@@ -88,7 +88,7 @@ func (s *site) admin(into any, args ...string) {
 
 // in is the site for a test in the test.
 func (s *site) in(t *testing.T) *site {
-	return &site{t: t, base: s.base, addrs: s.addrs, data: s.data, db: s.db, tenant: s.tenant, people: s.people + 1000}
+	return &site{t: t, base: s.base, addrs: s.addrs, data: s.data, db: s.db, tenant: s.tenant, people: s.people}
 }
 
 // dial reaches the server whose turn it is, whatever the address says.
@@ -113,10 +113,10 @@ func macApp(base, tenant string) person.App {
 // somebody makes a person, who has signed in with a pass and made a passkey.
 func (s *site) somebody() *owner {
 	s.t.Helper()
-	s.people++
-	o := &owner{site: s, upn: fmt.Sprintf("p%d@%s", s.people, domain)}
+	n := s.people.Add(1)
+	o := &owner{site: s, upn: fmt.Sprintf("p%d@%s", n, domain)}
 	var user struct{ ID string }
-	s.admin(&user, "user", "create", o.upn, "--name", fmt.Sprint("Person ", s.people))
+	s.admin(&user, "user", "create", o.upn, "--name", fmt.Sprint("Person ", n))
 	o.id = user.ID
 	var tap struct{ TemporaryAccessPass string }
 	s.admin(&tap, "tap", "issue", o.upn)
@@ -214,7 +214,7 @@ func login(t *testing.T, m *macagent.Mac) macagent.Session {
 func (o *owner) removeKey(t *testing.T) {
 	t.Helper()
 	var token struct{ Token string }
-	o.site.admin(&token, "token", "--role", "Authentication Administrator")
+	o.site.admin(&token, "token", "--role", "administrator")
 	list := o.site.base + "/v1.0/users/" + o.id + "/authentication/platformCredentialMethods"
 	var all struct{ Value []struct{ ID string } }
 	ask(t, http.MethodGet, list, token.Token, &all)

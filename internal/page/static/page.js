@@ -73,4 +73,9 @@ function local(el) {
   el.textContent = new Intl.DateTimeFormat(lang, date).format(at) + (el.dataset.style === "start" ? " " + clock : "");
 }
 
-for (const el of document.querySelectorAll("time[datetime]")) local(el);
+// times rewrites those of a part that has come later, too.
+export function times(part) {
+  for (const el of part.querySelectorAll("time[datetime]")) local(el);
+}
+
+times(document);
