@@ -137,12 +137,14 @@ func (s *Tokens) prepare(q TokenRequest) (Token, error) {
 // CleanSerial is the one spelling of a serial number or hardware UUID: upper
 // case, without what is around it; empty when it cannot be one.
 func CleanSerial(s string) string {
-	s = strings.ToUpper(strings.TrimSpace(s))
-	odd := func(c rune) bool { return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && c != '-' }
-	if len(s) > maxSerial || strings.ContainsFunc(s, odd) {
+	s = strings.TrimSpace(s)
+	odd := func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-'
+	}
+	if len(s) > maxSerial || strings.ContainsFunc(s, odd) { // before: some letters of others become these
 		return ""
 	}
-	return s
+	return strings.ToUpper(s)
 }
 
 // Find reads a token by its value, before anything is verified. Every refusal is
