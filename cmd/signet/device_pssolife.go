@@ -111,7 +111,7 @@ func (s *standIn) open(address string) func(context.Context, *macagent.Mac) erro
 		if err != nil {
 			return err
 		}
-		return s.out.result(got, "address", "status", "title", "signedIn=header was sent", "claims")
+		return s.out.result(got, "address", "status", "title", "extensionAnswered=extension answered", "claims")
 	}
 }
 

@@ -23,7 +23,7 @@ type Visit struct {
 	Status  int    `json:"status"`
 	Title   string `json:"title,omitempty"`
 	// Signed says that the extension answered an authorize request on the way.
-	Signed bool `json:"signedIn"`
+	Signed bool `json:"extensionAnswered"`
 	// Claims are what the demo app shows of its ID token.
 	Claims json.RawMessage `json:"claims,omitempty"`
 	// Jar has the cookies that the browser has now.

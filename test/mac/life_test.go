@@ -70,7 +70,7 @@ func TestWholeLifeInTheDemo(t *testing.T) {
 		if claims, ok := s.Result["claims"].(map[string]any); ok && strings.HasPrefix(s.Step, "an app") {
 			opened++
 			amr, _ := claims["amr"].([]any)
-			if claims["preferred_username"] != bela.Name || !slices.Contains(amr, any("mfa")) || s.Result["signedIn"] != true {
+			if claims["preferred_username"] != bela.Name || !slices.Contains(amr, any("mfa")) || s.Result["extensionAnswered"] != true {
 				t.Errorf("the app was told %v", s.Result)
 			}
 		}
@@ -126,7 +126,7 @@ func TestStepByStep(t *testing.T) {
 	run("platformsso-refresh-request+jwt", "refresh")
 	run("unlock key", "key")
 	run("secrets are those computed here", "exchange")
-	run("header was sent", "open", d.App+"/login")
+	run("extension answered", "open", d.App+"/login")
 	run("keys before are good until", "rotate", "--signing")
 	run("login user name", "status")
 	run("signed in", "login")

@@ -14,7 +14,9 @@ func TestRegistrationToken(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1, "")
 	ada, bob := s.somebody(), s.somebody()
-	var made []struct{ Token string }
+	var made []struct {
+		Token string `json:"registrationToken"`
+	}
 	s.admin(&made, "mac", "token", "create", "--user", ada.upn, "--serial", "C02TEST")
 	if len(made) != 1 || made[0].Token == "" {
 		t.Fatalf("tokens %+v", made)
