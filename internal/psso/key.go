@@ -64,11 +64,8 @@ func (s *Server) provision(ctx context.Context, x exchange) (reply, error) {
 	}
 	r := s.carriedBy(x, p)
 	r.Settle = func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		// What is removed meanwhile takes its unlock keys with it: none may be
-		// written after that.
-		if err := s.stays(ctx, tx, x); err != nil {
-			return err
-		}
+		// What is removed meanwhile ends the sign-in, and then takes its unlock
+		// keys with it: none may be written after that.
 		if alive, err := s.cfg.PRTs.Alive(ctx, tx, x.tenant.ID, p.PRT.ID); err != nil {
 			return err
 		} else if !alive {

@@ -71,7 +71,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 		RequestNonce: x.RequestNonce, Audiences: []string{s.address(x.tenant.ID, pathAudience)},
 		Name: x.Subject, Nonce: x.Nonce, Scope: x.Scope,
 	}
-	var made prt.Issued
+	var made, done prt.Issued
 	_, _, err = s.cfg.Corridor.Once(ctx, signin.OnceRequest{
 		Tenant: x.tenant.ID, Method: room, Nonce: said.Keep(), Nonces: []nonce.Sealed{x.nonce}, Payload: []byte(x.Assertion),
 		Device: x.device.ID, Client: x.client.ID, Peer: x.peer,
@@ -82,7 +82,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 			})
 			return err
 		},
-		Record: func(e *audit.Event) { e.Session = made.PRT.ID },
+		Record: func(e *audit.Event) { e.Session = done.PRT.ID },
 		// A Mac goes before what hangs on it when it is removed, too.
 		First: func(ctx context.Context, tx *sqldb.Tx) error { return s.stays(ctx, tx, x) },
 		Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) (err error) {
@@ -91,7 +91,7 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 			if err := s.cfg.Macs.Settle(ctx, tx, x.mac, x.signer, x.reply); err != nil {
 				return err
 			}
-			made, err = s.cfg.PRTs.Login(ctx, tx, made)
+			done, err = s.cfg.PRTs.Login(ctx, tx, made) // of what is prepared, if it runs twice, too
 			return err
 		},
 	})
@@ -99,12 +99,12 @@ func (s *Server) login(ctx context.Context, x exchange) (reply, error) {
 		return reply{}, unproven(err)
 	}
 	s.seen(ctx, x)
-	return s.signedIn(ctx, x, made.PRT, made.Value)
+	return s.signedIn(ctx, x, done.PRT, done.Value)
 }
 
 // inner says which room judges the assertion in a login: the one of smart cards
 // when it brings certificates, else that of keys. A login names its person twice,
-// and once would do (10).
+// as one (10).
 func (x exchange) inner() (idp.MethodID, error) {
 	switch {
 	case x.Subject == "" || x.Username != x.Subject:

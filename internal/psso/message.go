@@ -123,7 +123,7 @@ const (
 
 // accept reads a message whose signature is good, finds out what it asks for and
 // holds it against the rules that all messages have (§6.4, 4 to 9). From here on
-// every outcome burns its nonce; activity is the word of a refusal in the audit.
+// every outcome burns its nonce.
 func (s *Server) accept(ctx context.Context, x *exchange) error {
 	refusal := s.judge(ctx, x)
 	if ours(refusal) {

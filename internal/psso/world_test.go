@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,9 +86,31 @@ type node struct {
 }
 
 // clock is the time of a world: moved by tests, and shared by its nodes.
-type clock struct{ ahead atomic.Int64 }
+type clock struct {
+	ahead atomic.Int64
+	asked atomic.Pointer[func(by string)] // told who asks for the time
+}
 
-func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())).UTC() }
+// when runs fn once, when a function of that name next asks for the time.
+func (c *clock) when(name string, fn func()) {
+	var told func(string)
+	told = func(by string) {
+		if strings.HasSuffix(by, name) && c.asked.CompareAndSwap(&told, nil) {
+			fn()
+		}
+	}
+	c.asked.Store(&told)
+}
+
+func (c *clock) now() time.Time {
+	if fn := c.asked.Load(); fn != nil {
+		var by [1]uintptr
+		runtime.Callers(2, by[:])
+		frame, _ := runtime.CallersFrames(by[:]).Next()
+		(*fn)(frame.Function)
+	}
+	return time.Now().Add(time.Duration(c.ahead.Load())).UTC()
+}
 
 // world is a node, two tenants with devices on, and two people of the first.
 type world struct {
