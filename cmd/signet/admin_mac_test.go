@@ -35,7 +35,7 @@ func macs(t *testing.T, on func(args ...string) []string) {
 		t.Errorf("Macs %v", all)
 	}
 	first := must[[]object](t, on("mac", "token", "create", "--user", "ada@one.example", "--note", "lab", "--lifetime", "90m")...)
-	if len(first) != 1 || len(first[0]["registrationToken"].(string)) != 43 || first[0]["userPrincipalName"] != "ada@one.example" || first[0]["state"] != "good" {
+	if len(first) != 1 || len(first[0]["registrationToken"].(string)) != 47 || first[0]["userPrincipalName"] != "ada@one.example" || first[0]["state"] != "good" {
 		t.Fatalf("%v", first)
 	}
 	two := must[[]object](t, on("mac", "token", "create", "--serial", "c02a", "--serial", "C02B")...)
@@ -52,7 +52,7 @@ func macs(t *testing.T, on func(args ...string) []string) {
 	r := signet(t, on("mac", "token", "create", "--csv", file)...)
 	rows, err := csv.NewReader(strings.NewReader(r.out)).ReadAll()
 	if r.code != 0 || err != nil || len(rows) != 3 || strings.Join(rows[0], " ") != "serial user token expires" ||
-		rows[1][0] != "C02X" || rows[1][1] != "ada@one.example" || len(rows[1][2]) != 43 || rows[2][0] != "C02Y" || rows[2][1] != "" || rows[2][2] == rows[1][2] {
+		rows[1][0] != "C02X" || rows[1][1] != "ada@one.example" || len(rows[1][2]) != 47 || rows[2][0] != "C02Y" || rows[2][1] != "" || rows[2][2] == rows[1][2] {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	for text, want := range map[string]string{

@@ -105,7 +105,7 @@ func TestMacTokens(t *testing.T) {
 			t.Fatalf("%v, %v", one, err)
 		}
 		first := one[0]
-		if value := first["registrationToken"].(string); len(value) != 43 || first["userId"] != ada || first["userPrincipalName"] != "ada@a.example" || first["state"] != "good" || first["uses"] != 1.0 {
+		if value := first["registrationToken"].(string); len(value) != 47 || first["userId"] != ada || first["userPrincipalName"] != "ada@a.example" || first["state"] != "good" || first["uses"] != 1.0 {
 			t.Errorf("%v", first)
 		}
 		if tok, err := o.macs.Tokens.Find(t.Context(), idp.TenantID(tenant.(string)), first["registrationToken"].(string), ""); err != nil || string(tok.For) != ada || tok.Expires.Sub(tok.Created).Minutes() != 30 {

@@ -299,7 +299,7 @@ func TestPage(t *testing.T) {
 
 func TestCleanSerial(t *testing.T) {
 	for in, want := range map[string]string{
-		" c02Abc123\n": "C02ABC123", "00008103-000a1b2c3d4e5f60": "00008103-000A1B2C3D4E5F60", "": "", "a b": "", "ü": "", "a\x00b": "",
+		" c02Abc123\n": "C02ABC123", "00008103-000a1b2c3d4e5f60": "00008103-000A1B2C3D4E5F60", "": "", "a b": "", "ü": "", "ſ": "", "a\x00b": "",
 		strings.Repeat("A", 64): strings.Repeat("A", 64), strings.Repeat("A", 65): "",
 	} {
 		if got := mac.CleanSerial(in); got != want {

@@ -27,6 +27,11 @@ const (
 // tokenShort is the shortest life of a token: below it nobody could use one.
 const tokenShort = time.Minute
 
+// tokenPrefix is what the value of each token begins with: who finds one, or
+// scans for secrets, knows what it is, and no program takes it for a formula or
+// an option.
+const tokenPrefix = "smr_"
+
 // Longest texts of a token and of a Mac's hardware, in bytes.
 const (
 	maxNote   = 120
@@ -35,7 +40,7 @@ const (
 
 // Token registers a Mac with nobody at its keyboard: it goes into the profile
 // that a Mac gets, and is worth a pending device, no more (decisions 5.4). What
-// is kept is the digest of its 256 random bits.
+// is kept is the digest of its value, which has 256 random bits.
 type Token struct {
 	Tenant idp.TenantID
 	ID     TokenID
@@ -86,7 +91,7 @@ func (s *Tokens) Issue(ctx context.Context, tx *sqldb.Tx, q TokenRequest) (Token
 	if err != nil {
 		return Token{}, "", err
 	}
-	value := secret.Token()
+	value := tokenPrefix + secret.Token()
 	if err := insertToken(ctx, tx, t, secret.Digest(value)); err != nil {
 		return Token{}, "", err
 	}
@@ -132,12 +137,14 @@ func (s *Tokens) prepare(q TokenRequest) (Token, error) {
 // CleanSerial is the one spelling of a serial number or hardware UUID: upper
 // case, without what is around it; empty when it cannot be one.
 func CleanSerial(s string) string {
-	s = strings.ToUpper(strings.TrimSpace(s))
-	odd := func(c rune) bool { return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && c != '-' }
-	if len(s) > maxSerial || strings.ContainsFunc(s, odd) {
+	s = strings.TrimSpace(s)
+	odd := func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-'
+	}
+	if len(s) > maxSerial || strings.ContainsFunc(s, odd) { // before: some letters of others become these
 		return ""
 	}
-	return s
+	return strings.ToUpper(s)
 }
 
 // Find reads a token by its value, before anything is verified. Every refusal is

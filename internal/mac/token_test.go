@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,13 +85,13 @@ func TestSec_PSO01_TokenShape(t *testing.T) {
 		seen := map[string]bool{}
 		for range 50 {
 			tok, value := w.issue(mac.TokenRequest{By: ada})
-			raw, err := base64.RawURLEncoding.DecodeString(value)
-			if err != nil || len(raw) != 32 || seen[value] {
+			text, ours := strings.CutPrefix(value, "smr_")
+			raw, err := base64.RawURLEncoding.DecodeString(text)
+			if !ours || err != nil || len(raw) != 32 || seen[value] {
 				t.Fatalf("value %q, %v", value, err)
 			}
 			seen[value] = true
 			var digest []byte
-			var text string
 			err = w.db.QueryRow(t.Context(), `
 				select digest, tenant_id || id || issued_by || issued_for || serial || note || device_id from mac_token where id = $1`, tok.ID).Scan(&digest, &text)
 			sum := sha256.Sum256([]byte(value))
@@ -151,7 +152,7 @@ func TestSec_PSO01_TokenRefused(t *testing.T) {
 		}
 		refused("another tenant", "token_unknown", find(other, good, ""))
 		refused("nothing", "token_unknown", find(tenant, "", ""))
-		refused("bent", "token_unknown", find(tenant, good[:42]+"!", ""))
+		refused("bent", "token_unknown", find(tenant, good[:46]+"!", ""), find(tenant, strings.TrimPrefix(good, "smr_"), ""))
 		spent, value := w.issue(mac.TokenRequest{By: ada})
 		if err := w.use(spent, ""); err != nil {
 			t.Fatal(err)
