@@ -100,37 +100,6 @@ func (p *Portal) machines(ctx context.Context, v *visit, creds []method.Credenti
 	return out, p.fillSerials(ctx, v, out)
 }
 
-// ofMachine says whether a device keeps the credentials of a method.
-func ofMachine(m idp.MethodID) bool { return m == policy.Hello || m == policy.Platform }
-
-// fillSerials fills in the serial numbers of Macs, by which people know theirs.
-func (p *Portal) fillSerials(ctx context.Context, v *visit, list []ownDevice) error {
-	if p.cfg.Devices.Serials == nil {
-		return nil
-	}
-	ids := make([]idp.DeviceID, len(list))
-	for i, m := range list {
-		ids[i] = m.ID
-	}
-	serials, err := p.cfg.Devices.Serials(ctx, v.tenant.ID, ids)
-	for i := range list {
-		list[i].serial = serials[list[i].ID]
-	}
-	return err
-}
-
-// isMac says whether a device says that it is a Mac: it has a Secure Enclave,
-// and not a TPM.
-func isMac(d device.Device) bool { return strings.EqualFold(d.OS, "macOS") }
-
-// keyWord is a key of the catalogue about a key that the machine keeps.
-func (m *ownDevice) keyWord(word string) string {
-	if isMac(m.Device) {
-		return strings.Replace(word, "machine.", "machine.mac.", 1)
-	}
-	return word
-}
-
 // deviceRow is one device on the account page.
 type deviceRow struct {
 	ID                idp.DeviceID
@@ -257,16 +226,6 @@ func (p *Portal) fillDevices(ctx context.Context, pg *page.Page, v *visit, view 
 		view.MacWarn = pg.T("devices.mackey.many", "n", held, "limit", macs.Limit)
 	}
 	return err
-}
-
-// heldOf is how many of the credentials are of a method.
-func heldOf(creds []method.Credential, m idp.MethodID) (n int) {
-	for _, c := range creds {
-		if c.Method == m {
-			n++
-		}
-	}
-	return n
 }
 
 // deviceQuestion is the page that tells what follows from a deed.
