@@ -1,6 +1,7 @@
 package psso
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -80,7 +81,10 @@ func (s *Server) receive(r *http.Request, path string, form url.Values) (exchang
 	if x.message, err = jose.ParseLoose(text, "ES256"); err != nil {
 		return x, malformed(idp.AsError(err).Reason, "%w", err)
 	}
-	return x, s.identify(r.Context(), &x)
+	if err := s.identify(r.Context(), &x); err != nil {
+		return x, s.unburnt(r.Context(), x, err)
+	}
+	return x, nil
 }
 
 // identify finds the Mac that has signed, and makes sure that it did: key known
@@ -253,13 +257,16 @@ func (s *Server) carried(x exchange, failed error) signin.CarriedRequest {
 	}
 }
 
-// unburnt records the refusal of a message whose nonce is not good, so that
-// there is nothing to burn.
+// unburnt records the refusal of a message that burns nothing: of a Mac that is
+// switched off or not known, or whose nonce is not good.
 func (s *Server) unburnt(ctx context.Context, x exchange, err error) error {
-	return s.failed(ctx, audit.Event{
-		Tenant: x.tenant.ID, Category: audit.Token, Activity: x.kind.activity(), Actor: "device:" + string(x.device.ID),
-		IP: x.peer.IP, Agent: x.peer.Agent, Trace: x.peer.Trace, Detail: map[string]string{signin.DetailDevice: string(x.device.ID)},
-	}, err)
+	e := audit.Event{
+		Tenant: x.tenant.ID, Category: audit.Token, Activity: x.kind.activity(), IP: x.peer.IP, Agent: x.peer.Agent, Trace: x.peer.Trace,
+	}
+	if id := cmp.Or(x.device.ID, x.mac.Device); id != "" {
+		e.Actor, e.Detail = "device:"+string(id), map[string]string{signin.DetailDevice: string(id)}
+	}
+	return s.failed(ctx, e, err)
 }
 
 // within hands a message of a Mac on, inside the allowance of who sends it. What

@@ -3,7 +3,7 @@ package mac
 import (
 	"errors"
 	"net/http"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +13,7 @@ import (
 
 // event is a line of the audit.
 type event struct {
-	Category, Activity, Outcome, Reason, Method string
+	Category, Activity, Outcome, Reason, Actor, User string
 }
 
 // What is taken away takes effect at the next login, refresh and key exchange,
@@ -24,21 +24,22 @@ func TestRevocation(t *testing.T) {
 	s := newSite(t, 1, "")
 	for name, c := range map[string]struct {
 		take     func(t *testing.T, o *owner, m *macagent.Mac, d macagent.Device)
-		activity string
+		activity string // on record of what was taken
 		login    int
+		reason   string // on record of the login
 	}{
 		"the person is disabled": {func(t *testing.T, o *owner, _ *macagent.Mac, _ macagent.Device) {
 			o.site.admin(nil, "user", "disable", o.upn)
-		}, "user.disable", http.StatusUnauthorized},
+		}, "user.disable", http.StatusUnauthorized, "user_disabled"},
 		"the device is disabled": {func(t *testing.T, o *owner, _ *macagent.Mac, d macagent.Device) {
 			o.site.admin(nil, "device", "disable", d.ID)
-		}, "device.disable", http.StatusBadRequest},
+		}, "device.disable", http.StatusBadRequest, "device_disabled"},
 		"the device is removed": {func(t *testing.T, o *owner, _ *macagent.Mac, d macagent.Device) {
 			o.site.admin(nil, "device", "remove", d.ID)
-		}, "device.remove", http.StatusBadRequest},
+		}, "device.remove", http.StatusBadRequest, "device_unknown"},
 		"the key is removed by an administrator": {func(t *testing.T, o *owner, m *macagent.Mac, _ macagent.Device) {
 			o.removeKey(t)
-		}, "", http.StatusUnauthorized},
+		}, "platform.remove", http.StatusUnauthorized, "key_unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.in(t)
@@ -66,26 +67,23 @@ func TestRevocation(t *testing.T) {
 			if err == nil && len(v.Claims) > 0 {
 				t.Errorf("single sign-on: %+v", v)
 			}
-			s.onRecord(t, c.activity, "success")
-			s.onRecord(t, "signin", "failure")
+			s.onRecord(t, c.activity, "success", "")
+			s.onRecord(t, "", "failure", c.reason)
 		})
 	}
 }
 
-// onRecord fails the test unless the audit has an activity with this outcome.
-func (s *site) onRecord(t *testing.T, activity, outcome string) {
+// onRecord fails the test unless the audit has an activity (any, without one)
+// with this outcome and reason.
+func (s *site) onRecord(t *testing.T, activity, outcome, reason string) {
 	t.Helper()
-	if activity == "" {
-		return
-	}
 	var all []event
-	s.admin(&all, "audit", "--limit", "60")
-	for _, e := range all {
-		if (strings.HasPrefix(e.Activity, activity) || e.Category == activity) && e.Outcome == outcome {
-			return
-		}
+	s.admin(&all, "audit", "--limit", "40")
+	if !slices.ContainsFunc(all, func(e event) bool {
+		return (activity == "" || e.Activity == activity) && e.Outcome == outcome && (reason == "" || e.Reason == reason)
+	}) {
+		t.Errorf("%s (%s %s) is not on record: %+v", activity, outcome, reason, all)
 	}
-	t.Errorf("%s (%s) is not on record: %+v", activity, outcome, all)
 }
 
 // A Mac says itself that its person's key is gone, and that it goes.

@@ -52,7 +52,7 @@ func TestRegistrationToken(t *testing.T) {
 		t.Errorf("a second person: %+v, %v", p, err)
 	}
 	login(t, m)
-	s.onRecord(t, "mac.token.use", "success")
+	s.onRecord(t, "mac.token.use", "success", "")
 }
 
 // A token for registering that was seen on its way is of no use for other keys,
