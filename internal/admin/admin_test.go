@@ -125,7 +125,8 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 	o.macs = mac.New(mac.Config{DB: db, Now: clock, Devices: o.devices})
 	o.Service = admin.New(admin.Config{
 		Authorities: trust.New(trust.Config{DB: db, Now: clock, Private: []string{"127.0.0.1"}}), ExplainCertificate: explainFirst,
-		Devices: o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
+		MacProfile: anyProfile,
+		Devices:    o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
 			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
@@ -460,7 +461,7 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			"signing-key.list": {}, "policy.show": {}, "policy.export": {}, "policy.plan": {"policy": "passkey: {limit: 18}"}, "audit.list": {},
 			"device.list": {}, "device.show": {"device": "kept"}, "key.list": {}, "key.export": {}, "key.removed": {},
 			"phone.list": {"user": "bob@a.example"}, "phone.show": {"user": "bob@a.example"}, "phone.test": {"user": "bob@a.example"},
-			"mac.list": {}, "mac.token.list": {}, "cert-authority.list": {}, "cert-authority.show": {"authority": "Root"}, "certificate.explain": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)},
+			"mac.list": {}, "mac.token.list": {}, "mac.profile": {}, "cert-authority.list": {}, "cert-authority.show": {"authority": "Root"}, "certificate.explain": {"file": file(pkixtest.Root(t, "CA", now).Cert.Raw)},
 		}
 		order := []string{"tenant.addDomain", "user.create", "user.update", "user.disable", "user.enable", "user.setRole", "user.import", "group.create",
 			"group.addMember", "group.removeMember", "group.delete", "app.create", "app.update", "app.enable", "app.disable", "app.addSecret", "app.dropSecret", "app.delete",

@@ -391,6 +391,8 @@ func (w wording) proved() step {
 	out := step{At: stampOf(e.At)}
 	say := func(text template.HTML) { out.Text = append(out.Text, text) }
 	switch {
+	case e.Activity == phoneUnanswered:
+		say(w.pg.T("log.phone.unanswered"))
 	case w.byPhone():
 		say(w.pg.T("log.phone.answered", "key", w.key))
 		if e.IP != "" {

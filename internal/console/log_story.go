@@ -28,8 +28,9 @@ const (
 // Records of the phone room: what a phone said of a request. How the sign-in
 // ended, in the browser that asked, is a record of its own.
 const (
-	phoneAnswers  = "phone."
-	phoneApproved = "phone.approved"
+	phoneAnswers    = "phone."
+	phoneApproved   = "phone.approved"
+	phoneUnanswered = "phone.expired" // no phone said anything in time
 )
 
 // verdictOf reads the verdict off a record.

@@ -34,8 +34,9 @@ type macProfileView struct {
 
 // profileLine is a key of the profile that means something to people.
 type profileLine struct {
-	Key, Value, Means string
-	Since             template.HTML
+	Key, Means string
+	Values     []string
+	Since      template.HTML
 }
 
 func (c *Console) macProfile(ctx context.Context, v *visit) error {
@@ -117,13 +118,28 @@ func profileLines(pg *page.Page, made MacProfile) (out []profileLine, err error)
 		return nil, fmt.Errorf("read our own profile: %w", err)
 	}
 	for _, l := range lines {
-		one := profileLine{Key: l.Path, Value: l.Value, Means: l.Means}
+		one := profileLine{Key: l.Path, Values: onLines(l.Value), Means: l.Means}
 		if l.Since != "" {
 			one.Since = pg.T("macs.profile.since", "version", l.Since)
 		}
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// onLines puts the entries of a dictionary, or of a list of words, on lines of
+// their own: macprofile has them on one.
+func onLines(value string) []string {
+	if parts := strings.Split(value, "; "); len(parts) > 1 {
+		return parts
+	}
+	parts := strings.Split(value, ", ")
+	for _, p := range parts {
+		if strings.Contains(p, " ") {
+			return []string{value}
+		}
+	}
+	return parts
 }
 
 // profileSays is what stands beside the profile: what is wrong with it first.

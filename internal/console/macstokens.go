@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -24,7 +25,8 @@ import (
 type macTokensView struct {
 	listView
 	Guide                       *guideView
-	Todo                        []template.HTML
+	Roads                       []template.HTML
+	Example                     string
 	Problems                    []template.HTML
 	Make                        string
 	Serials, For, Count         string
@@ -77,13 +79,13 @@ func (v *visit) tokensPage(ctx context.Context, status int, f tokenForm, wrongs 
 	pg := v.page("macstokens", v.words().T("macs.title"), nil)
 	view := macTokensView{
 		listView: listView{Path: macTokensPath}, Make: macTokenPath, Serials: f.Serials, For: f.For, Count: f.Count,
-		CountHint: pg.T("macs.tokens.count.hint", "most", mostTokens),
+		CountHint: pg.T("macs.tokens.count.hint", "most", mostTokens), Example: "ada@" + cmp.Or(v.tenant.Domain, "example.com"),
 	}
 	if view.Guide, err = v.guide(ctx, pg, "everybody", p); err != nil {
 		return err
 	}
-	for _, word := range []string{"group", "person", "token"} {
-		view.Todo = append(view.Todo, pg.T("macs.give."+word))
+	for _, word := range []string{"person", "token"} {
+		view.Roads = append(view.Roads, pg.T("macs.give."+word))
 	}
 	for _, l := range tokenLives {
 		view.Lives = append(view.Lives, option{lifeWord(l), lasting(pg, l), lifeWord(l) == f.Life})
@@ -136,7 +138,7 @@ func (v *visit) tokenList(ctx context.Context, pg *page.Page, view *macTokensVie
 }
 
 func (v *visit) tokenRow(ctx context.Context, pg *page.Page, names *names, t mac.Token) (tokenRow, error) {
-	row := tokenRow{ID: t.ID, Made: page.When(t.Created, ""), Until: page.When(t.Expires, ""), Used: pg.T("macs.tokens.uses", "n", t.Used, "of", t.Uses)}
+	row := tokenRow{ID: t.ID, Made: page.When(t.Created, ""), Until: page.When(t.Expires, "start"), Used: pg.T("macs.tokens.uses", "n", t.Used, "of", t.Uses)}
 	var err error
 	if row.For, err = tokenFor(ctx, pg, names, t); err != nil {
 		return row, err
@@ -310,7 +312,7 @@ func (v *visit) showTokens(ctx context.Context, made []mac.Token, values []strin
 		if err != nil {
 			return err
 		}
-		view.Rows = append(view.Rows, madeRow{what, values[i], page.When(t.Expires, "")})
+		view.Rows = append(view.Rows, madeRow{what, values[i], page.When(t.Expires, "start")})
 	}
 	pg.V = view
 	v.w.Header().Set("Cache-Control", "no-store")

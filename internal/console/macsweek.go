@@ -198,7 +198,9 @@ func (v *visit) refused(ctx context.Context, pg *page.Page) (out []stoppedRow, t
 		}
 	}
 	for g, i := range at {
-		out[i].Times = pg.N("macs.week.times", times[g])
+		if times[g] > 1 {
+			out[i].Times = pg.T("macs.week.times", "n", times[g])
+		}
 	}
 	return out, tries, nil
 }

@@ -180,7 +180,9 @@ func TestLogOfPhones(t *testing.T) {
 			id := w.answered(activity, w.Bob)
 			ada.get("/admin/log/"+string(id)).want(http.StatusOK, append(says, "A browser at 203.0.113.9 asked their phones.", "<b>Phone p1</b>", "198.51.100.7")...)
 		}
-		ada.get("/admin/log?method=phone").want(http.StatusOK, "Approved on a phone", "Said no on a phone", "Reported as not theirs", "Another number typed")
+		late := w.answered("phone.expired", w.Bob)
+		ada.get("/admin/log/"+string(late)).want(http.StatusOK, "did not answer on their phone", "The request ran out.", "No phone answered in time.", "A browser at 203.0.113.9 asked their phones.")
+		ada.get("/admin/log?method=phone").want(http.StatusOK, "Nobody answered on a phone", "Approved on a phone", "Said no on a phone", "Reported as not theirs", "Another number typed")
 		tally, err := w.Audit.Tally(t.Context(), w.DB, w.Tenant.ID, w.Now().Add(-day), 100)
 		if err != nil || tally.Methods[policy.Phone] != 0 || tally.Refused != 0 {
 			t.Errorf("counted as sign-ins: %+v, %v", tally, err)

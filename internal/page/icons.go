@@ -12,6 +12,7 @@ var icons = map[string]template.HTML{
 	"phone":    `<rect x="6.5" y="2.5" width="11" height="19" rx="2.5"/><path d="M10.5 18.5h3"/>`,
 	"app":      `<rect x="3" y="4.5" width="18" height="15" rx="2"/><path d="M3 9.2h18M6 6.9h.01M8.6 6.9h.01"/>`,
 	"upload":   `<path d="M12 15.5V4.5M7.5 9 12 4.5 16.5 9M4.5 16v2.5a1.5 1.5 0 0 0 1.5 1.5h12a1.5 1.5 0 0 0 1.5-1.5V16"/>`,
+	"download": `<path d="M12 4.5v11M7.5 11l4.5 4.5 4.5-4.5M4.5 16v2.5a1.5 1.5 0 0 0 1.5 1.5h12a1.5 1.5 0 0 0 1.5-1.5V16"/>`,
 	"laptop":   `<rect x="4.5" y="4.5" width="15" height="10.5" rx="1.8"/><path d="M2 19h20"/>`,
 	"screen":   `<rect x="3" y="4.5" width="18" height="12" rx="2"/><path d="M9 20h6M12 16.5V20"/>`,
 	"cloud":    `<path d="M7 18.5a4.3 4.3 0 0 1-.4-8.58 5.6 5.6 0 0 1 10.7-1.05A4.85 4.85 0 0 1 17 18.5z"/>`,

@@ -216,7 +216,7 @@ func deed(pg *page.Page, e audit.Event, app string, creds []method.Credential) t
 			return pg.T("activity.phone.failed")
 		}
 		return pg.T("activity.phone.added", "name", name)
-	case "phone.approved", "phone.denied", "phone.reported", "phone.wrong_number":
+	case "phone.approved", "phone.denied", "phone.reported", "phone.wrong_number", "phone.expired":
 		return phoneDeed(pg, e, name)
 	case "passkey.rename", "hello.rename", "platform.rename", "phone.rename":
 		if failed {

@@ -233,6 +233,8 @@ func phoneDeed(pg *page.Page, e audit.Event, name string) template.HTML {
 		return pg.T("activity.phone.no", "name", name)
 	case "phone.reported":
 		return pg.T("activity.phone.reported", "name", name)
+	case "phone.expired":
+		return pg.T("activity.phone.late")
 	case "phone.wrong_number":
 		return pg.T("activity.phone.number", "name", name)
 	}

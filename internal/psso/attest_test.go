@@ -110,6 +110,9 @@ func TestSec_DEV11_BothKeys(t *testing.T) {
 			sum := deviceData(c.RequestNonce, &h.signing.PublicKey)
 			c.Attestation.Signing, c.Attestation.Encryption = w.maker.chain(t, &h.signing.PublicKey, sum, h), w.maker.chain(t, &h.encryption.PublicKey, sum, h)
 		},
+		"too long": func(_ *hardware, c *pssowire.Device) {
+			c.Attestation.Signing = append(c.Attestation.Signing, make([]string, 5)...)
+		},
 		"no base64": func(_ *hardware, c *pssowire.Device) { c.Attestation.Signing = []string{"?"} },
 	} {
 		h := newHardware()

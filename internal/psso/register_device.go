@@ -73,6 +73,7 @@ func (s *Server) join(r *http.Request, a asked) (pssowire.Registered, error) {
 	if err := s.holdsKeys(ctx, &j); err != nil {
 		return pssowire.Registered{}, err
 	}
+	j.tell() // what is refused from here on is told with the Mac's name
 	m, err := s.registered(ctx, j)
 	if err != nil {
 		return pssowire.Registered{}, s.failed(ctx, j.event, err)
@@ -89,6 +90,16 @@ func (s *Server) join(r *http.Request, a asked) (pssowire.Registered, error) {
 		return out, s.failed(ctx, j.event, over(err))
 	}
 	return out, nil
+}
+
+// tell puts what the Mac says that it is into the record: administrators look
+// there for the one that stopped.
+func (j *joining) tell() {
+	for name, value := range map[string]string{"name": clip(j.said.Name), "serial": mac.CleanSerial(j.said.Serial)} {
+		if value != "" {
+			j.event.Detail[name] = value
+		}
+	}
 }
 
 // holdsKeys makes sure that the request is fresh and for us, and that who made it

@@ -1,11 +1,14 @@
 package psso_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/psso"
 	"github.com/signetid/signet/internal/pssowire"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // Claims that cannot be read burn the nonce that they have, once the Mac has
@@ -83,6 +86,48 @@ func TestNoCards(t *testing.T) {
 	plain := newNode(t, w.db, w.kek, w.clock, w.notices, func(cfg *psso.Config) { cfg.UserKey = w.platform.Kept })
 	a := plain.postJSON("POST", w.at("/psso/user"), pssowire.Envelope{Request: signAs(t, m.signing, pssowire.TypeUser, c)}, "Authorization", "Bearer "+tok)
 	a.refused(t, "a card", 403, "access_denied", "card_refused")
+}
+
+// What this node knows of a key may be as old as a notice on its way: whether the
+// key is still the Mac's is asked where it is settled. Then nothing is written but
+// that the nonce is burnt.
+func TestSec_PSO05_KeyGoneMeanwhile(t *testing.T) {
+	offices(t, func(t *testing.T, w *office) {
+		m, k, session := w.signedIn(w.ada)
+		requests := map[string]func() answer{
+			"another person": func() answer {
+				tok := w.bearer(w.bob)
+				return w.sendUser(m, w.userClaims(m, newKey(), tok), tok)
+			},
+			"other device keys": func() answer { return w.rotate(w.rotation(m, newHardware(), session)) },
+			"another user key":  func() answer { return w.sendUser(m, w.userRotation(m, k, newKey(), session), "") },
+			"a repetition": func() answer {
+				h := &hardware{signing: m.signing, encryption: m.encryption}
+				return w.sendJoin(h, w.joinClaims(h, "x", true), "")
+			},
+			"a repetition that shows the keys": func() answer {
+				h := &hardware{signing: m.signing, encryption: m.encryption}
+				c := w.joinClaims(h, "x", true)
+				w.attest(h, &c)
+				return w.sendJoin(h, c, "")
+			},
+		}
+		kid := pssowire.KeyOf(&m.signing.PublicKey)
+		w.write(func(ctx context.Context, tx *sqldb.Tx) error { // and nobody is told
+			_, err := tx.Exec(ctx, `delete from mac_key where tenant_id = $1 and kid = $2`, w.tenant.ID, kid[:])
+			return err
+		})
+		for what, send := range requests {
+			before := w.spent()
+			send().refused(t, what, 400, "invalid_client", "device_unknown")
+			if n := w.spent() - before; n != 1 {
+				t.Errorf("%s: %d nonces burnt", what, n)
+			}
+		}
+		if w.keysOf(w.ada) != 1 || w.keysOf(w.bob) != 0 || w.load(m.ID).Assurance != device.Unattested {
+			t.Error("something was written")
+		}
+	})
 }
 
 // A person who is registered on a Mac while it goes has a key there that is

@@ -259,6 +259,13 @@ func TestSec_DEV11_RotationAttested(t *testing.T) {
 	w.rotate(q).refused(t, "of another Mac", 403, "access_denied", "attestation_required")
 	q = w.rotation(m, next, session)
 	shown(q, h)
+	q.claims.Attestation.Encryption = q.claims.Attestation.Signing
+	w.rotate(q).refused(t, "of one key", 403, "access_denied", "attestation_required")
+	if e := w.changes("mac.rotate"); e[0].Detail["attestation"] == "" {
+		t.Errorf("the record does not say why: %+v", e[0])
+	}
+	q = w.rotation(m, next, session)
+	shown(q, h)
 	if a := w.rotate(q); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}

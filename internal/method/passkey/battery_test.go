@@ -26,9 +26,9 @@ const (
 	origin = "https://id.nordhafen.example"
 )
 
-func roomIn(t testing.TB, h *signintest.House) *passkey.Room {
+func roomIn(t testing.TB, h *signintest.House, change ...func(*passkey.Config)) *passkey.Room {
 	t.Helper()
-	room, err := passkey.New(passkey.Config{
+	c := passkey.Config{
 		DB: h.DB, RPID: rpID, RPName: "Nordhafen", Origins: []string{origin},
 		Rules: func(ctx context.Context, tenant idp.TenantID) (policy.PasskeyRules, error) {
 			p, err := h.Policies.Get(ctx, tenant)
@@ -49,7 +49,11 @@ func roomIn(t testing.TB, h *signintest.House) *passkey.Room {
 		UserByName: h.UserByName,
 		Models:     metadata.New(metadata.Config{Now: time.Now}),
 		Audit:      h.Audit.Write,
-	})
+	}
+	for _, fn := range change {
+		fn(&c)
+	}
+	room, err := passkey.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package phone
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -366,6 +367,66 @@ func TestEvents(t *testing.T) {
 				t.Errorf("event %+v, want %s", e, want)
 			}
 			w.Advance(time.Second)
+		}
+	})
+}
+
+// TestUnanswered: a request that nobody answers is one record, whoever looks
+// and however it went out of the way; one that was answered, taken back or told
+// to nobody is none.
+func TestUnanswered(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.enrol(t, w.Ada)
+		records := func() (n int) {
+			t.Helper()
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					if err := w.room.Unanswered(t.Context(), w.Now()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			list, err := w.Audit.List(t.Context(), w.DB, w.Tenant.ID, audit.Filter{Limit: 50})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range list {
+				if e.Activity != "phone.expired" {
+					continue
+				}
+				n++
+				if e.User != w.Ada.ID || e.Actor != "" || e.Method != ID || e.Credential != "" || e.Detail["asked"] != "203.0.113.7" || e.Outcome != audit.Interrupted {
+					t.Errorf("event %+v", e)
+				}
+			}
+			return n
+		}
+		q := w.ask(t, w.Ada.Name, from("desk", w.Ada))
+		w.ask(t, "nobody@nordhafen.example", from("desk"))
+		if n := records(); n != 0 {
+			t.Fatalf("%d records while it waits", n)
+		}
+		w.Advance(lives)
+		if n := records(); n != 1 || w.state(t, q) != expired {
+			t.Fatalf("%d records of one that ran out, which is %s", n, w.state(t, q))
+		}
+		w.ask(t, w.Ada.Name, from("desk", w.Ada))
+		w.Advance(lives)
+		w.ask(t, w.Ada.Name, from("desk", w.Ada)) // takes the place of the late one
+		if n := records(); n != 2 {
+			t.Errorf("%d records after one more that another displaced", n)
+		}
+		w.Advance(askWithin)
+		if n := records(); n != 3 {
+			t.Errorf("%d records after the third", n)
+		}
+		q = w.ask(t, w.Ada.Name, from("desk", w.Ada))
+		w.deny(t, p, q.Request, false)
+		w.Advance(lives)
+		if n := records(); n != 3 {
+			t.Errorf("%d records after one that was answered", n)
 		}
 	})
 }

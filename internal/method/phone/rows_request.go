@@ -9,7 +9,7 @@ import (
 )
 
 // state is where a request is. A late one stays pending until somebody asks
-// again, and counts as expired all the same.
+// again or the job records it, and counts as expired all the same.
 type state string
 
 // The states. Silent is shown to a browser as a wait, and told to nobody: what
@@ -43,7 +43,7 @@ type request struct {
 	sent     int              // how often they were
 	created  time.Time
 	expires  time.Time
-	answered time.Time // zero: not
+	answered time.Time // zero: not, nor recorded as late
 }
 
 const requestColumns = `tenant_id, id, subject, browser, known, address, number, nonce, context, state, phone, told, sent, created, expires, answered`
@@ -142,7 +142,8 @@ const ownBrowser = `exists (select 1 from phone_request f where f.tenant_id = $1
 // known one (decisions 5.3) or one of the person's own.
 func displace(ctx context.Context, tx *sqldb.Tx, q request) error {
 	_, err := tx.Exec(ctx, `
-		update phone_request set state = case when expires <= $2 then 'expired' else 'cancelled' end, answered = $2
+		update phone_request set state = case when expires <= $2 then 'expired' else 'cancelled' end,
+			answered = case when expires <= $2 then 0 else $2 end
 		where tenant_id = $1 and subject = $3 and state = 'pending'
 			and (expires <= $2 or browser = $4 or ($5 or `+ownBrowser+`) and not known)`,
 		q.tenant, q.created.UnixMilli(), q.subject, q.browser, q.known)
@@ -236,9 +237,29 @@ func consume(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id string, p idp
 // cancelOf ends what waits for a person.
 func cancelOf(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, now time.Time) error {
 	_, err := tx.Exec(ctx, `
-		update phone_request set state = case when expires <= $3 then 'expired' else 'cancelled' end, answered = $3
+		update phone_request set state = case when expires <= $3 then 'expired' else 'cancelled' end,
+			answered = case when expires <= $3 then 0 else $3 end
 		where tenant_id = $1 and subject = $2 and state = 'pending'`, t, u, now.UnixMilli())
 	return err
+}
+
+// unanswered are requests that phones were told of, that are late and of which
+// no record says so, over all tenants.
+func unanswered(ctx context.Context, q sqldb.Querier, now time.Time, limit int) ([]request, error) {
+	return scanRequests(q.Query(ctx, `
+		select `+requestColumns+` from phone_request
+		where answered = 0 and state <> 'silent' and expires <= $1
+		order by expires, id
+		limit $2`, now.UnixMilli(), limit))
+}
+
+// closeLate takes it upon the caller to record that nobody answered q; false
+// when somebody else has, or when an answer came late.
+func closeLate(ctx context.Context, tx *sqldb.Tx, q request) (bool, error) {
+	n, err := tx.Exec(ctx, `
+		update phone_request set state = 'expired', answered = expires
+		where tenant_id = $1 and id = $2 and answered = 0 and state <> 'silent' and expires = $3`, q.tenant, q.id, q.expires.UnixMilli())
+	return n == 1, err
 }
 
 // withdraw ends one request that still waits.

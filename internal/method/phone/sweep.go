@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/job"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 const (
@@ -16,11 +18,16 @@ const (
 	waitingKept = time.Hour
 	// sweepBatch bounds how long one sweep holds the writer.
 	sweepBatch = 1000
+	// lateBatch bounds how many late requests one transaction records.
+	lateBatch = 100
 )
 
 // Jobs implements method.Worker.
 func (m *Room) Jobs() []job.Job {
-	return []job.Job{{Name: "phone.sweep", Every: 10 * time.Minute, Run: m.Sweep}}
+	return []job.Job{
+		{Name: "phone.sweep", Every: 10 * time.Minute, Run: m.Sweep},
+		{Name: "phone.unanswered", Every: time.Minute, Run: m.Unanswered},
+	}
 }
 
 // sweeps are what is deleted, over all tenants, as what is over is over
@@ -58,4 +65,37 @@ func (m *Room) Sweep(ctx context.Context, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// Unanswered records the requests that nobody answered in time, each once over
+// all nodes: an attack that its victim slept through is in the log, too.
+func (m *Room) Unanswered(ctx context.Context, now time.Time) error {
+	for {
+		late, err := unanswered(ctx, m.db, now, lateBatch)
+		if err != nil {
+			return fmt.Errorf("unanswered requests: %w", err)
+		}
+		err = m.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			for _, q := range late {
+				if err := m.recordLate(ctx, tx, q); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || len(late) < lateBatch {
+			return err
+		}
+	}
+}
+
+func (m *Room) recordLate(ctx context.Context, tx *sqldb.Tx, q request) error {
+	mine, err := closeLate(ctx, tx, q)
+	if err != nil || !mine || m.cfg.Audit == nil {
+		return err
+	}
+	return m.cfg.Audit(ctx, tx, audit.Event{
+		Tenant: q.tenant, At: q.expires, Category: audit.SignIn, Activity: "phone." + string(expired), Outcome: audit.Interrupted,
+		User: q.subject, Method: ID, Detail: map[string]string{"request": q.id, "asked": q.address},
+	})
 }

@@ -31,10 +31,11 @@ type Authenticator struct {
 	RPID   string
 	Origin string
 
-	Alg      int      // for new keys; 0: the first of the options that it can do, ES256 before others
-	AAGUID   [16]byte // its model
-	IDLength int      // of credential ids; 0: 32
-	Flags    byte     // UP, UV, BE and BS as they are to be reported; New sets UP and UV
+	Alg      int           // for new keys; 0: the first of the options that it can do, ES256 before others
+	AAGUID   [16]byte      // its model
+	Private  crypto.Signer // what new keys are, of the algorithm Alg; nil: each a key of its own
+	IDLength int           // of credential ids; 0: 32
+	Flags    byte          // UP, UV, BE and BS as they are to be reported; New sets UP and UV
 
 	// Attestation is the format of new keys: "none", "packed-self" or
 	// "packed" (certified by CA). Empty: as a browser would, none unless
@@ -196,7 +197,10 @@ func (a *Authenticator) newKey(o options) (*key, int, error) {
 	}) {
 		return nil, 0, errors.New("NotSupportedError: no algorithm in common")
 	}
-	signer, err := newSigner(alg)
+	signer, err := a.Private, error(nil)
+	if signer == nil {
+		signer, err = newSigner(alg)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
