@@ -14,6 +14,8 @@ import (
 // macMethods are the methods of Macs, as people type them.
 var macMethods = map[string]macprofile.Method{
 	"secure-enclave": macprofile.SecureEnclave, "smart-card": macprofile.SmartCard,
+	// As the policy has them.
+	string(macprofile.SecureEnclave): macprofile.SecureEnclave, string(macprofile.SmartCard): macprofile.SmartCard,
 }
 
 func (a *administrator) macProfile() *cobra.Command {
@@ -47,6 +49,9 @@ there is beside the profile what each key in it means.`,
 				}
 				in["token"] = token
 			} else if variable != "" {
+				if !macprofile.IsVariable(variable) {
+					return usagef("--variable is the name of a variable as your MDM writes it, such as $NAME, ${NAME}, {{name}}, {name} or %%NAME%%; a token itself goes into a file, for --token-file")
+				}
 				in["token"] = variable
 			}
 			raw, err := a.call(cmd.Context(), "mac.profile", in, nil)
@@ -109,7 +114,11 @@ otherwise. No server is asked.`,
 				fmt.Fprintln(cmd.OutOrStdout(), printable(f.String()))
 			}
 			if len(found) > 0 {
-				return fmt.Errorf("%d things are wrong with the profile", len(found))
+				are := "are"
+				if len(found) == 1 {
+					are = "is"
+				}
+				return fmt.Errorf("%s %s wrong with the profile", plural(len(found), "thing"), are)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "Nothing is wrong with the profile.")
 			return nil

@@ -69,6 +69,7 @@ func TestAdminMacProfile(t *testing.T) {
 		t.Errorf("%+v", made)
 	}
 	refused("use secure-enclave or smart-card", "mac", "profile", "--method", "password")
+	refused("a token itself goes into a file", "mac", "profile", "--variable", "smr_tdc0zJG23GTIs7BG0_dodgRnDesXkpCMz-HhcAlKNa4")
 	refused("has no registration token", "mac", "profile", "--token-file", put(token, "\n"))
 	refused("has no registration token", "mac", "profile", "--token-file", put(token, "one two"))
 	refused("cannot be read", "mac", "profile", "--token-file", token+".none")

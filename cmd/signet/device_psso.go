@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -110,15 +111,13 @@ func (s *standIn) with(cmd *cobra.Command, do func(context.Context, *macagent.Ma
 	}
 	defer m.Close()
 	s.out.begin(folder)
-	if err := do(cmd.Context(), m); err != nil {
-		return err
-	}
-	return s.out.end()
+	err = do(cmd.Context(), m)
+	return errors.Join(err, s.out.end()) // of a refusal the messages are wanted most
 }
 
 // card is what the flags put into the reader; nil: nothing.
 func (s *standIn) card() (*macagent.Card, error) {
-	if s.cardCert == "" && s.cardKey == "" {
+	if s.cardCert == "" && s.cardKey == "" && s.cardAlg == "" {
 		return nil, nil
 	}
 	if s.cardCert == "" || s.cardKey == "" {

@@ -33,6 +33,7 @@ func TestStandInSaysWhatToDo(t *testing.T) {
 		{[]string{"login", "--protocol-version", "3"}, exitFailed, `"3" is none of 1.0, 1, 2.0`},
 		{[]string{"login", "--clock-off", "late"}, exitUsage, "--clock-off"},
 		{[]string{"login", "--card-key", "x"}, exitUsage, "both --card-certificate and --card-key"},
+		{[]string{"login", "--card-alg", "RS256"}, exitUsage, "both --card-certificate and --card-key"},
 		{[]string{"login", "--card-key", "x", "--card-certificate", "y"}, exitFailed, "the card cannot be read"},
 		{[]string{"refresh"}, exitFailed, "psso-simulate register"},
 		{[]string{"key"}, exitFailed, "psso-simulate register"},
@@ -57,6 +58,12 @@ func TestStandInSaysWhatToDo(t *testing.T) {
 	}
 	if r := signet(t, "device", "psso-simulate", "--help"); !strings.Contains(r.out, "This is no Mac.") {
 		t.Errorf("the help says\n%s", r.out)
+	}
+	if r := signet(t, "device", "psso-simulate", "status", "--state", state); !strings.Contains(r.out, "Not registered. To do so: ") {
+		t.Errorf("what is not registered says %q", r.out)
+	}
+	if r := signet(t, "device", "psso-simulate", "--json", "--server", local, "--tenant", "x", "--state", state); r.code != exitFailed || !strings.Contains(r.out, `"step": "configuration"`) {
+		t.Errorf("a failure as JSON: exit %d, %s", r.code, r.out)
 	}
 	if r := signet(t, "device", "psso-simulate", "status", "--json", "--state", state); !strings.Contains(r.out, `"standIn": "This is a stand-in for a Mac`) {
 		t.Errorf("as JSON: %s", r.out)

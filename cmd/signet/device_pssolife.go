@@ -37,10 +37,17 @@ func (s *standIn) live(ctx context.Context, cmd *cobra.Command, m *macagent.Mac,
 	if err := s.registerUser(ctx, m, token); err != nil {
 		return err
 	}
-	for _, do := range []func(context.Context, *macagent.Mac) error{
-		s.login(l.groups), s.refresh, s.key, s.keyAgain, s.exchange(3), s.open(l.app), s.rotate(macagent.RotateOptions{Signing: true, Encryption: true}),
-		s.login(nil), s.rotateUser, s.login(nil), s.open(l.app), s.leave(l.keep),
-	} {
+	steps := []func(context.Context, *macagent.Mac) error{
+		s.login(l.groups), s.refresh, s.key, s.keyAgain, s.exchange(3), s.open(l.app), s.rotate(macagent.RotateOptions{Signing: true, Encryption: true}), s.login(nil),
+	}
+	now, err := m.Status()
+	if err != nil {
+		return err
+	}
+	if now.UserKey != "" { // the key of a card is not the Mac's to exchange
+		steps = append(steps, s.rotateUser, s.login(nil))
+	}
+	for _, do := range append(steps, s.open(l.app), s.leave(l.keep)) {
 		if err := do(ctx, m); err != nil {
 			return err
 		}

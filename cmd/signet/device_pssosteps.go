@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -147,6 +148,10 @@ func (s *standIn) statusCommand() *cobra.Command {
 		got, err := m.Status()
 		if err != nil {
 			return err
+		}
+		if got.Device == "" && !s.out.json {
+			fmt.Fprintln(s.out.w, "   Not registered. To do so: signet device psso-simulate register --server https://id.example.com --tenant example.com")
+			return nil
 		}
 		return s.out.result(got, "server", "tenant", "deviceId=device", "name", "signingKid=signing key", "encryptionKid=encryption key", "rotatesUntil=keys before are good until",
 			"loginUserName=login user name", "method", "userKid=user key", "signedIn=signed in", "refreshTokenExpires=until", "unlockKey=unlock key")

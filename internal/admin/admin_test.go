@@ -128,7 +128,7 @@ func newOffice(t *testing.T, db *sqldb.DB) *office {
 		MacProfile: anyProfile,
 		Devices:    o.devices, Macs: o.macs, Phones: &o.phones, RemoveMethod: o.phones.remove,
 		OnDevice: func(context.Context, idp.TenantID, idp.DeviceID) (admin.Standing, error) {
-			return admin.Standing{Keys: 1, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
+			return admin.Standing{Keys: 1, MacKeys: 3, Tokens: 2, Only: []idp.UserID{o.keys.user}}, nil
 		},
 		Hygiene: hygiene.New(hygiene.Config{
 			DB: db, Directory: o.dir, Rooms: []hygiene.Lister{&o.keys}, Clean: o.keys.settle(true), Restore: o.keys.settle(false), Removed: o.keys.each,

@@ -109,7 +109,7 @@ func (c *call) follows(ctx context.Context, id idp.DeviceID) (*followsView, erro
 	if err != nil {
 		return nil, err
 	}
-	out := &followsView{Keys: s.Keys, Tokens: s.Tokens, Only: []string{}}
+	out := &followsView{Keys: s.Keys, MacKeys: s.MacKeys, Tokens: s.Tokens, Only: []string{}}
 	for _, u := range s.Only {
 		name, err := c.ownerName(ctx, u)
 		if err != nil {

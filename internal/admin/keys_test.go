@@ -76,7 +76,7 @@ func TestDevices(t *testing.T) {
 		in := idp.TenantID(tenant["id"].(string))
 		first, second, odd := o.join(in, o.keys.user, "ws"), o.join(in, "10000000-0000-4000-8000-000000000001", "WS"), o.join(in, o.keys.user, "Bo's 100%")
 		for _, ref := range []string{string(odd.ID), strings.ToUpper(string(odd.ID)), "bo's 100%"} {
-			if d := o.do("device.show", fields{"device": ref}); d["id"] != string(odd.ID) || d["helloKeys"] != 1.0 || d["primaryRefreshTokens"] != 2.0 ||
+			if d := o.do("device.show", fields{"device": ref}); d["id"] != string(odd.ID) || d["helloKeys"] != 1.0 || d["platformKeys"] != 3.0 || d["primaryRefreshTokens"] != 2.0 ||
 				fmt.Sprint(d["onlyWayInOf"]) != "[ada@a.example]" || d["ownerUserPrincipalName"] != "ada@a.example" {
 				t.Errorf("%s: %v", ref, d)
 			}

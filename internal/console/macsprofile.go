@@ -7,7 +7,6 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
@@ -83,17 +82,13 @@ func (v *visit) macProfile(ctx context.Context, p policy.Policy, ask MacProfileA
 	return v.cfg.Macs.Profile(ctx, v.tenant.ID, ask)
 }
 
-// variable is the name of a variable in the spelling of one MDM or another:
-// $NAME, ${NAME}, {{name}}, {Name}, %Name%. Nothing else comes into a profile from
-// an address: a token that stood in one would be in logs and histories.
-var variable = regexp.MustCompile(`^(\$[A-Za-z0-9_]{1,64}|\$\{[A-Za-z0-9_. -]{1,64}\}|\{\{[A-Za-z0-9_. -]{1,64}\}\}|\{[A-Za-z0-9_. -]{1,64}\}|%[A-Za-z0-9_. -]{1,64}%)$`)
-
 // readProfileAsk reads an address; good is false when what it says is the name of
-// a variable is none, which is left out.
+// a variable is none, which is left out: a token that stood in an address would be
+// in logs and histories.
 func readProfileAsk(q url.Values) (ask MacProfileAsk, typed string, good bool) {
 	typed = page.Clip(strings.TrimSpace(q.Get("variable")), 100)
 	ask = MacProfileAsk{Token: typed, Direct: q.Get("direct") != ""}
-	if typed != "" && !variable.MatchString(typed) {
+	if typed != "" && !macprofile.IsVariable(typed) {
 		ask.Token = ""
 	}
 	return ask, typed, typed == ask.Token

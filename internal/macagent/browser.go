@@ -41,6 +41,9 @@ func (m *Mac) Open(ctx context.Context, address string) (Visit, error) {
 	if _, err := m.signedIn(); err != nil {
 		return Visit{}, err
 	}
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return Visit{}, idp.Invalidf("address", "%q", address).Say("the address must look like https://app.example.com/")
+	}
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return Visit{}, err

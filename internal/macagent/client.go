@@ -86,7 +86,7 @@ type Refusal struct {
 }
 
 func (r *Refusal) Error() string {
-	return fmt.Sprintf("the server answered %d %s %s: %s", r.Status, r.Word, r.Suberror, r.Text)
+	return strings.TrimSuffix(strings.TrimSpace(fmt.Sprintf("the server answered %d %s", r.Status, strings.TrimSpace(r.Word+" "+r.Suberror)))+": "+r.Text, ": ")
 }
 
 // AsRefusal is the one in err, or an empty one.

@@ -159,7 +159,7 @@ func (m *Mac) session(ctx context.Context, q *Request, by string) (Session, erro
 		return Session{}, err
 	}
 	s.By = by
-	q.by.Tokens = &tokens{Refresh: s.RefreshToken, Expires: s.Expires, At: m.clock(), By: by}
+	q.by.Tokens = &tokens{Refresh: s.RefreshToken, Expires: s.Expires, At: m.clock().UTC().Truncate(time.Second), By: by}
 	return s, nil
 }
 
@@ -189,7 +189,7 @@ func (m *Mac) judge(ctx context.Context, q *Request, plain []byte) (Session, err
 		return Session{}, disliked("reply_lifetime", "a refresh token for %d s: it has to live longer than the four hours after which a Mac renews", lasts)
 	}
 	s, err := m.verified(ctx, r.IDToken, q)
-	s.RefreshToken, s.Expires = r.Refresh, m.clock().Add(time.Duration(lasts)*time.Second)
+	s.RefreshToken, s.Expires = r.Refresh, m.clock().UTC().Truncate(time.Second).Add(time.Duration(lasts)*time.Second)
 	return s, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -186,6 +187,10 @@ func (m *Mac) tell(msg *Message, err error) {
 	}
 	if err != nil {
 		msg.Fault = err.Error()
+		var r *Refusal
+		if errors.As(err, &r) {
+			msg.Fault = r.Error()
+		}
 	}
 	m.told.Lock()
 	defer m.told.Unlock()

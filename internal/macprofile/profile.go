@@ -3,6 +3,7 @@ package macprofile
 import (
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,13 @@ const (
 
 // Methods are all that profiles are made for.
 var Methods = []Method{SecureEnclave, SmartCard}
+
+// variable is the name of a variable in the spelling of one MDM or another.
+var variable = regexp.MustCompile(`^(\$[A-Za-z0-9_]{1,64}|\$\{[A-Za-z0-9_. -]{1,64}\}|\{\{[A-Za-z0-9_. -]{1,64}\}\}|\{[A-Za-z0-9_. -]{1,64}\}|%[A-Za-z0-9_. -]{1,64}%)$`)
+
+// IsVariable says whether a text is the name of an MDM's variable: $NAME, ${NAME},
+// {{name}}, {name} or %name%. A registration token is none.
+func IsVariable(s string) bool { return variable.MatchString(s) }
 
 // Settings are what a profile is made of.
 type Settings struct {

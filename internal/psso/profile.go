@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
@@ -113,10 +112,6 @@ func (s *Server) profiles() Profiles {
 	}
 }
 
-// variable is the name of a variable in the spelling of one MDM or another:
-// $NAME, ${NAME}, {{name}}, {Name}, %Name%.
-var variable = regexp.MustCompile(`^(\$[A-Za-z0-9_]{1,64}|\$\{[A-Za-z0-9_. -]{1,64}\}|\{\{[A-Za-z0-9_. -]{1,64}\}\}|\{[A-Za-z0-9_. -]{1,64}\}|%[A-Za-z0-9_. -]{1,64}%)$`)
-
 // profile answers GET {t}/psso/profile.mobileconfig. There is nothing in it that
 // only an administrator may know: a registration token comes into a profile in
 // the console or by signet admin, and here only the name of an MDM's variable.
@@ -158,7 +153,7 @@ func askedProfile(q url.Values) (ProfileAsk, error) {
 				Say("A profile is asked for with method, variable and direct. A registration token has no place in an address.")
 		}
 	}
-	if ask.Token != "" && !variable.MatchString(ask.Token) {
+	if ask.Token != "" && !macprofile.IsVariable(ask.Token) {
 		return ask, idp.Invalidf("variable", "variable of %d bytes", len(ask.Token)).On("variable").
 			Say("That is not the name of an MDM's variable, such as $REGISTRATION_TOKEN or {{registrationToken}}.")
 	}

@@ -33,9 +33,12 @@ async function look() {
     const copy = document.importNode(fresh, true);
     copy.dataset.was = fresh.textContent.trim();
     const first = old.dataset.was === undefined;
+    const known = new Set([...old.querySelectorAll(".what")].map((what) => what.textContent));
     old.replaceWith(copy);
     times(copy);
-    if (!first) say(copy.querySelector("[role=status]").textContent);
+    // What is new of it, for those who do not see it.
+    const news = [...copy.querySelectorAll(".what")].find((what) => !known.has(what.textContent));
+    if (!first) say(news ? [...news.querySelectorAll("b, .track > li, p")].map((part) => part.textContent).join(", ") : copy.querySelector("[role=status]").textContent);
   } catch {
     // The next look may find the server again.
   } finally {
