@@ -148,9 +148,15 @@ func (s *standIn) leave(keep bool) func(context.Context, *macagent.Mac) error {
 		if keep {
 			return nil
 		}
-		s.out.step("removal of the person's key")
-		if err := m.RemoveUser(ctx); err != nil {
+		now, err := m.Status()
+		if err != nil {
 			return err
+		}
+		if now.UserKey != "" {
+			s.out.step("removal of the person's key")
+			if err := m.RemoveUser(ctx); err != nil {
+				return err
+			}
 		}
 		return s.remove(false)(ctx, m)
 	}

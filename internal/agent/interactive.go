@@ -279,7 +279,7 @@ func (a AccessPass) obtain(ctx context.Context, r *remote, e endpoints, o occasi
 	case strings.HasPrefix(at.String(), redirect+"?"):
 	case findForm(page, "access_pass") != nil:
 		return grant{}, idp.Unprovenf("pass_refused", "at %s", at.Redacted()).
-			Say("the access pass was not accepted: check the user name and the pass, or ask for another one")
+			Say("the access pass was not accepted: check the user name and the pass, or ask for another one; after several tries wait a quarter of an hour")
 	default:
 		return grant{}, idp.Deniedf("pass_not_enough", "at %s", at.Redacted()).
 			Say("the server wants more of " + a.User + " than an access pass: sign in with a browser instead")

@@ -1,14 +1,22 @@
 package mac
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/signetid/signet/internal/pkix/pkixtest"
+	"github.com/signetid/signet/test/card"
 	"github.com/signetid/signet/test/running"
 )
 
@@ -91,6 +99,46 @@ func TestWholeLifeInTheDemo(t *testing.T) {
 	d.Admin(t, &devices, "device", "list")
 	if len(devices) != 0 {
 		t.Errorf("after its life there are %+v", devices)
+	}
+}
+
+// The life of a Mac with a smart card has every step but those of a key that is
+// the Mac's own.
+func TestWholeLifeWithACard(t *testing.T) {
+	t.Parallel()
+	o := office(t)
+	bela, dir := o.Users[1], t.TempDir()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := o.Cards.Leaf(&key.PublicKey, bela.Show, bela.Name, time.Now(), card.Policies(card.CardPolicy))
+	for name, content := range map[string][]byte{"cert": pkixtest.PEM(leaf), "key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, errs, err := simulate(t, o.Binary, filepath.Join(dir, "mac"), bela.Pass+"\n", "--json", "--server", o.Base, "--tenant", o.Tenant, "--user", bela.Name, "--access-pass-file", "-",
+		"--card-certificate", filepath.Join(dir, "cert"), "--card-key", filepath.Join(dir, "key"))
+	if err != nil {
+		t.Fatalf("%v: %s\n%s", err, errs, out)
+	}
+	var got said
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	for _, s := range got.Steps {
+		steps = append(steps, s.Step)
+	}
+	want := []string{"configuration", "sign-in of the person", "registration of the device", "registration of the person", "login", "refresh", "unlock key",
+		"unlock key, asked for again", "key exchanges, at the same time", "other device keys", "login", "removal of the device"}
+	if !slices.Equal(steps, want) {
+		t.Errorf("steps %q", steps)
 	}
 }
 
