@@ -431,7 +431,10 @@ func (v *visit) effects(ctx context.Context, pg *page.Page, m *machine, what str
 			add("bad", pg.N(of.word+".effect."+what+".keys", n))
 		}
 	}
-	if p.Devices.OfflineDays > 0 {
+	switch {
+	case isMac(m.Device): // it opens by a password of its own, for as long as it likes
+		add("warn", pg.T("mac.effect.offline"))
+	case p.Devices.OfflineDays > 0:
 		add("warn", pg.N("device.effect.offline", p.Devices.OfflineDays))
 	}
 	return append(out, effect{map[string]string{"disable": "good", "remove": "warn"}[what], pg.T("device.effect." + what + ".back")}), nil

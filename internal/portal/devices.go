@@ -348,7 +348,10 @@ func (p *Portal) deviceEffects(ctx context.Context, pg *page.Page, v *visit, m o
 	if err != nil {
 		return nil, err
 	}
-	if rules.OfflineDays > 0 {
+	switch {
+	case isMac(m.Device): // it opens by a password of its own, for as long as it likes
+		add("warn", pg.T("machine.mac.effect.offline"))
+	case rules.OfflineDays > 0:
 		add("warn", pg.N("machine.effect.offline", rules.OfflineDays))
 	}
 	add("warn", pg.T("machine.effect."+what+".back"))

@@ -71,7 +71,7 @@ func (p Profiles) Make(ctx context.Context, id idp.TenantID, ask ProfileAsk) ([]
 		return nil, err
 	}
 	if !rules.Devices.On {
-		return nil, idp.Deniedf("devices_off", "devices are off in %s", id).Say("This organisation does not register devices.")
+		return nil, idp.Deniedf("devices_off", "devices are off in %s", id).Say("This organisation does not register devices. An administrator switches them on: signet admin policy set devices.on true")
 	}
 	domains, err := p.Directory.Domains(ctx, id)
 	if err != nil {

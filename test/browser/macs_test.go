@@ -129,6 +129,7 @@ func TestConsoleMacs(t *testing.T) {
 	p.Type("variable", "not a variable")
 	p.Press("fit")
 	p.told("A token itself does not go here.")
+	p.Until("the field that is wrong to have the focus", `document.activeElement.id === "variable"`)
 	p.Retype("variable", "$SERIAL_TOKEN")
 	p.Press("fit")
 	p.told("In the place of $SERIAL_TOKEN")
@@ -150,6 +151,7 @@ func TestConsoleMacs(t *testing.T) {
 	p.Type("serial", "not/one")
 	p.Press("one-mac")
 	p.told("is no serial number")
+	p.Until("the field that is wrong to have the focus", `document.activeElement.id === "serial"`)
 	p.Pictures("admin-macs-one")
 
 	p.Open(d.Base + "/admin/macs/everybody")
@@ -223,6 +225,7 @@ func TestMacPages(t *testing.T) {
 	p.fits("the Mac")
 	p.Press("disable-device")
 	p.told("1 Mac key on it lets nobody in")
+	p.told("This does not lock the Mac")
 	p.Pictures("admin-mac-disable")
 	p.Open(d.Base + "/admin/people/" + d.Users[1].ID)
 	p.told("Mac key")
@@ -238,6 +241,7 @@ func TestMacPages(t *testing.T) {
 	row := `[data-device="` + id + `"]`
 	own.Click(row + ` [data-action="device-remove"]`)
 	own.told("Your key on it lets nobody in any more.")
+	own.told("This does not lock the Mac")
 	own.Pictures("account-mac-remove")
 	own.Press("cancel")
 	own.See(row)
