@@ -13,8 +13,12 @@ import (
 func TestSec_PSO05_ExchangeMeanwhile(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for name, end := range map[string]func(ctx context.Context, tx *sqldb.Tx, m *machine) error{
-			"Mac removed": func(ctx context.Context, tx *sqldb.Tx, m *machine) error { return w.devices.Remove(ctx, tx, m.Tenant, m.ID) },
-			"signed out":  func(ctx context.Context, tx *sqldb.Tx, m *machine) error { return w.prts.RevokeUser(ctx, tx, m.Tenant, w.ada.ID) },
+			"Mac removed": func(ctx context.Context, tx *sqldb.Tx, m *machine) error {
+				return w.devices.Remove(ctx, tx, m.Tenant, m.ID)
+			},
+			"signed out": func(ctx context.Context, tx *sqldb.Tx, m *machine) error {
+				return w.prts.RevokeUser(ctx, tx, m.Tenant, w.ada.ID)
+			},
 		} {
 			m := w.mac()
 			token := w.signIn(m, w.ada, w.enrol(m, w.ada))
