@@ -1,6 +1,7 @@
 package psso_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/pssowire"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 // post asks the door for applications by a form.
@@ -73,6 +75,45 @@ func TestSec_OAU14_SSOAfterLogin(t *testing.T) {
 		}
 		if n := len(f.sessionsOf(t)); n != 1 {
 			t.Errorf("%d sessions", n)
+		}
+	})
+}
+
+// TestSec_DEV10_SSOMeanwhile ends a login while its message opens a session: what
+// was given out is good for nothing.
+func TestSec_DEV10_SSOMeanwhile(t *testing.T) {
+	eachFront(t, func(t *testing.T, f *front) {
+		for name, end := range map[string]func(ctx context.Context, tx *sqldb.Tx) error{
+			"signed out": func(ctx context.Context, tx *sqldb.Tx) error {
+				return f.prts.RevokeUser(ctx, tx, f.tenant.ID, f.ada.ID)
+			},
+			"switched off": func(ctx context.Context, tx *sqldb.Tx) error {
+				return f.devices.SetEnabled(ctx, tx, f.tenant.ID, f.mac.ID, false)
+			},
+		} {
+			done := false
+			p := f.pass(f.ask())
+			f.clock.when("(*Corridor).Bring", func() { done = true; f.write(end) })
+			a := f.bring(f.ask(), p)
+			if !done {
+				t.Fatalf("%s: nothing has happened meanwhile", name)
+			}
+			if code := codeOf(a); code != "" {
+				r := httptest.NewRequest("POST", f.at("/oauth2/v2.0/token"), strings.NewReader(url.Values{
+					"grant_type": {"authorization_code"}, "client_id": {string(f.app.ID)}, "redirect_uri": {f.app.RedirectURIs[0]}, "code": {code}, "code_verifier": {verifier},
+				}.Encode()))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				w := httptest.NewRecorder()
+				f.openID.ServeHTTP(w, r)
+				if w.Code == http.StatusOK {
+					t.Errorf("%s: the code is good: %s", name, w.Body)
+				}
+			}
+			if cookie := cookieOf(a); cookie != "" {
+				page(t, name, browse(f.openID, f.ask(), "Cookie", cookie))
+			}
+			f.switchOn(f.mac, true)
+			f.token = f.signIn(f.mac, f.ada, f.key)
 		}
 	})
 }
