@@ -16,7 +16,9 @@ func TestSec_PSO05_RotationMeanwhile(t *testing.T) {
 	done := false
 	w.clock.when("(*Corridor).Carried", func() {
 		done = true
-		w.write(func(ctx context.Context, tx *sqldb.Tx) error { return w.prts.RevokeUser(ctx, tx, w.tenant.ID, w.ada.ID) })
+		w.write(func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.prts.RevokeUser(ctx, tx, w.tenant.ID, w.ada.ID)
+		})
 	})
 	w.rotate(q).refused(t, "signed out", 401, "invalid_token", "session_over")
 	if !done {
