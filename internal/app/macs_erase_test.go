@@ -81,7 +81,7 @@ func keyRemovedMeanwhile(t *testing.T, h *House, in idp.TenantID) {
 			}
 			return n
 		}
-		for waits() == 0 && !t.Failed() && ctx.Err() == nil {
+		for waits() == 0 && len(removed) == 0 && !t.Failed() {
 			time.Sleep(time.Millisecond) // until it waits for the other
 		}
 	}
