@@ -50,7 +50,7 @@ there is beside the profile what each key in it means.`,
 				in["token"] = token
 			} else if variable != "" {
 				if !macprofile.IsVariable(variable) {
-					return usagef("--variable is the name of a variable as your MDM writes it, such as $NAME, ${NAME}, {{name}}, {name} or %%NAME%%; a token itself goes into a file, for --token-file")
+					return usagef("--variable is the name of a variable as your MDM writes it, such as $NAME, ${NAME}, {{name}}, {name} or %%NAME%%; a token itself goes into a file, for --registration-token-file")
 				}
 				in["token"] = variable
 			}
@@ -74,10 +74,10 @@ there is beside the profile what each key in it means.`,
 	fs.SortFlags = false
 	fs.StringVar(&method, "method", "", "secure-enclave or smart-card (default: what the policy says)")
 	fs.StringVar(&variable, "variable", "", "name of your MDM's variable for each Mac's registration token: {{registrationToken}}")
-	fs.StringVar(&tokenFile, "token-file", "", "file with a registration token; - is standard input")
+	fs.StringVar(&tokenFile, "registration-token-file", "", "file with a registration token; - is standard input")
 	fs.BoolVar(&direct, "direct", false, "let Macs fetch the association file from this server, which the Internet cannot reach")
-	cmd.MarkFlagsMutuallyExclusive("variable", "token-file")
-	markFiles(cmd, "token-file")
+	cmd.MarkFlagsMutuallyExclusive("variable", "registration-token-file")
+	markFiles(cmd, "registration-token-file")
 	return cmd
 }
 

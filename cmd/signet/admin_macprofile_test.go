@@ -45,7 +45,7 @@ func TestAdminMacProfile(t *testing.T) {
 		"the tenant's":     {nil, []string{"UserSecureEnclaveKey", "<string>com.example.mac.sso</string>"}},
 		"smart card":       {[]string{"--method", "smart-card"}, []string{"SmartCard"}},
 		"with a variable":  {[]string{"--variable", "{{registrationToken}}"}, []string{"<key>RegistrationToken</key>\n\t\t\t<string>{{registrationToken}}</string>"}},
-		"with a token":     {[]string{"--token-file", put(token, "smr_0123456789\n")}, []string{"<string>smr_0123456789</string>"}},
+		"with a token":     {[]string{"--registration-token-file", put(token, "smr_0123456789\n")}, []string{"<string>smr_0123456789</string>"}},
 		"a server at home": {[]string{"--direct"}, []string{"EnableDirectDownloads"}},
 	} {
 		r := signet(t, on(append([]string{"mac", "profile"}, c.args...)...)...)
@@ -70,9 +70,9 @@ func TestAdminMacProfile(t *testing.T) {
 	}
 	refused("use secure-enclave or smart-card", "mac", "profile", "--method", "password")
 	refused("a token itself goes into a file", "mac", "profile", "--variable", "smr_tdc0zJG23GTIs7BG0_dodgRnDesXkpCMz-HhcAlKNa4")
-	refused("has no registration token", "mac", "profile", "--token-file", put(token, "\n"))
-	refused("has no registration token", "mac", "profile", "--token-file", put(token, "one two"))
-	refused("cannot be read", "mac", "profile", "--token-file", token+".none")
+	refused("has no registration token", "mac", "profile", "--registration-token-file", put(token, "\n"))
+	refused("has no registration token", "mac", "profile", "--registration-token-file", put(token, "one two"))
+	refused("cannot be read", "mac", "profile", "--registration-token-file", token+".none")
 
 	file := put(filepath.Join(t.TempDir(), "signet.mobileconfig"), made.Profile)
 	if r := signet(t, "admin", "mac", "check", file); r.code != 0 || !strings.Contains(r.out, "Nothing is wrong") {

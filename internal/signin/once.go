@@ -208,6 +208,7 @@ func (c *Corridor) RegisterOnce(ctx context.Context, r RegisterOnceRequest) (met
 	t := try{flow: Flow{Tenant: r.Tenant, User: r.User.ID, Client: r.Client}, peer: r.Peer}
 	event := c.event(t.flow, r.Peer)
 	event.Category, event.Method, event.Activity = audit.Change, r.Method, string(r.Method)+".register"
+	event.UserName = r.User.Name
 	event.Detail = onDevice(r.Device)
 	err := c.takeOnce(ctx, &t, r.OnceRequest)
 	switch {
