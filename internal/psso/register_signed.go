@@ -181,15 +181,6 @@ func (s *Server) hold(ctx context.Context, tx *sqldb.Tx, q signed) error {
 	return err
 }
 
-// spend burns the nonce of a request alone.
-func (s *Server) spend(ctx context.Context, q signed) error {
-	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, q.nonce) })
-	if err != nil {
-		return s.failed(ctx, q.event, over(err))
-	}
-	return nil
-}
-
 func cloned(m map[string]string) map[string]string {
 	out := make(map[string]string, len(m)+4)
 	for k, v := range m {
