@@ -33,10 +33,9 @@ type server struct {
 	unlock *ecdsa.PrivateKey
 	now    time.Time
 
-	mu     sync.Mutex
-	seen   []map[string]any // claims of the messages of macOS
-	typ    string           // that of the last one
-	device *ecdsa.PublicKey // encryption key of the device
+	mu   sync.Mutex
+	seen []map[string]any // claims of the messages of macOS
+	typ  string           // that of the last one
 
 	// What tests bend, each nil: nothing.
 	nonce     func(http.Header, map[string]any)

@@ -48,7 +48,7 @@ func (m *macs) setup(ctx context.Context) error {
 	for n := len(m.all); n < callers[len(callers)-1]; n++ {
 		one, err := m.register(ctx, n)
 		if err != nil {
-			return fmt.Errorf("Mac %d: %w", n, err)
+			return fmt.Errorf("register Mac %d: %w", n, err)
 		}
 		m.all = append(m.all, one)
 	}
