@@ -276,21 +276,20 @@ func (h *House) withdrawPass(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, 
 }
 
 // revokeStanding ends the tokens of both kinds that stand on a credential which
-// is going away, and erases what unlocks the Mac that keeps it.
+// is going away, and erases what unlocks the Mac that keeps it. That comes last:
+// ending the PRT waits for whoever is being given an unlock key because of it.
 func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, m idp.MethodID, c idp.CredentialID) error {
-	if m == platform.ID {
-		d, err := h.Platform.MachineOf(ctx, tx, t, u, c)
-		if err != nil {
-			return fmt.Errorf("Mac of key %s: %w", c, err)
-		}
-		if err := h.Macs.Unlock.Erase(ctx, tx, t, d, u); err != nil {
-			return err
-		}
-	}
 	if err := h.Tokens.RevokeStanding(ctx, tx, t, u, m, c); err != nil {
 		return err
 	}
-	return h.PRTs.RevokeStanding(ctx, tx, t, u, m, c)
+	if err := h.PRTs.RevokeStanding(ctx, tx, t, u, m, c); err != nil || m != platform.ID {
+		return err
+	}
+	d, err := h.Platform.MachineOf(ctx, tx, t, u, c)
+	if err != nil {
+		return fmt.Errorf("Mac of key %s: %w", c, err)
+	}
+	return h.Macs.Unlock.Erase(ctx, tx, t, d, u)
 }
 
 // SignOut ends everything a user has open: sessions, refresh tokens and PRTs.

@@ -307,13 +307,15 @@ func (r *Registry) Replace(ctx context.Context, tx *sqldb.Tx, q Registration) (M
 	if err := r.swap(ctx, tx, old, m); err != nil {
 		return Mac{}, err
 	}
-	if _, err := tx.Exec(ctx, `delete from mac_unlock where tenant_id = $1 and device_id = $2`, m.Tenant, m.Device); err != nil {
-		return Mac{}, fmt.Errorf("erase unlock keys of %s: %w", m.Device, err)
-	}
 	for _, h := range r.replaced {
 		if err := h(ctx, tx, m.Tenant, m.Device); err != nil {
 			return Mac{}, fmt.Errorf("what stands on keys of %s: %w", m.Device, err)
 		}
+	}
+	// After the hooks: they wait for whoever is being given an unlock key on the
+	// strength of a sign-in that they end.
+	if _, err := tx.Exec(ctx, `delete from mac_unlock where tenant_id = $1 and device_id = $2`, m.Tenant, m.Device); err != nil {
+		return Mac{}, fmt.Errorf("erase unlock keys of %s: %w", m.Device, err)
 	}
 	return m, r.changed(ctx, tx, m.Tenant, append(old.Keys, m.Keys...))
 }

@@ -380,3 +380,31 @@ func TestReplace(t *testing.T) {
 		}
 	})
 }
+
+// TestSec_PSO05_ReplaceErases: whoever is being given an unlock key while the
+// keys of the Mac are replaced holds on to the sign-in, which the hooks end. What
+// was written until they have ended it is erased, too.
+func TestSec_PSO05_ReplaceErases(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		m := w.mac()
+		late, err := w.Unlock.Prepare(t.Context(), holderOf(m, ada))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.OnReplace(func(ctx context.Context, tx *sqldb.Tx, _ idp.TenantID, _ idp.DeviceID) error {
+			_, fresh, err := w.Unlock.Provision(ctx, tx, late) // as one that this had to wait for
+			if err == nil && !fresh {
+				t.Error("it was there before")
+			}
+			return err
+		})
+		q := w.asked()
+		q.Device = m.Device
+		if err := w.write(func(ctx context.Context, tx *sqldb.Tx) error { _, err := w.Replace(ctx, tx, q); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if has, err := w.Unlock.Has(t.Context(), w.db, tenant, m.Device, ada); err != nil || has {
+			t.Errorf("an unlock key of the old registration is there: %v, %v", has, err)
+		}
+	})
+}

@@ -66,10 +66,8 @@ func (s *Server) provision(ctx context.Context, x exchange) (reply, error) {
 	r.Settle = func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		// What is removed meanwhile ends the sign-in, and then takes its unlock
 		// keys with it: none may be written after that.
-		if alive, err := s.cfg.PRTs.Alive(ctx, tx, x.tenant.ID, p.PRT.ID); err != nil {
+		if err := s.goesOn(ctx, tx, p); err != nil {
 			return err
-		} else if !alive {
-			return credential(idp.Expired, codeRevoked, "prt_revoked", "prt %s", p.PRT.ID)
 		}
 		key, _, err = s.cfg.Macs.Unlock.Provision(ctx, tx, key)
 		return err
@@ -95,10 +93,22 @@ func (s *Server) exchange(ctx context.Context, x exchange) (reply, error) {
 			return reply{}, p.refusal
 		}
 	}
-	if _, err := s.cfg.Corridor.Carried(ctx, s.carriedBy(x, p)); err != nil {
+	r := s.carriedBy(x, p)
+	r.Settle = func(ctx context.Context, tx *sqldb.Tx) error { return s.goesOn(ctx, tx, p) }
+	if _, err := s.cfg.Corridor.Carried(ctx, r); err != nil {
 		return reply{}, again(err)
 	}
 	return s.unlocking(x, pssowire.KeyReply{Key: base64.StdEncoding.EncodeToString(secret)})
+}
+
+// goesOn makes sure that a sign-in is not over, and stays so until the commit:
+// what was taken back since it was found unlocks nothing any more.
+func (s *Server) goesOn(ctx context.Context, tx *sqldb.Tx, p standing) error {
+	alive, err := s.cfg.PRTs.Alive(ctx, tx, p.PRT.Tenant, p.PRT.ID)
+	if err == nil && !alive {
+		err = credential(idp.Expired, codeRevoked, "prt_revoked", "prt %s", p.PRT.ID)
+	}
+	return err
 }
 
 // agree does the key agreement.

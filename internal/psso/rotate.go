@@ -135,6 +135,13 @@ func (s *Server) settleRotation(ctx context.Context, tx *sqldb.Tx, p rotating) (
 	if err := s.cfg.PRTs.Touch(ctx, tx, p.session.PRT); err != nil {
 		return mac.Mac{}, err
 	}
+	// After what may write that row: nobody upgrades a lock that others share.
+	if err := s.goesOn(ctx, tx, p.session); err != nil {
+		if !ours(err) {
+			err = sessionOver(err)
+		}
+		return mac.Mac{}, err
+	}
 	return s.cfg.Macs.Rotate(ctx, tx, mac.Rotation{
 		Tenant: p.tenant.ID, Device: p.device.ID, Signing: p.signing, Encryption: p.encryption,
 	})

@@ -144,9 +144,12 @@ func late(reason string, err *idp.Error) error {
 }
 
 // addressOf is the whole address of a request, as it was sent: what stands
-// between us and the Mac passes it on as it is. Empty for one that is not ours.
+// between us and the Mac passes it on as it is. Empty for one that is not ours,
+// and for a form: what that asks for is not in its address.
 func (s *Server) addressOf(r *http.Request) string {
 	switch uri := r.RequestURI; {
+	case r.Method != http.MethodGet:
+		return ""
 	case strings.HasPrefix(uri, "/"):
 		return s.cfg.BaseURL + uri
 	case strings.HasPrefix(uri, s.cfg.BaseURL+"/"): // RFC 9112, Section 3.2.2

@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
@@ -271,6 +272,7 @@ func (c *Corridor) settleEntry(ctx context.Context, tx *sqldb.Tx, t try, b Broug
 	step := Step{Kind: t.step, Decision: t.decision, NewScopes: t.scopes, Recorded: t.step == Done}
 	if cur := t.current; cur != nil && cur.PRT == b.PRT {
 		step.Session = *cur
+		step.Session.Proofs = besides(cur.Proofs, b.Proofs)
 	} else if err := c.openSession(ctx, tx, t, b.Proofs, &step); err != nil {
 		return Step{}, over(err)
 	}
@@ -280,4 +282,21 @@ func (c *Corridor) settleEntry(ctx context.Context, tx *sqldb.Tx, t try, b Broug
 		event.Activity, event.Outcome, event.Reason = "signin.interrupted", audit.Interrupted, "consent_needed"
 	}
 	return step, c.audit.Write(ctx, tx, event)
+}
+
+// besides are the proofs of a session with those that were brought to it, one of
+// each credential. The PRT of a Mac moves on with each login, and the session
+// stays as it is: what is given out because of the newer proofs stands on them.
+func besides(own, brought []idp.Proof) []idp.Proof {
+	out := slices.Clone(own)
+	for _, p := range brought {
+		same := func(q idp.Proof) bool { return q.Method == p.Method && q.Credential == p.Credential }
+		switch i := slices.IndexFunc(out, same); {
+		case i < 0:
+			out = append(out, p)
+		case p.Time.After(out[i].Time):
+			out[i] = p
+		}
+	}
+	return out
 }

@@ -238,6 +238,30 @@ func TestBring(t *testing.T) {
 	})
 }
 
+// TestSec_POL01_BringNewerProofs: the PRT of a Mac moves on with each login, and
+// a session that stands on it does not. What is given out because of the newer
+// proofs stands on them, and ends with them.
+func TestSec_POL01_BringNewerProofs(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		p := w.before(t)
+		step := w.bring(t, signin.Flow{Client: "app"}, nil, w.brought(t, p, time.Hour))
+		found := w.Found(t, w.Tenant.ID, step.Bearer)
+		w.Advance(20 * time.Minute)
+		again, card := p, p
+		again.Time, card.Time, card.Credential = w.Now(), w.Now(), "card"
+		for name, newer := range map[string]idp.Proof{"the same key later": again, "another one": card} {
+			step := w.bring(t, signin.Flow{Client: "app"}, &found, w.brought(t, newer, time.Hour))
+			if step.Kind != signin.Done || step.Session.ID != found.ID {
+				t.Fatalf("%s: %+v", name, step)
+			}
+			stands := func(q idp.Proof) bool { return q.Credential == newer.Credential && q.Time.Equal(newer.Time) }
+			if n := len(step.Session.Proofs); !slices.ContainsFunc(step.Session.Proofs, stands) || n != map[bool]int{true: 1, false: 2}[newer.Credential == p.Credential] {
+				t.Errorf("%s: stands on %+v", name, step.Session.Proofs)
+			}
+		}
+	})
+}
+
 // A session that stands on a PRT has an end of its own: it counts from its
 // opening, not from a gesture that may be weeks old (SES02).
 func TestBringOldProof(t *testing.T) {
