@@ -10,6 +10,7 @@ import (
 
 	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/hello"
 	"github.com/signetid/signet/internal/method/platform"
@@ -123,7 +124,7 @@ func (h *House) sameMac(ctx context.Context, t idp.TenantID, d idp.DeviceID, sho
 	if err != nil {
 		return err
 	}
-	if shown.Known() && m.Proven && (shown.Serial != m.Serial || shown.UDID != m.UDID) {
+	if shown.Known() && m.Proven && (mac.CleanSerial(shown.Serial) != m.Serial || mac.CleanSerial(shown.UDID) != m.UDID) {
 		return errors.New("it is of another Mac")
 	}
 	return nil

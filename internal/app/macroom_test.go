@@ -273,6 +273,9 @@ func TestSec_PSO01_AttestedUserKeys(t *testing.T) {
 		"good": {func(k *platformtest.Key) func([]byte) [][]byte {
 			return func(h []byte) [][]byte { return root.chain(k.Public(), h, serial, udid) }
 		}, true},
+		"in other letters": {func(k *platformtest.Key) func([]byte) [][]byte {
+			return func(h []byte) [][]byte { return root.chain(k.Public(), h, "c02abc123", udid) }
+		}, true},
 		"without a name of the hardware": {func(k *platformtest.Key) func([]byte) [][]byte {
 			return func(h []byte) [][]byte { return root.chain(k.Public(), h, "", "") }
 		}, true},

@@ -75,6 +75,21 @@ func (r *Registry) SetAttested(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	return r.changed(ctx, tx, t, id)
 }
 
+// Hold makes changes of one device come one after the other, until the commit.
+// Who will change it in a transaction that reads it before takes this first: two
+// who both keep it as they read it wait for each other. NotFound when there is no
+// such device.
+func (r *Registry) Hold(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) error {
+	n, err := tx.Exec(ctx, `update device set enabled = enabled where tenant_id = $1 and id = $2`, t, id)
+	if err != nil {
+		return fmt.Errorf("hold device %s: %w", id, err)
+	}
+	if n == 0 {
+		return nothing(id)
+	}
+	return nil
+}
+
 // Activate gives a device its first person, who has just proven themselves
 // strongly on it (decisions 5.4): one that waits for that is enabled by it, and
 // one that is nobody's becomes theirs and counts to the quota. changed is false

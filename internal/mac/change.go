@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signetid/signet/internal/device"
@@ -47,7 +48,8 @@ type Registration struct {
 
 // Add writes what a device has as a Mac, in the transaction and after the
 // device.Registry.Add of a device with these keys, which refuses those that are
-// registered already.
+// registered already. Conflict "mac_hardware" for hardware that another Mac of the
+// tenant has shown to be: whoever registers it looks for that one once more.
 func (r *Registry) Add(ctx context.Context, tx *sqldb.Tx, q Registration) (Mac, error) {
 	m, err := r.mac(q)
 	if err != nil {
@@ -105,7 +107,7 @@ type Rotation struct {
 // "key_registered" for a key that any device in any tenant has for anything else;
 // NotFound when the device is no Mac.
 func (r *Registry) Rotate(ctx context.Context, tx *sqldb.Tx, q Rotation) (Mac, error) {
-	if err := lock(ctx, tx, q.Tenant, q.Device); err != nil {
+	if err := r.Hold(ctx, tx, q.Tenant, q.Device); err != nil {
 		return Mac{}, err
 	}
 	m, err := r.settled(ctx, tx, q.Tenant, q.Device)
@@ -165,18 +167,42 @@ func (r *Registry) drop(ctx context.Context, tx *sqldb.Tx, m Mac, k Key) error {
 	return r.cfg.Devices.Release(ctx, tx, m.Tenant, k.Public, k.Role.claim())
 }
 
+// Hold makes changes of one Mac come one after the other: its device first, as
+// where it is removed, then what it has as a Mac. Who reads either of them in a
+// transaction that changes them afterwards takes this before it reads. NotFound
+// when there is no such Mac.
+func (r *Registry) Hold(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID) error {
+	err := r.cfg.Devices.Hold(ctx, tx, t, d)
+	if errors.Is(err, idp.NotFound) {
+		return nothing(d)
+	}
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(ctx, `update mac set registered = registered where tenant_id = $1 and device_id = $2`, t, d)
+	if err != nil {
+		return fmt.Errorf("hold Mac %s: %w", d, err)
+	}
+	if n == 0 {
+		return nothing(d)
+	}
+	return nil
+}
+
+// Waits says whether one of the keys that a login used waited to take its place:
+// then Settle changes the Mac, and the login takes Hold before it reads it.
+func Waits(used ...Key) bool {
+	return slices.ContainsFunc(used, func(k Key) bool { return k.waits })
+}
+
 // Settle is called in the transaction of a login, with the keys that it used, as
 // ByKid and Mac.Find gave them. A key that waited takes its place by it, and the
 // old one is gone. It does nothing, and asks nothing, while none of them waited.
 func (r *Registry) Settle(ctx context.Context, tx *sqldb.Tx, m Mac, used ...Key) error {
-	waited := false
-	for _, k := range used {
-		waited = waited || k.waits
-	}
-	if !waited {
+	if !Waits(used...) {
 		return nil
 	}
-	if err := lock(ctx, tx, m.Tenant, m.Device); err != nil {
+	if err := r.Hold(ctx, tx, m.Tenant, m.Device); err != nil {
 		return err
 	}
 	m, err := load(ctx, tx, m.Tenant, m.Device)
@@ -262,7 +288,7 @@ func (r *Registry) rekey(ctx context.Context, tx *sqldb.Tx, m Mac, signing, encr
 // registration's hardware was proven and the new one's is not; Conflict
 // "key_registered"; NotFound when the device is no Mac.
 func (r *Registry) Replace(ctx context.Context, tx *sqldb.Tx, q Registration) (Mac, error) {
-	if err := lock(ctx, tx, q.Tenant, q.Device); err != nil {
+	if err := r.Hold(ctx, tx, q.Tenant, q.Device); err != nil {
 		return Mac{}, err
 	}
 	old, err := load(ctx, tx, q.Tenant, q.Device)

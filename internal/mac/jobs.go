@@ -44,7 +44,7 @@ func (r *Registry) sweepRotations(ctx context.Context, now time.Time) error {
 		}
 		for _, m := range due {
 			err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-				if err := lock(ctx, tx, m.Tenant, m.Device); err != nil {
+				if err := r.Hold(ctx, tx, m.Tenant, m.Device); err != nil {
 					return err
 				}
 				_, err := r.settled(ctx, tx, m.Tenant, m.Device)

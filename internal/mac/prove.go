@@ -9,10 +9,11 @@ import (
 )
 
 // Prove notes that an attestation, which came later than the registration, named
-// keys of a Mac, and the hardware, where serial and udid are both there. NotFound
+// keys of a Mac, and the hardware, where serial and udid are both there; one that another Mac of the
+// tenant has shown already stays said, and not proven. NotFound
 // "mac_key_unknown" when one of the keys is not the Mac's any more.
 func (r *Registry) Prove(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID, serial, udid string, keys ...KeyID) error {
-	if err := lock(ctx, tx, t, d); err != nil {
+	if err := r.Hold(ctx, tx, t, d); err != nil {
 		return err
 	}
 	m, err := r.settled(ctx, tx, t, d)
@@ -30,6 +31,11 @@ func (r *Registry) Prove(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d id
 	}
 	if serial, udid = CleanSerial(serial), CleanSerial(udid); serial != "" && udid != "" {
 		m.Serial, m.UDID, m.Proven = serial, udid, true
+		taken, err := shownBy(ctx, tx, m)
+		if err != nil {
+			return err
+		}
+		m.Proven = !taken
 		if err := updateMac(ctx, tx, m); err != nil {
 			return err
 		}

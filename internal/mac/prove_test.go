@@ -69,3 +69,32 @@ func TestProve(t *testing.T) {
 		}
 	})
 }
+
+// Hardware is one Mac of a tenant: a second one that shows it is refused, and one
+// that shows it later keeps its keys' attestation and no more.
+func TestSec_PSO01_HardwareOnce(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		q := w.asked()
+		q.Proven = true
+		if _, err := w.register(q); err != nil {
+			t.Fatal(err)
+		}
+		again := w.asked()
+		again.Proven = true
+		if _, err := w.register(again); reason(err) != "conflict mac_hardware" {
+			t.Errorf("a second one: %v", err)
+		}
+		again.Tenant = other
+		if _, err := w.register(again); err != nil {
+			t.Errorf("in another tenant: %v", err)
+		}
+		m := w.mac() // only says so
+		w.must(func(ctx context.Context, tx *sqldb.Tx) error {
+			return w.Prove(ctx, tx, m.Tenant, m.Device, m.Serial, m.UDID, m.Keys[0].ID, m.Keys[1].ID)
+		})
+		got, err := w.Get(t.Context(), w.db, tenant, m.Device)
+		if err != nil || got.Proven || !got.Keys[0].Attested || !got.Keys[1].Attested {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}

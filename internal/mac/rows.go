@@ -82,7 +82,8 @@ func page(ctx context.Context, q sqldb.Querier, t idp.TenantID, after idp.Device
 	return list, nil
 }
 
-// mostAlike bounds the Macs of one serial number: any number may be claimed.
+// mostAlike bounds the Macs of one serial number: any number may be claimed, so
+// that those who have shown it come first.
 const mostAlike = 100
 
 func ofSerial(ctx context.Context, q sqldb.Querier, t idp.TenantID, serial string) ([]Mac, error) {
@@ -91,7 +92,7 @@ func ofSerial(ctx context.Context, q sqldb.Querier, t idp.TenantID, serial strin
 	}
 	list, err := scan(q.Query(ctx, columns+`
 		where m.tenant_id = $1 and m.serial = $2 and m.device_id in (
-			select device_id from mac where tenant_id = $1 and serial = $2 order by registered desc, device_id limit $3)`, t, serial, mostAlike))
+			select device_id from mac where tenant_id = $1 and serial = $2 order by proven desc, registered desc, device_id limit $3)`, t, serial, mostAlike))
 	if err != nil {
 		return nil, fmt.Errorf("Macs of a serial number: %w", err)
 	}
@@ -172,26 +173,13 @@ func milli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// lock makes changes of one Mac come one after the other. NotFound when there
-// is none.
-func lock(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID) error {
-	n, err := tx.Exec(ctx, `update mac set registered = registered where tenant_id = $1 and device_id = $2`, t, d)
-	if err != nil {
-		return fmt.Errorf("lock Mac %s: %w", d, err)
-	}
-	if n == 0 {
-		return nothing(d)
-	}
-	return nil
-}
-
 func insertMac(ctx context.Context, tx *sqldb.Tx, m Mac) error {
 	_, err := tx.Exec(ctx, `
 		insert into mac (tenant_id, device_id, serial, udid, proven, source, token_id, created, registered)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		m.Tenant, m.Device, m.Serial, m.UDID, m.Proven, m.Source, m.Token, milli(m.Created), milli(m.Registered))
 	if err != nil {
-		return fmt.Errorf("add Mac %s: %w", m.Device, err)
+		return fmt.Errorf("add Mac %s: %w", m.Device, shownTwice(m, err))
 	}
 	return nil
 }
@@ -202,9 +190,34 @@ func updateMac(ctx context.Context, tx *sqldb.Tx, m Mac) error {
 		where tenant_id = $1 and device_id = $2`,
 		m.Tenant, m.Device, m.Serial, m.UDID, m.Proven, m.Source, m.Token, milli(m.Registered))
 	if err != nil {
-		return fmt.Errorf("replace Mac %s: %w", m.Device, err)
+		return fmt.Errorf("replace Mac %s: %w", m.Device, shownTwice(m, err))
 	}
 	return nil
+}
+
+// shownTwice is what the index mac_hardware refuses.
+func shownTwice(m Mac, err error) error {
+	if !m.Proven || !errors.Is(err, idp.Conflict) {
+		return err
+	}
+	return idp.Conflictf("mac_hardware", "hardware %s %s is registered: %w", m.Serial, m.UDID, err).
+		Say("This Mac has just been registered. Try again.")
+}
+
+// shownBy says whether another Mac of the tenant has shown that it is that
+// hardware.
+func shownBy(ctx context.Context, q sqldb.Querier, m Mac) (bool, error) {
+	var one int64
+	err := q.QueryRow(ctx, `
+		select 1 from mac where tenant_id = $1 and serial = $2 and udid = $3 and proven and device_id <> $4`,
+		m.Tenant, m.Serial, m.UDID, m.Device).Scan(&one)
+	if errors.Is(err, idp.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("who is hardware %s: %w", m.Serial, err)
+	}
+	return true, nil
 }
 
 func deleteMac(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID) error {

@@ -9,7 +9,9 @@ import (
 
 	"github.com/signetid/signet/internal/assertion"
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/prt"
@@ -159,7 +161,14 @@ func unproven(err error, also ...int) error {
 // be used, which both stay so until the commit: what this node remembers may be
 // as old as a notice on its way.
 func (s *Server) stays(ctx context.Context, tx *sqldb.Tx, x exchange) error {
-	d, err := s.cfg.Devices.Load(ctx, tx, x.tenant.ID, x.device.ID)
+	var err error
+	if mac.Waits(x.signer, x.reply) { // Settle changes what is read here
+		err = s.cfg.Macs.Hold(ctx, tx, x.tenant.ID, x.device.ID)
+	}
+	var d device.Device
+	if err == nil {
+		d, err = s.cfg.Devices.Load(ctx, tx, x.tenant.ID, x.device.ID)
+	}
 	if err == nil && d.Enabled {
 		err = s.cfg.Macs.Confirm(ctx, tx, x.mac, x.signer)
 	}

@@ -86,10 +86,19 @@ func (s *Server) join(r *http.Request, a asked) (pssowire.Registered, error) {
 		return pssowire.Registered{}, s.failed(ctx, j.event, err)
 	}
 	out, err := s.joined(ctx, j, by)
+	for n := 0; n < 2 && justShown(err); n++ { // somebody was faster: it is there now to be replaced
+		out, err = s.joined(ctx, j, by)
+	}
 	if err != nil {
 		return out, s.failed(ctx, j.event, over(err))
 	}
 	return out, nil
+}
+
+// justShown says that the same hardware was registered since somebody looked for
+// it.
+func justShown(err error) bool {
+	return errors.Is(err, idp.Conflict) && idp.AsError(err).Reason == "mac_hardware"
 }
 
 // tell puts what the Mac says that it is into the record: administrators look
@@ -182,7 +191,15 @@ func (s *Server) repeated(ctx context.Context, j joining, m mac.Mac) (pssowire.R
 	if err := s.usable(q, true); err != nil {
 		return pssowire.Registered{}, s.refused(ctx, q, err)
 	}
-	gains := j.shown.good && d.Assurance != device.Attested
+	gains := j.shown.good && (d.Assurance != device.Attested || !d.Pending.IsZero())
+	if gains && !d.Pending.IsZero() && m.Source == mac.ByToken {
+		if gains, err = s.tokenOf(ctx, j, m); err != nil {
+			return pssowire.Registered{}, err
+		}
+		if !gains {
+			q.event.Detail["attestation"] = sayUnshown
+		}
+	}
 	q.decides = gains
 	err = s.commit(ctx, q, func(ctx context.Context, tx *sqldb.Tx, e *audit.Event) error {
 		if !gains {
@@ -200,6 +217,25 @@ func (s *Server) repeated(ctx context.Context, j joining, m mac.Mac) (pssowire.R
 	out, err := s.registeredAs(ctx, j.tenant, d, j.signing, j.encryption)
 	out.Repeated = true
 	return out, err
+}
+
+// sayUnshown is in the record of a good attestation that makes no Mac active: its
+// token is for one, and it does not show that it is that.
+const sayUnshown = "it does not show the serial number that the token is for"
+
+// shows says whether an attestation shows the Mac that a token is for.
+func (a attestation) shows(t mac.Token) bool {
+	return t.Serial == "" || mac.CleanSerial(a.Serial) == t.Serial
+}
+
+// tokenOf asks whether an attestation that comes later makes a Mac active, which
+// the token that brought it would have had to allow.
+func (s *Server) tokenOf(ctx context.Context, j joining, m mac.Mac) (bool, error) {
+	t, err := s.cfg.Macs.Tokens.Get(ctx, s.cfg.DB, m.Tenant, m.Token)
+	if errors.Is(err, idp.NotFound) { // gone with its person
+		return false, nil
+	}
+	return err == nil && j.shown.shows(t), err
 }
 
 // prove notes that a Mac has shown its keys later than it was registered.
@@ -321,6 +357,9 @@ func (s *Server) joined(ctx context.Context, j joining, by authority) (pssowire.
 	if err != nil {
 		return pssowire.Registered{}, err
 	}
+	if !c.Pending.IsZero() && j.shown.good {
+		j.event.Detail["attestation"] = sayUnshown
+	}
 	err = s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		now, err := s.settleJoin(ctx, tx, j, by, c, d, old)
 		if err == nil {
@@ -346,8 +385,10 @@ func (s *Server) candidate(j joining, by authority) device.Candidate {
 		c.By = by.person.Family
 	}
 	switch now := s.cfg.Now(); {
-	case j.shown.good:
+	case j.shown.good && (by.person != nil || j.shown.shows(by.token)):
 		c.Assurance = device.Attested
+	case j.shown.good: // the keys are what they should be, in some Mac or other
+		c.Assurance, c.Pending = device.Attested, now.Add(takenWithin)
 	case by.person == nil:
 		c.Pending = now.Add(takenWithin)
 	case mustAttest(j.rules):
@@ -375,12 +416,20 @@ func (s *Server) before(ctx context.Context, j joining, by authority) (mac.Mac, 
 				Say("A person registered this Mac. It can be registered anew only by a person.")
 		}
 		d, err := s.cfg.Devices.Get(ctx, j.tenant.ID, m.Device)
-		if err == nil && !d.Enabled && d.Pending.IsZero() {
-			err = deviceFault(idp.Denied, codeDeviceOff, "device_disabled", "The Mac is switched off. Ask the help desk.", "device %s", d.ID)
+		if err == nil {
+			err = replaceable(d)
 		}
 		return m, err
 	}
 	return mac.Mac{}, nil
+}
+
+// replaceable refuses to replace what somebody has switched off.
+func replaceable(d device.Device) error {
+	if d.Enabled || !d.Pending.IsZero() {
+		return nil
+	}
+	return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", "The Mac is switched off. Ask the help desk.", "device %s", d.ID)
 }
 
 // settleJoin writes a Mac, and with it that its nonce and its token are used.
@@ -428,14 +477,21 @@ func (s *Server) used(ctx context.Context, tx *sqldb.Tx, by authority, d idp.Dev
 
 // put writes the Mac as a new device, or as the one that it was: then its keys
 // are others at once, and what stood on the old ones ends. Whom it belonged to,
-// it still does; that another person joins it makes another device of it.
+// it still does; that another person joins it, or that a token for another one
+// brings it, makes another device of it.
 func (s *Server) put(ctx context.Context, tx *sqldb.Tx, by authority, c device.Candidate, d device.Device, old mac.Mac, reg mac.Registration) (device.Device, error) {
 	if old.Device != "" {
+		if err := s.cfg.Macs.Hold(ctx, tx, d.Tenant, old.Device); err != nil {
+			return d, err
+		}
 		was, err := s.cfg.Devices.Load(ctx, tx, d.Tenant, old.Device)
+		if err == nil {
+			err = replaceable(was)
+		}
 		switch {
 		case err != nil:
 			return d, err
-		case by.person == nil || was.Owner == by.owner.ID:
+		case by.owner.ID == "" || was.Owner == by.owner.ID:
 			reg.Device = old.Device
 			if _, err := s.cfg.Macs.Replace(ctx, tx, reg); err != nil {
 				return d, err

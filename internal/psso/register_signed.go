@@ -172,13 +172,13 @@ func (s *Server) confirm(ctx context.Context, tx *sqldb.Tx, q signed) error {
 	return err
 }
 
-// spend burns the nonce of a request alone.
-func (s *Server) spend(ctx context.Context, q signed) error {
-	err := s.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return nonce.Burn(ctx, tx, q.nonce) })
-	if err != nil {
-		return s.failed(ctx, q.event, over(err))
+// hold is taken by what changes the Mac, before it reads it.
+func (s *Server) hold(ctx context.Context, tx *sqldb.Tx, q signed) error {
+	err := s.cfg.Macs.Hold(ctx, tx, q.tenant.ID, q.device.ID)
+	if errors.Is(err, idp.NotFound) {
+		return deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
 	}
-	return nil
+	return err
 }
 
 func cloned(m map[string]string) map[string]string {

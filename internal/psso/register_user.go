@@ -9,6 +9,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/client"
+	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/enrol"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
@@ -103,10 +104,16 @@ func (s *Server) vouched(r *http.Request, p *enrolling) error {
 	if err := a.MayKeep(s.cfg.Now()); err != nil {
 		return err
 	}
-	if p.device.Enabled {
+	if !p.first() {
 		return nil
 	}
-	return refusedJoin(a.Rules.Join(a.Who)) // whoever makes it active joins it
+	return refusedJoin(a.Rules.Join(a.Who)) // whoever makes it active, or theirs, joins it
+}
+
+// first says that the Mac waits for a first person: to become active, or to
+// become somebody's.
+func (p enrolling) first() bool {
+	return p.access != nil && (!p.device.Enabled || p.device.Owner == "")
 }
 
 // exchange is the message as what the door for macOS itself reads.
@@ -146,6 +153,12 @@ func (s *Server) enrolKey(ctx context.Context, p enrolling) (pssowire.Registered
 		OnceRequest: signin.OnceRequest{
 			Tenant: p.tenant.ID, Method: policy.Platform, Nonce: expected.Keep(), Nonces: []nonce.Sealed{p.nonce}, Payload: offer.Payload(),
 			User: p.user, Device: p.device.ID, Client: client.MacSSO, Peer: p.peer,
+			First: func(ctx context.Context, tx *sqldb.Tx) error {
+				if !p.first() {
+					return nil
+				}
+				return s.hold(ctx, tx, p.signed) // settleUser changes the device, which the room reads
+			},
 			Settle: func(ctx context.Context, tx *sqldb.Tx, _ idp.Proof) error { return s.settleUser(ctx, tx, p) },
 		},
 		ProofTime: since, Within: enrol.KeyWithin,
@@ -189,8 +202,8 @@ func (s *Server) settleUser(ctx context.Context, tx *sqldb.Tx, p enrolling) erro
 		return err
 	}
 	rules := p.access.Rules.Devices
-	if p.device.Enabled || mustAttest(rules) {
-		return nil // on already, or only an attestation does it
+	if !p.first() || mustAttest(rules) && p.device.Assurance != device.Attested {
+		return nil // somebody's already, or only an attestation makes it active
 	}
 	now, err := s.cfg.Devices.Activate(ctx, tx, p.tenant.ID, p.device.ID, p.user.ID, rules.Quota)
 	if errors.Is(err, idp.NotFound) {
@@ -213,7 +226,13 @@ func (s *Server) enrolCard(ctx context.Context, p enrolling) (pssowire.Registere
 	if err := s.card(ctx, p); err != nil {
 		return pssowire.RegisteredUser{}, s.refused(ctx, p.signed, err)
 	}
+	p.decides = true // settleUser confirms, when it holds what it changes
 	err := s.commit(ctx, p.signed, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
+		if p.first() {
+			if err := s.hold(ctx, tx, p.signed); err != nil {
+				return err
+			}
+		}
 		on, err := s.cfg.Directory.Enabled(ctx, tx, p.tenant.ID, p.user.ID)
 		if err == nil && !on {
 			err = idp.Deniedf("user_disabled", "user %s", p.user.ID).Coded(policy.CodeUserDisabled).Say(enrol.SayJoin("user_disabled"))

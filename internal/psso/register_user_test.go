@@ -238,7 +238,7 @@ func TestTwoFirstPeople(t *testing.T) {
 			return w.sendUser(m.machine, w.userClaims(m.machine, newKey(), tok), tok)
 		})
 		now := w.load(m.ID)
-		if got["OK "] < 1 || !now.Enabled || now.Owner != w.ada.ID && now.Owner != w.bob.ID {
+		if got["OK "] != 2 || !now.Enabled || now.Owner != w.ada.ID && now.Owner != w.bob.ID {
 			t.Errorf("%v, %+v", got, now)
 		}
 		if len(w.changes("device.activate")) != 1 {

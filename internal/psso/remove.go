@@ -7,8 +7,10 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/pssowire"
+	"github.com/signetid/signet/internal/signin"
 	"github.com/signetid/signet/internal/sqldb"
 	"github.com/signetid/signet/internal/web"
 )
@@ -21,8 +23,15 @@ func (s *Server) leave(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	q.decides = true
+	asked := q
+	q.decides = true // confirmed below, when it is held
 	err = s.commit(ctx, q, func(ctx context.Context, tx *sqldb.Tx, _ *audit.Event) error {
+		if err := s.hold(ctx, tx, q); err != nil {
+			return err
+		}
+		if err := s.confirm(ctx, tx, asked); err != nil {
+			return err
+		}
 		err := s.cfg.Devices.Remove(ctx, tx, q.tenant.ID, q.device.ID)
 		if errors.Is(err, idp.NotFound) { // another one was faster
 			return deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
@@ -54,13 +63,11 @@ func (s *Server) forget(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// First the nonce, then the key: the corridor's removal is a transaction of
-	// its own. Between the two nothing was granted, and the Mac can ask again.
-	if err := s.spend(ctx, q); err != nil {
-		return err
+	once := signin.OnceRequest{
+		Tenant: q.tenant.ID, Method: policy.Platform, User: idp.User{ID: kept.User, Tenant: q.tenant.ID}, Nonces: []nonce.Sealed{q.nonce}, Peer: q.peer,
+		First: func(ctx context.Context, tx *sqldb.Tx) error { return s.confirm(ctx, tx, q) },
 	}
-	actor := "device:" + string(q.device.ID)
-	if err := s.cfg.Corridor.RemoveFor(ctx, q.tenant.ID, kept.User, policy.Platform, kept.ID, actor, q.peer); err != nil {
+	if err := s.cfg.Corridor.RemoveOnce(ctx, once, kept.ID, "device:"+string(q.device.ID)); err != nil {
 		return err
 	}
 	return web.JSON(w, http.StatusOK, pssowire.Removed{DeviceID: string(q.device.ID), CredentialID: string(kept.ID)})

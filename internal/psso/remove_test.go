@@ -1,11 +1,13 @@
 package psso_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/method/platform/platformtest"
 	"github.com/signetid/signet/internal/pssowire"
+	"github.com/signetid/signet/internal/sqldb"
 )
 
 func (o *office) removal(path string, k *platformtest.Key) pssowire.Removal {
@@ -138,6 +140,25 @@ func TestRemoveTogether(t *testing.T) {
 		got := w.together(4, func(int) answer { return w.remove(m, "/psso/device", w.removal("/psso/device", nil)) })
 		if got["OK "] != 1 || got["Bad Request device_unknown"] != 3 || w.held() != 0 {
 			t.Errorf("%v", got)
+		}
+	})
+}
+
+// A key that is no more the Mac's takes nobody's key and no Mac away, though this node has
+// not heard of it yet; that costs the nonce, as every outcome does.
+func TestSec_PSO01_RemovalByOldKey(t *testing.T) {
+	offices(t, func(t *testing.T, w *office) {
+		m, k, _ := w.signedIn(w.ada)
+		id := pssowire.KeyOf(&m.signing.PublicKey)
+		w.write(func(ctx context.Context, tx *sqldb.Tx) error { // as another node would
+			_, err := tx.Exec(ctx, `delete from mac_key where tenant_id = $1 and kid = $2`, w.tenant.ID, id[:])
+			return err
+		})
+		before := w.spent()
+		w.remove(m, "/psso/user", w.removal("/psso/user", k)).refused(t, "old key", 400, "invalid_client", "device_unknown")
+		w.remove(m, "/psso/device", w.removal("/psso/device", nil)).refused(t, "old key, the Mac", 400, "invalid_client", "device_unknown")
+		if w.keysOf(w.ada) != 1 || w.held() != 1 || w.spent() != before+2 {
+			t.Errorf("%d keys, %d devices, %d nonces burnt", w.keysOf(w.ada), w.held(), w.spent()-before)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
+	"github.com/signetid/signet/internal/nonce"
 	"github.com/signetid/signet/internal/policy"
 	"github.com/signetid/signet/internal/session"
 	"github.com/signetid/signet/internal/sqldb"
@@ -122,14 +123,22 @@ func needed(all []method.Credential, cred idp.CredentialID) bool {
 // not their own by an actor (WAN12), idp.Denied "last_method", nor the last one
 // of all administrators (POL07), idp.Denied "locks_out_administrators".
 func (c *Corridor) RemoveFor(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID, actor string, peer Peer) error {
-	s := session.Session{Tenant: tenant, User: user}
-	event := c.change(s, string(m)+".remove", m, cred, peer)
+	return c.RemoveOnce(ctx, OnceRequest{Tenant: tenant, Method: m, User: idp.User{ID: user, Tenant: tenant}, Peer: peer}, cred, actor)
+}
+
+// RemoveOnce is RemoveFor by one message: of r it takes the tenant, method,
+// person and peer, the nonces, which every outcome burns, and First, all in the
+// removal's own transaction.
+func (c *Corridor) RemoveOnce(ctx context.Context, r OnceRequest, cred idp.CredentialID, actor string) error {
+	s := session.Session{Tenant: r.Tenant, User: r.User.ID}
+	event := c.change(s, string(r.Method)+".remove", r.Method, cred, r.Peer)
 	event.Actor = actor
-	rest, err := c.dead(ctx, s, m, cred)
+	rest, err := c.dead(ctx, s, r.Method, cred)
 	if err != nil {
 		return err
 	}
-	return c.remove(ctx, tenant, user, m, cred, "", event, keep{own: actor == string(user), dead: rest, administrators: true})
+	return c.remove(ctx, r.Tenant, r.User.ID, r.Method, cred, "", event,
+		keep{own: actor == string(r.User.ID), dead: rest, administrators: true, burn: set(r.Nonces), first: r.First})
 }
 
 // keep says what a removal must leave.
@@ -137,6 +146,9 @@ type keep struct {
 	own            bool // a way in for the person themselves
 	dead           int  // as the func of this name says
 	administrators bool // a way in for one administrator at least
+
+	burn  []nonce.Sealed                         // of the message that asks for it
+	first func(context.Context, *sqldb.Tx) error // what must be so; nil: nothing
 }
 
 func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.UserID, m idp.MethodID, cred idp.CredentialID,
@@ -145,7 +157,12 @@ func (c *Corridor) remove(ctx context.Context, tenant idp.TenantID, user idp.Use
 	if err != nil {
 		return c.failed(ctx, event, err)
 	}
-	return c.commit(ctx, deed{event: event, effect: func(ctx context.Context, tx *sqldb.Tx) error {
+	return c.commit(ctx, deed{event: event, burn: must.burn, effect: func(ctx context.Context, tx *sqldb.Tx) error {
+		if must.first != nil {
+			if err := must.first(ctx, tx); err != nil {
+				return err
+			}
+		}
 		// The lock puts parallel removals in an order, over all rooms and
 		// on both databases: each sees what the one before has left.
 		var admins []idp.UserID

@@ -261,6 +261,11 @@ func (c *Corridor) settleRegisterOnce(ctx context.Context, tx *sqldb.Tx, r Regis
 	if err := c.enabled(ctx, tx, r.Tenant, r.User.ID); err != nil {
 		return err
 	}
+	if r.First != nil {
+		if err := r.First(ctx, tx); err != nil {
+			return err
+		}
+	}
 	if err := reg.Settle(ctx, tx); err != nil {
 		return err
 	}
