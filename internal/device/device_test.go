@@ -90,6 +90,16 @@ func TestChanges(t *testing.T) {
 		if err := set(other, false); !errors.Is(err, idp.NotFound) {
 			t.Errorf("switched off from another tenant: %v", err)
 		}
+		is := func(in idp.TenantID) (on bool, err error) {
+			err = w.write(func(ctx context.Context, tx *sqldb.Tx) (err error) { on, err = w.On(ctx, tx, in, d.ID); return err })
+			return on, err
+		}
+		if on, err := is(tenant); !on || err != nil {
+			t.Errorf("on: %v, %v", on, err)
+		}
+		if _, err := is(other); !errors.Is(err, idp.NotFound) {
+			t.Errorf("on, for another tenant: %v", err)
+		}
 		w.now = w.now.Add(time.Hour)
 		first := w.now
 		if err := set(tenant, false); err != nil {
@@ -98,6 +108,9 @@ func TestChanges(t *testing.T) {
 		w.now = w.now.Add(time.Hour)
 		if err := set(tenant, false); err != nil { // again: nothing changes
 			t.Fatal(err)
+		}
+		if on, err := is(tenant); on || err != nil {
+			t.Errorf("on: %v, %v", on, err)
 		}
 		if got, err := w.Identify(t.Context(), der); err != nil || got.Enabled || !got.Voided.Equal(first) {
 			t.Errorf("enabled %v, voided %s, %v", got.Enabled, got.Voided, err)

@@ -35,6 +35,19 @@ func (r *Registry) Load(ctx context.Context, q sqldb.Querier, t idp.TenantID, id
 	return d, nil
 }
 
+// On says, in a transaction that must know, whether a device is enabled; it stays
+// so until the commit. NotFound when there is no such device.
+func (r *Registry) On(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, id idp.DeviceID) (enabled bool, err error) {
+	err = tx.QueryRow(ctx, `select enabled from device where tenant_id = $1 and id = $2`+tx.ForShare(), t, id).Scan(&enabled)
+	if errors.Is(err, idp.NotFound) {
+		return false, nothing(id)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether device %s is on: %w", id, err)
+	}
+	return enabled, nil
+}
+
 // locate says whose a device key is, by its digest. It is a locator (decisions
 // 3.6): it gives a tenant and an id, and nothing else.
 func locate(ctx context.Context, q sqldb.Querier, digest []byte) (ref, error) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/signetid/signet/internal/assertion"
 	"github.com/signetid/signet/internal/audit"
-	"github.com/signetid/signet/internal/device"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/mac"
 	"github.com/signetid/signet/internal/nonce"
@@ -165,11 +164,11 @@ func (s *Server) stays(ctx context.Context, tx *sqldb.Tx, x exchange) error {
 	if mac.Waits(x.signer, x.reply) { // Settle changes what is read here
 		err = s.cfg.Macs.Hold(ctx, tx, x.tenant.ID, x.device.ID)
 	}
-	var d device.Device
+	on := false
 	if err == nil {
-		d, err = s.cfg.Devices.Load(ctx, tx, x.tenant.ID, x.device.ID)
+		on, err = s.cfg.Devices.On(ctx, tx, x.tenant.ID, x.device.ID)
 	}
-	if err == nil && d.Enabled {
+	if err == nil && on {
 		err = s.cfg.Macs.Confirm(ctx, tx, x.mac, x.signer)
 	}
 	switch {
@@ -177,8 +176,8 @@ func (s *Server) stays(ctx context.Context, tx *sqldb.Tx, x exchange) error {
 		return deviceFault(idp.Unproven, codeDevice, "device_unknown", sayDevice, "%w", err)
 	case err != nil:
 		return err
-	case !d.Enabled:
-		return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", sayDisabled, "device %s", d.ID)
+	case !on:
+		return deviceFault(idp.Denied, codeDeviceOff, "device_disabled", sayDisabled, "device %s", x.device.ID)
 	}
 	return nil
 }
