@@ -145,7 +145,10 @@ func (s *server) read(r *http.Request) map[string]any {
 // seal answers with a JWE.
 func (s *server) seal(w http.ResponseWriter, claims map[string]any, typ string, plain map[string]any) {
 	media := typ
-	if s.typ == "JWT" {
+	s.mu.Lock()
+	old := s.typ == "JWT" // as all messages of one stand-in
+	s.mu.Unlock()
+	if old {
 		typ = "JWT"
 	}
 	crypto, _ := claims["jwe_crypto"].(map[string]any)
