@@ -62,6 +62,31 @@ func TestLostKey(t *testing.T) {
 	lost.told("That did not let you in.")
 }
 
+// TestTwoPromptsAtOnce: a button that is pressed while the answer of the quiet
+// prompt is on its way sends no second one along with it.
+func TestTwoPromptsAtOnce(t *testing.T) {
+	d := running.StartDemo(t)
+	p := NewPerson(t, Chromium(t))
+	u := d.Users[1]
+	p.FirstDay(d, u)
+	p.Leave(d)
+	// The answer takes this browser's key along, and to look for that takes a moment.
+	_, err := chromedp.Call(p.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+		const open = IDBFactory.prototype.open;
+		IDBFactory.prototype.open = function (...all) {
+			document.querySelector('[data-action="signin-passkey"]')?.click();
+			return open.apply(this, all);
+		}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Open(d.App)
+	p.Press("login")
+	if got := p.Claims()["preferred_username"]; got != u.Name {
+		t.Errorf("signed in as %v", got)
+	}
+}
+
 // withoutWebAuthn makes the browser one that has never heard of passkeys.
 func (p *Person) withoutWebAuthn() {
 	p.t.Helper()

@@ -22,9 +22,15 @@ function put(field, value) {
   form.append(input);
 }
 
+// Of what is answered in the quiet prompt and in the loud one at the same moment,
+// one goes out.
+let sent = false;
+
 // A browser in which somebody proves themselves so is one that may ask a phone,
 // wherever only known ones may.
 async function send(ceremony, payload) {
+  if (sent) return;
+  sent = true;
   const key = form.dataset.known && (await ours());
   if (key) put("browser_key", key);
   put("method", METHOD);
@@ -52,7 +58,7 @@ async function quietly() {
   const renew = setTimeout(() => round === quietRound && quietly(), Math.max(left, 30000));
   try {
     const answer = await get(begun.show, { quiet: true });
-    if (round === quietRound) send(begun.ceremony, answer);
+    if (round === quietRound) await send(begun.ceremony, answer);
   } catch {
     // Nobody asked for this prompt, so its end is nobody's news.
   } finally {
@@ -76,7 +82,7 @@ function failed(err) {
 let asking = false;
 
 async function ask(button, hints) {
-  if (asking) return;
+  if (asking || sent) return;
   asking = true;
   quietRound++;
   stop();
@@ -87,7 +93,7 @@ async function ask(button, hints) {
   try {
     const begun = await begin(name ? name.value.trim() : "");
     const answer = await get(begun.show, { hints });
-    send(begun.ceremony, answer);
+    await send(begun.ceremony, answer);
     return;
   } catch (err) {
     say("");
@@ -102,7 +108,7 @@ async function ask(button, hints) {
 
 // elsewhere asks a phone: the server shows what comes next.
 async function elsewhere(button) {
-  if (asking) return;
+  if (asking || sent) return;
   asking = true;
   stop();
   const shown = form.dataset.known && (await shows(form.dataset.known, form.elements.namedItem("handle").value));
@@ -113,6 +119,7 @@ async function elsewhere(button) {
 }
 
 form.addEventListener("submit", (event) => {
+  if (sent) return event.preventDefault(); // the answer is on its way
   const button = event.submitter;
   const way = button && button.name;
   // A pass that was typed is what is meant, whichever button Enter took.
