@@ -8,21 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
-)
-
-// How long a server may take, and how much it may say.
-const (
-	requestTime = 30 * time.Second
-	connectTime = 10 * time.Second
-	maxReply    = 256 << 10
+	"github.com/signetid/signet/internal/program"
 )
 
 // remote is the server as a device sees it.
@@ -33,49 +25,11 @@ type remote struct {
 
 // newRemote trusts the system's authorities and those of ca (PEM).
 func newRemote(ca []byte) (*remote, error) {
-	r := &remote{}
-	if len(ca) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(ca) {
-			return nil, idp.Invalidf("ca_file", "no certificate in it").Say("the file of authorities (--ca-file) has no PEM certificate in it")
-		}
-		r.ca = pool
+	pool, err := program.Authorities(ca)
+	if err != nil {
+		return nil, err
 	}
-	r.http = r.client(&tls.Config{RootCAs: r.ca, MinVersion: tls.VersionTLS12})
-	return r, nil
-}
-
-func (r *remote) client(cfg *tls.Config) *http.Client {
-	dialer := &net.Dialer{Timeout: connectTime}
-	return &http.Client{
-		Timeout: requestTime,
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSClientConfig: cfg,
-			TLSHandshakeTimeout: connectTime, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: time.Minute,
-		},
-		// Nothing that a device calls redirects; one that does is not what we
-		// asked, and must not get what we carry.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// address parses a base URL: https, or plain HTTP on this machine.
-func address(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, idp.Invalidf("server_address", "%q", text).Say("the server's address must look like https://id.example.com")
-	}
-	if u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
-		return nil, idp.Invalidf("server_address", "%q", text).Say("the server's address must begin with https:// (plain http only for localhost)")
-	}
-	return u, nil
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	return &remote{program.Client(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil), pool}, nil
 }
 
 // Refusal is what a server answered instead of what was asked, in the fields
@@ -119,35 +73,11 @@ func (r *remote) call(ctx context.Context, c *http.Client, method, address strin
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", "signet-device")
-	res, err := c.Do(req)
+	res, text, err := program.Do(c, req)
 	if err != nil {
-		return reply{}, unreachable(req.URL, err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
-	if err != nil {
-		return reply{}, unreachable(req.URL, err)
-	}
-	if len(text) > maxReply {
-		return reply{}, fmt.Errorf("%s answered more than %d bytes", req.URL.Host, maxReply)
+		return reply{}, err
 	}
 	return reply{res.StatusCode, text, req.URL.Path}, nil
-}
-
-// unreachable says that no answer came, and what to look at.
-func unreachable(u *url.URL, err error) error {
-	e := idp.Unavailablef("server_unreachable", "call %s: %w", u.Redacted(), err)
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	switch {
-	case errors.As(err, &authority):
-		return e.Say("the certificate of " + u.Host + " is of an authority that this machine does not know: give its certificate with --ca-file")
-	case errors.As(err, &host):
-		return e.Say("the certificate of " + u.Host + " is for another name: check the server's address")
-	case errors.Is(err, context.Canceled):
-		return e.Say("stopped")
-	}
-	return e.Say(u.Host + " does not answer: check the network and the server's address, then run this again")
 }
 
 // form posts a form and decodes the answer, or the refusal.

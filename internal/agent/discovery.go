@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 )
 
 // endpoints are the addresses of one tenant.
@@ -31,7 +32,7 @@ const registrationResource = "urn:ms-drs:enterpriseregistration.windows.net"
 // discover asks a server for the addresses of a tenant: by id, by a domain, or
 // by "organizations" when the person's sign-in will tell.
 func (r *remote) discover(ctx context.Context, server, tenant string) (endpoints, error) {
-	base, err := address(server)
+	base, err := program.Address(server)
 	if err != nil {
 		return endpoints{}, err
 	}
@@ -58,7 +59,7 @@ func (r *remote) discover(ctx context.Context, server, tenant string) (endpoints
 
 // services asks for the addresses of the device registration service.
 func (r *remote) services(ctx context.Context, server, tenant string, e *endpoints) error {
-	base, err := address(server)
+	base, err := program.Address(server)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (r *remote) services(ctx context.Context, server, tenant string, e *endpoin
 func (e *endpoints) check(all ...string) error {
 	for _, a := range all {
 		u, err := url.Parse(a)
-		if err != nil || u.Host == "" || (u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname()))) {
+		if err != nil || u.Host == "" || !program.Private(u) {
 			return idp.Deniedf("bad_discovery", "endpoint %q", a).Say("the server names an address that is not https: check the server's address")
 		}
 	}

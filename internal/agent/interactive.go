@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/secret"
 )
 
@@ -331,15 +332,15 @@ func (v *visitor) visit(ctx context.Context, method, address string, form url.Va
 		}
 		res, err := v.remote.http.Do(req)
 		if err != nil {
-			return nil, nil, unreachable(at, err)
+			return nil, nil, program.Unreachable(at, err)
 		}
 		for _, c := range res.Cookies() {
 			v.cookies[c.Name] = c.Value
 		}
-		page, err := html.Parse(http.MaxBytesReader(nil, res.Body, maxReply))
+		page, err := html.Parse(http.MaxBytesReader(nil, res.Body, program.MaxReply))
 		res.Body.Close()
 		if err != nil {
-			return nil, nil, unreachable(at, err)
+			return nil, nil, program.Unreachable(at, err)
 		}
 		next, err := res.Location()
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 )
 
 // LeaveResult says what a leave did.
@@ -109,11 +110,11 @@ func (w *work) withCertificate() (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.remote.client(&tls.Config{
+	return program.Client(&tls.Config{
 		RootCAs: w.remote.ca, MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12,
 		Certificates: []tls.Certificate{{
 			Certificate: [][]byte{w.st.Device.Certificate}, PrivateKey: s,
 			SupportedSignatureAlgorithms: []tls.SignatureScheme{tls.PKCS1WithSHA256},
 		}},
-	}), nil
+	}, nil), nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 )
 
 // state is everything that an agent remembers, one file. Whatever secret is in
@@ -207,16 +208,8 @@ const (
 // openStore makes the folder if there is none. One that others may look into
 // is refused: what is in it is this account's alone.
 func openStore(folder string) (*store, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder: %w; name another with --state", err)
-	}
-	info, err := os.Stat(folder)
-	if err != nil {
-		return nil, fmt.Errorf("look at the state folder: %w; name another with --state", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, idp.Deniedf("state_open", "%s is %s", folder, info.Mode()).
-			Say("the state folder " + folder + " is open to other accounts: chmod 700 it, or name another with --state")
+	if err := program.Folder(folder); err != nil {
+		return nil, err
 	}
 	return &store{folder: folder, step: func(string) {}}, nil
 }
@@ -277,7 +270,7 @@ func (s *store) replace(text []byte, why string) error {
 		return err
 	}
 	s.step(why + ": renamed")
-	return syncFolder(s.folder)
+	return program.SyncFolder(s.folder)
 }
 
 // forget removes the state.
@@ -289,14 +282,5 @@ func (s *store) forget() error {
 		}
 	}
 	s.step("forget: after")
-	return syncFolder(s.folder)
-}
-
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return program.SyncFolder(s.folder)
 }

@@ -18,7 +18,7 @@ const house = "github.com/signetid/signet/internal/"
 var floors = map[string]int{
 	"idp":   0,
 	"sqldb": 1, "web": 1, "jose": 1, "pkix": 1, "secret": 1, "cache": 1, "filter": 1, "securitykey": 1, "unixpeer": 1, "macprofile": 1,
-	"outbound": 1, "place": 1, "phonewire": 1,
+	"outbound": 1, "place": 1, "program": 1, "phonewire": 1,
 	"audit": 2, "job": 2, "bus": 2, "page": 2, "push": 2, "pssowire": 2,
 	"directory": 3, "device": 3, "client": 3, "keyring": 3, "policy": 3, "nonce": 3, "metadata": 3, "trust": 3, "browser": 3, "assertion": 3,
 	"userkey": 3,

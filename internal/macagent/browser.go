@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/pssowire"
 )
 
@@ -48,7 +49,7 @@ func (m *Mac) Open(ctx context.Context, address string) (Visit, error) {
 	if err != nil {
 		return Visit{}, err
 	}
-	b := &http.Client{Transport: m.remote.http.Transport, Timeout: requestTime, Jar: jar, CheckRedirect: m.remote.http.CheckRedirect}
+	b := &http.Client{Transport: m.remote.http.Transport, Timeout: program.RequestTime, Jar: jar, CheckRedirect: m.remote.http.CheckRedirect}
 	v := Visit{Address: address, Jar: jar}
 	for range 15 {
 		header := http.Header{}
@@ -114,12 +115,12 @@ func (v *Visit) step(ctx context.Context, b *http.Client, header http.Header) (s
 	req.Header.Set("User-Agent", userAgent)
 	res, err := b.Do(req)
 	if err != nil {
-		return "", unreachable(req.URL, err)
+		return "", program.Unreachable(req.URL, err)
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxReply))
+	text, err := io.ReadAll(io.LimitReader(res.Body, program.MaxReply))
 	if err != nil {
-		return "", unreachable(req.URL, err)
+		return "", program.Unreachable(req.URL, err)
 	}
 	if next, err := res.Location(); err == nil {
 		return next.String(), nil

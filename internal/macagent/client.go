@@ -4,26 +4,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/signetid/signet/internal/idp"
-)
-
-// How long a server may take, and how much it may say.
-const (
-	requestTime = 30 * time.Second
-	connectTime = 10 * time.Second
-	maxReply    = 256 << 10
+	"github.com/signetid/signet/internal/program"
 )
 
 // userAgent says what this is: a server's log must not take it for a Mac.
@@ -35,43 +25,11 @@ type remote struct{ http *http.Client }
 // newRemote trusts the system's authorities and those of ca (PEM). macOS trusts
 // only the roots that it ships with (apple-platform-sso.md §4.2).
 func (m *Mac) newRemote(ca []byte) (*remote, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(ca) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(ca) {
-			return nil, idp.Invalidf("ca_file", "no certificate in it").Say("the file of authorities (--ca-file) has no PEM certificate in it")
-		}
-		conf.RootCAs = pool
+	pool, err := program.Authorities(ca)
+	if err != nil {
+		return nil, err
 	}
-	dial := m.cfg.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: connectTime}).DialContext
-	}
-	return &remote{&http.Client{
-		Timeout: requestTime,
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dial, TLSClientConfig: conf,
-			TLSHandshakeTimeout: connectTime, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
-		},
-		// Nothing in this protocol redirects; what does is not what we asked.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
-}
-
-// checkAddress wants a base URL: https, or plain HTTP on this machine.
-func checkAddress(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return idp.Invalidf("server_address", "%q", text).Say("the server's address must look like https://id.example.com")
-	}
-	local := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
-	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return idp.Invalidf("server_address", "%q", text).Say("the server's address must begin with https:// (plain http only for localhost)")
-	}
-	return nil
+	return &remote{program.Client(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, m.cfg.Dial)}, nil
 }
 
 // Refusal is what a server answered instead of what was asked.
@@ -124,17 +82,9 @@ func (r *remote) call(ctx context.Context, method, address string, header http.H
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", userAgent)
-	res, err := r.http.Do(req)
+	res, text, err := program.Do(r.http, req)
 	if err != nil {
-		return reply{}, unreachable(req.URL, err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
-	if err != nil {
-		return reply{}, unreachable(req.URL, err)
-	}
-	if len(text) > maxReply {
-		return reply{}, fmt.Errorf("%s answered more than %d bytes", req.URL.Host, maxReply)
+		return reply{}, err
 	}
 	got := reply{res.Header, text}
 	if res.StatusCode != http.StatusOK {
@@ -170,19 +120,6 @@ func (r reply) decode(v any) error {
 		return disliked("answer_json", "no JSON: %v", err)
 	}
 	return nil
-}
-
-// unreachable says that no answer came, and what to look at.
-func unreachable(u *url.URL, err error) error {
-	e := idp.Unavailablef("server_unreachable", "call %s: %w", u.Redacted(), err)
-	var authority x509.UnknownAuthorityError
-	switch {
-	case errors.As(err, &authority):
-		return e.Say("the certificate of " + u.Host + " is of an authority that this machine does not know: give its certificate with --ca-file (a real Mac takes only authorities that it ships with)")
-	case errors.Is(err, context.Canceled):
-		return e.Say("stopped")
-	}
-	return e.Say(u.Host + " does not answer: check the network and the server's address, then run this again")
 }
 
 // refused reads a refusal, and says what macOS makes of it (apple-platform-sso.md

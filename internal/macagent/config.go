@@ -9,6 +9,7 @@ import (
 
 	"github.com/signetid/signet/internal/agent"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/pssowire"
 )
 
@@ -41,7 +42,7 @@ func scope(c pssowire.Configuration) string {
 // configure asks a server for its configuration.
 func (m *Mac) configure(ctx context.Context, server, tenant string, ca []byte) error {
 	server = strings.TrimRight(server, "/")
-	if err := checkAddress(server); err != nil {
+	if _, err := program.Address(server); err != nil {
 		return err
 	}
 	r, err := m.newRemote(ca)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/pssowire"
 )
 
@@ -91,16 +92,8 @@ type store struct {
 // openStore makes the folder if there is none. One that others may look into is
 // refused: the keys in it are this account's alone. So is one in use.
 func openStore(folder string) (*store, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state folder: %w; name another with --state", err)
-	}
-	info, err := os.Stat(folder)
-	if err != nil {
-		return nil, fmt.Errorf("look at the state folder: %w; name another with --state", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, idp.Deniedf("state_open", "%s is %s", folder, info.Mode()).
-			Say("the state folder " + folder + " is open to other accounts: chmod 700 it, or name another with --state")
+	if err := program.Folder(folder); err != nil {
+		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(folder, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -144,26 +137,10 @@ func (s *store) save(st *state) error {
 	if err != nil {
 		return fmt.Errorf("write the state: %w", err)
 	}
-	if err := s.replace(append(text, '\n')); err != nil {
+	if err := program.Replace(s.path(), append(text, '\n')); err != nil {
 		return fmt.Errorf("write the state in %s: %w", s.folder, err)
 	}
 	return nil
-}
-
-func (s *store) replace(text []byte) error {
-	f, err := os.CreateTemp(s.folder, stateFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // of what was not renamed
-	defer f.Close()
-	if _, err := f.Write(text); err != nil { // CreateTemp makes it 0600
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), s.path())
 }
 
 // newKey makes a key on P-256, as the Secure Enclave has them.

@@ -7,14 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -22,14 +18,8 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/phonewire"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/secret"
-)
-
-// How long a server may take, and how much it may say.
-const (
-	requestTime = 30 * time.Second
-	connectTime = 10 * time.Second
-	maxReply    = 256 << 10
 )
 
 // Refusal is what the server answered instead of what was asked.
@@ -65,42 +55,14 @@ type remote struct {
 
 // remote trusts the system's authorities and those of ca (PEM).
 func (p *Phone) remote(base string, ca []byte) (*remote, error) {
-	if err := checkAddress(base); err != nil {
+	if _, err := program.Address(base); err != nil {
 		return nil, err
 	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if len(ca) > 0 {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(ca) {
-			return nil, idp.Invalidf("ca_file", "no certificate in it").Say("the file of authorities (--ca-file) has no PEM certificate in it")
-		}
-		conf.RootCAs = pool
+	pool, err := program.Authorities(ca)
+	if err != nil {
+		return nil, err
 	}
-	return &remote{base: base, now: p.cfg.Now, http: &http.Client{
-		Timeout: requestTime,
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: connectTime}).DialContext, TLSClientConfig: conf,
-			TLSHandshakeTimeout: connectTime, ForceAttemptHTTP2: true, MaxIdleConns: 2, IdleConnTimeout: time.Minute,
-		},
-		// Nothing in this protocol redirects; what does is not what we asked.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
-}
-
-// checkAddress wants a base URL: https, or plain HTTP on this machine.
-func checkAddress(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return idp.Invalidf("server_address", "%q", text).Say("the server's address must look like https://id.example.com")
-	}
-	local := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
-	if u.Scheme != "https" && !(u.Scheme == "http" && local) {
-		return idp.Invalidf("server_address", "%q", text).Say("the server's address must begin with https:// (plain http only for localhost)")
-	}
-	return nil
+	return &remote{base: base, now: p.cfg.Now, http: program.Client(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil)}, nil
 }
 
 // plain posts what needs no signature: a code is in it.
@@ -178,17 +140,9 @@ func (r *remote) send(ctx context.Context, method, path, authorization string, b
 		req.Header.Set("Authorization", authorization)
 	}
 	req.Header.Set("User-Agent", app)
-	res, err := r.http.Do(req)
+	res, text, err := program.Do(r.http, req)
 	if err != nil {
-		return unreachable(req.URL, err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxReply+1))
-	if err != nil {
-		return unreachable(req.URL, err)
-	}
-	if len(text) > maxReply {
-		return fmt.Errorf("%s answered more than %d bytes", req.URL.Host, maxReply)
+		return err
 	}
 	if res.StatusCode/100 != 2 {
 		return refused(res, text)
@@ -200,22 +154,6 @@ func (r *remote) send(ctx context.Context, method, path, authorization string, b
 		return fmt.Errorf("read the server's answer: %w", err)
 	}
 	return nil
-}
-
-// unreachable says that no answer came, and what to look at.
-func unreachable(u *url.URL, err error) error {
-	e := idp.Unavailablef("server_unreachable", "call %s: %w", u.Redacted(), err)
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	switch {
-	case errors.As(err, &authority):
-		return e.Say("the certificate of " + u.Host + " is of an authority that this machine does not know: give its certificate with --ca-file")
-	case errors.As(err, &host):
-		return e.Say("the certificate of " + u.Host + " is for another name: check the server's address")
-	case errors.Is(err, context.Canceled):
-		return e.Say("stopped")
-	}
-	return e.Say(u.Host + " does not answer: check the network and the server's address, then run this again")
 }
 
 // refused reads a refusal, and says to the person what they can do.

@@ -24,6 +24,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/phonewire"
+	"github.com/signetid/signet/internal/program"
 )
 
 // The whole way is walked against the real server in test/terminal; here is what
@@ -236,7 +237,7 @@ func TestRefusals(t *testing.T) {
 		"a proxy's page":   func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "<html>", http.StatusForbidden) },
 		"a redirect":       func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "/elsewhere", http.StatusFound) },
 		"no JSON":          func(rw http.ResponseWriter, _ *http.Request) { io.WriteString(rw, "yes") },
-		"a reply too long": func(rw http.ResponseWriter, _ *http.Request) { rw.Write(make([]byte, maxReply+1)) },
+		"a reply too long": func(rw http.ResponseWriter, _ *http.Request) { rw.Write(make([]byte, program.MaxReply+1)) },
 	} {
 		w.answer = answer
 		if got, err := w.phone.Test(t.Context(), ""); err == nil {

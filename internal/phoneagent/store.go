@@ -12,6 +12,7 @@ import (
 
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/phonewire"
+	"github.com/signetid/signet/internal/program"
 )
 
 // state is everything that a phone remembers, one file.
@@ -44,16 +45,8 @@ type store struct{ folder string }
 // openStore makes the folder if there is none. One that others may look into is
 // refused: what is in it is this account's alone.
 func openStore(folder string) (store, error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return store{}, fmt.Errorf("make the state folder: %w; name another with --state", err)
-	}
-	info, err := os.Stat(folder)
-	if err != nil {
-		return store{}, fmt.Errorf("look at the state folder: %w; name another with --state", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return store{}, idp.Deniedf("state_open", "%s is %s", folder, info.Mode()).
-			Say("the state folder " + folder + " is open to other accounts: chmod 700 it, or name another with --state")
+	if err := program.Folder(folder); err != nil {
+		return store{}, err
 	}
 	return store{folder}, nil
 }
@@ -88,35 +81,10 @@ func (s store) save(st *state) error {
 	if err != nil {
 		return fmt.Errorf("write the state: %w", err)
 	}
-	if err := s.replace(append(text, '\n')); err != nil {
+	if err := program.Replace(s.path(), append(text, '\n')); err != nil {
 		return fmt.Errorf("write the state in %s: %w", s.folder, err)
 	}
 	return nil
-}
-
-func (s store) replace(text []byte) error {
-	// A name of its own: two commands at once must not write into one file.
-	f, err := os.CreateTemp(s.folder, stateFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // of what was not renamed
-	defer f.Close()
-	if _, err := f.Write(text); err != nil { // CreateTemp makes it 0600
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), s.path()); err != nil {
-		return err
-	}
-	d, err := os.Open(s.folder)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // find gives the accounts of somebody, by user name; all, without one.
