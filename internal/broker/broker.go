@@ -219,21 +219,14 @@ func (s *Server) opened(ctx context.Context, t idp.TenantID, value string) (nonc
 	if value == "" {
 		return nonce.Sealed{}, fault(idp.Invalid, "invalid_request", codeNonce, "nonce_missing", "The request has no nonce.", "no request_nonce")
 	}
-	n, err := s.cfg.Box.Open(ctx, t, nonce.ServerNonce, value)
-	if unreadableNonce(err) {
-		n, err = s.cfg.Box.Open(ctx, nonce.CommonScope, nonce.ServerNonce, value)
-	}
+	n, err := s.cfg.Box.OpenServer(ctx, t, value)
 	switch {
-	case unreadableNonce(err):
+	case nonce.Unreadable(err):
 		err = badNonce("nonce_unknown", "The nonce was not given out here.")
 	case errors.Is(err, idp.Expired):
 		err = badNonce("nonce_late", "The time of the nonce is up. Ask for a new one.")
 	}
 	return n, err
-}
-
-func unreadableNonce(err error) bool {
-	return errors.Is(err, idp.Expired) && idp.AsError(err).Reason == "unreadable"
 }
 
 // unburnt records a refusal of a message whose nonce is not good, so that there

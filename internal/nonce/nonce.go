@@ -154,6 +154,22 @@ func (b *Box) appendAAD(a []byte, t idp.TenantID, purpose string) []byte {
 
 func (b *Box) aadSize(t idp.TenantID, purpose string) int { return 8 + len(t) + 1 + len(purpose) }
 
+// OpenServer opens a nonce that the token endpoint gave out, for the tenant or
+// good in any (decisions 1.4). Errors are those of Open.
+func (b *Box) OpenServer(ctx context.Context, t idp.TenantID, value string) (Sealed, error) {
+	n, err := b.Open(ctx, t, ServerNonce, value)
+	if Unreadable(err) {
+		n, err = b.Open(ctx, CommonScope, ServerNonce, value)
+	}
+	return n, err
+}
+
+// Unreadable says of an error of Open that the value is none of ours, and not
+// that it is late.
+func Unreadable(err error) bool {
+	return errors.Is(err, idp.Expired) && idp.AsError(err).Reason == "unreadable"
+}
+
 // Burn spends the value. Of several callers, on whatever node, one gets nil;
 // the others get Expired with the reason "spent".
 func Burn(ctx context.Context, tx *sqldb.Tx, s Sealed) error {

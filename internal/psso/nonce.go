@@ -76,19 +76,12 @@ func (s *Server) opened(ctx context.Context, t idp.TenantID, value string) (nonc
 	if strings.TrimSpace(value) == "" {
 		return nonce.Sealed{}, badNonce("nonce_missing", "The request has no nonce.")
 	}
-	n, err := s.cfg.Box.Open(ctx, t, nonce.ServerNonce, value)
-	if unreadable(err) {
-		n, err = s.cfg.Box.Open(ctx, nonce.CommonScope, nonce.ServerNonce, value)
-	}
+	n, err := s.cfg.Box.OpenServer(ctx, t, value)
 	switch {
-	case unreadable(err):
+	case nonce.Unreadable(err):
 		err = badNonce("nonce_unknown", "The nonce was not given out here.")
 	case errors.Is(err, idp.Expired):
 		err = badNonce("nonce_late", "The time of the nonce is up. Ask for a new one.")
 	}
 	return n, err
-}
-
-func unreadable(err error) bool {
-	return errors.Is(err, idp.Expired) && idp.AsError(err).Reason == "unreadable"
 }
