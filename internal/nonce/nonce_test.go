@@ -72,6 +72,36 @@ func TestOpenGivesBackWhatWasSealed(t *testing.T) {
 	}
 }
 
+// A server nonce is good where it was given out: in its tenant, or in any.
+func TestOpenServer(t *testing.T) {
+	w := newWorld()
+	for _, c := range []struct {
+		of      idp.TenantID
+		purpose string
+		good    bool
+	}{
+		{tenant, nonce.ServerNonce, true}, {nonce.CommonScope, nonce.ServerNonce, true},
+		{"another", nonce.ServerNonce, false}, {tenant, nonce.RegistrationNonce, false}, {nonce.CommonScope, nonce.RegistrationNonce, false},
+	} {
+		v, err := w.box.Seal(t.Context(), c.of, c.purpose, time.Minute, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := w.box.OpenServer(t.Context(), tenant, v)
+		if c.good && (err != nil || s.Tenant != c.of) || !c.good && !nonce.Unreadable(err) {
+			t.Errorf("%s of %s: %+v, %v", c.purpose, c.of, s, err)
+		}
+	}
+	v, err := w.box.Seal(t.Context(), nonce.CommonScope, nonce.ServerNonce, time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.now = w.now.Add(time.Minute)
+	if _, err := w.box.OpenServer(t.Context(), tenant, v); idp.AsError(err).Reason != "late" || nonce.Unreadable(err) {
+		t.Errorf("a late one: %v", err)
+	}
+}
+
 // What Open would not read is not made: whoever asked hears of it at once.
 func TestSealRefusesWhatOpenWouldNotRead(t *testing.T) {
 	w := newWorld()
