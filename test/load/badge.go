@@ -33,7 +33,8 @@ func (c *crowd) badgeOperations() []operation {
 	return []operation{{
 		name: "certificate sign-in", goal: 0.65,
 		ceiling: func(f floor) (float64, string) {
-			return micro(us(f.Mutual), "full mutual handshake", us(f.Get), "request", us(f.Row), "commit", 2*us(f.Sign), "two tokens")
+			return micro(us(f.Mutual), "full mutual handshake", us(f.Get), "its request", us(f.Get), "way back", us(f.PostForm), "token request",
+				2*us(f.Sign), "two tokens", 3*us(f.Row), "three commits")
 		},
 		setup: b.setup,
 		stock: &stock{ask: b.ask, send: b.send},
