@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
@@ -91,18 +92,23 @@ func viewKEKs(s KEKs) kekView {
 
 // state says how far a replacement is, and what is next.
 func (s KEKs) state() (state, say string) {
-	switch {
-	case s.Next != "":
-		return kekReplaced, "The new key is taking over, and the old one is still needed: run signet admin kek rewrap to its end."
-	case s.Now != s.InFile:
-		return kekPlaced, "Nothing needs the old key any more: run signet admin kek finish, on every server."
-	case s.New != "":
-		return kekPrepared, "The new key is here, and nothing is sealed under it yet: run signet admin kek add with it on every other server, and then signet admin kek rewrap."
-	}
+	var behind []string
 	for _, n := range s.Nodes {
 		if len(n.KEKs) > 0 && n.KEKs[0] != s.Now {
-			return kekSettled, "Nothing needs an old key. On some servers the new one is not in place: run signet admin kek finish there."
+			behind = append(behind, n.Place)
 		}
+	}
+	switch lack := s.Without(s.New); {
+	case s.Next != "":
+		return kekReplaced, "The new key is taking over, and the old one is still needed. Run signet admin kek rewrap to its end."
+	case s.Now != s.InFile:
+		return kekPlaced, "Nothing needs the old key any more. Run signet admin kek finish, on every server."
+	case s.New != "" && len(lack) > 0:
+		return kekPrepared, "The new key is here, and nothing is sealed under it yet. Give it to these servers, too, with signet admin kek add: " + strings.Join(lack, ", ") + "."
+	case s.New != "":
+		return kekPrepared, "The new key is here, and nothing is sealed under it yet. Keep a copy of it elsewhere, and run signet admin kek rewrap."
+	case len(behind) > 0:
+		return kekSettled, "Nothing needs the old key any more. Run signet admin kek finish on these servers, too: " + strings.Join(behind, ", ") + "."
 	}
 	return kekSettled, "Everything is sealed under the key in use."
 }

@@ -62,7 +62,14 @@ type keeper struct {
 var _ admin.KEK = (*keeper)(nil)
 
 func newKeeper(v *vault, ring *keyring.Ring) *keeper {
-	return &keeper{cfg: v.cfg, ring: ring, main: v.kek, next: v.next}
+	k := &keeper{cfg: v.cfg, ring: ring, main: v.kek, next: v.next}
+	// Whoever asks a server where its files are is in another folder.
+	for _, path := range []*string{&k.cfg.Data, &k.cfg.KEKFile} {
+		if abs, err := filepath.Abs(*path); *path != "" && err == nil {
+			*path = abs
+		}
+	}
+	return k
 }
 
 // hold takes keys into use, and says so to the other nodes.

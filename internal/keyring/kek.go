@@ -185,7 +185,7 @@ func Known(ctx context.Context, db *sqldb.DB) (bool, error) {
 // see is sealed under the key that takes over.
 func (r *Ring) sealer(ctx context.Context, tx *sqldb.Tx) (id string, kek *secret.Key, err error) {
 	held := r.keks.Load()
-	now, next, err := marks(ctx, tx, tx.ForShare())
+	now, next, err := alone(ctx, tx)
 	if errors.Is(err, idp.NotFound) {
 		return KEKID(held.main), held.main, nil // before the first Check
 	}
@@ -205,10 +205,9 @@ func (r *Ring) sealer(ctx context.Context, tx *sqldb.Tx) (id string, kek *secret
 }
 
 // marks gives the ids of the key that everything is sealed under and, while
-// that is being replaced, of the one that takes over. lock ends the query of
-// the first, and is waited for before the second is read.
-func marks(ctx context.Context, q sqldb.Querier, lock string) (now, next string, err error) {
-	if err = q.QueryRow(ctx, `select kek from kek_check where id = $1`+lock, rowNow).Scan(&now); err != nil {
+// that is being replaced, of the one that takes over.
+func marks(ctx context.Context, q sqldb.Querier) (now, next string, err error) {
+	if err = q.QueryRow(ctx, `select kek from kek_check where id = $1`, rowNow).Scan(&now); err != nil {
 		return "", "", fmt.Errorf("read which key-encryption key is in use: %w", err)
 	}
 	err = q.QueryRow(ctx, `select kek from kek_check where id = $1`, rowNext).Scan(&next)
@@ -219,10 +218,12 @@ func marks(ctx context.Context, q sqldb.Querier, lock string) (now, next string,
 }
 
 // alone keeps everybody else who seals, starts or replaces waiting until tx
-// has ended.
+// has ended, and then gives marks. It is a lock that nobody shares, so that
+// those who seal, one after the other, do not keep a replacement waiting for
+// ever, as they can on PostgreSQL. Keys are made too rarely to be held up by it.
 func alone(ctx context.Context, tx *sqldb.Tx) (now, next string, err error) {
 	if _, err := tx.Exec(ctx, `update kek_check set sealed = sealed where id = $1`, rowNow); err != nil {
 		return "", "", fmt.Errorf("lock the key-encryption key: %w", err)
 	}
-	return marks(ctx, tx, "")
+	return marks(ctx, tx)
 }

@@ -36,7 +36,7 @@ func (r *Ring) Announce(ctx context.Context) error {
 	return r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		// The lock settles who is first, this node or a rewrap that begins: it
 		// sees us, or we see it.
-		now, next, err := marks(ctx, tx, tx.ForShare())
+		now, next, err := alone(ctx, tx)
 		if err != nil {
 			return err
 		}

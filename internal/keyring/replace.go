@@ -48,7 +48,7 @@ func without(nodes []Node, id string) (places []string) {
 // KEKs looks how the key-encryption keys stand.
 func (r *Ring) KEKs(ctx context.Context) (k KEKs, err error) {
 	k.Held, k.Keys = strings.Fields(r.keks.Load().ids()), map[string]int64{}
-	if k.Now, k.Next, err = marks(ctx, r.cfg.DB, ""); err != nil {
+	if k.Now, k.Next, err = marks(ctx, r.cfg.DB); err != nil {
 		return k, err
 	}
 	var since int64
@@ -85,7 +85,7 @@ func (r *Ring) Try(ctx context.Context, id string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	now, next, err := marks(ctx, r.cfg.DB, "")
+	now, next, err := marks(ctx, r.cfg.DB)
 	if err != nil || now == id && next == "" {
 		return 0, err
 	}
