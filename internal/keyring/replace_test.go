@@ -182,7 +182,7 @@ func TestSec_KEY02_ReplaceRace(t *testing.T) {
 	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
 		h := newHouse(t, db, 20)
 		var made atomic.Int64
-		for round := range 8 {
+		for round := range 4 {
 			from := made.Load()
 			nodes := []*keyring.Ring{h.node("a", h.was, h.is), h.node("b", h.is, h.was)}
 			makers := []*keyring.Ring{h.node("c", h.was, h.is), h.node("d", h.was, h.is), h.node("e", h.is, h.was)}
@@ -403,5 +403,58 @@ func TestSec_KEY02_WhatNeedsAnOldKey(t *testing.T) {
 			t.Fatal(n, err) // both's own key file still has the old one
 		}
 		h.whole(h.was)
+	})
+}
+
+// slowBus lets whoever publishes in a transaction take its time.
+type slowBus struct {
+	notices
+	wait func()
+}
+
+func (b *slowBus) Publish(ctx context.Context, tx *sqldb.Tx, topic, key string) error {
+	b.wait()
+	return b.notices.Publish(ctx, tx, topic, key)
+}
+
+// TestSec_KEY02_WhoSealsWhileItBegins: a key that was sealed under the old key
+// before the new one took over, and is stored late, is not left behind.
+func TestSec_KEY02_WhoSealsWhileItBegins(t *testing.T) {
+	sqldbtest.Each(t, sources, func(t *testing.T, db *sqldb.DB) {
+		h := newHouse(t, db, 1)
+		node, replaced := h.node("node", h.was, h.is), make(chan error, 1)
+		// Until the replacement is over, or waits for us: on SQLite there is
+		// one who writes, and the others wait.
+		wait := func() {
+			go func() {
+				_, err := node.Replace(context.Background(), keyring.KEKID(h.is), nil, nil)
+				replaced <- err
+			}()
+			for waits := int64(0); db.Dialect() == sqldb.Postgres && waits == 0; {
+				select {
+				case err := <-replaced:
+					replaced <- err
+					return
+				default:
+				}
+				err := db.QueryRow(context.Background(), `
+					select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waits)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+		slow := keyring.New(keyring.Config{DB: db, KEK: h.was, AlsoOpens: []*secret.Key{h.is}, Now: h.now.Now, Bus: &slowBus{wait: sync.OnceFunc(wait)}})
+		if err := slow.RotateNow(t.Context(), "late", "ES256"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-replaced; err != nil {
+			t.Fatal(err)
+		}
+		h.whole(h.is)
+		if _, err := h.node("alone", h.is).Signer(t.Context(), "late", "ES256"); err != nil {
+			t.Error(err)
+		}
 	})
 }
