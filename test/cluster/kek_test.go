@@ -286,13 +286,13 @@ func (s *site) prepare(t *testing.T) string {
 	var made struct{ ID string }
 	name := "org" + secret.NewUUID4()[:8]
 	s.admin(&made, "tenant", "create", name, "--domain", name+".example")
-	s.jwks(t, made.ID)
+	s.jwks(t, len(s.nodes)-1, made.ID)
 	return read(t, next)
 }
 
-func (s *site) jwks(t *testing.T, tenant string) {
+func (s *site) jwks(t *testing.T, n int, tenant string) {
 	t.Helper()
-	res, err := s.everywhere().HTTP.Get(s.base + "/" + tenant + "/discovery/v2.0/keys")
+	res, err := s.somebody(n).HTTP.Get(s.base + "/" + tenant + "/discovery/v2.0/keys")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -397,7 +397,7 @@ func (s *site) refuses(t *testing.T, key string, want ...string) {
 func (s *site) startsAlone(t *testing.T, key string) {
 	t.Helper()
 	cmd := running.StartBinary(t, running.Binary(t), append(s.flags(0), "--kek-file", alone(t, key)), nil)
-	s.jwks(t, s.id)
+	s.jwks(t, 0, s.id)
 	cmd.Process.Signal(syscall.SIGTERM)
 	cmd.Wait()
 }
