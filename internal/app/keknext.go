@@ -134,7 +134,7 @@ func (k *keeper) Add(ctx context.Context, text string) (_ admin.KEKs, made bool,
 	if err != nil {
 		return admin.KEKs{}, false, err
 	}
-	there, err := loadNext(k.cfg, nil)
+	there, err := loadNext(k.cfg, k.main)
 	if err != nil {
 		return admin.KEKs{}, false, err
 	}
@@ -238,13 +238,10 @@ func (k *keeper) Finish(ctx context.Context) (_ admin.KEKs, old string, err erro
 		}
 		file = k.next
 	}
-	path := k.cfg.kekNextPath()
-	if next, err := loadNext(k.cfg, nil); err != nil {
-		return admin.KEKs{}, old, err
-	} else if next != nil && secret.Equal(next.Raw(), file.Raw()) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return admin.KEKs{}, old, diskError(path, err)
-		}
+	if next, err := loadNext(k.cfg, nil); err == nil && next != nil && secret.Equal(next.Raw(), file.Raw()) {
+		// Where it cannot be removed, as with a mounted secret, it does no harm:
+		// it is the key in use.
+		os.Remove(k.cfg.kekNextPath())
 	}
 	if err := k.hold(ctx, file, nil); err != nil {
 		return admin.KEKs{}, old, err

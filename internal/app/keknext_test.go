@@ -187,8 +187,17 @@ func TestSec_KEY02_FileOfANodeByHand(t *testing.T) {
 	if err := os.Rename(next, kek); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(next, textOfKEK(is), 0o600); err != nil { // in both places
+		t.Fatal(err)
+	}
 	if s, old, err := h.kek.Finish(ctx); err != nil || old != "" || s.InFile != keyring.KEKID(is) || s.New != "" {
 		t.Errorf("finished: %+v, %q, %v", s, old, err)
+	}
+	if err := os.WriteFile(next, textOfKEK(is), 0o600); err != nil { // where it could not be removed
+		t.Fatal(err)
+	}
+	if s, made, err := h.kek.Add(ctx, ""); err != nil || !made || s.New == s.Now || s.New == "" {
+		t.Errorf("the next one: %+v, %v, %v", s, made, err)
 	}
 }
 
