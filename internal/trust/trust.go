@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -145,10 +146,10 @@ type Trace struct {
 // label is what an authority is called when nobody gave it a name.
 func label(c *x509.Certificate) string {
 	s := c.Subject
-	for _, word := range slices.Concat([]string{s.CommonName}, s.OrganizationalUnit, s.Organization, []string{s.String()}) {
+	for _, word := range slices.Concat([]string{s.CommonName}, s.OrganizationalUnit, s.Organization) {
 		if word = strings.TrimSpace(word); word != "" {
 			return word
 		}
 	}
-	return pkix.KeyID(c)
+	return cmp.Or(strings.TrimSpace(s.String()), pkix.KeyID(c))
 }
