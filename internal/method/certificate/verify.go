@@ -36,7 +36,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	if fault != nil {
 		return method.Verdict{}, fault
 	}
-	h, err := findHandover(ctx, m.db, a.Tenant, secret.Digest(code))
+	h, err := m.handover(ctx, a.Tenant, secret.Digest(code))
 	switch {
 	case errors.Is(err, idp.NotFound):
 		return method.Verdict{}, idp.Unprovenf("handover_unknown", "no handshake for this code").Say(sayOver)
