@@ -143,6 +143,15 @@ func lock(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
 	return nil
 }
 
+// versionOf is how often the tenant's store was changed; 0: never.
+func versionOf(ctx context.Context, q sqldb.Querier, t idp.TenantID) (n int64, err error) {
+	err = q.QueryRow(ctx, `select version from trust_store where tenant_id = $1`, t).Scan(&n)
+	if err != nil && !errors.Is(err, idp.NotFound) {
+		return 0, fmt.Errorf("version of the authorities of %s: %w", t, err)
+	}
+	return n, nil
+}
+
 // SHA1 is the SHA-1 of a certificate in upper-case hex, as other programs show
 // it. Nothing is decided by it.
 func SHA1(c *x509.Certificate) string {

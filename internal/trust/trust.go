@@ -120,6 +120,8 @@ type Verified struct {
 	// client sent has no id.
 	Authorities []Authority
 	Checks      []Checked // leaf first; the anchor has none
+
+	version int64 // of the store that the authorities are of
 }
 
 // Step is what there is to say of one certificate of a path.
