@@ -238,6 +238,14 @@ func (s *Server) Run(ctx context.Context, ready func(base string)) error {
 			ready(s.base)
 		}
 		giveBack()
+		select {
+		case <-failed.Done():
+		case <-time.After(settled):
+			giveBack()
+			if err := giveBackProgram(); err != nil {
+				s.cfg.Log.Debug("memory is not given back", "cause", err)
+			}
+		}
 		return nil
 	})
 	var err error
