@@ -13,8 +13,6 @@ import (
 // anchors are what a node keeps in memory of a tenant's authorities. What the
 // bus drops is loaded anew; nothing in it changes but what near remembers.
 type anchors struct {
-	version int64 // of the tenant's store, when this was read or before
-
 	all  []Authority                     // enabled, in the order of their coming
 	own  map[*x509.Certificate]Authority // the same, by these very objects
 	held map[[sha256.Size]byte]bool      // the same, by what is in their certificates
@@ -25,17 +23,12 @@ type anchors struct {
 }
 
 func (s *Store) loadAnchors(ctx context.Context, t idp.TenantID) (*anchors, error) {
-	// The version first: what changes meanwhile has another one.
-	version, err := versionOf(ctx, s.cfg.DB, t)
-	if err != nil {
-		return nil, err
-	}
 	all, err := everyAuthority(ctx, s.cfg.DB, t)
 	if err != nil {
 		return nil, fmt.Errorf("load authorities of %s: %w", t, err)
 	}
 	out := &anchors{
-		version: version, own: map[*x509.Certificate]Authority{}, held: map[[sha256.Size]byte]bool{}, barred: map[[sha256.Size]byte]bool{}, near: newNear(),
+		own: map[*x509.Certificate]Authority{}, held: map[[sha256.Size]byte]bool{}, barred: map[[sha256.Size]byte]bool{}, near: newNear(),
 	}
 	for _, a := range all {
 		if !a.Enabled || !a.Removed.IsZero() {

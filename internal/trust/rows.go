@@ -15,7 +15,8 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-const authorityColumns = `select tenant_id, id, container_id, name, cert, root, enabled, crl, delta, ocsp, hint, created, changed, removed, version
+const authorityColumns = `select tenant_id, id, container_id, name, cert, root, enabled, crl, delta, ocsp, hint, created, changed, removed, version,
+	coalesce((select s.version from trust_store s where s.tenant_id = trust_authority.tenant_id), 0)
 	from trust_authority `
 
 // Get reads an authority, also one that was removed, or is NotFound.
@@ -70,7 +71,7 @@ func scanAuthority(r scanner) (Authority, error) {
 	var der []byte
 	var created, changed, removed int64
 	err := r.Scan(&a.Tenant, &a.ID, &a.Container, &a.Name, &der, &a.Root, &a.Enabled, &a.CRL, &a.Delta, &a.OCSP, &a.Hint,
-		&created, &changed, &removed, &a.Version)
+		&created, &changed, &removed, &a.Version, &a.store)
 	if err != nil {
 		return Authority{}, err
 	}

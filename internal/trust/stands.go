@@ -57,7 +57,7 @@ func (s *Store) Holds(ctx context.Context, q sqldb.Querier, t idp.TenantID, v Ve
 	switch version, err := versionOf(ctx, q, t); {
 	case err != nil:
 		return false, err
-	case version > 0 && version == v.version && anchor.Tenant == t:
+	case version > 0 && version == anchor.store && anchor.Tenant == t:
 		return true, nil
 	}
 	args, places, known := []any{t, anchor.ID}, []string{"$2"}, 0

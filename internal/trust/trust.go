@@ -41,6 +41,8 @@ type Authority struct {
 	Changed time.Time
 	Removed time.Time // zero: it is there
 	Version int64     // counts the changes, from 1
+
+	store int64 // of all that the tenant has, the version that this was read of
 }
 
 // Key is the authority's subject key identifier in lower-case hex: the
@@ -120,8 +122,6 @@ type Verified struct {
 	// client sent has no id.
 	Authorities []Authority
 	Checks      []Checked // leaf first; the anchor has none
-
-	version int64 // of the store that the authorities are of
 }
 
 // Step is what there is to say of one certificate of a path.

@@ -102,7 +102,7 @@ func (s *Store) walk(ctx context.Context, t idp.TenantID, leaf *x509.Certificate
 		return w, nil
 	}
 	held.remember(path.Chain)
-	w.verified.Path, w.verified.version = path, held.version
+	w.verified.Path = path
 	for i, c := range path.Chain {
 		if i > 0 {
 			w.verified.Authorities = append(w.verified.Authorities, held.authority(c))
