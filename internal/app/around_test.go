@@ -1,8 +1,10 @@
 package app
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/signetid/signet/internal/idp"
@@ -18,6 +20,8 @@ func (s *sink) Header() http.Header { return s.made }
 func (s *sink) WriteHeader(int) { s.told = s.made.Clone() }
 
 func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
+
+func (s *sink) WriteString(t string) (int, error) { return len(t), nil }
 
 // BenchmarkAround measures what a request pays beside what its handler does.
 func BenchmarkAround(b *testing.B) {
@@ -36,8 +40,15 @@ func BenchmarkAround(b *testing.B) {
 	mux.Handle("POST /signin/answer", web.Adapt(phrase, func(w http.ResponseWriter, r *http.Request) error {
 		return web.SeeOther(w, r, "https://app.example/callback?code=1")
 	}))
+	sealed := strings.Repeat("Ab_9", 800)
+	mux.Handle("POST /{tenant}/oauth2/token", web.Adapt(phrase, func(w http.ResponseWriter, r *http.Request) error {
+		w.WriteHeader(http.StatusOK)
+		io.WriteString(w, sealed)
+		return nil
+	}))
 	h := s.httpServer(b.Context(), s.around(mux, nil, ownHost(s.base))).Handler
-	for name, path := range map[string]string{"token": "/7f1d4c2e-0b53-4d3c-9a86-5a0c1f0e2d11/oauth2/v2.0/token", "answer": "/signin/answer"} {
+	const tenant = "/7f1d4c2e-0b53-4d3c-9a86-5a0c1f0e2d11"
+	for name, path := range map[string]string{"token": tenant + "/oauth2/v2.0/token", "device": tenant + "/oauth2/token", "answer": "/signin/answer"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, s.base+path, nil)
