@@ -37,7 +37,7 @@ func BenchmarkAround(b *testing.B) {
 		w.Header().Set("Pragma", "no-cache")
 		return web.JSON(w, http.StatusOK, answer)
 	}))
-	mux.Handle("POST /signin/answer", web.Adapt(phrase, func(w http.ResponseWriter, r *http.Request) error {
+	mux.Handle("POST /{tenant}/signin/answer", web.Adapt(phrase, func(w http.ResponseWriter, r *http.Request) error {
 		return web.SeeOther(w, r, "https://app.example/callback?code=1")
 	}))
 	sealed := strings.Repeat("Ab_9", 800)
@@ -48,7 +48,7 @@ func BenchmarkAround(b *testing.B) {
 	}))
 	h := s.httpServer(b.Context(), s.around(mux, nil, ownHost(s.base))).Handler
 	const tenant = "/7f1d4c2e-0b53-4d3c-9a86-5a0c1f0e2d11"
-	for name, path := range map[string]string{"token": tenant + "/oauth2/v2.0/token", "device": tenant + "/oauth2/token", "answer": "/signin/answer"} {
+	for name, path := range map[string]string{"token": tenant + "/oauth2/v2.0/token", "device": tenant + "/oauth2/token", "answer": tenant + "/signin/answer"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, s.base+path, nil)

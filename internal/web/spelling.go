@@ -61,10 +61,10 @@ func respell(table map[int][]spelled, u *url.URL) *url.URL {
 	}
 	var written [maxWritten]byte
 	for _, s := range table[len(parts)] {
-		to, ok := s.spell(written[:0], parts)
-		if !ok {
+		if !s.is(parts) {
 			continue
 		}
+		to := s.spell(written[:0], parts)
 		if string(to) == path {
 			return nil
 		}
@@ -79,23 +79,31 @@ func respell(table map[int][]spelled, u *url.URL) *url.URL {
 	return nil
 }
 
-// spell appends parts to b as s has them, when they are that address.
-func (s spelled) spell(b []byte, parts []string) ([]byte, bool) {
+// is says whether parts are that address.
+func (s spelled) is(parts []string) bool {
+	for i, word := range s.words {
+		if !variable(word) && !strings.EqualFold(word, parts[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// spell appends parts, which are that address, to b as s has them.
+func (s spelled) spell(b []byte, parts []string) []byte {
 	for i, word := range s.words {
 		switch {
 		case word == "{t}":
 			word = lower(parts[i])
 		case variable(word):
 			word = parts[i]
-		case !strings.EqualFold(word, parts[i]):
-			return nil, false
 		}
 		b = append(append(b, '/'), word...)
 	}
 	if s.slash {
 		b = append(b, '/')
 	}
-	return b, true
+	return b
 }
 
 func variable(word string) bool { return word[0] == '{' }
