@@ -237,14 +237,11 @@ func (s *Server) Run(ctx context.Context, ready func(base string)) error {
 		if ready != nil {
 			ready(s.base)
 		}
-		giveBack()
+		s.giveBack()
 		select {
 		case <-failed.Done():
 		case <-time.After(settled):
-			giveBack()
-			if err := giveBackProgram(); err != nil {
-				s.cfg.Log.Debug("memory is not given back", "cause", err)
-			}
+			s.giveBack()
 		}
 		return nil
 	})
