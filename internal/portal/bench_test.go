@@ -28,6 +28,7 @@ func BenchmarkSignIn(b *testing.B) {
 	w.portal.cfg.Resume["app"] = func(rw http.ResponseWriter, _ *http.Request, _ signin.Flow, _ signin.Step) error {
 		return web.NoContent(rw)
 	}
+	w.phones()
 	ada, known := w.newUser("ada@nordhafen.example", "Ada Lindqvist"), w.newBrowser()
 	known.firstDay(ada, "Blue key")
 	app := w.allow(ada, client.Client{Name: "Drawings", FirstParty: true}, "openid")
