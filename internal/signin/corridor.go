@@ -152,18 +152,17 @@ func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ids []idp.MethodID
-	offers := make(map[idp.MethodID]Offer)
+	ids := make([]idp.MethodID, 0, len(c.rooms))
 	for _, r := range c.rooms {
 		// A method without a page is none to offer on one.
 		if r.viewer != nil && p.Judge(nobody, policy.Use, r.ID(), nil).Allowed() {
 			ids = append(ids, r.ID())
-			offers[r.ID()] = Offer{ID: r.ID(), View: r.viewer.View(), Waits: r.waiter != nil, Away: r.away}
 		}
 	}
-	var out []Offer
+	out := make([]Offer, 0, len(ids))
 	for _, id := range p.Preferred(nobody, ids) {
-		out = append(out, offers[id])
+		r, _ := c.find(id)
+		out = append(out, Offer{ID: id, View: r.viewer.View(), Waits: r.waiter != nil, Away: r.away})
 	}
 	return out, nil
 }
