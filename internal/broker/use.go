@@ -49,7 +49,7 @@ func (s *Server) use(ctx context.Context, x exchange) (reply, error) {
 	if !ok {
 		return reply{}, notOurs("prt_unreadable")
 	}
-	if err := s.within(ctx, x, t, notOurs("tenant_differs")); err != nil {
+	if err := s.within(ctx, x, t, elsewhere); err != nil {
 		return reply{}, err
 	}
 	o, found := s.cfg.PRTs.Find(ctx, t, q.Token)
@@ -75,6 +75,8 @@ func (s *Server) use(ctx context.Context, x exchange) (reply, error) {
 func notOurs(reason string) *Fault {
 	return grantFault(idp.Expired, codeUnreadable, reason, "The token was not given out here.", "%s", reason)
 }
+
+func elsewhere(idp.TenantID) *Fault { return notOurs("tenant_differs") }
 
 // unopened says whether a PRT could not even be opened, or a trouble of our own
 // kept it from being found.
