@@ -61,7 +61,7 @@ type Config struct {
 	Now       func() time.Time
 	Bus       Bus
 	// Place is what people call this node, such as its host and folder. One
-	// process at a time is at a place.
+	// process at a time is at a place, unless two machines have one name.
 	Place string
 }
 
@@ -69,6 +69,7 @@ type Config struct {
 type Ring struct {
 	cfg     Config
 	node    string // of this process, for Announce
+	began   time.Time
 	keks    atomic.Pointer[keks]
 	tenants sync.Map // idp.TenantID → *tenant
 }
@@ -95,7 +96,7 @@ func (r *Ring) tenant(id idp.TenantID) *tenant {
 
 // New makes a Ring. Call Check, and then Prove, before anything else.
 func New(cfg Config) *Ring {
-	r := &Ring{cfg: cfg, node: secret.NewUUID4()}
+	r := &Ring{cfg: cfg, node: secret.NewUUID4(), began: cfg.Now()}
 	r.Hold(cfg.KEK, cfg.AlsoOpens...)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(topic, func(tenant string) { r.forget(idp.TenantID(tenant)) })

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -22,6 +24,7 @@ const forgottenAfter = 24 * time.Hour
 
 // Node is a server that runs.
 type Node struct {
+	id    string
 	Place string    // its host and folder
 	KEKs  []string  // ids of the key-encryption keys it has, that of its key file first
 	Seen  time.Time // when it last said so
@@ -31,8 +34,22 @@ type Node struct {
 // that lacks the key that takes over holds a rewrap up. It is a Needs when
 // this node lacks one that is in use, and then has announced nothing. Who has
 // called it calls it again every AnnounceEvery, and Leave in the end.
-func (r *Ring) Announce(ctx context.Context) error {
-	held := r.keks.Load()
+func (r *Ring) Announce(ctx context.Context) error { return r.announce(ctx, r.keks.Load()) }
+
+// Change is Hold and Announce in one. No key is let go before the others know,
+// nor one that is in use: after an error this node has those that it had, and
+// the new ones as well.
+func (r *Ring) Change(ctx context.Context, main *secret.Key, others ...*secret.Key) error {
+	held := newKEKs(main, others)
+	r.Hold(main, append(slices.Clone(others), r.keks.Load().all...)...)
+	if err := r.announce(ctx, held); err != nil {
+		return err
+	}
+	r.keks.Store(held)
+	return nil
+}
+
+func (r *Ring) announce(ctx context.Context, held *keks) error {
 	return r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		// The lock settles who is first, this node or a rewrap that begins: it
 		// sees us, or we see it.
@@ -46,10 +63,10 @@ func (r *Ring) Announce(ctx context.Context) error {
 				return errors.Join(err, &Needs{KEK: id, Keys: keys, Next: id == next})
 			}
 		}
-		// Whoever was at our place before is gone.
+		// Whoever was at our place before we began is gone.
 		at := r.cfg.Now()
-		_, err = tx.Exec(ctx, `delete from kek_node where id <> $1 and (place = $2 or seen_at < $3)`,
-			r.node, r.cfg.Place, at.Add(-forgottenAfter).UnixMilli())
+		_, err = tx.Exec(ctx, `delete from kek_node where id <> $1 and (place = $2 and seen_at <= $3 or seen_at < $4)`,
+			r.node, r.cfg.Place, r.began.UnixMilli(), at.Add(-forgottenAfter).UnixMilli())
 		if err == nil {
 			_, err = tx.Exec(ctx, `
 				insert into kek_node (id, place, keks, seen_at) values ($1, $2, $3, $4)
@@ -73,7 +90,7 @@ func (r *Ring) Leave(ctx context.Context) error {
 
 // nodes lists the servers that run, by place.
 func (r *Ring) nodes(ctx context.Context, q sqldb.Querier) ([]Node, error) {
-	rows, err := q.Query(ctx, `select place, keks, seen_at from kek_node where seen_at > $1 order by place, id`,
+	rows, err := q.Query(ctx, `select id, place, keks, seen_at from kek_node where seen_at > $1 order by place, id`,
 		r.cfg.Now().Add(-nodeLives).UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("read which servers run: %w", err)
@@ -83,7 +100,7 @@ func (r *Ring) nodes(ctx context.Context, q sqldb.Querier) ([]Node, error) {
 		var n Node
 		var ids string
 		var at int64
-		if err := rows.Scan(&n.Place, &ids, &at); err != nil {
+		if err := rows.Scan(&n.id, &n.Place, &ids, &at); err != nil {
 			return nil, errors.Join(err, rows.Close())
 		}
 		n.KEKs, n.Seen = strings.Fields(ids), time.UnixMilli(at)

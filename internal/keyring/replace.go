@@ -86,11 +86,13 @@ func (r *Ring) Try(ctx context.Context, id string) (int, error) {
 		return 0, err
 	}
 	now, next, err := marks(ctx, r.cfg.DB)
-	if err != nil || now == id && next == "" {
+	if err != nil {
 		return 0, err
 	}
-	if err := r.mayBegin(ctx, r.cfg.DB, now, next, id); err != nil {
-		return 0, err
+	if !under(now, next, id) {
+		if err := r.mayBegin(ctx, r.cfg.DB, next, id); err != nil {
+			return 0, err
+		}
 	}
 	n := 0
 	for _, t := range []table{sealingKeys, signingKeys} {
@@ -107,7 +109,7 @@ func (r *Ring) Try(ctx context.Context, id string) (int, error) {
 			return n, err
 		}
 	}
-	return n, nil
+	return n, r.proveAlone(ctx, to)
 }
 
 // walk reads the rows of a query batch by batch.
@@ -140,15 +142,19 @@ func (r *Ring) held(id string) (*secret.Key, error) {
 // run at once do no harm.
 //
 // It is Conflict, and nothing has been changed, while a server runs that lacks
-// the key, or while another one is taking over. note and progress may be nil;
+// the key, or while another one is taking over; nor has anything when a key
+// opens with nothing. Where the key has taken over already, what a server of an
+// older version left under the old one since is sealed anew. note and progress may be nil;
 // done is how many keys this run has sealed anew.
 func (r *Ring) Replace(ctx context.Context, id string, note Note, progress func(done int)) (done int, err error) {
 	to, err := r.held(id)
 	if err != nil {
 		return 0, err
 	}
-	over, err := r.begin(ctx, to)
-	if over || err != nil {
+	if _, err := r.Try(ctx, id); err != nil {
+		return 0, err
+	}
+	if err := r.begin(ctx, to); err != nil {
 		return 0, err
 	}
 	m := &move{Ring: r, to: to, note: note, progress: progress, told: map[idp.TenantID]bool{}}
@@ -164,7 +170,7 @@ func (r *Ring) Replace(ctx context.Context, id string, note Note, progress func(
 		if err := r.proveAlone(ctx, to); err != nil {
 			return m.done, err
 		}
-		if over, err = r.end(ctx, to); over || err != nil {
+		if over, err := r.end(ctx, to); over || err != nil {
 			return m.done, err
 		}
 	}
@@ -172,18 +178,15 @@ func (r *Ring) Replace(ctx context.Context, id string, note Note, progress func(
 		Say("A server still seals under the old key. Bring all servers to this version, and run it again.")
 }
 
-// begin makes everybody seal under to. over says that everything already is.
-func (r *Ring) begin(ctx context.Context, to *secret.Key) (over bool, err error) {
+// begin makes everybody seal under to.
+func (r *Ring) begin(ctx context.Context, to *secret.Key) error {
 	id := KEKID(to)
-	err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		now, next, err := alone(ctx, tx)
-		if err != nil {
+		if err != nil || under(now, next, id) {
 			return err
 		}
-		if over = now == id && next == ""; over || next == id {
-			return nil
-		}
-		if err := r.mayBegin(ctx, tx, now, next, id); err != nil {
+		if err := r.mayBegin(ctx, tx, next, id); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `insert into kek_check (id, sealed, kek) values ($1, $2, $3)`,
@@ -191,22 +194,44 @@ func (r *Ring) begin(ctx context.Context, to *secret.Key) (over bool, err error)
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("begin to replace the key-encryption key: %w", err)
+		return fmt.Errorf("begin to replace the key-encryption key: %w", err)
 	}
-	return over, nil
+	return nil
+}
+
+// under says whether whatever is new is sealed under id.
+func under(now, next, id string) bool { return next == id || next == "" && now == id }
+
+// still is Conflict when whatever is new is no longer sealed under id: who was
+// paused meanwhile must not seal the rest under it.
+func still(now, next, id string) error {
+	if under(now, next, id) {
+		return nil
+	}
+	return idp.Conflictf("kek_overtaken", "%s is not the key that takes over any more", id).
+		Say("Another key has taken over meanwhile. See signet admin kek status.")
 }
 
 // mayBegin refuses what would leave a server without a key that it needs.
-func (r *Ring) mayBegin(ctx context.Context, q sqldb.Querier, now, next, id string) error {
+func (r *Ring) mayBegin(ctx context.Context, q sqldb.Querier, next, id string) error {
 	if next != "" && next != id {
 		return idp.Conflictf("kek_other", "%s is taking over", next).
 			Say("Another key, " + next + ", is taking over. Put that one in place as the new key, and run the rewrap to its end.")
 	}
+	return r.everyOther(ctx, q, id)
+}
+
+// everyOther refuses while another server runs that lacks a key.
+func (r *Ring) everyOther(ctx context.Context, q sqldb.Querier, id string) error {
 	nodes, err := r.nodes(ctx, q)
 	if err != nil {
 		return err
 	}
-	nodes = slices.DeleteFunc(nodes, func(n Node) bool { return n.Place == r.cfg.Place }) // our own keys are at hand
+	// Our own keys are at hand, and who was at our place before is gone. Who
+	// says so later is another machine of the same name.
+	nodes = slices.DeleteFunc(nodes, func(n Node) bool {
+		return n.id == r.node || n.Place == r.cfg.Place && !n.Seen.After(r.began)
+	})
 	if places := without(nodes, id); len(places) > 0 {
 		return idp.Conflictf("kek_nodes", "%d servers lack it", len(places)).
 			Say("These servers do not have the new key yet: " + strings.Join(places, ", ") + ". Run signet admin kek add on each; one that has ended without a word is forgotten after three minutes.")
@@ -235,6 +260,13 @@ func (m *move) batch(ctx context.Context, t table, batch []wrapped) error {
 	var whose map[idp.TenantID]bool
 	err = m.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		whose = map[idp.TenantID]bool{}
+		now, next, err := alone(ctx, tx)
+		if err == nil {
+			err = still(now, next, KEKID(m.to))
+		}
+		if err != nil {
+			return err
+		}
 		if n, err = put(ctx, tx, anew, t, m.to, whose); err != nil {
 			return err
 		}
@@ -287,9 +319,8 @@ func (r *Ring) end(ctx context.Context, to *secret.Key) (over bool, err error) {
 		if err != nil {
 			return err
 		}
-		if now == id && next == "" {
-			over = true // somebody else was faster
-			return nil
+		if err := still(now, next, id); err != nil {
+			return err
 		}
 		for _, t := range []table{sealingKeys, signingKeys} {
 			left, err := readWrapped(ctx, tx, t.foreign, id, wrapped{})
@@ -298,6 +329,9 @@ func (r *Ring) end(ctx context.Context, to *secret.Key) (over bool, err error) {
 			}
 		}
 		over = true
+		if next == "" {
+			return nil // somebody else was faster
+		}
 		return r.takeOver(ctx, tx, to)
 	})
 	if err != nil {

@@ -25,12 +25,15 @@ type Note func(ctx context.Context, tx *sqldb.Tx, whose []idp.TenantID) error
 // everything opens with the KEK alone, or nothing was changed. It changes no
 // key itself and may be run again. also may be nil.
 //
-// It is for when no other node runs; Replace is for when they do. A Replace
-// that was under way is over with it.
+// It is for when no other node runs, and Conflict while one does that lacks the
+// KEK; Replace is for then. A Replace that was under way is over with it.
 func (r *Ring) Rewrap(ctx context.Context, also Note) (int, error) {
 	done, to := 0, r.keks.Load().main
 	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		if _, _, err := alone(ctx, tx); err != nil && !errors.Is(err, idp.NotFound) {
+			return err
+		}
+		if err := r.everyOther(ctx, tx, KEKID(to)); err != nil {
 			return err
 		}
 		n, whose := 0, map[idp.TenantID]bool{}
