@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -101,6 +102,8 @@ func (s KEKs) state() (state, say string) {
 	switch lack := s.Without(s.New); {
 	case s.Next != "":
 		return kekReplaced, "The new key is taking over, and the old one is still needed. Run signet admin kek rewrap to its end."
+	case s.Old(s.Now) > 0:
+		return kekReplaced, fmt.Sprintf("%d keys are not sealed under the key in use. Run signet admin kek rewrap on a server that has the key that they need, too.", s.Old(s.Now))
 	case s.Now != s.InFile:
 		return kekPlaced, "Nothing needs the old key any more. Run signet admin kek finish, on every server."
 	case s.New != "" && len(lack) > 0:

@@ -85,6 +85,8 @@ func TestKEK(t *testing.T) {
 			{admin.KEKs{KEKs: keyring.KEKs{Now: "a", Nodes: []keyring.Node{node("x", "a", "b")}}, InFile: "a", New: "b"}, "prepared", "kek rewrap."},
 			{admin.KEKs{KEKs: keyring.KEKs{Now: "a", Next: "b"}, InFile: "a", New: "b"}, "rewrap", "to its end"},
 			{admin.KEKs{KEKs: keyring.KEKs{Now: "b"}, InFile: "a", New: "b"}, "finish", "on every server"},
+			{admin.KEKs{KEKs: keyring.KEKs{Now: "b", Keys: map[string]int64{"a": 1, "b": 3, "": 1}}, InFile: "a", New: "b"}, "rewrap", "2 keys are not sealed"},
+			{admin.KEKs{KEKs: keyring.KEKs{Now: "b", Keys: map[string]int64{"a": 1, "b": 3}}, InFile: "b"}, "rewrap", "1 keys are not sealed"},
 			{admin.KEKs{KEKs: keyring.KEKs{Now: "b", Since: now, Nodes: []keyring.Node{node("x", "b"), node("y", "a", "b")}}, InFile: "b"}, "settled", "these servers, too: y."},
 		} {
 			k.state = c.state

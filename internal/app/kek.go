@@ -94,7 +94,7 @@ func (r *rewrap) find(ctx context.Context) (err error) {
 
 // ring opens with the old key and the new one, and seals under the new one.
 func (r *rewrap) ring() *keyring.Ring {
-	c := keyring.Config{DB: r.v.db, KEK: r.v.kek, Now: r.cfg.Now}
+	c := keyring.Config{DB: r.v.db, KEK: r.v.kek, Now: r.cfg.Now, Place: r.cfg.place()}
 	if r.next != nil {
 		c.KEK, c.AlsoOpens = r.next, []*secret.Key{r.v.kek}
 	}
@@ -175,5 +175,6 @@ func sameOwner(path, as string) error {
 	if !ok || int(owner.Uid) == os.Geteuid() {
 		return nil
 	}
-	return os.Chown(path, int(owner.Uid), int(owner.Gid))
+	// Whoever owns the folder may have put a link in the file's place.
+	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
 }

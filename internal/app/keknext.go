@@ -52,6 +52,7 @@ func (c Config) kekPlace() string {
 type keeper struct {
 	cfg  Config
 	ring *keyring.Ring
+	work chan struct{} // held by whoever changes files, or lets what is in one take over
 
 	mu     sync.Mutex
 	main   *secret.Key // of the key file
@@ -62,7 +63,7 @@ type keeper struct {
 var _ admin.KEK = (*keeper)(nil)
 
 func newKeeper(v *vault, ring *keyring.Ring) *keeper {
-	k := &keeper{cfg: v.cfg, ring: ring, main: v.kek, next: v.next}
+	k := &keeper{cfg: v.cfg, ring: ring, work: make(chan struct{}, 1), main: v.kek, next: v.next}
 	// Whoever asks a server where its files are is in another folder.
 	for _, path := range []*string{&k.cfg.Data, &k.cfg.KEKFile} {
 		if abs, err := filepath.Abs(*path); *path != "" && err == nil {
@@ -72,29 +73,51 @@ func newKeeper(v *vault, ring *keyring.Ring) *keeper {
 	return k
 }
 
-// hold takes keys into use, and says so to the other nodes.
-func (k *keeper) hold(ctx context.Context, main, next *secret.Key) error {
-	k.main, k.next = main, next
-	k.ring.Hold(main, next)
-	if !k.listed {
-		return nil
+// busy waits until no other command is at work here.
+func (k *keeper) busy(ctx context.Context) (free func(), err error) {
+	select {
+	case k.work <- struct{}{}:
+		return func() { <-k.work }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	return k.ring.Announce(ctx)
+}
+
+// hold takes keys into use, and says so to the other nodes. After an error it
+// still has those from before.
+func (k *keeper) hold(ctx context.Context, main, next *secret.Key) error {
+	if k.listed {
+		if err := k.ring.Change(ctx, main, next); err != nil {
+			return err
+		}
+	} else {
+		k.ring.Hold(main, next)
+	}
+	k.main, k.next = main, next
+	return nil
 }
 
 // Announce tells the other nodes which keys this one has, again and again
-// until it ends. Before, it looks whether a new key was put in place by other
-// means than Add, as with a mounted secret.
+// until it ends. Before, it looks whether a new key was put in place, or taken
+// away, by other means than Add, as with a mounted secret: what is in memory
+// alone is lost with the process.
 func (k *keeper) Announce(ctx context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.listed = true
-	next := k.next
-	var err error
-	if next == nil {
-		next, err = loadNext(k.cfg, k.main)
+	next, err := loadNext(k.cfg, k.main)
+	if next == nil && err == nil && k.next != nil {
+		if file, err := loadKEK(k.cfg); err == nil && secret.Equal(file.Raw(), k.next.Raw()) {
+			next = k.next // in its place already, for Finish to find
+		}
 	}
-	return errors.Join(err, k.cfg.kekError(k.hold(ctx, k.main, next)))
+	held := k.hold(ctx, k.main, next)
+	err = errors.Join(err, k.cfg.kekError(held))
+	if n := (*keyring.Needs)(nil); errors.As(held, &n) && k.next != nil && keyring.KEKID(k.next) == n.KEK {
+		// It stays, and the others go on to hear of it.
+		return errors.Join(err, k.hold(ctx, k.main, k.next))
+	}
+	return err
 }
 
 // Leave takes that back.
@@ -128,6 +151,11 @@ func (k *keeper) status(ctx context.Context) (s admin.KEKs, err error) {
 // any the one in the file that is there, or else a fresh one. Whatever it was,
 // it is in that file before anything can depend on it.
 func (k *keeper) Add(ctx context.Context, text string) (_ admin.KEKs, made bool, err error) {
+	free, err := k.busy(ctx)
+	if err != nil {
+		return admin.KEKs{}, false, err
+	}
+	defer free()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s, err := k.ring.KEKs(ctx)
@@ -156,7 +184,7 @@ func (k *keeper) Add(ctx context.Context, text string) (_ admin.KEKs, made bool,
 		return admin.KEKs{}, false, idp.Conflictf("kek_same", "the key in use").Say("This is the key that is in use already.")
 	}
 	if there == nil || !secret.Equal(there.Raw(), next.Raw()) {
-		if err := k.write(next); err != nil {
+		if err := k.replaceNext(ctx, next); err != nil {
 			return admin.KEKs{}, false, err
 		}
 	}
@@ -174,6 +202,15 @@ func (k *keeper) taking(s keyring.KEKs) string {
 		return s.Now
 	}
 	return s.Next
+}
+
+// replaceNext writes a new key, over another one that nobody relies on.
+func (k *keeper) replaceNext(ctx context.Context, next *secret.Key) error {
+	// From here on no rewrap begins with the other one, or this is an error.
+	if err := k.hold(ctx, k.main, nil); err != nil {
+		return k.cfg.kekError(err)
+	}
+	return k.write(next)
 }
 
 // write puts a new key into its file, which belongs to whoever has the key or
@@ -195,14 +232,15 @@ func (k *keeper) write(next *secret.Key) error {
 // Rewrap lets the new key take over. done counts the keys that were sealed
 // anew, or with dry would be.
 func (k *keeper) Rewrap(ctx context.Context, dry bool, note keyring.Note, progress func(int)) (_ admin.KEKs, done int, err error) {
-	k.mu.Lock()
-	next := k.next
-	k.mu.Unlock()
-	if next == nil {
-		return admin.KEKs{}, 0, idp.Conflictf("kek_none", "no new key").
-			Say("There is no new key that could take over. Make one with: signet admin kek add")
+	free, err := k.busy(ctx)
+	if err != nil {
+		return admin.KEKs{}, 0, err
 	}
-	id := keyring.KEKID(next)
+	defer free()
+	id, err := k.mayRewrap(ctx)
+	if err != nil {
+		return admin.KEKs{}, 0, err
+	}
 	if dry {
 		done, err = k.ring.Try(ctx, id)
 	} else {
@@ -215,10 +253,45 @@ func (k *keeper) Rewrap(ctx context.Context, dry bool, note keyring.Note, progre
 	return s, done, err
 }
 
+// mayRewrap gives the id of the key that may take over: both keys must be in
+// their files, since what is in memory alone is lost with the process.
+func (k *keeper) mayRewrap(ctx context.Context) (id string, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		return "", idp.Conflictf("kek_none", "no new key").
+			Say("There is no new key that could take over. Make one with: signet admin kek add")
+	}
+	id = keyring.KEKID(k.next)
+	s, err := k.ring.KEKs(ctx)
+	if err != nil || s.Now == id && s.Next == "" {
+		return id, err // it has taken over, and may be in the place of the old one
+	}
+	for _, f := range []struct {
+		c   Config
+		key *secret.Key
+	}{{k.cfg, k.main}, {Config{KEKFile: k.cfg.kekNextPath()}, k.next}} {
+		there, err := loadKEK(f.c)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if there == nil || !secret.Equal(there.Raw(), f.key.Raw()) {
+			return "", idp.Conflictf("kek_files", "%s is not in its file", keyring.KEKID(f.key)).
+				Say(f.c.kekPlace() + " does not hold the key " + keyring.KEKID(f.key) + " any more. Put it back, or give another new key with: signet admin kek add")
+		}
+	}
+	return id, nil
+}
+
 // Finish puts the new key, which has taken over, in the place of the old one
 // on this node, and forgets the old one. old is the file that the old one is in
 // from now on; empty when the new one was in place already.
 func (k *keeper) Finish(ctx context.Context) (_ admin.KEKs, old string, err error) {
+	free, err := k.busy(ctx)
+	if err != nil {
+		return admin.KEKs{}, "", err
+	}
+	defer free()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s, err := k.ring.KEKs(ctx)
@@ -243,8 +316,12 @@ func (k *keeper) Finish(ctx context.Context) (_ admin.KEKs, old string, err erro
 		// it is the key in use.
 		os.Remove(k.cfg.kekNextPath())
 	}
-	if err := k.hold(ctx, file, nil); err != nil {
+	next, err := loadNext(k.cfg, file) // the one after that
+	if err != nil {
 		return admin.KEKs{}, old, err
+	}
+	if err := k.hold(ctx, file, next); err != nil {
+		return admin.KEKs{}, old, k.cfg.kekError(err)
 	}
 	out, err := k.status(ctx)
 	return out, old, err
@@ -257,6 +334,9 @@ func (k *keeper) mayFinish(s keyring.KEKs, file *secret.Key) error {
 	case s.Next != "":
 		return idp.Conflictf("kek_under_way", "%s is taking over", s.Next).
 			Say(fmt.Sprintf("%d keys still need the old key. Run signet admin kek rewrap to its end first.", s.Old(s.Next)))
+	case s.Old(s.Now) > 0:
+		return idp.Conflictf("kek_under_way", "keys are not sealed under %s", s.Now).
+			Say(fmt.Sprintf("%d keys still need another key than the one in use. Run signet admin kek rewrap first.", s.Old(s.Now)))
 	case keyring.KEKID(file) == s.Now:
 		return nil
 	case k.next == nil || keyring.KEKID(k.next) != s.Now:
@@ -299,11 +379,16 @@ func placeKEK(path string, old, next *secret.Key) (kept string, err error) {
 }
 
 // keepKEK gives the file of an old key a second name, which follows from the
-// key.
+// key, and makes sure that the key is there.
 func keepKEK(path string, old *secret.Key) (kept string, err error) {
 	kept = path + ".old-" + keyring.KEKID(old)
 	if err := os.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("keep the old key: %w", err)
+	}
+	if k, err := loadKEK(Config{KEKFile: kept}); err != nil {
+		return "", fmt.Errorf("keep the old key: %w", err)
+	} else if !secret.Equal(k.Raw(), old.Raw()) {
+		return "", fmt.Errorf("keep the old key: %s is another one: move it away", kept)
 	}
 	return kept, syncFolder(filepath.Dir(path))
 }
