@@ -34,12 +34,19 @@ func collectionPercent(live uint64, since time.Duration) int {
 	return int(max(percentAtRest, min(percentAtMost, roomBetween*100/max(live, 1))))
 }
 
+// settled is how long after the start its last works may be expected to be over:
+// the first round of the jobs, and what a demo makes for itself.
+const settled = 2 * time.Second
+
 // giveBack returns to the system what only the start needed: the migrations
 // are read through buffers of 4 MiB each, and a pool keeps them through one
 // collection (sync.Pool). It takes some milliseconds.
-func giveBack() {
+func (s *Server) giveBack() {
 	runtime.GC()
 	debug.FreeOSMemory()
+	if err := giveBackProgram(); err != nil {
+		s.cfg.Log.Debug("program is not given back", "cause", err)
+	}
 }
 
 // collections sets the percentage anew after each collection.

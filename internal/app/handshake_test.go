@@ -33,7 +33,7 @@ import (
 )
 
 // card is a certificate of somebody, with its key.
-func card(t *testing.T, name string) tls.Certificate {
+func card(t testing.TB, name string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -88,7 +88,7 @@ type probed struct {
 func (p probed) who() string { return strings.Join(p.Who, " ") }
 
 // ask sends one request as it is written, over a connection of its own.
-func ask(t *testing.T, dial func() (net.Conn, error), headers ...string) (int, probed) {
+func ask(t testing.TB, dial func() (net.Conn, error), headers ...string) (int, probed) {
 	t.Helper()
 	c, err := dial()
 	if err != nil {
@@ -118,7 +118,7 @@ type nextDoor struct {
 	roots *x509.CertPool
 }
 
-func openNextDoor(t *testing.T, h Handshake, hosts *certificateHosts) *nextDoor {
+func openNextDoor(t testing.TB, h Handshake, hosts *certificateHosts) *nextDoor {
 	t.Helper()
 	cfg := Default()
 	cfg.Data, cfg.Log, cfg.Handshake = t.TempDir(), slog.New(slog.DiscardHandler), h

@@ -238,7 +238,12 @@ func (s *Server) Run(ctx context.Context, ready func(base string)) error {
 		if ready != nil {
 			ready(s.base)
 		}
-		giveBack()
+		s.giveBack()
+		select {
+		case <-failed.Done():
+		case <-time.After(settled):
+			s.giveBack()
+		}
 		return nil
 	})
 	var err error

@@ -14,7 +14,7 @@ type Cache[K comparable, V any] struct {
 	weigh func(V) int // nil: they weigh nothing
 
 	mu     sync.RWMutex
-	values map[K]V
+	values map[K]*V // pointers: a value is copied once for each Get
 	weight int
 	drops  uint64 // counts drops; a load that began before one is not kept
 }
@@ -22,7 +22,7 @@ type Cache[K comparable, V any] struct {
 // New makes a cache of at most size values, read by load. A size of 0 keeps
 // nothing: every Get loads.
 func New[K comparable, V any](size int, load func(context.Context, K) (V, error)) *Cache[K, V] {
-	return &Cache[K, V]{load: load, size: size, values: make(map[K]V)}
+	return &Cache[K, V]{load: load, size: size, values: make(map[K]*V)}
 }
 
 // Weighed bounds what all values weigh together, for values that differ much in
@@ -36,11 +36,11 @@ func (c *Cache[K, V]) Weighed(limit int, weigh func(V) int) *Cache[K, V] {
 // Get returns the value of key, loading it when it is not there.
 func (c *Cache[K, V]) Get(ctx context.Context, key K) (V, error) {
 	c.mu.RLock()
-	v, ok := c.values[key]
+	kept := c.values[key]
 	drops := c.drops
 	c.mu.RUnlock()
-	if ok {
-		return v, nil
+	if kept != nil {
+		return *kept, nil
 	}
 	v, err := c.load(ctx, key)
 	if err != nil {
@@ -70,14 +70,14 @@ func (c *Cache[K, V]) keep(key K, v V, drops uint64) {
 		}
 		c.forget(old)
 	}
-	c.values[key] = v
+	c.values[key] = &v
 	c.weight += weight
 }
 
 // forget takes a value out, when it is there.
 func (c *Cache[K, V]) forget(key K) {
 	if v, ok := c.values[key]; ok && c.weigh != nil {
-		c.weight -= c.weigh(v)
+		c.weight -= c.weigh(*v)
 	}
 	delete(c.values, key)
 }

@@ -171,11 +171,29 @@ func Plain(name string) bool {
 
 // short are the names of attribute types as certificateUserIds spell them:
 // those of Windows' own text form of a name, which writes S for the state and E
-// for the mail address [K]. Other types are written as dotted numbers.
-var short = map[string]string{
+// for the mail address [K]. Other types are written as dotted numbers. The keys
+// are the contents of their OIDs.
+var short = contentsOf(map[string]string{
 	"2.5.4.3": "CN", "2.5.4.4": "SN", "2.5.4.5": "SERIALNUMBER", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "S",
 	"2.5.4.9": "STREET", "2.5.4.10": "O", "2.5.4.11": "OU", "2.5.4.12": "T", "2.5.4.42": "G", "2.5.4.43": "I",
 	"0.9.2342.19200300.100.1.1": "UID", "0.9.2342.19200300.100.1.25": "DC", "1.2.840.113549.1.9.1": "E",
+})
+
+// contentsOf has the contents of OIDs in the place of their dotted form.
+func contentsOf(dotted map[string]string) map[string]string {
+	out := make(map[string]string, len(dotted))
+	for d, name := range dotted {
+		oid, err := x509.ParseOID(d)
+		if err != nil {
+			panic(err) // they are ours
+		}
+		der, err := oid.MarshalBinary()
+		if err != nil {
+			panic(err)
+		}
+		out[string(der)] = name
+	}
+	return out
 }
 
 // RootFirst writes a Name (its DER) as text, the root's part first, as
@@ -212,26 +230,33 @@ func RootFirst(raw []byte) (string, error) {
 	return b.String(), nil
 }
 
-func (a attribute) write(b *strings.Builder) error {
+// dotted is the attribute's type; empty for what is no OID.
+func (a attribute) dotted() string {
 	var oid asn1.ObjectIdentifier
 	s := cryptobyte.String(append([]byte{6, byte(len(a.oid))}, a.oid...))
 	if len(a.oid) > 127 || !s.ReadASN1ObjectIdentifier(&oid) {
-		return errName
+		return ""
 	}
-	dotted := oid.String()
+	return oid.String()
+}
+
+func (a attribute) write(b *strings.Builder) error {
+	name, known := short[string(a.oid)]
+	if !known {
+		if name = a.dotted(); name == "" {
+			return errName
+		}
+	}
 	text, ok := a.text()
 	if ok && strings.ContainsFunc(text, unicode.IsControl) {
-		return fmt.Errorf("attribute %s has a control character", dotted)
+		return fmt.Errorf("attribute %s has a control character", a.dotted())
 	}
-	name, known := short[dotted]
+	b.WriteString(name)
 	if !ok || !known {
-		if !known {
-			name = dotted
-		}
-		b.WriteString(name + "=#" + hex.EncodeToString(a.whole))
+		b.WriteString("=#" + hex.EncodeToString(a.whole))
 		return nil
 	}
-	b.WriteString(name + "=")
+	b.WriteByte('=')
 	for i, r := range text {
 		edge := r == ' ' && (i == 0 || i == len(text)-1)
 		if edge || strings.ContainsRune(`"+,;<>\`, r) || r == '#' && i == 0 {

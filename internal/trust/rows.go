@@ -15,7 +15,8 @@ import (
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-const authorityColumns = `select tenant_id, id, container_id, name, cert, root, enabled, crl, delta, ocsp, hint, created, changed, removed, version
+const authorityColumns = `select tenant_id, id, container_id, name, cert, root, enabled, crl, delta, ocsp, hint, created, changed, removed, version,
+	coalesce((select s.version from trust_store s where s.tenant_id = trust_authority.tenant_id), 0)
 	from trust_authority `
 
 // Get reads an authority, also one that was removed, or is NotFound.
@@ -70,7 +71,7 @@ func scanAuthority(r scanner) (Authority, error) {
 	var der []byte
 	var created, changed, removed int64
 	err := r.Scan(&a.Tenant, &a.ID, &a.Container, &a.Name, &der, &a.Root, &a.Enabled, &a.CRL, &a.Delta, &a.OCSP, &a.Hint,
-		&created, &changed, &removed, &a.Version)
+		&created, &changed, &removed, &a.Version, &a.store)
 	if err != nil {
 		return Authority{}, err
 	}
@@ -141,6 +142,15 @@ func lock(ctx context.Context, tx *sqldb.Tx, t idp.TenantID) error {
 		return fmt.Errorf("lock the authorities of %s: %w", t, err)
 	}
 	return nil
+}
+
+// versionOf is how often the tenant's store was changed; 0: never.
+func versionOf(ctx context.Context, q sqldb.Querier, t idp.TenantID) (n int64, err error) {
+	err = q.QueryRow(ctx, `select version from trust_store where tenant_id = $1`, t).Scan(&n)
+	if err != nil && !errors.Is(err, idp.NotFound) {
+		return 0, fmt.Errorf("version of the authorities of %s: %w", t, err)
+	}
+	return n, nil
 }
 
 // SHA1 is the SHA-1 of a certificate in upper-case hex, as other programs show

@@ -233,3 +233,51 @@ func TestSec_CBA01_ForgedBesideRemembered(t *testing.T) {
 		refused(t, "a leaf of a forged root", err, "certificate_signature")
 	})
 }
+
+// TestSec_CBA13_Holds: a path that was verified a moment ago holds no more when
+// trust was taken from one of its authorities, also for a node that has not
+// heard of it; and it holds when something else was changed.
+func TestSec_CBA13_Holds(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		h := newHouse(t)
+		made := w.mustAdd(tenant, root(h.root), sub(h.people))
+		w.mustAdd(other, root(h.root), sub(h.people))
+		deaf, _ := w.node()
+		got, err := deaf.Verify(t.Context(), tenant, h.ada, nil, h.rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := func(what string, of idp.TenantID, want bool) {
+			t.Helper()
+			// The path of before, and what that node verifies now.
+			again, err := deaf.Verify(t.Context(), tenant, h.ada, nil, h.rules)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			for _, v := range []trust.Verified{got, again} {
+				if ok, err := deaf.Holds(t.Context(), w.db, of, v); err != nil || ok != want {
+					t.Errorf("%s: holds %t, %v", what, ok, err)
+				}
+			}
+		}
+		want("as it was", tenant, true)
+		want("of another tenant", other, false)
+		w.mustAdd(tenant, root(pkixtest.Root(t, "Westwerk Root", start)))
+		want("another authority came", tenant, true)
+		for what, id := range map[string]idp.AuthorityID{"its anchor": made[0].ID, "its issuer": made[1].ID} {
+			w.update(tenant, id, 0, trust.Edit{Enabled: to(false)})
+			want(what+" is switched off", tenant, false)
+			w.update(tenant, id, 0, trust.Edit{Enabled: to(true)})
+			want(what+" is on again", tenant, true)
+			w.remove(tenant, id)
+			want(what+" is removed", tenant, false)
+			w.restore(tenant, id)
+			want(what+" is restored", tenant, true)
+		}
+		w.update(tenant, made[0].ID, 0, trust.Edit{Root: to(false)})
+		want("its anchor is none", tenant, false)
+		if ok, err := w.Holds(t.Context(), w.db, tenant, trust.Verified{}); ok || err != nil {
+			t.Errorf("no path holds: %v", err)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"crypto/x509"
 	"slices"
 	"strings"
@@ -40,6 +41,8 @@ type Authority struct {
 	Changed time.Time
 	Removed time.Time // zero: it is there
 	Version int64     // counts the changes, from 1
+
+	store int64 // of all that the tenant has, the version that this was read of
 }
 
 // Key is the authority's subject key identifier in lower-case hex: the
@@ -145,10 +148,10 @@ type Trace struct {
 // label is what an authority is called when nobody gave it a name.
 func label(c *x509.Certificate) string {
 	s := c.Subject
-	for _, word := range slices.Concat([]string{s.CommonName}, s.OrganizationalUnit, s.Organization, []string{s.String()}) {
+	for _, word := range slices.Concat([]string{s.CommonName}, s.OrganizationalUnit, s.Organization) {
 		if word = strings.TrimSpace(word); word != "" {
 			return word
 		}
 	}
-	return pkix.KeyID(c)
+	return cmp.Or(strings.TrimSpace(s.String()), pkix.KeyID(c))
 }

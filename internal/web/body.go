@@ -92,6 +92,9 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 func wantType(r *http.Request, want string) error {
+	if r.Header.Get("Content-Type") == want {
+		return nil // as nearly everybody writes it
+	}
 	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || got != want {
 		return idp.Invalidf("wrong_content_type", "content type %.100q, want %s", r.Header.Get("Content-Type"), want).
@@ -109,7 +112,7 @@ func readWithin(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, er
 	var body bytes.Buffer
 	body.Grow(int(min(max(r.ContentLength, 0), limit)) + bytes.MinRead)
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
-	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
+	if _, tooBig := errors.AsType[*http.MaxBytesError](err); tooBig {
 		return nil, tooLarge(limit)
 	}
 	if err != nil {

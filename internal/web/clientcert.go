@@ -129,12 +129,11 @@ func escapedPEM(s string) ([]byte, error) {
 // letter case does not matter to us, but some servers behind some proxies take
 // an underscore for a dash. It says whether there was any.
 func WithoutFields(h http.Header, names ...string) (found bool) {
-	same := func(name string) string {
-		return strings.ReplaceAll(strings.ToLower(strings.TrimSpace(name)), "_", "-")
-	}
+	dashed := func(name string) string { return strings.ReplaceAll(strings.TrimSpace(name), "_", "-") }
 	for key := range h {
+		spelt := dashed(key)
 		for _, name := range names {
-			if same(key) == same(name) {
+			if strings.EqualFold(spelt, dashed(name)) {
 				delete(h, key)
 				found = true
 				break

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -59,6 +60,14 @@ func (rec *recorder) Write(p []byte) (int, error) {
 		rec.status = http.StatusOK
 	}
 	return rec.ResponseWriter.Write(p)
+}
+
+// WriteString is Write without a copy of s.
+func (rec *recorder) WriteString(s string) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	return io.WriteString(rec.ResponseWriter, s)
 }
 
 // Unwrap serves http.ResponseController.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -48,5 +49,35 @@ func TestSec_LOG02_AccessLogIsBounded(t *testing.T) {
 		if !strings.Contains(line, c.want) {
 			t.Errorf("%s: the line does not tell %q: %.300s", c.name, c.want, line)
 		}
+	}
+}
+
+// texts are what a door wrote as a text.
+type texts struct {
+	*httptest.ResponseRecorder
+	seen []string
+}
+
+func (w *texts) WriteString(s string) (int, error) {
+	w.seen = append(w.seen, s)
+	return w.ResponseRecorder.WriteString(s)
+}
+
+// TestLogPassesTextsOn: a long reply that is a text reaches the connection as
+// one, and has a status like any other.
+func TestLogPassesTextsOn(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w := &texts{ResponseRecorder: httptest.NewRecorder()}
+	web.Chain(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "long")
+		w.WriteHeader(http.StatusTeapot) // too late
+	}), web.Identify(nil), web.Log(log, web.NewMetrics(prometheus.NewRegistry()))).
+		ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if len(w.seen) != 1 || w.seen[0] != "long" || w.Body.String() != "long" || w.Code != http.StatusOK {
+		t.Errorf("%d %q, as texts %q", w.Code, w.Body, w.seen)
+	}
+	if !strings.Contains(out.String(), `"status":200`) {
+		t.Errorf("logged as %s", out.String())
 	}
 }

@@ -40,6 +40,10 @@ type spelled struct {
 // maxSegments bounds how far a path is taken apart: no address is longer.
 const maxSegments = 16
 
+// maxWritten is as long as nearly all addresses are, in bytes: most requests are
+// spelled right, and of those nothing is to be kept.
+const maxWritten = 128
+
 // respell gives the address of the table that u means, or nil when it means
 // none, or is spelled like that already.
 func respell(table map[int][]spelled, u *url.URL) *url.URL {
@@ -50,56 +54,56 @@ func respell(table map[int][]spelled, u *url.URL) *url.URL {
 		switch {
 		case part == "":
 			continue
-		case len(parts) == maxSegments:
+		case len(parts) == maxSegments, dots(part):
 			return nil
 		}
 		parts = append(parts, part)
 	}
+	var written [maxWritten]byte
 	for _, s := range table[len(parts)] {
-		to, ok := s.spell(parts)
-		if !ok {
+		if !s.is(parts) {
 			continue
 		}
-		if to == path {
-			return nil
-		}
-		plain, err := url.PathUnescape(to)
-		if err != nil {
+		to := s.spell(written[:0], parts)
+		if string(to) == path {
 			return nil
 		}
 		out := *u
-		out.Path, out.RawPath = plain, to
+		out.RawPath = string(to)
+		var err error
+		if out.Path, err = url.PathUnescape(out.RawPath); err != nil {
+			return nil
+		}
 		return &out
 	}
 	return nil
 }
 
-// spell writes parts as s has them, when they are that address.
-func (s spelled) spell(parts []string) (string, bool) {
-	size := 1
+// is says whether parts are that address.
+func (s spelled) is(parts []string) bool {
 	for i, word := range s.words {
-		if !variable(word) && !strings.EqualFold(word, parts[i]) || dots(parts[i]) {
-			return "", false
+		if !variable(word) && !strings.EqualFold(word, parts[i]) {
+			return false
 		}
-		size += 1 + max(len(word), len(parts[i]))
 	}
-	var b strings.Builder
-	b.Grow(size)
+	return true
+}
+
+// spell appends parts, which are that address, to b as s has them.
+func (s spelled) spell(b []byte, parts []string) []byte {
 	for i, word := range s.words {
-		b.WriteByte('/')
 		switch {
 		case word == "{t}":
-			b.WriteString(lower(parts[i]))
+			word = lower(parts[i])
 		case variable(word):
-			b.WriteString(parts[i])
-		default:
-			b.WriteString(word)
+			word = parts[i]
 		}
+		b = append(append(b, '/'), word...)
 	}
 	if s.slash {
-		b.WriteByte('/')
+		b = append(b, '/')
 	}
-	return b.String(), true
+	return b
 }
 
 func variable(word string) bool { return word[0] == '{' }
@@ -116,6 +120,9 @@ func lower(s string) string {
 // dots says whether a segment means a way through the tree: those are the
 // mux's affair.
 func dots(part string) bool {
+	if len(part) > len("%2e%2e") {
+		return false
+	}
 	p := strings.ReplaceAll(strings.ToLower(part), "%2e", ".")
 	return p == "." || p == ".."
 }

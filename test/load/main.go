@@ -76,7 +76,7 @@ func measure(ctx context.Context, set settings) error {
 	}
 	defer os.RemoveAll(s.dir)
 	defer func() { s.stop() }()
-	time.Sleep(2 * time.Second) // idle is what is measured next
+	time.Sleep(5 * time.Second) // idle is what is measured next
 	fmt.Printf("resident when idle: %.1f MiB\n", rssOf(s.cmd.Process.Pid))
 
 	c, err := newCrowd(ctx, s, max(machinesEach, callers[len(callers)-1]))

@@ -87,9 +87,10 @@ type Config struct {
 
 // Room is the room of certificates. It is safe for concurrent use.
 type Room struct {
-	cfg  Config
-	db   sqldb.Querier
-	door *web.Limiter // of the handshake's address, by source
+	cfg    Config
+	db     sqldb.Querier
+	door   *web.Limiter // of the handshake's address, by source
+	recent recent
 }
 
 var (
@@ -109,7 +110,7 @@ func New(c Config) (*Room, error) {
 		return nil, errors.New("certificate: a dependency is missing")
 	}
 	door := web.NewLimiter(cmp.Or(c.Handshakes, 240), time.Minute, 50_000, c.Now)
-	return &Room{cfg: c, db: c.DB, door: door}, nil
+	return &Room{cfg: c, db: c.DB, door: door, recent: recent{kept: map[string]handover{}}}, nil
 }
 
 // ID implements method.Method.

@@ -23,6 +23,7 @@ type handover struct {
 	ceremony string // the ticket of the ceremony that it was made for
 	chain    []byte
 	expires  time.Time
+	read     []*x509.Certificate // what chain is; nil: it was not read yet
 }
 
 func insertHandover(ctx context.Context, db *sqldb.DB, h handover) error {
@@ -32,6 +33,14 @@ func insertHandover(ctx context.Context, db *sqldb.DB, h handover) error {
 			h.code, h.tenant, h.ceremony, h.chain, h.expires.UnixMilli())
 		return err
 	})
+}
+
+// handover is what came from a handshake at this node, or at another.
+func (m *Room) handover(ctx context.Context, t idp.TenantID, code []byte) (handover, error) {
+	if h, ok := m.recent.take(t, code); ok {
+		return h, nil
+	}
+	return findHandover(ctx, m.db, t, code)
 }
 
 func findHandover(ctx context.Context, q sqldb.Querier, t idp.TenantID, code []byte) (handover, error) {
@@ -57,6 +66,9 @@ func (h handover) drop(ctx context.Context, tx *sqldb.Tx) error {
 
 // certificates reads a stored chain. It was read once before it was stored.
 func (h handover) certificates() ([]*x509.Certificate, error) {
+	if h.read != nil {
+		return h.read, nil
+	}
 	chain, err := x509.ParseCertificates(h.chain)
 	if err == nil && len(chain) == 0 {
 		err = errors.New("no certificate")

@@ -49,7 +49,8 @@ func (m *Room) handshake(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("key of tickets: %w", err)
 	}
-	ticket, flow := r.URL.Query().Get("ceremony"), r.URL.Query().Get("flow")
+	q := r.URL.Query()
+	ticket, flow := q.Get("ceremony"), q.Get("flow")
 	if err := openTicket(key, ticket, now); err != nil {
 		return err
 	}
@@ -65,16 +66,19 @@ func (m *Room) handshake(w http.ResponseWriter, r *http.Request) error {
 		back.Set("none", "1")
 		return web.SeeOther(w, r, m.returnTo(tenant.ID, back))
 	}
-	raw, err := flatten(chain)
+	raw, chain, err := flatten(chain)
 	if err != nil {
 		return err
 	}
 	code := secret.Token()
-	if err := insertHandover(ctx, m.cfg.DB, handover{
-		code: secret.Digest(code), tenant: tenant.ID, ceremony: ticket, chain: raw, expires: now.Add(handoverLives),
-	}); err != nil {
+	kept := handover{
+		code: secret.Digest(code), tenant: tenant.ID, ceremony: ticket, chain: raw, read: chain,
+		expires: now.Add(handoverLives).Truncate(time.Millisecond),
+	}
+	if err := insertHandover(ctx, m.cfg.DB, kept); err != nil {
 		return fmt.Errorf("keep handshake: %w", err)
 	}
+	m.recent.put(kept)
 	back.Set("code", code)
 	return web.SeeOther(w, r, m.returnTo(tenant.ID, back))
 }
@@ -90,20 +94,21 @@ const (
 )
 
 // flatten writes certificates one after the other, as many as there is room
-// for: the leaf must be among them.
-func flatten(chain []*x509.Certificate) ([]byte, error) {
+// for, and gives those: the leaf must be among them.
+func flatten(chain []*x509.Certificate) ([]byte, []*x509.Certificate, error) {
+	chain = chain[:min(len(chain), maxChain)]
 	var out []byte
-	for i, c := range chain[:min(len(chain), maxChain)] {
+	for i, c := range chain {
 		if len(out)+len(c.Raw) > maxChainBytes {
 			if i == 0 {
-				return nil, idp.Invalidf("certificate_too_big", "certificate of %d bytes", len(c.Raw)).
+				return nil, nil, idp.Invalidf("certificate_too_big", "certificate of %d bytes", len(c.Raw)).
 					Say("This certificate is too large to be used here. Choose another one.")
 			}
-			break
+			return out, chain[:i], nil
 		}
 		out = append(out, c.Raw...)
 	}
-	return out, nil
+	return out, chain, nil
 }
 
 // limited is the cause of a Limited error: the time after which to come again.

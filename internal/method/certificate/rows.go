@@ -47,13 +47,12 @@ func CredentialID(c *x509.Certificate) idp.CredentialID {
 // maxStored is how much of a name is kept, in bytes.
 const maxStored = 1024
 
-// rowOf is what is kept of a sign-in.
-func rowOf(t idp.TenantID, u idp.UserID, c *x509.Certificate, f idp.Facts, now time.Time) (row, error) {
-	s := summary(c)
+// rowOf is what is kept of a sign-in: of a proof by c, whose summary is s.
+func rowOf(p idp.Proof, c *x509.Certificate, s Summary) row {
 	k := row{
-		id: CredentialID(c), tenant: t, user: u, name: cleanName(c.Subject.CommonName), subject: method.CleanName(s.Subject, maxStored),
-		issuer: method.CleanName(c.Issuer.CommonName, maxStored), serial: s.Serial, thumbprint: s.Thumbprint, facts: f,
-		notAfter: c.NotAfter, created: now, lastUsed: now,
+		id: p.Credential, tenant: p.Tenant, user: p.User, name: cleanName(c.Subject.CommonName), subject: method.CleanName(s.Subject, maxStored),
+		issuer: method.CleanName(c.Issuer.CommonName, maxStored), serial: s.Serial, thumbprint: s.Thumbprint, facts: p.Facts,
+		notAfter: c.NotAfter, created: p.Time, lastUsed: p.Time,
 	}
 	if k.issuer == "" {
 		k.issuer = method.CleanName(s.Issuer, maxStored)
@@ -64,7 +63,7 @@ func rowOf(t idp.TenantID, u idp.UserID, c *x509.Certificate, f idp.Facts, now t
 	if k.name == "" {
 		k.name = k.serial[:min(len(k.serial), maxName)]
 	}
-	return k, nil
+	return k
 }
 
 // thumbprint is the SHA-1 of a certificate in capitals, by which other tools
@@ -115,18 +114,15 @@ func isBarred(ctx context.Context, q sqldb.Querier, t idp.TenantID, u idp.UserID
 	return n > 0, err
 }
 
-// touch writes that a person came with a certificate; false when it is barred.
-func touch(ctx context.Context, tx *sqldb.Tx, k row) (bool, error) {
-	facts, err := json.Marshal(k.facts)
-	if err != nil {
-		return false, err
-	}
+// touch writes that a person came with a certificate, facts as JSON; false when
+// it is barred.
+func touch(ctx context.Context, tx *sqldb.Tx, k row, facts string) (bool, error) {
 	n, err := tx.Exec(ctx, `
 		insert into certificate_seen (id, tenant_id, user_id, name, subject, issuer, serial, thumbprint, facts, not_after, created, last_used, removed)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, 0)
 		on conflict (tenant_id, user_id, id) do update set last_used = excluded.last_used, facts = excluded.facts
 		where certificate_seen.removed = 0`,
-		k.id, k.tenant, k.user, k.name, k.subject, k.issuer, k.serial, k.thumbprint, string(facts), k.notAfter.UnixMilli(), k.lastUsed.UnixMilli())
+		k.id, k.tenant, k.user, k.name, k.subject, k.issuer, k.serial, k.thumbprint, facts, k.notAfter.UnixMilli(), k.lastUsed.UnixMilli())
 	return n == 1, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -159,59 +160,87 @@ func TestSec_T27_PolicyBypass(t *testing.T) {
 }
 
 // TestSec_CBA10_HandOver: what came from a handshake is good for the ceremony of
-// one flow in one browser, once.
+// one flow in one browser, once, at the node that made it and at any other.
 func TestSec_CBA10_HandOver(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		card := w.card(t, w.Ada.Name)
-		mine := w.begun(t, "")
-		// Mallory talks Ada into a handshake for a sign-in of Mallory's own: she
-		// comes back to a flow that her browser has not begun.
-		mallory := w.Peer("mallory")
-		hers := w.Ask(t, w.Flow(t, signin.Flow{}, mallory), certificate.ID, "", mallory)
-		answer := w.answer(t, hers.Waiting.Show, card)
-		if _, err := w.Corridor.Resume(t.Context(), w.Tenant.ID, hers.Handle(), w.peer); !errors.Is(err, idp.Unproven) {
-			t.Errorf("Mallory's flow in Ada's browser: %v", err)
+		t.Run("at its node", func(t *testing.T) { handOver(t, w) })
+		w.mux = http.NewServeMux()
+		w.open(t).MountTLS(w.mux)
+		t.Run("at another", func(t *testing.T) { handOver(t, w) })
+	})
+}
+
+func handOver(t *testing.T, w *world) {
+	card := w.card(t, w.Ada.Name)
+	mine := w.begun(t, "")
+	// Mallory talks Ada into a handshake for a sign-in of Mallory's own: she
+	// comes back to a flow that her browser has not begun.
+	mallory := w.Peer("mallory")
+	hers := w.Ask(t, w.Flow(t, signin.Flow{}, mallory), certificate.ID, "", mallory)
+	answer := w.answer(t, hers.Waiting.Show, card)
+	if _, err := w.Corridor.Resume(t.Context(), w.Tenant.ID, hers.Handle(), w.peer); !errors.Is(err, idp.Unproven) {
+		t.Errorf("Mallory's flow in Ada's browser: %v", err)
+	}
+	// And Ada's own flow, in her browser, does not take Mallory's code.
+	if _, err := w.redeem(t, mine, answer); reason(err) != "handover_of_other" {
+		t.Errorf("a code of another ceremony: %v", err)
+	}
+	// That tried code is burnt: Mallory has nothing of it either.
+	if _, err := w.Corridor.Answer(t.Context(), hers, certificate.ID, hers.Waiting.Ceremony, answer, nil, mallory); reason(err) != "handover_unknown" {
+		t.Errorf("the code afterwards: %v", err)
+	}
+	// A ceremony before this one, in the same flow and browser.
+	f := w.begun(t, "")
+	early := w.answer(t, f.Waiting.Show, card)
+	f = w.begunIn(t, f, "")
+	if _, err := w.redeem(t, f, early); reason(err) != "handover_of_other" {
+		t.Errorf("a code of an earlier ceremony: %v", err)
+	}
+	// Used, it is gone.
+	f = w.begun(t, "")
+	answer = w.answer(t, f.Waiting.Show, card)
+	if _, err := w.redeem(t, f, answer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.redeem(t, f, answer); !errors.Is(err, idp.Expired) {
+		t.Errorf("used twice: %v", err)
+	}
+	if n := w.Count(t, "certificate_handover", w.Tenant.ID); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	// A minute later it is none any more, though the ceremony is.
+	f = w.begun(t, "")
+	answer = w.answer(t, f.Waiting.Show, card)
+	w.Advance(time.Minute)
+	if _, err := w.redeem(t, f, answer); reason(err) != "handover_late" {
+		t.Errorf("late: %v", err)
+	}
+	// Nothing else is one.
+	for name, guess := range map[string][]byte{"no code": []byte(`{}`), "another": payload(strings.Repeat("A", 43)), "its digest": payload(hex.EncodeToString(make([]byte, 32)))} {
+		_, err := w.room.Verify(t.Context(), method.Answer{Tenant: w.Tenant.ID, Keep: w.keep(t), Payload: guess, Now: w.Now()})
+		if !errors.Is(err, idp.Unproven) {
+			t.Errorf("%s: %v", name, err)
 		}
-		// And Ada's own flow, in her browser, does not take Mallory's code.
-		if _, err := w.redeem(t, mine, answer); reason(err) != "handover_of_other" {
-			t.Errorf("a code of another ceremony: %v", err)
-		}
-		// That tried code is burnt: Mallory has nothing of it either.
-		if _, err := w.Corridor.Answer(t.Context(), hers, certificate.ID, hers.Waiting.Ceremony, answer, nil, mallory); reason(err) != "handover_unknown" {
-			t.Errorf("the code afterwards: %v", err)
-		}
-		// A ceremony before this one, in the same flow and browser.
+	}
+}
+
+// TestSec_CBA10_TheRowDecides: what a node remembers of its own handshakes is
+// worth nothing when the row is gone, and lets nobody in twice.
+func TestSec_CBA10_TheRowDecides(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
 		f := w.begun(t, "")
-		early := w.answer(t, f.Waiting.Show, card)
-		f = w.begunIn(t, f, "")
-		if _, err := w.redeem(t, f, early); reason(err) != "handover_of_other" {
-			t.Errorf("a code of an earlier ceremony: %v", err)
-		}
-		// Used, it is gone.
-		f = w.begun(t, "")
-		answer = w.answer(t, f.Waiting.Show, card)
-		if _, err := w.redeem(t, f, answer); err != nil {
+		answer := w.answer(t, f.Waiting.Show, w.card(t, w.Ada.Name))
+		if _, err := w.DB.Exec(t.Context(), `delete from certificate_handover where tenant_id = $1`, w.Tenant.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.redeem(t, f, answer); !errors.Is(err, idp.Expired) {
-			t.Errorf("used twice: %v", err)
+		if _, err := w.redeem(t, f, answer); reason(err) != "handover_used" {
+			t.Errorf("without its row: %v", err)
 		}
-		if n := w.Count(t, "certificate_handover", w.Tenant.ID); n != 0 {
-			t.Errorf("%d rows are left", n)
+		if n := w.Count(t, "session", w.Tenant.ID) + w.Count(t, "certificate_seen", w.Tenant.ID); n != 0 {
+			t.Errorf("%d rows of a sign-in", n)
 		}
-		// A minute later it is none any more, though the ceremony is.
-		f = w.begun(t, "")
-		answer = w.answer(t, f.Waiting.Show, card)
-		w.Advance(time.Minute)
-		if _, err := w.redeem(t, f, answer); reason(err) != "handover_late" {
-			t.Errorf("late: %v", err)
-		}
-		// Nothing else is one.
-		for name, guess := range map[string][]byte{"no code": []byte(`{}`), "another": payload(strings.Repeat("A", 43)), "its digest": payload(hex.EncodeToString(make([]byte, 32)))} {
-			_, err := w.room.Verify(t.Context(), method.Answer{Tenant: w.Tenant.ID, Keep: w.keep(t), Payload: guess, Now: w.Now()})
-			if !errors.Is(err, idp.Unproven) {
-				t.Errorf("%s: %v", name, err)
-			}
+		if _, err := w.redeem(t, w.begun(t, ""), answer); reason(err) != "handover_unknown" {
+			t.Errorf("once more: %v", err)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func (m *Room) Verify(ctx context.Context, a method.Answer) (method.Verdict, err
 	if fault != nil {
 		return method.Verdict{}, fault
 	}
-	h, err := findHandover(ctx, m.db, a.Tenant, secret.Digest(code))
+	h, err := m.handover(ctx, a.Tenant, secret.Digest(code))
 	switch {
 	case errors.Is(err, idp.NotFound):
 		return method.Verdict{}, idp.Unprovenf("handover_unknown", "no handshake for this code").Say(sayOver)
@@ -95,7 +95,8 @@ func (m *Room) judge(ctx context.Context, a method.Answer, chain []*x509.Certifi
 	if err != nil {
 		return method.Verdict{}, fmt.Errorf("rules: %w", err)
 	}
-	v := method.Verdict{Detail: seenDetail(leaf)}
+	seen := summary(leaf)
+	v := method.Verdict{Detail: seenDetail(seen)}
 	path, err := m.cfg.Trust.Verify(ctx, a.Tenant, leaf, chain[1:], trustRules(&rules))
 	if err != nil {
 		return v, told(err)
@@ -127,9 +128,10 @@ func (m *Room) judge(ctx context.Context, a method.Answer, chain []*x509.Certifi
 	if barred {
 		return v, errBarred(id)
 	}
-	v.Proof = proof(a, by.user.ID, leaf, facts, worth.Mode)
+	v.Proof.Time, v.Proof.Facts = a.Now, facts
+	prove(&v.Proof, leaf, worth.Mode)
 	addDetail(v.Detail, by, worth, facts)
-	v.Settle = m.note(a, by.user.ID, path, facts)
+	v.Settle = m.note(rowOf(v.Proof, leaf, seen), path)
 	return v, nil
 }
 
@@ -195,19 +197,15 @@ func decided(all []tried) (tried, *idp.Error) {
 	return nobody("certificate_no_user", "none of %d bindings leads to anybody", len(all))
 }
 
-// proof states what a judged certificate proves.
-func proof(a method.Answer, u idp.UserID, leaf *x509.Certificate, f idp.Facts, mode idp.Mode) idp.Proof {
-	p := idp.Proof{
-		Tenant: a.Tenant, User: u, Method: ID, Mode: mode, Credential: CredentialID(leaf),
-		Properties: properties(mode), AMR: []string{"pop"}, Facts: f, Time: a.Now,
-	}
+// prove adds what a judged certificate proves.
+func prove(p *idp.Proof, leaf *x509.Certificate, mode idp.Mode) {
+	p.Mode, p.Properties, p.AMR = mode, properties(mode), []string{"pop"}
 	if _, ok := leaf.PublicKey.(*rsa.PublicKey); ok {
 		p.AMR[0] = "rsa"
 	}
 	if mode == idp.ModeCertificateMulti {
 		p.AMR = append(p.AMR, "mfa")
 	}
-	return p
 }
 
 // properties are what an answer claims: that a PIN was asked is what a rule
@@ -223,19 +221,19 @@ func properties(mode idp.Mode) []idp.Property {
 // note writes that a person came with a certificate, unless it was barred for
 // them meanwhile, or one of the authorities above it is trusted no more: what a
 // node has in memory of those may be of before.
-func (m *Room) note(a method.Answer, u idp.UserID, path trust.Verified, f idp.Facts) method.Settle {
-	k, err := rowOf(a.Tenant, u, path.Chain[0], f, a.Now)
+func (m *Room) note(k row, path trust.Verified) method.Settle {
+	facts, err := json.Marshal(k.facts)
 	return func(ctx context.Context, tx *sqldb.Tx) error {
 		if err != nil {
 			return err
 		}
-		switch ok, err := m.cfg.Trust.Holds(ctx, tx, a.Tenant, path); {
+		switch ok, err := m.cfg.Trust.Holds(ctx, tx, k.tenant, path); {
 		case err != nil:
 			return err
 		case !ok:
 			return idp.Unprovenf("certificate_unknown_issuer", "an authority of the path was withdrawn meanwhile").Coded(codeRefused).Say(say["certificate_unknown_issuer"])
 		}
-		ok, err := touch(ctx, tx, k)
+		ok, err := touch(ctx, tx, k, string(facts))
 		if err == nil && !ok {
 			err = errBarred(k.id)
 		}
@@ -257,8 +255,7 @@ const (
 )
 
 // seenDetail is what whoever comes with a certificate knows of it.
-func seenDetail(c *x509.Certificate) map[string]string {
-	s := summary(c)
+func seenDetail(s Summary) map[string]string {
 	return map[string]string{detailSubject: s.Subject, detailIssuer: s.Issuer, detailSerial: s.Serial, detailThumbprint: s.Thumbprint}
 }
 

@@ -125,7 +125,16 @@ type shownBy struct{}
 // open makes a room, as another node would.
 func (w *world) open(t testing.TB) *certificate.Room {
 	t.Helper()
-	room, err := certificate.New(certificate.Config{
+	room, err := certificate.New(w.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return room
+}
+
+// config is what the world's rooms are made with.
+func (w *world) config() certificate.Config {
+	return certificate.Config{
 		DB: w.DB, Now: w.Now, Base: base, Key: w.key, Trust: w.trust, Handshakes: w.limit,
 		Address: func(context.Context, idp.TenantID) (string, error) {
 			if w.noTLS {
@@ -153,11 +162,7 @@ func (w *world) open(t testing.TB) *certificate.Room {
 			p, who, err := w.Policies.For(ctx, u.Tenant, u)
 			return p.Judge(who, policy.Use, policy.Certificate, &f).Refusal, err
 		},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return room
 }
 
 func (w *world) key(ctx context.Context, tenant idp.TenantID) (*secret.Key, error) {
