@@ -30,7 +30,7 @@ const (
 func (h *House) openHello() (*hello.Room, error) {
 	claim, release := h.claims(roleHello)
 	room, err := hello.New(hello.Config{
-		DB: h.DB, Now: h.cfg.Now, UserByName: h.userByName, User: h.user, Issuer: h.Issuer,
+		DB: h.DB, Now: h.cfg.Now, Bus: h.bus, UserByName: h.userByName, User: h.user, Issuer: h.Issuer,
 		Rules: func(ctx context.Context, t idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Hello, err
@@ -51,7 +51,7 @@ func (h *House) openHello() (*hello.Room, error) {
 func (h *House) openPlatform() (*platform.Room, error) {
 	claim, release := h.claims(rolePlatform)
 	room, err := platform.New(platform.Config{
-		DB: h.DB, Now: h.cfg.Now, UserByName: h.userByName, User: h.user,
+		DB: h.DB, Now: h.cfg.Now, Bus: h.bus, UserByName: h.userByName, User: h.user,
 		Limit: func(ctx context.Context, t idp.TenantID) (int, error) {
 			p, err := h.Policies.Get(ctx, t)
 			return p.Platform.Limit, err

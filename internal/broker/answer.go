@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,7 +17,7 @@ import (
 )
 
 // reply is a finished answer: JSON, or the JWE around it.
-type reply struct{ body string }
+type reply struct{ body []byte }
 
 func (a reply) write(w http.ResponseWriter) error {
 	h := w.Header()
@@ -27,7 +26,7 @@ func (a reply) write(w http.ResponseWriter) error {
 	// That of the JSON inside, also for a JWE: clients look at the text
 	// (device-protocol.md §8.5).
 	h.Set("Content-Type", "application/json; charset=utf-8")
-	io.WriteString(w, a.body) // a peer that has gone away is nobody's error
+	w.Write(a.body) // a peer that has gone away is nobody's error
 	return nil
 }
 
@@ -84,7 +83,7 @@ func (s *Server) deliver(ctx context.Context, q request, made issued) (reply, er
 	}
 	body.SessionKey = made.wrapped
 	raw, err := json.Marshal(body)
-	return reply{string(raw)}, err
+	return reply{raw}, err
 }
 
 // prtBody is the answer without the session key. The ID token is always there,
@@ -216,7 +215,7 @@ func (q request) agreed(v any) (reply, error) {
 		return reply{}, err
 	}
 	body, err := jose.SealAgreed(a, raw)
-	return reply{body}, err
+	return reply{[]byte(body)}, err
 }
 
 // strengthClaims is what a client sends on to the authorization endpoint to

@@ -84,7 +84,7 @@ func (s *Server) answer(r *http.Request, ref string, form url.Values) (reply, er
 	if err != nil {
 		return reply{}, err
 	}
-	if err := s.within(ctx, x, d.Tenant, deviceFailed("tenant_differs", "device of %s", d.Tenant)); err != nil {
+	if err := s.within(ctx, x, d.Tenant, deviceElsewhere); err != nil {
 		return reply{}, err
 	}
 	return s.signed(ctx, x, d)
@@ -151,6 +151,10 @@ func deviceFailed(reason, format string, args ...any) *Fault {
 	return grantFault(idp.Unproven, codeDevice, reason, "Device authentication failed for this user.", format, args...)
 }
 
+func deviceElsewhere(t idp.TenantID) *Fault {
+	return deviceFailed("tenant_differs", "device of %s", t)
+}
+
 // usable refuses a device that is switched off.
 func usable(d device.Device) error {
 	if !d.Enabled {
@@ -163,7 +167,7 @@ func usable(d device.Device) error {
 // within holds the tenant that a message belongs to against that of the path,
 // and makes sure that it has devices on. other is the answer to a tenant that
 // differs.
-func (s *Server) within(ctx context.Context, x exchange, t idp.TenantID, other *Fault) error {
+func (s *Server) within(ctx context.Context, x exchange, t idp.TenantID, other func(idp.TenantID) *Fault) error {
 	if !isCommon(x.ref) {
 		named, err := s.cfg.Directory.Resolve(ctx, x.ref)
 		if k := idp.AsError(err); err != nil && k.Kind != idp.NotFound && k.Kind != idp.Invalid {
@@ -174,7 +178,7 @@ func (s *Server) within(ctx context.Context, x exchange, t idp.TenantID, other *
 				"There is no such organisation here. Check the address.", "tenant %q", clip(x.ref))
 		}
 		if named.ID != t {
-			return other
+			return other(t)
 		}
 	}
 	return s.on(ctx, t)

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -46,8 +45,8 @@ func (a *assertion) UnmarshalJSON(raw []byte) error {
 		*a = slices.Clone(raw)
 		return nil
 	}
-	var text string
-	err := json.Unmarshal(raw, &text)
+	var text jose.Text
+	err := text.UnmarshalJSON(raw)
 	*a = assertion(text)
 	return err
 }

@@ -49,7 +49,7 @@ func (s *Server) use(ctx context.Context, x exchange) (reply, error) {
 	if !ok {
 		return reply{}, notOurs("prt_unreadable")
 	}
-	if err := s.within(ctx, x, t, notOurs("tenant_differs")); err != nil {
+	if err := s.within(ctx, x, t, elsewhere); err != nil {
 		return reply{}, err
 	}
 	o, found := s.cfg.PRTs.Find(ctx, t, q.Token)
@@ -75,6 +75,8 @@ func (s *Server) use(ctx context.Context, x exchange) (reply, error) {
 func notOurs(reason string) *Fault {
 	return grantFault(idp.Expired, codeUnreadable, reason, "The token was not given out here.", "%s", reason)
 }
+
+func elsewhere(idp.TenantID) *Fault { return notOurs("tenant_differs") }
 
 // unopened says whether a PRT could not even be opened, or a trouble of our own
 // kept it from being found.
@@ -107,8 +109,8 @@ func (s *Server) useSigned(ctx context.Context, q request) (reply, error) {
 // judge finds out whether a proven PRT is good: its device, itself, the key
 // derivation, its person, in that order. found is what Find said of it and proof
 // what Prove did. Its error is a trouble of our own.
-func (s *Server) judge(ctx context.Context, q request, o prt.Opened, found, proof error) (presented, error) {
-	p := presented{request: q, Opened: o}
+func (s *Server) judge(ctx context.Context, q request, o prt.Opened, found, proof error) (*presented, error) {
+	p := &presented{request: q, Opened: o}
 	p.reuse = found != nil && idp.AsError(found).Reason == "prt_reuse"
 	rules, err := s.cfg.Policies.Get(ctx, o.PRT.Tenant)
 	if err != nil {
@@ -161,7 +163,7 @@ func voided(d device.Device, p prt.PRT) error {
 // derivation refuses key derivation version 1, unless the tenant lets old
 // clients have it; never on Windows, nor where version 2 was used before
 // (device-protocol.md §8.3).
-func (p presented) derivation(d device.Device, c policy.CompatRules) error {
+func (p *presented) derivation(d device.Device, c policy.CompatRules) error {
 	if !p.old || c.KDFv1 && p.PRT.KDF != 2 && !strings.HasPrefix(strings.ToLower(d.OS), "windows") {
 		return nil
 	}
@@ -179,7 +181,7 @@ func person(u idp.User) error {
 }
 
 // carried is the corridor's request for a use of the PRT.
-func (s *Server) carried(p presented, activity string) signin.CarriedRequest {
+func (s *Server) carried(p *presented, activity string) signin.CarriedRequest {
 	r := signin.CarriedRequest{
 		Tenant: p.PRT.Tenant, User: p.user, Proofs: p.PRT.Proofs, Nonces: p.nonces, Failed: p.refusal,
 		NotBefore: p.claims.NotBefore, Activity: activity, Device: p.PRT.Device, PRT: p.PRT.ID, Peer: p.peer,
@@ -195,7 +197,7 @@ func (s *Server) carried(p presented, activity string) signin.CarriedRequest {
 }
 
 // granted answers a use: a renewal when aza is asked for, else tokens.
-func (s *Server) granted(ctx context.Context, p presented) (reply, error) {
+func (s *Server) granted(ctx context.Context, p *presented) (reply, error) {
 	if p.refusal == nil && p.asks("aza") {
 		return s.renew(ctx, p)
 	}
@@ -238,7 +240,7 @@ func (s *Server) granted(ctx context.Context, p presented) (reply, error) {
 
 // used notes a use, and binds the PRT to the stricter derivation from its first
 // use on.
-func (s *Server) used(ctx context.Context, tx *sqldb.Tx, p presented) error {
+func (s *Server) used(ctx context.Context, tx *sqldb.Tx, p *presented) error {
 	if !p.old && p.PRT.Protocol != prt.V4 {
 		if err := s.cfg.PRTs.PinKDF(ctx, tx, p.PRT); err != nil {
 			return err
@@ -249,7 +251,7 @@ func (s *Server) used(ctx context.Context, tx *sqldb.Tx, p presented) error {
 
 // subject is what tokens for the application will state; the corridor adds what
 // policy says of the proofs.
-func (s *Server) subject(ctx context.Context, p presented) (token.Subject, error) {
+func (s *Server) subject(ctx context.Context, p *presented) (token.Subject, error) {
 	t := p.PRT.Tenant
 	c, scopes, audience, err := s.cfg.Entitle(ctx, t, idp.ClientID(p.ClientID), p.Scope, p.Resource, p.Redirect)
 	if err != nil {
@@ -290,8 +292,8 @@ func (s *Server) agreedTo(ctx context.Context, c client.Client, u idp.UserID, sc
 
 // renew answers with the PRT's next generation. Its session key stays
 // (device-protocol.md §0 fact 14, §9.2).
-func (s *Server) renew(ctx context.Context, p presented) (reply, error) {
-	if p.refusal = s.renewable(ctx, &p); ours(p.refusal) {
+func (s *Server) renew(ctx context.Context, p *presented) (reply, error) {
+	if p.refusal = s.renewable(ctx, p); ours(p.refusal) {
 		return reply{}, p.refusal
 	}
 	var next prt.PRT
@@ -335,7 +337,7 @@ func (s *Server) renewable(ctx context.Context, p *presented) error {
 }
 
 // encrypted is an answer to a use, for nobody but the holder of the key.
-func (s *Server) encrypted(p presented, v any) (reply, error) {
+func (s *Server) encrypted(p *presented, v any) (reply, error) {
 	if p.PRT.Protocol == prt.V4 {
 		return p.agreed(v)
 	}

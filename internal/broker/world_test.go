@@ -243,7 +243,7 @@ func (n *node) rooms(t testing.TB, issuer func(idp.TenantID) string) {
 		return n.directory.UserByName(ctx, n.db, id, name)
 	}
 	var err error
-	n.hello, err = hello.New(hello.Config{DB: n.db, Now: n.clock.now, UserByName: byName, Issuer: issuer,
+	n.hello, err = hello.New(hello.Config{DB: n.db, Now: n.clock.now, Bus: n.notices, UserByName: byName, Issuer: issuer,
 		User: func(ctx context.Context, id idp.TenantID, u idp.UserID) (idp.User, error) {
 			return n.directory.User(ctx, n.db, id, u)
 		},

@@ -414,7 +414,7 @@ func TestTryAgreesWithDecide(t *testing.T) {
 		for _, s := range append([]policy.Strength{{}}, rules.Strengths...) {
 			trial := trial{user: d.Bob, key: k.made, app: d.app.ID, strength: s.ID, now: d.Now()}
 			want := "bad"
-			switch out := policy.Decide(rules, trial.question()); {
+			switch out := policy.Decide(&rules, trial.question()); {
 			case out.Outcome == policy.Allow:
 				want = "good"
 			case len(out.Refused) == 0 && (out.Outcome == policy.StepUp || out.Outcome == policy.MustRegister):

@@ -272,7 +272,7 @@ func (f facts) ways() (out []wayIn, would []wouldDo) {
 	if !held {
 		would = f.otherKeys()
 	}
-	for _, combination := range policy.Decide(f.rules, f.question()).Missing {
+	for _, combination := range policy.Decide(&f.rules, f.question()).Missing {
 		if !slices.ContainsFunc(combination, func(m idp.Mode) bool {
 			return m == idp.ModeFIDO2 || slices.ContainsFunc(f.held, func(c method.Credential) bool { return c.Mode == m })
 		}) {
@@ -335,7 +335,7 @@ func opensFirst(w wayIn) int {
 
 // opens asks policy about one proof alone.
 func (f facts) opens(p idp.Proof) (ok bool, rule, reason string) {
-	d := policy.Decide(f.rules, f.question(p))
+	d := policy.Decide(&f.rules, f.question(p))
 	for _, r := range d.Refused { // as the corridor does: the key's own refusal is the answer
 		return false, r.Rule, r.Reason
 	}

@@ -227,7 +227,7 @@ func (t trial) would(rules policy.Policy) []wouldDo {
 
 func answerOf(pg *page.Page, rules policy.Policy, t trial) *tryAnswer {
 	q := t.question()
-	d, checks := policy.Decide(rules, q), once(policy.Explain(rules, q))
+	d, checks := policy.Decide(&rules, q), once(policy.Explain(rules, q))
 	why := d.Refusal
 	for _, r := range d.Refused {
 		why = r.Refusal

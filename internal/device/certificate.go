@@ -226,11 +226,10 @@ func certifies(ca, cert *x509.Certificate) error {
 
 // holder finds the device by the key of a verified certificate.
 func (r *Registry) holder(ctx context.Context, c certified) (Device, error) {
-	gone := idp.Unprovenf("device_unknown", "device %s of %s is not registered", c.device, c.tenant).Coded(codeDevice).Say(sayDevice)
 	for range 2 {
 		at, err := r.places.Get(ctx, c.digest)
 		if errors.Is(err, idp.NotFound) {
-			return Device{}, gone
+			break
 		}
 		if err != nil {
 			return Device{}, err
@@ -239,7 +238,7 @@ func (r *Registry) holder(ctx context.Context, c certified) (Device, error) {
 			r.places.Drop(c.digest) // registered anew, maybe
 			continue
 		}
-		d, err := r.Get(ctx, at.tenant, at.id)
+		d, err := r.devices.Get(ctx, at)
 		if errors.Is(err, idp.NotFound) {
 			r.places.Drop(c.digest)
 			continue
@@ -247,13 +246,13 @@ func (r *Registry) holder(ctx context.Context, c certified) (Device, error) {
 		if err != nil {
 			return Device{}, err
 		}
-		if now, err := Digest(d.Key); err != nil || string(now) != c.digest {
+		if d.digest != c.digest {
 			r.places.Drop(c.digest) // it has another key by now (Rekey)
 			continue
 		}
-		return d, nil
+		return d.Device, nil
 	}
-	return Device{}, gone
+	return Device{}, idp.Unprovenf("device_unknown", "device %s of %s is not registered", c.device, c.tenant).Coded(codeDevice).Say(sayDevice)
 }
 
 // codeDevice is the AADSTS number of a device that does not authenticate

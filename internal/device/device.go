@@ -117,7 +117,7 @@ const knownCertificates = 4_000
 // concurrent use once the hooks are in place.
 type Registry struct {
 	cfg         Config
-	devices     *cache.Cache[ref, Device]
+	devices     *cache.Cache[ref, known]
 	places      *cache.Cache[string, ref]       // digest of a device key → whose it is
 	certified   *cache.Cache[string, certified] // certificate (DER) → what it says
 	authorities sync.Map                        // idp.TenantID → *x509.Certificate
@@ -131,6 +131,12 @@ type ref struct {
 	id     idp.DeviceID
 }
 
+// known is a device that a node remembers.
+type known struct {
+	Device
+	digest string // of its key
+}
+
 // New makes a registry.
 func New(cfg Config) *Registry {
 	r := &Registry{cfg: cfg}
@@ -138,13 +144,23 @@ func New(cfg Config) *Registry {
 	if cfg.Bus != nil {
 		size = remembered
 	}
-	r.devices = cache.New(size, func(ctx context.Context, k ref) (Device, error) { return r.Load(ctx, cfg.DB, k.tenant, k.id) })
+	r.devices = cache.New(size, r.know)
 	r.places = cache.New(size, func(ctx context.Context, digest string) (ref, error) { return locate(ctx, cfg.DB, []byte(digest)) })
 	r.certified = cache.New(min(size, knownCertificates), r.examine)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, r.forget)
 	}
 	return r
+}
+
+// know reads a device, and what its key is known by.
+func (r *Registry) know(ctx context.Context, at ref) (known, error) {
+	d, err := r.Load(ctx, r.cfg.DB, at.tenant, at.id)
+	if err != nil {
+		return known{}, err
+	}
+	digest, err := Digest(d.Key)
+	return known{d, string(digest)}, err
 }
 
 // forget drops what a notice is about. A place whose device is gone is found
@@ -164,7 +180,8 @@ func (r *Registry) Get(ctx context.Context, t idp.TenantID, id idp.DeviceID) (De
 	if !plausible(id) {
 		return Device{}, nothing(id)
 	}
-	return r.devices.Get(ctx, ref{t, id})
+	d, err := r.devices.Get(ctx, ref{t, id})
+	return d.Device, err
 }
 
 // plausible says whether id could be one of ours, so that what strangers send

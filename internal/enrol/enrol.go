@@ -102,9 +102,11 @@ func (g *Gate) Authorise(r *http.Request) (Access, error) {
 	if err != nil {
 		return Access{}, err
 	}
-	if a.Rules, a.Who, err = g.cfg.Policies.For(ctx, t, a.Person); err != nil {
+	rules, who, err := g.cfg.Policies.For(ctx, t, a.Person)
+	if err != nil {
 		return Access{}, err
 	}
+	a.Rules, a.Who = *rules, who
 	return a, nil
 }
 

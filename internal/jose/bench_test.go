@@ -169,3 +169,18 @@ func BenchmarkSealAgreed(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkParseLoose reads a message as devices send it, with a certificate.
+func BenchmarkParseLoose(b *testing.B) {
+	part := base64.RawURLEncoding.EncodeToString
+	message := part([]byte(`{"alg":"RS256","typ":"JWT","x5c":["`+base64.StdEncoding.EncodeToString(make([]byte, 1200))+`"],"kdf_ver":2}`)) + "." +
+		part([]byte(`{"client_id":"29d9ed98-a469-4536-ade2-f981bc1d605e","request_nonce":"`+strings.Repeat("n", 150)+
+			`","scope":"openid aza","grant_type":"urn:ietf:params:oauth:grant-type:jwt-bearer","assertion":"`+strings.Repeat("a", 900)+`"}`)) + "." +
+		part(make([]byte, 256))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := jose.ParseLoose(message, "RS256"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

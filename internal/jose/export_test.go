@@ -14,11 +14,13 @@ func (m Message) Payload(alg string, key crypto.PublicKey) ([]byte, error) {
 
 // SealDirectWith and SealCBCWith take their random bytes from random.
 func SealDirectWith(random io.Reader, key KeyFor, plain []byte) (string, error) {
-	return sealDirect(random, key, plain)
+	compact, err := sealDirect(random, key, plain)
+	return string(compact), err
 }
 
 func SealCBCWith(random io.Reader, key KeyFor, plain []byte) (string, error) {
-	return sealCBC(random, key, plain)
+	compact, err := sealCBC(random, key, plain)
+	return string(compact), err
 }
 
 // SealAgreedWith takes the ephemeral key, the IV and, unless it is nil, the

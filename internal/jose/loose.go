@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/hmac"
@@ -41,8 +42,8 @@ type Loose struct {
 	// without members that are given twice.
 	Payload []byte
 
-	header    []byte // decoded
-	input     []byte // what was signed, as received
+	names     [][]byte // of the header's members
+	input     []byte   // what was signed, as received
 	signature []byte
 }
 
@@ -50,13 +51,9 @@ type Loose struct {
 // case, or a typ that is not JWT: so that a message of one kind never passes for
 // one of another (device-protocol.md §15, "Hello downgrade").
 func (m Loose) Only(members ...string) error {
-	var header map[string]json.RawMessage
-	if err := Loosely(m.header, &header); err != nil { // ParseLoose read it
-		return malformed("header: %w", err)
-	}
 	typed := false
-	for name := range header {
-		name = strings.ToLower(name)
+	for _, name := range m.names {
+		name := strings.ToLower(string(name))
 		if !slices.Contains(members, name) {
 			return idp.Unprovenf("header_refused", "header has %.40q", name)
 		}
@@ -77,7 +74,7 @@ type looseHeader struct {
 	Use  string          `json:"use"`
 	Ctx  string          `json:"ctx"`
 	KDF  *Number         `json:"kdf_ver"`
-	X5C  Strings         `json:"x5c"`
+	X5C  any             `json:"x5c"` // as Strings, which would read what is long twice
 	Crit json.RawMessage `json:"crit"`
 	B64  json.RawMessage `json:"b64"`
 	Zip  json.RawMessage `json:"zip"`
@@ -111,7 +108,7 @@ func ParseLoose(compact string, algs ...string) (Loose, error) {
 	if err := loose(m.Payload); err != nil {
 		return Loose{}, malformed("payload: %w", err)
 	}
-	if first := strings.TrimLeft(string(m.Payload[:min(len(m.Payload), 64)]), " \t\r\n"); !strings.HasPrefix(first, "{") {
+	if first := bytes.TrimLeft(m.Payload[:min(len(m.Payload), 64)], " \t\r\n"); !bytes.HasPrefix(first, []byte("{")) {
 		return Loose{}, malformed("payload is no object")
 	}
 	if m.signature, err = Unbase64(tail); err != nil || len(m.signature) == 0 {
@@ -127,8 +124,13 @@ func parseLooseHeader(part string, algs []string) (Loose, error) {
 		return Loose{}, malformed("header: %w", err)
 	}
 	var h looseHeader
-	if err := Loosely(raw, &h); err != nil {
+	names, err := named(raw, &h)
+	if err != nil {
 		return Loose{}, malformed("header: %w", err)
+	}
+	chain, err := texts(h.X5C)
+	if err != nil {
+		return Loose{}, err
 	}
 	switch {
 	case !slices.Contains(algs, h.Alg):
@@ -139,12 +141,12 @@ func parseLooseHeader(part string, algs []string) (Loose, error) {
 		return Loose{}, idp.Unprovenf("embedded_key", "header has jwk, jku or x5u")
 	case len(h.Kid) > maxKeyID:
 		return Loose{}, malformed("kid of %d bytes", len(h.Kid))
-	case len(h.X5C) > maxChain:
-		return Loose{}, malformed("%d certificates", len(h.X5C))
+	case len(chain) > maxChain:
+		return Loose{}, malformed("%d certificates", len(chain))
 	case h.KDF != nil && *h.KDF != 1 && *h.KDF != 2:
 		return Loose{}, idp.Unprovenf("kdf_unknown", "kdf_ver %d", *h.KDF)
 	}
-	m := Loose{Alg: h.Alg, KeyID: string(h.Kid), Type: strings.ToLower(h.Typ), Use: h.Use, header: raw}
+	m := Loose{Alg: h.Alg, KeyID: string(h.Kid), Type: strings.ToLower(h.Typ), Use: h.Use, names: names}
 	if h.KDF != nil {
 		m.KDF = int(*h.KDF)
 	}
@@ -154,7 +156,7 @@ func parseLooseHeader(part string, algs []string) (Loose, error) {
 	if m.Ctx == nil && h.Alg == "HS256" {
 		return Loose{}, idp.Unprovenf("ctx_missing", "header has no ctx") // signed with the raw session key, §8.3
 	}
-	for _, one := range h.X5C {
+	for _, one := range chain {
 		der, err := Unbase64(one)
 		if err != nil || len(der) == 0 {
 			return Loose{}, malformed("x5c is not base64")
@@ -162,6 +164,27 @@ func parseLooseHeader(part string, algs []string) (Loose, error) {
 		m.Chain = append(m.Chain, der)
 	}
 	return m, nil
+}
+
+// texts is a list of strings, or a single one without the list; nil is none.
+func texts(v any) ([]string, error) {
+	var out []string
+	switch v := v.(type) {
+	case nil:
+	case string:
+		out = []string{v}
+	case []any:
+		for _, one := range v {
+			text, ok := one.(string)
+			if !ok {
+				return nil, malformed("x5c is a list of %T", one)
+			}
+			out = append(out, text)
+		}
+	default:
+		return nil, malformed("x5c is a %T", v)
+	}
+	return out, nil
 }
 
 // ctxOf decodes the context of a derived key; nil when there is none.

@@ -27,26 +27,31 @@ const (
 // Strings are types of fields that take more than one spelling. Errors are
 // Invalid.
 func Loosely(data []byte, v any) error {
-	if err := loose(data); err != nil {
-		return err
+	_, err := named(data, v)
+	return err
+}
+
+// named is Loosely, and gives the names of the outermost object.
+func named(data []byte, v any) ([][]byte, error) {
+	names, err := distinct(data)
+	if err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return idp.Invalidf("json_malformed", "%w", err)
+		return nil, idp.Invalidf("json_malformed", "%w", err)
 	}
-	return nil
+	return names, nil
 }
 
 // loose says whether data is JSON that Loosely decodes.
 func loose(data []byte) error {
-	if len(data) > MaxLoose {
-		return idp.Invalidf("json_too_large", "%d bytes", len(data))
+	if _, err := distinct(data); err != nil {
+		return err
 	}
-	// The decoder writes one replacement for whatever is no UTF-8, and could
-	// make two names the same.
-	if !utf8.Valid(data) || !json.Valid(data) {
+	if !json.Valid(data) {
 		return idp.Invalidf("json_malformed", "no JSON in %d bytes", len(data))
 	}
-	return distinct(data)
+	return nil
 }
 
 // object is one object, or array, that distinct is inside of.
@@ -56,10 +61,21 @@ type object struct {
 	first int  // where its names begin
 }
 
-// distinct refuses an object that has two names that the decoder takes for the
-// same, and what is deeper than maxDepth. data is valid JSON.
-func distinct(data []byte) error {
+// distinct refuses what is too long, no UTF-8 or deeper than maxDepth, and an
+// object that has two names that the decoder takes for the same. It gives the
+// names of the outermost object. Of what is no JSON it may say anything: the
+// decoder refuses that, behind it.
+func distinct(data []byte) ([][]byte, error) {
+	if len(data) > MaxLoose {
+		return nil, idp.Invalidf("json_too_large", "%d bytes", len(data))
+	}
+	// The decoder writes one replacement for whatever is no UTF-8, and could
+	// make two names the same.
+	if !utf8.Valid(data) {
+		return nil, idp.Invalidf("json_malformed", "no UTF-8 in %d bytes", len(data))
+	}
 	var stack [maxDepth + 1]object
+	var outermost [][]byte
 	names := make([][]byte, 0, 16)
 	at := 0
 	for n := 0; n < len(data); n++ {
@@ -67,10 +83,16 @@ func distinct(data []byte) error {
 		switch data[n] {
 		case '{', '[':
 			if at++; at > maxDepth {
-				return idp.Invalidf("json_too_deep", "deeper than %d", maxDepth)
+				return nil, idp.Invalidf("json_too_deep", "deeper than %d", maxDepth)
 			}
 			stack[at] = object{is: data[n] == '{', name: data[n] == '{', first: len(names)}
 		case '}', ']':
+			switch at {
+			case 0:
+				return nil, nil
+			case 1:
+				outermost = names
+			}
 			names = names[:top.first]
 			at--
 		case ',':
@@ -79,22 +101,22 @@ func distinct(data []byte) error {
 			top.name = false
 		case '"':
 			end := quotedEnd(data, n)
-			if top.name {
+			if top.name && end < len(data) {
 				name := unquoted(data[n : end+1])
 				if err := among(names[top.first:], name); err != nil {
-					return err
+					return nil, err
 				}
 				names = append(names, name)
 			}
 			n = end
 		}
 	}
-	return nil
+	return outermost, nil
 }
 
-// quotedEnd is where the string that begins at n ends.
+// quotedEnd is where the string that begins at n ends, if it does.
 func quotedEnd(data []byte, n int) int {
-	for n++; data[n] != '"'; n++ {
+	for n++; n < len(data) && data[n] != '"'; n++ {
 		if data[n] == '\\' {
 			n++
 		}
@@ -102,13 +124,14 @@ func quotedEnd(data []byte, n int) int {
 	return n
 }
 
+// unquoted is what a string says.
 func unquoted(raw []byte) []byte {
-	if bytes.IndexByte(raw, '\\') < 0 {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
 		return raw[1 : len(raw)-1]
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		return raw // which is no JSON, and was refused before
+		return raw // which is no JSON
 	}
 	return []byte(s)
 }
@@ -158,13 +181,15 @@ type Text string
 
 // UnmarshalJSON reads either; null leaves the text as it is.
 func (t *Text) UnmarshalJSON(raw []byte) error {
-	if raw[0] != '"' && raw[0] != '{' && raw[0] != '[' {
-		if string(raw) != "null" {
-			*t = Text(raw)
-		}
-		return nil
+	switch {
+	case raw[0] == '"':
+		*t = Text(unquoted(raw))
+	case raw[0] == '{', raw[0] == '[':
+		return json.Unmarshal(raw, (*string)(t)) // for its error
+	case string(raw) != "null":
+		*t = Text(raw)
 	}
-	return json.Unmarshal(raw, (*string)(t))
+	return nil
 }
 
 // Strings is a list of strings, or a single one written without the list.
@@ -175,8 +200,8 @@ func (s *Strings) UnmarshalJSON(raw []byte) error {
 	if raw[0] != '"' {
 		return json.Unmarshal(raw, (*[]string)(s))
 	}
-	*s = make(Strings, 1)
-	return json.Unmarshal(raw, &(*s)[0])
+	*s = Strings{string(unquoted(raw))}
+	return nil
 }
 
 // unquote takes quotation marks away. What is escaped inside is no number and

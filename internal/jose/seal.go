@@ -42,7 +42,8 @@ func WrapSessionKey(transport *rsa.PublicKey, sessionKey []byte) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("wrap session key: %w", err)
 	}
-	return sealGCM(rand.Reader, []byte(wrapHeader), wrapped, sessionKey, []byte{0x20})
+	compact, err := sealGCM(rand.Reader, []byte(wrapHeader), wrapped, sessionKey, []byte{0x20})
+	return string(compact), err
 }
 
 // KeyFor gives the key for the context of one message.
@@ -50,14 +51,14 @@ type KeyFor func(ctx []byte) ([]byte, error)
 
 // SealDirect encrypts an answer with A256GCM under the key that belongs to a
 // fresh context (device-protocol.md §8.5; RFC 7518, Sections 4.5 and 5.3).
-func SealDirect(key KeyFor, plain []byte) (string, error) {
+func SealDirect(key KeyFor, plain []byte) ([]byte, error) {
 	return sealDirect(rand.Reader, key, plain)
 }
 
-func sealDirect(random io.Reader, key KeyFor, plain []byte) (string, error) {
+func sealDirect(random io.Reader, key KeyFor, plain []byte) ([]byte, error) {
 	header, content, err := direct(random, key)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	return sealGCM(random, header, nil, content, plain)
 }
@@ -65,24 +66,24 @@ func sealDirect(random io.Reader, key KeyFor, plain []byte) (string, error) {
 // SealCBC is SealDirect for clients that read nothing but AES-CBC, whatever the
 // header says (device-protocol.md §0 fact 1, §8.5). Nothing authenticates it but
 // TLS; its tag is random bytes (decisions 4.8).
-func SealCBC(key KeyFor, plain []byte) (string, error) {
+func SealCBC(key KeyFor, plain []byte) ([]byte, error) {
 	return sealCBC(rand.Reader, key, plain)
 }
 
-func sealCBC(random io.Reader, key KeyFor, plain []byte) (string, error) {
+func sealCBC(random io.Reader, key KeyFor, plain []byte) ([]byte, error) {
 	header, content, err := direct(random, key)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	block, err := aes.NewCipher(content)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	pad := aes.BlockSize - len(plain)%aes.BlockSize // PKCS #7, RFC 5652, Section 6.3
 	padded := append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	both := make([]byte, aes.BlockSize+tagSize)
 	if _, err := io.ReadFull(random, both); err != nil {
-		return "", err
+		return nil, err
 	}
 	iv, tag := both[:aes.BlockSize], both[aes.BlockSize:]
 	cipher.NewCBCEncrypter(block, iv).CryptBlocks(padded, padded)
@@ -186,19 +187,20 @@ func (a Agreement) seal(random io.Reader, own *ecdh.PrivateKey, header, apu, pla
 	if err != nil {
 		return "", fmt.Errorf("agree on a key: %w", err)
 	}
-	return sealGCM(random, header, nil, concat(z, algGCM, apu, a.APV, keySize), plain)
+	compact, err := sealGCM(random, header, nil, concat(z, algGCM, apu, a.APV, keySize), plain)
+	return string(compact), err
 }
 
 // sealGCM writes a JWE in A256GCM whose AAD is the encoded header (RFC 7516,
 // Section 5.1).
-func sealGCM(random io.Reader, header, wrapped, key, plain []byte) (string, error) {
+func sealGCM(random io.Reader, header, wrapped, key, plain []byte) ([]byte, error) {
 	aead, err := gcm(key)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	iv := make([]byte, ivSize)
 	if _, err := io.ReadFull(random, iv); err != nil {
-		return "", err
+		return nil, err
 	}
 	protected := encoded(header)
 	sealed := aead.Seal(nil, iv, plain, []byte(protected))
@@ -214,7 +216,7 @@ func gcm(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-func compactJWE(protected string, parts ...[]byte) string {
+func compactJWE(protected string, parts ...[]byte) []byte {
 	size := len(protected)
 	for _, p := range parts {
 		size += 1 + base64.RawURLEncoding.EncodedLen(len(p))
@@ -223,7 +225,7 @@ func compactJWE(protected string, parts ...[]byte) string {
 	for _, p := range parts {
 		out = base64.RawURLEncoding.AppendEncode(append(out, '.'), p)
 	}
-	return string(out)
+	return out
 }
 
 func encoded(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }

@@ -118,11 +118,12 @@ func TestSealCBC(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := openCBC(t, a); got != plain {
+		if got := openCBC(t, string(a)); got != plain {
 			t.Errorf("%d bytes come back as %q", n, got)
 		}
 		b, err := jose.SealCBC(derived, []byte(plain))
-		if err != nil || strings.Split(a, ".")[0] == strings.Split(b, ".")[0] || strings.Split(a, ".")[4] == strings.Split(b, ".")[4] {
+		one, other := strings.Split(string(a), "."), strings.Split(string(b), ".")
+		if err != nil || one[0] == other[0] || one[4] == other[4] {
 			t.Errorf("two messages share context or tag: %v", err)
 		}
 	}
@@ -135,7 +136,7 @@ func TestSealDirectOpensElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := gojose.ParseEncryptedCompact(compact, []gojose.KeyAlgorithm{gojose.DIRECT}, []gojose.ContentEncryption{gojose.A256GCM})
+	m, err := gojose.ParseEncryptedCompact(string(compact), []gojose.KeyAlgorithm{gojose.DIRECT}, []gojose.ContentEncryption{gojose.A256GCM})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,10 +265,11 @@ var errHardware = errors.New("the TPM says why")
 // is the same text.
 func TestSec_TOK06_OpenersSayOneThing(t *testing.T) {
 	key, other := rsa2048(t), otherRSA(t)
-	direct, err := jose.SealDirect(derived, []byte(answer))
+	sealed, err := jose.SealDirect(derived, []byte(answer))
 	if err != nil {
 		t.Fatal(err)
 	}
+	direct := string(sealed)
 	wrapped, err := jose.WrapSessionKey(&key.PublicKey, sampleKey)
 	if err != nil {
 		t.Fatal(err)

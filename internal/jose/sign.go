@@ -2,9 +2,11 @@ package jose
 
 import (
 	"crypto"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -12,7 +14,10 @@ import (
 // Signer signs claims with one key, algorithm and type. It is safe for
 // concurrent use. Making one costs more than a signature's preparation should:
 // callers keep it with its key.
-type Signer struct{ inner jose.Signer }
+type Signer struct {
+	inner  jose.Signer
+	header string // of every message: encoded, with the dot behind it
+}
 
 // NewSigner makes a Signer whose messages name the key kid and have the type
 // typ (RFC 8725, Section 3.11). It signs ES256 with P-256 keys and RS256 with
@@ -30,7 +35,15 @@ func NewSigner(alg, kid, typ string, key crypto.Signer) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signer for %s: %w", alg, err)
 	}
-	return &Signer{s}, nil
+	sample, err := s.Sign(nil)
+	if err != nil {
+		return nil, fmt.Errorf("signer for %s: %w", alg, err)
+	}
+	text, err := sample.DetachedCompactSerialize()
+	if err != nil {
+		return nil, fmt.Errorf("signer for %s: %w", alg, err)
+	}
+	return &Signer{inner: s, header: text[:strings.IndexByte(text, '.')+1]}, nil
 }
 
 // Sign serialises the claims and signs them, compactly (RFC 7515, Section 7.1).
@@ -43,5 +56,9 @@ func (s *Signer) Sign(claims any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign: %w", err)
 	}
-	return m.CompactSerialize()
+	// CompactSerialize would write the header for a third time.
+	signature, size := m.Signatures[0].Signature, base64.RawURLEncoding.EncodedLen
+	out := make([]byte, 0, len(s.header)+size(len(body))+1+size(len(signature)))
+	out = base64.RawURLEncoding.AppendEncode(append(out, s.header...), body)
+	return string(base64.RawURLEncoding.AppendEncode(append(out, '.'), signature)), nil
 }

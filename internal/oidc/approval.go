@@ -239,7 +239,7 @@ func (s *Server) RemoteFlow(ctx context.Context, sess session.Session, id string
 	}
 	f := signin.Flow{
 		Tenant: sess.Tenant, Door: DeviceDoor, Ask: kept, Client: c.ID, ClientName: c.Name, Scopes: ask.Scopes,
-		ACR: demanded(p, c, nil), Required: c.ACR, HintUser: sess.User,
+		ACR: demanded(&p, c, nil), Required: c.ACR, HintUser: sess.User,
 	}
 	if c.BuiltIn {
 		age := int64(freshForDevice.Seconds())

@@ -28,7 +28,7 @@ func (s *Server) strengths(ctx context.Context, t tenant, c client.Client, q *re
 				"The strength that is asked for as essential does not exist here.", "no known acr")
 		}
 	}
-	q.Demanded = demanded(p, c, q.ACR)
+	q.Demanded = demanded(&p, c, q.ACR)
 	s.demandFresh(p, q)
 	return nil
 }
@@ -37,7 +37,7 @@ func (s *Server) strengths(ctx context.Context, t tenant, c client.Client, q *re
 // set for the application is the least: a request is an address that anybody
 // can write, and may ask for more, never for less (security.md T11). Asked
 // values that do not imply the floor count for nothing.
-func demanded(p policy.Policy, c client.Client, asked []string) []string {
+func demanded(p *policy.Policy, c client.Client, asked []string) []string {
 	if c.ACR == "" {
 		return asked
 	}

@@ -57,7 +57,7 @@ func BenchmarkDecide(b *testing.B) {
 	b.Run("default", func(b *testing.B) {
 		q := question(hardware(time.Minute))
 		for b.Loop() {
-			if d := policy.Decide(standard, q); d.Outcome != policy.Allow {
+			if d := policy.Decide(&standard, q); d.Outcome != policy.Allow {
 				b.Fatal(d.Outcome)
 			}
 		}
@@ -67,7 +67,7 @@ func BenchmarkDecide(b *testing.B) {
 		q := benchQuestion(groups)
 		b.Run(fmt.Sprintf("50 rules, 200 groups, additive=%v", additive), func(b *testing.B) {
 			for b.Loop() {
-				if d := policy.Decide(p, q); d.Outcome != policy.Allow {
+				if d := policy.Decide(&p, q); d.Outcome != policy.Allow {
 					b.Fatalf("%s by %s", d.Reason, d.Rule)
 				}
 			}
@@ -78,13 +78,13 @@ func BenchmarkDecide(b *testing.B) {
 	q.Proofs = slices.Repeat(q.Proofs, 8)
 	b.Run("50 rules, 200 groups, 8 proofs", func(b *testing.B) {
 		for b.Loop() {
-			policy.Decide(p, q)
+			policy.Decide(&p, q)
 		}
 	})
 	q.Proofs = nil
 	b.Run("50 rules, 200 groups, nothing proven", func(b *testing.B) {
 		for b.Loop() {
-			policy.Decide(p, q)
+			policy.Decide(&p, q)
 		}
 	})
 }

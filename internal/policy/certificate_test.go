@@ -282,7 +282,7 @@ func TestCertificateIsNotRegistered(t *testing.T) {
 	}
 	q := question(pass(0))
 	q.Usable = 0
-	if d := policy.Decide(p, q); d.Outcome != policy.Deny || d.Reason != "nothing_to_register" {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Deny || d.Reason != "nothing_to_register" {
 		t.Errorf("with a pass and certificates only: %s (%s)", d.Outcome, d.Reason)
 	}
 }
@@ -300,7 +300,7 @@ func TestSec_CBA08_LevelsAreJudgedAnew(t *testing.T) {
 	p.Certificate.Levels = []policy.CertificateLevel{{Policy: oneOID, Mode: multi, Affinity: policy.LowAffinity}}
 	strong := cardProof(multi, card(oneOID), idp.PhishingResistant, idp.UserVerified, idp.Possession, idp.MultiFactor)
 	q := with(question(strong), func(q *policy.Question) { q.ACR = []string{"phr"} })
-	if d := policy.Decide(p, q); d.Outcome != policy.Allow || d.ACR != "phr" {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Allow || d.ACR != "phr" {
 		t.Fatalf("%s by %s", d.Outcome, d.Rule)
 	}
 	for name, change := range map[string]func(*policy.CertificateRules){
@@ -315,14 +315,14 @@ func TestSec_CBA08_LevelsAreJudgedAnew(t *testing.T) {
 		q := with(q, func(q *policy.Question) {
 			q.Proofs = []idp.Proof{cardProof(multi, card(oneOID, twoOID), strong.Properties...)}
 		})
-		d := policy.Decide(now, q)
+		d := policy.Decide(&now, q)
 		if d.Outcome != policy.StepUp || len(d.Refused) != 1 || d.Refused[0].Reason != "certificate_counts_for_less" || d.ACR != "" || !d.MFATime.IsZero() {
 			t.Errorf("%s: %s, %+v", name, d.Outcome, d.Refused)
 		}
 	}
 	// What was single-factor stays it, whatever the rules say now.
 	weak := with(question(cardProof(single, card(oneOID), idp.PhishingResistant, idp.Possession)), func(q *policy.Question) { q.ACR = []string{"phr"} })
-	if d := policy.Decide(p, weak); d.Outcome != policy.StepUp || len(d.Refused) != 0 {
+	if d := policy.Decide(&p, weak); d.Outcome != policy.StepUp || len(d.Refused) != 0 {
 		t.Errorf("a single-factor proof under a multifactor rule: %s, %+v", d.Outcome, d.Refused)
 	}
 }
@@ -360,7 +360,7 @@ func TestCertificateStrengths(t *testing.T) {
 			if tt.want {
 				want = policy.Allow
 			}
-			if d := policy.Decide(p, q); d.Outcome != want {
+			if d := policy.Decide(&p, q); d.Outcome != want {
 				t.Errorf("%s by %s", d.Outcome, d.Rule)
 			}
 		})
@@ -374,11 +374,11 @@ func TestCertificateModesInReach(t *testing.T) {
 	p.Switch(policy.Certificate, true)
 	p.Switch(policy.Passkey, false)
 	q := with(question(cardProof(single, card())), func(q *policy.Question) { q.ACR = []string{"phr"} })
-	if d := policy.Decide(p, q); d.Outcome != policy.Deny || d.Reason != "no_method_allowed" {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Deny || d.Reason != "no_method_allowed" {
 		t.Errorf("single-factor certificates only: %s (%s)", d.Outcome, d.Reason)
 	}
 	p.Certificate.Levels = []policy.CertificateLevel{{Policy: oneOID, Mode: multi, Affinity: policy.LowAffinity}}
-	d := policy.Decide(p, q)
+	d := policy.Decide(&p, q)
 	if d.Outcome != policy.StepUp || len(d.Missing) != 1 || !slices.Equal(d.Missing[0], []idp.Mode{multi}) {
 		t.Errorf("some are multifactor: %s, %v", d.Outcome, d.Missing)
 	}
@@ -387,7 +387,7 @@ func TestCertificateModesInReach(t *testing.T) {
 	p.Certificate.Mode = multi
 	p.Strengths = append(p.Strengths, policy.Strength{ID: "own", Name: "Own", Combinations: [][]idp.Mode{{single}}})
 	q.ACR, q.Proofs = []string{"own"}, nil
-	if d := policy.Decide(p, q); d.Outcome != policy.Deny {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Deny {
 		t.Errorf("multifactor certificates only: %s", d.Outcome)
 	}
 }

@@ -110,17 +110,17 @@ const skew = 60 * time.Second
 const passWindow = 10 * time.Minute
 
 // Decide judges q by p. It is pure, and what no rule allows is denied.
-func Decide(p Policy, q Question) Decision {
+func Decide(p *Policy, q Question) Decision {
 	d := decide(p, q)
 	d.Version = p.Version
 	return d
 }
 
-func decide(p Policy, q Question) Decision {
+func decide(p *Policy, q Question) Decision {
 	if d, denied := barred(&q); denied {
 		return d
 	}
-	c := &hearing{view: view{p: &p, who: Who{User: q.User, Groups: q.Groups}}, q: &q}
+	c := &hearing{view: view{p: p, who: Who{User: q.User, Groups: q.Groups}}, q: &q}
 	live := c.alive()
 	counted := fresh(&q, live)
 	d := c.facts(c.opening(counted))

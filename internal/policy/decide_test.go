@@ -159,7 +159,7 @@ func TestDecide(t *testing.T) {
 		{"register while disabled", standard, register(disabled), policy.Deny, "user_disabled"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := policy.Decide(tt.p, tt.q)
+			d := policy.Decide(&tt.p, tt.q)
 			if d.Outcome != tt.outcome || d.Reason != tt.reason {
 				t.Errorf("got %s (%s, rule %s), want %s (%s)", d.Outcome, d.Reason, d.Rule, tt.outcome, tt.reason)
 			}
@@ -201,7 +201,7 @@ func TestDecideFacts(t *testing.T) {
 			ACR: "phr", AMR: []string{"word-fido2"}, ProofTime: now.Add(-time.Minute), MFATime: now.Add(-time.Minute)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := policy.Decide(policy.Default(), tt.q)
+			d := policy.Decide(new(policy.Default()), tt.q)
 			got := policy.Decision{ACR: d.ACR, AMR: d.AMR, ProofTime: d.ProofTime, MFATime: d.MFATime}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("facts (-want +got):\n%s", diff)
@@ -214,34 +214,34 @@ func TestDecideFacts(t *testing.T) {
 func TestDecideMissing(t *testing.T) {
 	q := question()
 	q.ACR = []string{"phr"}
-	if d := policy.Decide(policy.Default(), q); !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeFIDO2}}) {
+	if d := policy.Decide(new(policy.Default()), q); !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeFIDO2}}) {
 		t.Errorf("with passkeys only, phr misses %v", d.Missing)
 	}
 	p := policy.Default()
 	p.Switch("hello", true)
-	if d := policy.Decide(p, q); !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeHello}, {idp.ModeFIDO2}}) {
+	if d := policy.Decide(&p, q); !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeHello}, {idp.ModeFIDO2}}) {
 		t.Errorf("with Hello too, phr misses %v", d.Missing)
 	}
 	p.Strengths = append(p.Strengths, policy.Strength{ID: "two", Name: "two", Combinations: [][]idp.Mode{{idp.ModeFIDO2, idp.ModeHello}}})
 	q.ACR, q.Proofs = []string{"two"}, []idp.Proof{synced(0)}
-	if d := policy.Decide(p, q); d.Outcome != policy.StepUp || !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeHello}}) {
+	if d := policy.Decide(&p, q); d.Outcome != policy.StepUp || !cmp.Equal(d.Missing, [][]idp.Mode{{idp.ModeHello}}) {
 		t.Errorf("half of a combination: %s, missing %v", d.Outcome, d.Missing)
 	}
 	q.Proofs = append(q.Proofs, proof("hello", idp.ModeHello, 0))
-	if d := policy.Decide(p, q); d.Outcome != policy.Allow {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Allow {
 		t.Errorf("both of a combination: %s, %s", d.Outcome, d.Reason)
 	}
 }
 
 func TestDecideLostKey(t *testing.T) {
-	if d := policy.Decide(policy.Default(), question(pass(0))); !d.MayRegister {
+	if d := policy.Decide(new(policy.Default()), question(pass(0))); !d.MayRegister {
 		t.Error("somebody with a pass whose key is lost may not register another")
 	}
 	for name, q := range map[string]policy.Question{
 		"no pass": question(), "passkey": question(synced(0)), "pass and passkey": question(pass(0), synced(0)),
 		"disabled": with(question(pass(0)), func(q *policy.Question) { q.User.Enabled = false }),
 	} {
-		if d := policy.Decide(policy.Default(), q); d.MayRegister {
+		if d := policy.Decide(new(policy.Default()), q); d.MayRegister {
 			t.Errorf("%s: MayRegister", name)
 		}
 	}
@@ -278,7 +278,7 @@ func TestDecisionTable(t *testing.T) {
 							q.Since = now.Add(-time.Minute)
 						}
 						want := naive(kind, ago, passkeyOn, passOn, userOn, appSignIn, aged, login, acr, purpose)
-						if d := policy.Decide(p, q); d.Outcome != want {
+						if d := policy.Decide(&p, q); d.Outcome != want {
 							t.Fatalf("%s %s ago, passkey %v pass %v user %v appSignIn %v maxAge %v login %v acr %q for %s: got %s (%s), want %s",
 								kind, ago, passkeyOn, passOn, userOn, appSignIn, aged, login, acr, purpose, d.Outcome, d.Reason, want)
 						}
@@ -350,7 +350,7 @@ func ExampleDecide() {
 		Tenant: "t1", User: "ada", Method: policy.Passkey, Mode: idp.ModeFIDO2,
 		Properties: []idp.Property{idp.PhishingResistant}, Time: now,
 	}
-	d := policy.Decide(policy.Default(), policy.Question{
+	d := policy.Decide(new(policy.Default()), policy.Question{
 		User: ada, Proofs: []idp.Proof{key}, ACR: []string{"phrh"}, MaxAge: -1, Purpose: policy.SignIn, Usable: 1, Now: now,
 	})
 	fmt.Println(d.Outcome, d.Reason, d.Missing, d.ACR)

@@ -55,7 +55,7 @@ func TestSec_POL04_PassEnlists(t *testing.T) {
 		{"an old pass", rules(nil), enlist(func(q *policy.Question) { q.MaxAge = time.Minute }, passMany(time.Hour)), policy.StepUp, "proof_too_old"},
 		{"somebody else's", rules(nil), enlist(nil, with2(pass(0), func(p *idp.Proof) { p.User = "bob" })), policy.Deny, "proof_of_other_user"},
 	} {
-		if d := policy.Decide(tt.p, tt.q); d.Outcome != tt.outcome || d.Reason != tt.reason {
+		if d := policy.Decide(&tt.p, tt.q); d.Outcome != tt.outcome || d.Reason != tt.reason {
 			t.Errorf("%s: %s (%s), want %s (%s)", tt.name, d.Outcome, d.Reason, tt.outcome, tt.reason)
 		}
 	}

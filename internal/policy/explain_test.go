@@ -35,7 +35,7 @@ func TestExplainAgrees(t *testing.T) {
 		q.Purpose = policy.SignIn
 		q.Required = rapid.SampledFrom(append([]string{"", ""}, strengths...)).Draw(t, "required")
 		q.User.Enabled = rapid.IntRange(0, 9).Draw(t, "enabled") > 0
-		d, checks := policy.Decide(p, q), policy.Explain(p, q)
+		d, checks := policy.Decide(&p, q), policy.Explain(p, q)
 		no := refusing(checks)
 		if d.Outcome == policy.Allow {
 			for _, c := range no {
@@ -107,7 +107,7 @@ func TestDecisionVersion(t *testing.T) {
 	p := policy.Default()
 	p.Version = 17
 	for _, q := range []policy.Question{question(), question(proof(policy.Passkey, idp.ModeFIDO2, 0)), {Purpose: "nothing"}} {
-		if d := policy.Decide(p, q); d.Version != 17 {
+		if d := policy.Decide(&p, q); d.Version != 17 {
 			t.Errorf("%s: version %d", d.Outcome, d.Version)
 		}
 	}

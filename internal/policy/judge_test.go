@@ -175,15 +175,15 @@ func TestDecideWithdrawn(t *testing.T) {
 	gone := with2(hardware(time.Minute), func(p *idp.Proof) {
 		p.Credential, p.Facts = "gone", idp.Facts{AAGUID: nitro, Attested: true, Status: idp.ModelRefuse}
 	})
-	d := policy.Decide(p, question(gone))
+	d := policy.Decide(&p, question(gone))
 	if d.Outcome != policy.StepUp || d.Reason != "model_withdrawn" || d.Rule != "passkey.withdrawn" || !d.Help.OtherModel || d.ACR != "" || len(d.Refused) != 1 {
 		t.Errorf("%s, %+v", d.Outcome, d)
 	}
-	if d := policy.Decide(p, question(gone, synced(0))); d.Outcome != policy.Allow || d.ACR != "phr" || len(d.Refused) != 1 {
+	if d := policy.Decide(&p, question(gone, synced(0))); d.Outcome != policy.Allow || d.ACR != "phr" || len(d.Refused) != 1 {
 		t.Errorf("with a good key besides: %s, %+v", d.Outcome, d)
 	}
 	p.Passkey.Restrictions = policy.EnforceAudit
-	if d := policy.Decide(p, question(gone)); d.Outcome != policy.Allow || len(d.Would) != 1 || d.Would[0].Reason != "model_withdrawn" {
+	if d := policy.Decide(&p, question(gone)); d.Outcome != policy.Allow || len(d.Would) != 1 || d.Would[0].Reason != "model_withdrawn" {
 		t.Errorf("on trial: %s, %+v", d.Outcome, d)
 	}
 }
@@ -326,19 +326,19 @@ func TestDecideJudgesKeys(t *testing.T) {
 	p := policy.Default()
 	p.Passkey.Synced = policy.SyncedDeny
 	old := with2(synced(0), func(p *idp.Proof) { p.Credential, p.Facts = "copied", idp.Facts{Synced: true} })
-	d := policy.Decide(p, question(old))
+	d := policy.Decide(&p, question(old))
 	if d.Outcome != policy.StepUp || d.Reason != "synced_not_allowed" || d.Rule != "passkey.synced" || d.Code != policy.CodeKey || !d.Help.DeviceBound {
 		t.Errorf("a key that rules refuse: %s, %+v", d.Outcome, d.Refusal)
 	}
 	if len(d.Refused) != 1 || d.Refused[0].Credential != "copied" || d.Refused[0].Reason != "synced_not_allowed" || d.ACR != "" || !d.ProofTime.IsZero() {
 		t.Errorf("refused %+v, and %q since %s", d.Refused, d.ACR, d.ProofTime)
 	}
-	d = policy.Decide(p, question(old, hardware(time.Minute)))
+	d = policy.Decide(&p, question(old, hardware(time.Minute)))
 	if d.Outcome != policy.Allow || len(d.Refused) != 1 || !d.ProofTime.Equal(now.Add(-time.Minute)) {
 		t.Errorf("with a good key besides: %s, refused %+v, since %s", d.Outcome, d.Refused, d.ProofTime)
 	}
 	p.Passkey.Restrictions = policy.EnforceAudit
-	d = policy.Decide(p, question(old))
+	d = policy.Decide(&p, question(old))
 	if d.Outcome != policy.Allow || len(d.Refused) != 0 || len(d.Would) != 1 || d.Would[0].Reason != "synced_not_allowed" {
 		t.Errorf("on trial: %s, refused %+v, would %+v", d.Outcome, d.Refused, d.Would)
 	}
@@ -351,7 +351,7 @@ func TestDecideByTarget(t *testing.T) {
 	ask := func(groups ...idp.GroupID) policy.Decision {
 		q := question(synced(0))
 		q.Groups = policy.NewGroups(groups)
-		return policy.Decide(p, q)
+		return policy.Decide(&p, q)
 	}
 	if d := ask(staff); d.Outcome != policy.Allow {
 		t.Errorf("staff: %s (%s)", d.Outcome, d.Reason)
@@ -364,15 +364,15 @@ func TestDecideByTarget(t *testing.T) {
 	}
 	q := question(pass(0))
 	q.Usable, q.Groups = 0, policy.NewGroups([]idp.GroupID{staff})
-	if d := policy.Decide(p, q); d.Outcome != policy.MustRegister || !slices.Equal(d.Help.Methods, []idp.MethodID{policy.Passkey}) {
+	if d := policy.Decide(&p, q); d.Outcome != policy.MustRegister || !slices.Equal(d.Help.Methods, []idp.MethodID{policy.Passkey}) {
 		t.Errorf("staff with a pass: %s, may register %v", d.Outcome, d.Help.Methods)
 	}
 	p.Passkey.SelfService = false
-	if d := policy.Decide(p, q); d.Outcome != policy.Deny || d.Reason != "nothing_to_register" {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Deny || d.Reason != "nothing_to_register" {
 		t.Errorf("with a pass, where only administrators register: %s (%s)", d.Outcome, d.Reason)
 	}
 	q.Purpose, q.Method = policy.Register, policy.Passkey
-	if d := policy.Decide(p, q); d.Outcome != policy.Deny || d.Rule != "passkey.selfService" {
+	if d := policy.Decide(&p, q); d.Outcome != policy.Deny || d.Rule != "passkey.selfService" {
 		t.Errorf("registering all the same: %s by %s", d.Outcome, d.Rule)
 	}
 }
@@ -421,7 +421,7 @@ func TestRequired(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			q := question(tt.proofs...)
 			q.Required, q.ACR = tt.required, tt.acr
-			d := policy.Decide(p, q)
+			d := policy.Decide(&p, q)
 			if d.Outcome != tt.outcome || d.Rule != tt.rule || d.ACR != tt.acrOut {
 				t.Errorf("%s by %s with acr %q, want %s by %s with %q", d.Outcome, d.Rule, d.ACR, tt.outcome, tt.rule, tt.acrOut)
 			}
@@ -461,7 +461,7 @@ func TestBuiltInStrengths(t *testing.T) {
 	for _, mode := range []idp.Mode{"password", "sms", "federatedMultiFactor"} {
 		q := question(proof("pigeon", mode, 0, idp.MultiFactor))
 		q.ACR = []string{policy.IDMFA}
-		if d := policy.Decide(p, q); d.Outcome == policy.Allow {
+		if d := policy.Decide(&p, q); d.Outcome == policy.Allow {
 			t.Errorf("%s met MFA", mode)
 		}
 	}
@@ -470,7 +470,7 @@ func TestBuiltInStrengths(t *testing.T) {
 	p.Switch("pigeon", true)
 	q := question()
 	q.ACR = []string{policy.IDMFA}
-	for _, c := range policy.Decide(p, q).Missing {
+	for _, c := range policy.Decide(&p, q).Missing {
 		if slices.Contains(c, "password") || slices.Contains(c, "federatedMultiFactor") {
 			t.Errorf("missing names %v", c)
 		}

@@ -137,7 +137,7 @@ func TestFromStopsNoProof(t *testing.T) {
 	p := policy.Default()
 	p.Switch(policy.Phone, true)
 	p.Phone.From = policy.FromKnown
-	if d := policy.Decide(p, question(proof(policy.Phone, idp.ModePhone, 0))); d.Outcome != policy.Allow {
+	if d := policy.Decide(&p, question(proof(policy.Phone, idp.ModePhone, 0))); d.Outcome != policy.Allow {
 		t.Errorf("%s by %s (%s)", d.Outcome, d.Rule, d.Reason)
 	}
 }
@@ -157,7 +157,7 @@ func TestSec_PHN10_NotPhishingResistant(t *testing.T) {
 		named := slices.ContainsFunc(s.Combinations, func(c []idp.Mode) bool { return slices.Equal(c, []idp.Mode{idp.ModePhone}) })
 		q := question(proof(policy.Phone, idp.ModePhone, 0, properties...))
 		q.ACR = []string{id}
-		d := policy.Decide(p, q)
+		d := policy.Decide(&p, q)
 		if named != want || (d.Outcome == policy.Allow) != want || d.ACR != "" {
 			t.Errorf("%s: named %v, %s with acr %q; want %v", s.Name, named, d.Outcome, d.ACR, want)
 		}

@@ -57,7 +57,7 @@ func anySubject(t *rapid.T, id idp.UserID) policy.Subject {
 // that asks nothing in particular.
 func opens(p policy.Policy, s policy.Subject, k policy.Held) bool {
 	proof := idp.Proof{Tenant: s.User.Tenant, User: s.User.ID, Method: k.Method, Mode: idp.ModeFIDO2, Credential: k.ID, Facts: k.Facts, Time: now}
-	d := policy.Decide(p, policy.Question{
+	d := policy.Decide(&p, policy.Question{
 		User: s.User, Groups: s.Groups, Proofs: []idp.Proof{proof}, MaxAge: -1, Purpose: policy.SignIn, Now: now,
 	})
 	return d.Outcome == policy.Allow

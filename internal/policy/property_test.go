@@ -53,13 +53,13 @@ func TestNoUnion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, q := anyPolicy(t), anyQuestion(t)
 		q.Purpose = policy.SignIn
-		if policy.Decide(p, q).Outcome != policy.Allow {
+		if policy.Decide(&p, q).Outcome != policy.Allow {
 			return
 		}
 		for _, one := range q.Proofs {
 			alone := q
 			alone.Proofs = []idp.Proof{one}
-			if policy.Decide(p, alone).Outcome == policy.Allow {
+			if policy.Decide(&p, alone).Outcome == policy.Allow {
 				return
 			}
 		}
@@ -73,9 +73,9 @@ func TestMoreProofsNeverHurt(t *testing.T) {
 	rank := map[string]int{"": 0, "phr": 1, "phrh": 2}
 	rapid.Check(t, func(t *rapid.T) {
 		p, q := anyPolicy(t), anyQuestion(t)
-		before := policy.Decide(p, q)
+		before := policy.Decide(&p, q)
 		q.Proofs = append(slices.Clone(q.Proofs), anyProof(t))
-		after := policy.Decide(p, q)
+		after := policy.Decide(&p, q)
 		if before.Outcome == policy.Allow && after.Outcome != policy.Allow {
 			t.Fatalf("allowed (%s) without the last proof, %s (%s) with it", before.Rule, after.Outcome, after.Reason)
 		}
@@ -89,10 +89,10 @@ func TestMoreProofsNeverHurt(t *testing.T) {
 func TestDisablingNeverAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, q := anyPolicy(t), anyQuestion(t)
-		before := policy.Decide(p, q)
+		before := policy.Decide(&p, q)
 		less := p.Clone()
 		less.Switch(rapid.SampledFrom(methods).Draw(t, "off"), false)
-		after := policy.Decide(less, q)
+		after := policy.Decide(&less, q)
 		if after.Outcome == policy.Allow && before.Outcome != policy.Allow {
 			t.Fatalf("%s (%s) before a method was switched off, allowed after", before.Outcome, before.Reason)
 		}
@@ -105,7 +105,7 @@ func TestAllowed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, q := anyPolicy(t), anyQuestion(t)
 		proofs := slices.Clone(q.Proofs)
-		d := policy.Decide(p, q)
+		d := policy.Decide(&p, q)
 		if d.Outcome == policy.Allow && q.Purpose != policy.Register && d.ProofTime.IsZero() {
 			t.Fatal("allowed without a proof time")
 		}
@@ -117,7 +117,7 @@ func TestAllowed(t *testing.T) {
 			t.Fatal("deciding changed the question")
 		}
 		q.User.Enabled = false
-		if d := policy.Decide(p, q); d.Outcome != policy.Deny {
+		if d := policy.Decide(&p, q); d.Outcome != policy.Deny {
 			t.Fatalf("disabled user: %s", d.Outcome)
 		}
 	})

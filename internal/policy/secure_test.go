@@ -53,7 +53,7 @@ func TestSec_POL05_OneFactorAddsNothing(t *testing.T) {
 	p.Switch(policy.Certificate, true)
 	p.Certificate.Levels = []policy.CertificateLevel{{Policy: oneOID, Mode: multi, Affinity: policy.LowAffinity}}
 	adds := func(proofs ...idp.Proof) policy.Decision {
-		return policy.Decide(p, with(question(proofs...), func(q *policy.Question) {
+		return policy.Decide(&p, with(question(proofs...), func(q *policy.Question) {
 			q.Purpose, q.Method, q.MaxAge = policy.Register, policy.Passkey, 5*time.Minute
 		}))
 	}

@@ -47,7 +47,13 @@ type Config struct {
 // Store keeps one policy a tenant.
 type Store struct {
 	cfg   Config
-	cache *cache.Cache[idp.TenantID, Policy]
+	cache *cache.Cache[idp.TenantID, *snapshot]
+}
+
+// snapshot is a policy with what is asked of it for every person.
+type snapshot struct {
+	Policy
+	grouped bool // it names groups
 }
 
 // New makes a store.
@@ -57,7 +63,10 @@ func New(cfg Config) *Store {
 	if cfg.Bus != nil {
 		size = 10_000
 	}
-	s.cache = cache.New(size, func(ctx context.Context, t idp.TenantID) (Policy, error) { return s.Load(ctx, cfg.DB, t) })
+	s.cache = cache.New(size, func(ctx context.Context, t idp.TenantID) (*snapshot, error) {
+		p, err := s.Load(ctx, cfg.DB, t)
+		return &snapshot{Policy: p, grouped: len(p.NamedGroups()) > 0}, err
+	})
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(Topic, func(key string) {
 			if key == "" {
@@ -73,29 +82,32 @@ func New(cfg Config) *Store {
 // Get returns the tenant's policy; Default for one that never saved any. The
 // snapshot is shared: Clone it before changing it.
 func (s *Store) Get(ctx context.Context, t idp.TenantID) (Policy, error) {
-	return s.cache.Get(ctx, t)
+	snap, err := s.cache.Get(ctx, t)
+	return snap.Policy, err
 }
 
 // For returns the policy of the user's tenant and the user as rules see one: what
-// Judge and Decide need of a person. tenant is for a user who is not known.
-func (s *Store) For(ctx context.Context, tenant idp.TenantID, u idp.User) (Policy, Who, error) {
+// Judge and Decide need of a person. tenant is for a user who is not known. The
+// policy is the shared snapshot itself, never to be changed; beside an error it
+// is one that allows nothing.
+func (s *Store) For(ctx context.Context, tenant idp.TenantID, u idp.User) (*Policy, Who, error) {
 	w := Who{User: u}
-	p, err := s.Get(ctx, tenant)
+	snap, err := s.cache.Get(ctx, tenant)
 	if err != nil {
-		return Policy{}, w, fmt.Errorf("policy: %w", err)
+		return new(Policy), w, fmt.Errorf("policy: %w", err)
 	}
-	if !u.Known() || len(p.NamedGroups()) == 0 {
-		return p, w, nil
+	if !u.Known() || !snap.grouped {
+		return &snap.Policy, w, nil
 	}
 	if s.cfg.Groups == nil {
-		return Policy{}, w, errors.New("policy names groups, and nobody knows them")
+		return new(Policy), w, errors.New("policy names groups, and nobody knows them")
 	}
 	groups, err := s.cfg.Groups(ctx, tenant, u.ID)
 	if err != nil {
-		return Policy{}, w, fmt.Errorf("groups of %s: %w", u.ID, err)
+		return new(Policy), w, fmt.Errorf("groups of %s: %w", u.ID, err)
 	}
 	w.Groups = NewGroups(groups)
-	return p, w, nil
+	return &snap.Policy, w, nil
 }
 
 // Present gives proofs that were kept, in a session, a flow or a grant, as they

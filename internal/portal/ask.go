@@ -93,12 +93,14 @@ func (p *Portal) knows(r *http.Request, f signin.Flow, v url.Values) ([]idp.User
 }
 
 // remember keeps that somebody has proven themselves in this browser: known is
-// one in which they did so phishing-resistantly, where a method cares. That it
+// one in which they did so phishing-resistantly, where a method cares. A page
+// that asks for a passkey shows the browser's key, or there is none. That it
 // could not be kept is no reason to turn somebody away who has signed in; the
 // log has it.
 func (p *Portal) remember(r *http.Request, in answered, step signin.Step) {
 	s := step.Session
-	if p.cfg.Browsers == nil || s.ID == "" {
+	key, shown := known.ParseKey(in.browserKey)
+	if p.cfg.Browsers == nil || s.ID == "" || in.method == passkey && !shown {
 		return
 	}
 	ctx := r.Context()
@@ -109,7 +111,7 @@ func (p *Portal) remember(r *http.Request, in answered, step signin.Step) {
 			return err
 		}
 		resists := func(proof idp.Proof) bool { return proof.Method == in.method && proof.Has(idp.PhishingResistant) }
-		if key, ok := known.ParseKey(in.browserKey); ok && slices.ContainsFunc(s.Proofs, resists) {
+		if shown && slices.ContainsFunc(s.Proofs, resists) {
 			return p.cfg.Browsers.Remember(ctx, s.Tenant, s.User, digest, key, in.peer.Agent)
 		}
 		return p.cfg.Browsers.Used(ctx, s.Tenant, s.User, digest)

@@ -121,12 +121,13 @@ func (p *Portal) current(r *http.Request, f signin.Flow) (*session.Session, erro
 	if meant == "" {
 		meant = f.HintUser
 	}
-	for _, s := range all {
+	for i := range all {
+		s := &all[i]
 		if meant != "" && s.User != meant {
 			continue
 		}
 		if meant == "" && f.LoginHint != "" {
-			u, err := p.user(r.Context(), s)
+			u, err := p.user(r.Context(), *s)
 			if err != nil {
 				return nil, err
 			}
@@ -134,7 +135,7 @@ func (p *Portal) current(r *http.Request, f signin.Flow) (*session.Session, erro
 				continue
 			}
 		}
-		return &s, nil
+		return s, nil
 	}
 	return nil, nil
 }

@@ -460,6 +460,31 @@ func TestKnownBrowser(t *testing.T) {
 	if held() != 1 {
 		t.Error("a browser is known after a phone's approval")
 	}
+	// A day later its life goes on by its key, or by a method whose page has
+	// none to show; a passkey's page that shows none is not this browser's.
+	used := func() time.Time {
+		t.Helper()
+		list, err := w.known.List(t.Context(), w.tenant.ID, ada.ID, nil)
+		w.must(err)
+		return list[0].LastUsed
+	}
+	w.later(25 * time.Hour)
+	before := used()
+	again(nil)
+	if got := used(); !got.Equal(before) {
+		t.Error("used by a passkey without its key")
+	}
+	again(public)
+	if got := used(); !got.Equal(w.clock()) {
+		t.Errorf("by its key last used %s", got)
+	}
+	w.later(25 * time.Hour)
+	page = b.follow(b.askPhone(b.get(w.at0("")), ada.Name, nil))
+	w.phone.say(ada.ID, "approved")
+	b.follow(b.post(w.at0("/answer"), url.Values{"handle": {page.field("handle")}, "method": {"phone"}})).want(t, 200)
+	if got := used(); !got.Equal(w.clock()) {
+		t.Errorf("by a phone last used %s", got)
+	}
 }
 
 type begunReply struct {

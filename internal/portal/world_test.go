@@ -59,6 +59,7 @@ type world struct {
 	ring    *keyring.Ring
 	portal  *Portal
 	server  *httptest.Server
+	bus     policy.Bus // nil: nothing is cached
 	tenant  idp.Tenant
 	holding *Holding // nil: the truth
 	flow    signin.Flow
@@ -89,22 +90,32 @@ var sources = []fs.FS{audit.Migrations, directory.Migrations, client.Migrations,
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return worldOn(t, sqldbtest.Open(t, sources), func(w *world) method.Method {
-		w.phone = newPhone(w)
-		return w.phone
-	})
+	return worldOn(t, sqldbtest.Open(t, sources), phoneOf)
+}
+
+// phoneOf is a stub in the place of the room.
+func phoneOf(w *world) method.Method {
+	w.phone = newPhone(w)
+	return w.phone
 }
 
 // worldOn is one with this phone room.
 func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *world {
 	t.Helper()
 	w := &world{t: t, db: db}
+	w.open(phones)
+	return w
+}
+
+func (w *world) open(phones func(*world) method.Method) {
+	t := w.t
+	t.Helper()
 	w.now.Store(noon.UnixMilli())
 	w.audit = audit.New(w.clock)
-	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock})
-	w.clients = client.New(client.Config{DB: w.db, Now: w.clock})
-	w.rules = policy.New(policy.Config{DB: w.db, Now: w.clock})
-	w.ring = keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock})
+	w.dir = directory.New(directory.Config{DB: w.db, Now: w.clock, Bus: w.bus})
+	w.clients = client.New(client.Config{DB: w.db, Now: w.clock, Bus: w.bus})
+	w.rules = policy.New(policy.Config{DB: w.db, Now: w.clock, Bus: w.bus})
+	w.ring = keyring.New(keyring.Config{DB: w.db, KEK: secret.RandomKey(), Now: w.clock, Bus: w.bus})
 	box := nonce.New(nonce.Config{Keys: w.ring.Sealing, Epoch: func() int64 { return 0 }, Now: w.clock})
 	sessions := session.New(session.Config{DB: w.db, Now: w.clock, Limits: func(context.Context, idp.TenantID) (time.Duration, time.Duration, error) {
 		return 8 * time.Hour, 24 * time.Hour, nil
@@ -181,7 +192,6 @@ func worldOn(t testing.TB, db *sqldb.DB, phones func(*world) method.Method) *wor
 	w.server = httptest.NewServer(web.Chain(mux, web.Identify(nil)))
 	t.Cleanup(w.server.Close)
 	w.tenant = w.newTenant("Nordhafen Werft", "nordhafen.example")
-	return w
 }
 
 // other is a method that is off and that no page offers.

@@ -132,7 +132,7 @@ func BenchmarkAnswer(b *testing.B) {
 	w := newWorld(sqldbtest.Open(b, sources))
 	o := w.find(b, w.issue(b, asked(ada, desk, w.now)).Value)
 	text := make([]byte, 3000)
-	for name, seal := range map[string]func(jose.KeyFor, []byte) (string, error){"gcm": jose.SealDirect, "cbc": jose.SealCBC} {
+	for name, seal := range map[string]func(jose.KeyFor, []byte) ([]byte, error){"gcm": jose.SealDirect, "cbc": jose.SealCBC} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -285,7 +285,7 @@ func (n *node) rooms(t testing.TB) {
 		return n.directory.User(ctx, n.db, id, u)
 	}
 	var err error
-	n.platform, err = platform.New(platform.Config{DB: n.db, Now: n.clock.now, User: user,
+	n.platform, err = platform.New(platform.Config{DB: n.db, Now: n.clock.now, Bus: n.notices, User: user,
 		UserByName: func(ctx context.Context, id idp.TenantID, name string) (idp.User, error) {
 			return n.directory.UserByName(ctx, n.db, id, name)
 		},

@@ -50,7 +50,10 @@ func (st *Store) value(w http.ResponseWriter, r *http.Request, plain string) str
 	name := st.name(plain)
 	if w != nil {
 		for _, line := range w.Header().Values("Set-Cookie") {
-			if c, err := http.ParseSetCookie(line); err == nil && c.Name == name {
+			if !sets(line, name) {
+				continue
+			}
+			if c, err := http.ParseSetCookie(line); err == nil {
 				return c.Value
 			}
 		}
@@ -66,10 +69,14 @@ func (st *Store) value(w http.ResponseWriter, r *http.Request, plain string) str
 // put sets the cookie, instead of what an earlier call has set.
 func put(w http.ResponseWriter, c *http.Cookie) {
 	lines := w.Header().Values("Set-Cookie")
-	lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
-		return strings.HasPrefix(line, c.Name+"=")
-	})
+	lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return sets(line, c.Name) })
 	w.Header()["Set-Cookie"] = append(lines, c.String())
+}
+
+// sets says whether a line that http.Cookie wrote is about the cookie.
+func sets(line, name string) bool {
+	rest, ok := strings.CutPrefix(line, name)
+	return ok && strings.HasPrefix(rest, "=")
 }
 
 func (st *Store) bearers(w http.ResponseWriter, r *http.Request) []string {

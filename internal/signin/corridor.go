@@ -105,17 +105,17 @@ func (c *Corridor) Shapes() map[idp.MethodID]method.Shape {
 // one that was switched off stops at once, also for ceremonies under way
 // (POL02).
 func (c *Corridor) room(ctx context.Context, tenant idp.TenantID, id idp.MethodID) (room, error) {
-	p, err := c.policies.Get(ctx, tenant)
+	// Of nobody in particular: what a person may use is asked once they have
+	// proven who they are.
+	p, nobody, err := c.policies.For(ctx, tenant, idp.User{})
 	if err != nil {
-		return room{}, fmt.Errorf("policy: %w", err)
+		return room{}, err
 	}
 	r, ok := c.find(id)
 	if !ok {
 		return room{}, idp.NotFoundf("method_unknown", "method %q", id)
 	}
-	// Of nobody in particular: what a person may use is asked once they have
-	// proven who they are.
-	if ruling := p.Judge(policy.Who{}, policy.Use, id, nil); !ruling.Allowed() {
+	if ruling := p.Judge(nobody, policy.Use, id, nil); !ruling.Allowed() {
 		return room{}, refusedKey(ruling.Refusal)
 	}
 	return r, nil
@@ -148,22 +148,21 @@ func (c *Corridor) Has(id idp.MethodID) bool {
 // Offers gives the methods that the tenant allows to anybody at all, in the
 // order that it prefers, whoever asks (decisions 2.7).
 func (c *Corridor) Offers(ctx context.Context, f Flow) ([]Offer, error) {
-	p, err := c.policies.Get(ctx, f.Tenant)
+	p, nobody, err := c.policies.For(ctx, f.Tenant, idp.User{})
 	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
+		return nil, err
 	}
-	var ids []idp.MethodID
-	offers := make(map[idp.MethodID]Offer)
+	ids := make([]idp.MethodID, 0, len(c.rooms))
 	for _, r := range c.rooms {
 		// A method without a page is none to offer on one.
-		if r.viewer != nil && p.Judge(policy.Who{}, policy.Use, r.ID(), nil).Allowed() {
+		if r.viewer != nil && p.Judge(nobody, policy.Use, r.ID(), nil).Allowed() {
 			ids = append(ids, r.ID())
-			offers[r.ID()] = Offer{ID: r.ID(), View: r.viewer.View(), Waits: r.waiter != nil, Away: r.away}
 		}
 	}
-	var out []Offer
-	for _, id := range p.Preferred(policy.Who{}, ids) {
-		out = append(out, offers[id])
+	out := make([]Offer, 0, len(ids))
+	for _, id := range p.Preferred(nobody, ids) {
+		r, _ := c.find(id)
+		out = append(out, Offer{ID: id, View: r.viewer.View(), Waits: r.waiter != nil, Away: r.away})
 	}
 	return out, nil
 }

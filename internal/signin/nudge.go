@@ -25,7 +25,7 @@ import (
 // asking is what is known of a person who may be asked for a method.
 type asking struct {
 	c    *Corridor
-	p    policy.Policy
+	p    *policy.Policy
 	w    policy.Who
 	held []idp.MethodID // of which they have a credential that works
 }
@@ -35,7 +35,8 @@ type asking struct {
 func (c *Corridor) nudge(ctx context.Context, user idp.User) (policy.Nudge, error) {
 	a := asking{c: c}
 	var err error
-	if a.p, err = c.policies.Get(ctx, user.Tenant); err != nil || !a.p.Nudges() {
+	// Whose groups they are is asked only where somebody is asked at all.
+	if a.p, _, err = c.policies.For(ctx, user.Tenant, idp.User{}); err != nil || !a.p.Nudges() {
 		return policy.Nudge{}, err
 	}
 	if a.p, a.w, err = c.policies.For(ctx, user.Tenant, user); err != nil {

@@ -199,9 +199,11 @@ func (c *Corridor) Withdraw(ctx context.Context, f Flow) (Flow, error) {
 // takeBack is how the room that a flow waits for writes that nobody waits any
 // more. A wait that is over needs none of it.
 func (c *Corridor) takeBack(ctx context.Context, f Flow) method.Settle {
-	r, a, err := c.waited(ctx, f)
-	if err == nil && r.withdrawer != nil {
-		return r.withdrawer.Withdraw(a)
+	if f.Waits(c.now()) {
+		r, a, err := c.waited(ctx, f)
+		if err == nil && r.withdrawer != nil {
+			return r.withdrawer.Withdraw(a)
+		}
 	}
 	return func(context.Context, *sqldb.Tx) error { return nil }
 }

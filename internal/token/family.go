@@ -201,14 +201,14 @@ func (s *Service) readRefresh(ctx context.Context, t idp.TenantID, presented str
 	return c, nil
 }
 
-const familyColumns = `id, tenant_id, user_id, session_id, client_id, granted, generation, rotated_at, expires_at, revoked_at, stands_on, device_id`
-
 func readFamily(ctx context.Context, q sqldb.Querier, t idp.TenantID, id idp.FamilyID) (family, error) {
-	var f family
+	f := family{id: id, tenant: t}
 	var granted []byte
 	var rotated, expires, revoked int64
-	err := q.QueryRow(ctx, `select `+familyColumns+` from refresh_family where tenant_id = $1 and id = $2`, t, id).
-		Scan(&f.id, &f.tenant, &f.user, &f.session, &f.client, &granted, &f.generation, &rotated, &expires, &revoked, &f.prt, &f.device)
+	err := q.QueryRow(ctx, `
+		select user_id, session_id, client_id, granted, generation, rotated_at, expires_at, revoked_at, stands_on, device_id
+		from refresh_family where tenant_id = $1 and id = $2`, t, id).
+		Scan(&f.user, &f.session, &f.client, &granted, &f.generation, &rotated, &expires, &revoked, &f.prt, &f.device)
 	if err != nil {
 		return f, fmt.Errorf("read family %s: %w", id, err)
 	}

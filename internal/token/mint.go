@@ -121,7 +121,7 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 		lives = min(lives, max(sub.Until.Sub(now), 0))
 	}
 	scope := strings.Join(sub.Scopes, " ")
-	c := accessClaims{
+	c := &accessClaims{
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Audience,
 		Expires: now.Add(lives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
 		Client: sub.Client.ID, Azp: sub.Client.ID, Scope: scope, Scp: scope, Tenant: sub.Tenant,
@@ -144,7 +144,7 @@ func (s *Service) Access(ctx context.Context, sub Subject) (string, time.Duratio
 func (s *Service) ClientAccess(ctx context.Context, c client.Client, audience string, scopes []string) (string, time.Duration, error) {
 	now := s.cfg.Now()
 	scope := strings.Join(scopes, " ")
-	jwt, err := s.sign(ctx, c.Tenant, c.Alg, typAccess, accessClaims{
+	jwt, err := s.sign(ctx, c.Tenant, c.Alg, typAccess, &accessClaims{
 		Issuer: s.cfg.Issuer(c.Tenant), Subject: string(c.ID), Audience: audience,
 		Expires: now.Add(AccessLives).Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
 		Client: c.ID, Azp: c.ID, Scope: scope, Scp: scope, Kind: "app", Tenant: c.Tenant, Version: "2.0",
@@ -161,7 +161,7 @@ const AdministrationAudience = "urn:signet:administration"
 func (s *Service) Administration(ctx context.Context, t idp.TenantID, actor string, roles []string, lives time.Duration) (string, time.Time, error) {
 	now := s.cfg.Now()
 	until := now.Add(lives)
-	jwt, err := s.sign(ctx, t, "ES256", typAccess, accessClaims{
+	jwt, err := s.sign(ctx, t, "ES256", typAccess, &accessClaims{
 		Issuer: s.cfg.Issuer(t), Subject: actor, Audience: AdministrationAudience,
 		Expires: until.Unix(), Issued: now.Unix(), From: now.Unix(), ID: newID(now),
 		Roles: roles, Kind: "app", Tenant: t, Version: "2.0",
@@ -201,7 +201,7 @@ func (s *Service) ID(ctx context.Context, sub Subject, access string) (string, e
 		return "", err
 	}
 	now := s.cfg.Now()
-	c := idClaims{
+	c := &idClaims{
 		Issuer: s.cfg.Issuer(sub.Tenant), Subject: subject, Audience: sub.Client.ID,
 		Expires: now.Add(IDLives).Unix(), Issued: now.Add(-sub.Backdate).Unix(), From: now.Add(-sub.Backdate).Unix(), AuthTime: sub.AuthTime.Unix(),
 		Groups: sub.Groups, Nonce: sub.Nonce, ACR: sub.ACR, AMR: sub.AMR, Session: session, Tenant: sub.Tenant,

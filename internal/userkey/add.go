@@ -117,7 +117,10 @@ func (s *Managed[C]) again(ctx context.Context, tx *sqldb.Tx, old Key, a Adding)
 		also, args = ", marks = $4", append(args, s.cfg.Again(old.Marks, a.Key.Marks))
 	}
 	_, err := s.exec(ctx, tx, `update {key} set orphaned = 0`+also+` where tenant_id = $1 and user_id = $2 and id = $3`, args...)
-	return err
+	if err != nil {
+		return err
+	}
+	return s.changed(ctx, tx, old.Tenant)
 }
 
 // replace removes the key in whose place k comes, with what stands on it.

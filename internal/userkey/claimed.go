@@ -33,7 +33,7 @@ func (s *Store[C]) Claimed(ctx context.Context, t idp.TenantID, d idp.DeviceID, 
 // atHand is a key of the device that the message names, if it names the owner,
 // too.
 func (s *Managed[C]) atHand(ctx context.Context, t idp.TenantID, d idp.DeviceID, name string, kid []byte) (Key, error) {
-	k, err := s.kept(ctx, t, d, kid)
+	k, err := s.known.Get(ctx, hand{t, d, string(kid)})
 	if err != nil {
 		return Key{}, err
 	}

@@ -2,7 +2,6 @@ package userkey
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -193,6 +192,9 @@ func (s *Managed[C]) RemoveUser(ctx context.Context, tx *sqldb.Tx, t idp.TenantI
 	if _, err := s.exec(ctx, tx, `delete from {key} where tenant_id = $1 and user_id = $2`, t, u); err != nil {
 		return err
 	}
+	if err := s.changed(ctx, tx, t); err != nil {
+		return err
+	}
 	_, err = s.exec(ctx, tx, `delete from {holder} where tenant_id = $1 and user_id = $2`, t, u)
 	return err
 }
@@ -202,7 +204,7 @@ func (s *Managed[C]) release(ctx context.Context, tx *sqldb.Tx, k Key) error {
 	if s.cfg.Release == nil {
 		return nil
 	}
-	key, err := x509.ParsePKIXPublicKey(k.SPKI)
+	key, err := k.PublicKey()
 	if err != nil {
 		return fmt.Errorf("stored %s %s: %w", s.cfg.Noun, k.ID, err)
 	}

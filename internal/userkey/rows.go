@@ -14,7 +14,7 @@ import (
 // tables, and {columns} for what scan reads.
 
 func (s *Managed[C]) query(ctx context.Context, q sqldb.Querier, text string, args ...any) ([]Key, error) {
-	rows, err := q.Query(ctx, s.sql.Replace(text), args...)
+	rows, err := q.Query(ctx, s.text(text), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -31,11 +31,21 @@ func (s *Managed[C]) query(ctx context.Context, q sqldb.Querier, text string, ar
 }
 
 func (s *Managed[C]) one(ctx context.Context, q sqldb.Querier, text string, args ...any) (Key, error) {
-	return scan(q.QueryRow(ctx, s.sql.Replace(text), args...))
+	return scan(q.QueryRow(ctx, s.text(text), args...))
 }
 
 func (s *Managed[C]) exec(ctx context.Context, tx *sqldb.Tx, text string, args ...any) (int64, error) {
-	return tx.Exec(ctx, s.sql.Replace(text), args...)
+	return tx.Exec(ctx, s.text(text), args...)
+}
+
+// text is a statement as this room has it.
+func (s *Managed[C]) text(statement string) string {
+	if made, ok := s.texts.Load(statement); ok {
+		return made.(string)
+	}
+	made := s.sql.Replace(statement)
+	s.texts.Store(statement, made)
+	return made
 }
 
 func scan(r interface{ Scan(...any) error }) (Key, error) {
@@ -143,7 +153,10 @@ func (s *Managed[C]) mark(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u i
 	n, err := s.exec(ctx, tx, `
 		update {key} set removed = $4
 		where tenant_id = $1 and user_id = $2 and id = $3 and removed = 0`, t, u, id, now.UnixMilli())
-	return n == 1, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, s.changed(ctx, tx, t)
 }
 
 // unmark takes that back, if it was not so long ago.
@@ -159,13 +172,19 @@ func (s *Managed[C]) unmark(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u
 func (s *Managed[C]) orphan(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, d idp.DeviceID, now time.Time) error {
 	_, err := s.exec(ctx, tx, `
 		update {key} set orphaned = $3 where tenant_id = $1 and device_id = $2 and orphaned = 0`, t, d, now.UnixMilli())
-	return err
+	if err != nil {
+		return err
+	}
+	return s.changed(ctx, tx, t)
 }
 
 func (s *Managed[C]) rename(ctx context.Context, tx *sqldb.Tx, t idp.TenantID, u idp.UserID, id idp.CredentialID, name string) (bool, error) {
 	n, err := s.exec(ctx, tx, `
 		update {key} set name = $4 where tenant_id = $1 and user_id = $2 and id = $3 and removed = 0`, t, u, id, name)
-	return n == 1, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, s.changed(ctx, tx, t)
 }
 
 // listOf are the keys of a person, oldest first.

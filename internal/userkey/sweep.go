@@ -71,6 +71,9 @@ func (s *Managed[C]) expire(ctx context.Context, tx *sqldb.Tx, k Key, now time.T
 	if err != nil || n == 0 {
 		return err
 	}
+	if err := s.changed(ctx, tx, k.Tenant); err != nil {
+		return err
+	}
 	if err := s.release(ctx, tx, k); err != nil || !k.Removed.IsZero() {
 		return err
 	}

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
+	"github.com/signetid/signet/internal/cache"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -47,12 +50,16 @@ type Key struct {
 	LastUsed time.Time // zero: never
 	Orphaned time.Time // zero: its device is there
 	Removed  time.Time // zero: it was not
+
+	public crypto.PublicKey // SPKI, when that was read already
 }
 
 // Config is what a Store needs. C is a key as lists have it.
 type Config[C any] struct {
 	DB  *sqldb.DB
 	Now func() time.Time
+	// Bus tells other nodes of changes. Nil: every sign-in reads its key.
+	Bus *bus.Bus
 	// Room is the room's word: "hello". Reasons of errors, records and the job
 	// begin with it.
 	Room idp.MethodID
@@ -102,9 +109,11 @@ type Store[C any] struct{ *Managed[C] }
 // Managed is the side of a Store that a room shows to the corridor: lists,
 // names, removal, restoring, and the job. Rooms embed it.
 type Managed[C any] struct {
-	cfg Config[C]
-	db  sqldb.Querier // reads only
-	sql *strings.Replacer
+	cfg   Config[C]
+	db    sqldb.Querier // reads only
+	sql   *strings.Replacer
+	texts sync.Map // statement → what sql makes of it
+	known *cache.Cache[hand, Key]
 }
 
 // New makes a store.
@@ -117,10 +126,12 @@ func New[C any](c Config[C]) (*Store[C], error) {
 	if c.Marks {
 		marks = "marks"
 	}
-	return &Store[C]{&Managed[C]{cfg: c, db: c.DB, sql: strings.NewReplacer(
+	s := &Managed[C]{cfg: c, db: c.DB, sql: strings.NewReplacer(
 		"{key}", c.Keys, "{holder}", c.Holders,
 		"{columns}", "id, tenant_id, user_id, device_id, print, spki, name, created, last_used, orphaned, removed, "+marks,
-	)}}, nil
+	)}
+	s.remember()
+	return &Store[C]{s}, nil
 }
 
 // Limit is how many keys a person of the tenant may hold.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
@@ -38,6 +39,8 @@ type Machine = userkey.Machine
 type Config struct {
 	DB  *sqldb.DB
 	Now func() time.Time
+	// Bus tells other nodes of changes. Nil: every sign-in reads its key.
+	Bus *bus.Bus
 	// Rules are those of the tenant.
 	Rules func(context.Context, idp.TenantID) (policy.HelloRules, error)
 	// UserByName is NotFound for who does not exist.
@@ -87,7 +90,7 @@ func New(c Config) (*Room, error) {
 		return nil, errors.New("hello: a dependency is missing")
 	}
 	keys, err := userkey.New(userkey.Config[method.Credential]{
-		DB: c.DB, Now: c.Now, Room: ID, Noun: "Hello key", Keys: "hello_key", Holders: "hello_holder",
+		DB: c.DB, Now: c.Now, Bus: c.Bus, Room: ID, Noun: "Hello key", Keys: "hello_key", Holders: "hello_holder",
 		Limit: func(ctx context.Context, t idp.TenantID) (int, error) {
 			r, err := c.Rules(ctx, t)
 			return r.Limit, err

@@ -2,7 +2,6 @@ package hello
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 
 	"github.com/signetid/signet/internal/assertion"
@@ -11,8 +10,9 @@ import (
 	"github.com/signetid/signet/internal/userkey"
 )
 
-// Verify judges an assertion: one read and one signature for a key that the
-// device keeps; for any other, and for one that nobody has, two reads more. The device in the Answer is the one whose signature the
+// Verify judges an assertion: one signature for a key that the device keeps, and
+// a read where this node does not know it; for any other, and for one that nobody
+// has, two reads more. The device in the Answer is the one whose signature the
 // door has verified; without one nothing verifies. Errors are Unproven with a
 // reason; Denied with 130007 or 130008, beside Genuine, for a key of a device
 // that is disabled or gone, which is only told to who has the key.
@@ -63,7 +63,7 @@ func (m *Room) signed(said assertion.Assertion, k userkey.Key, known bool) *idp.
 	says := said.Message.Alg
 	public, fits := m.decoys[says], false
 	if known {
-		stored, err := x509.ParsePKIXPublicKey(k.SPKI)
+		stored, err := k.PublicKey()
 		if err != nil {
 			return idp.Unprovenf("key_unusable", "stored key: %w", err)
 		}

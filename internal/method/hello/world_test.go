@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/hello"
@@ -21,7 +22,7 @@ import (
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
-var sources = []fs.FS{hello.Migrations}
+var sources = []fs.FS{bus.Migrations, hello.Migrations}
 
 // Keys are shared by tests: making RSA keys takes long.
 var (
@@ -81,7 +82,7 @@ type world struct {
 func newRoom(t testing.TB, h *signintest.House, w *world) *hello.Room {
 	t.Helper()
 	room, err := hello.New(hello.Config{
-		DB: h.DB, Now: h.Now,
+		DB: h.DB, Now: h.Now, Bus: bus.New(h.DB, nil),
 		Rules: func(ctx context.Context, tenant idp.TenantID) (policy.HelloRules, error) {
 			p, err := h.Policies.Get(ctx, tenant)
 			if w.cap > 0 {

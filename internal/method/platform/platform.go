@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signetid/signet/internal/audit"
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/directory"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/jose"
@@ -43,6 +44,8 @@ type Attestation struct {
 type Config struct {
 	DB  *sqldb.DB
 	Now func() time.Time
+	// Bus tells other nodes of changes. Nil: every sign-in reads its key.
+	Bus *bus.Bus
 	// Limit is how many keys the tenant lets a person hold.
 	Limit func(context.Context, idp.TenantID) (int, error)
 	// UserByName is NotFound for who does not exist.
@@ -90,7 +93,7 @@ var (
 // New opens the room.
 func New(c Config) (*Room, error) {
 	keys, err := userkey.New(userkey.Config[method.Credential]{
-		DB: c.DB, Now: c.Now, Room: ID, Noun: "Platform Credential", Keys: "platform_key", Holders: "platform_holder",
+		DB: c.DB, Now: c.Now, Bus: c.Bus, Room: ID, Noun: "Platform Credential", Keys: "platform_key", Holders: "platform_holder",
 		Marks: true, Again: merged,
 		Limit: c.Limit, Show: credential, Clean: method.CleanName,
 		UserByName: c.UserByName, User: c.User, Fold: directory.Fold, Device: c.Device,

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 
 	"github.com/signetid/signet/internal/assertion"
@@ -15,8 +14,9 @@ import (
 // configuration asks for this one alone (apple-platform-sso.md §2).
 const algorithm = "ES256"
 
-// Verify judges an embedded assertion: one read and one signature for a key that
-// the Mac keeps; for any other, and for one that nobody has, two reads more. The
+// Verify judges an embedded assertion: one signature for a key that the Mac keeps,
+// and a read where this node does not know it; for any other, and for one that
+// nobody has, two reads more. The
 // device in the Answer is the one whose signature the door has verified; without
 // one nothing verifies. Errors are Unproven with a reason; Denied with 130007 or
 // 130008, beside Genuine, for a key whose Mac is disabled or gone, which is only
@@ -75,7 +75,7 @@ func (m *Room) signed(said assertion.Assertion, k userkey.Key, known bool) *idp.
 		_ = said.Message.VerifyKey(m.decoy) // for the work alone
 		return idp.Unprovenf("key_unknown", "no such key of %.80q", said.Issuer)
 	}
-	public, err := x509.ParsePKIXPublicKey(k.SPKI)
+	public, err := k.PublicKey()
 	if err != nil {
 		return idp.Unprovenf("key_unusable", "stored key: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signetid/signet/internal/bus"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/method"
 	"github.com/signetid/signet/internal/method/platform"
@@ -23,7 +24,7 @@ import (
 	"github.com/signetid/signet/internal/sqldb/sqldbtest"
 )
 
-var sources = []fs.FS{platform.Migrations}
+var sources = []fs.FS{bus.Migrations, platform.Migrations}
 
 // macs stand for the device registry.
 type macs struct {
@@ -72,7 +73,7 @@ type world struct {
 func newRoom(t testing.TB, h *signintest.House, w *world) *platform.Room {
 	t.Helper()
 	room, err := platform.New(platform.Config{
-		DB: h.DB, Now: h.Now,
+		DB: h.DB, Now: h.Now, Bus: bus.New(h.DB, nil),
 		Limit:      func(context.Context, idp.TenantID) (int, error) { return w.limit, nil },
 		UserByName: h.UserByName, User: h.User, Device: w.get,
 		Attested: func(_ context.Context, _ idp.TenantID, a platform.Attestation) (bool, error) {
