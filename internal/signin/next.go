@@ -165,13 +165,9 @@ func lasting(proofs []idp.Proof) []idp.Proof {
 	return slices.DeleteFunc(slices.Clone(proofs), bootstrap)
 }
 
-// apart is what the clocks of two nodes may differ by (security.md REL07).
-const apart = 5 * time.Second
-
 // newlyUsable counts the credentials that the person has registered since
-// they came in by a pass, maybe on a node whose clock is behind. What they had
-// before does not count: whoever is given a pass may have lost it. It is read
-// only when it matters.
+// they came in by a pass. What they had before does not count: whoever is
+// given a pass may have lost it. It is read only when it matters.
 func (c *Corridor) newlyUsable(ctx context.Context, user idp.User, proofs []idp.Proof, current *session.Session) (int, error) {
 	if !user.Known() || current == nil || !slices.ContainsFunc(proofs, bootstrap) {
 		return 0, nil
@@ -182,7 +178,7 @@ func (c *Corridor) newlyUsable(ctx context.Context, user idp.User, proofs []idp.
 	}
 	n := 0
 	for _, cred := range all {
-		if cred.Usable() && !cred.Created.Before(current.Opened.Truncate(time.Millisecond).Add(-apart)) {
+		if cred.Usable() && !cred.Created.Before(current.Opened.Truncate(time.Millisecond)) {
 			n++
 		}
 	}
