@@ -72,6 +72,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.closeListeners()
 		return nil, err
 	}
+	if err := s.House.kek.Announce(ctx); err != nil {
+		s.closeListeners()
+		s.House.Close()
+		return nil, err
+	}
 	s.House.tlsBase = s.tlsBase
 	s.House.hosts = s.House.openHosts()
 	if err := s.secureTLS(tlsConf); err != nil {
