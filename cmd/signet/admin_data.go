@@ -28,42 +28,6 @@ func (a *administrator) migrateCommand() *cobra.Command {
 	}
 }
 
-func (a *administrator) kekCommands() *cobra.Command {
-	var file string
-	rewrap := &cobra.Command{
-		Use: "rewrap", Short: "Replace the key-encryption key, with the server stopped",
-		Long: `Replace the key-encryption key. Stop every server of this database first. The new
-key is read from the file that you name, or made there when there is none;
-everything that the old key sealed is sealed anew in one transaction, and then
-the new key takes the place of the old one. The old key is kept beside it under
-another name: backups from before need it.
-
-When this is interrupted, run it again with the same file: it goes on where it
-stopped. When the key came in SIGNET_KEK, put the new one there yourself.`,
-		Example: "  signet admin kek rewrap --new-kek-file ./kek-2027\n  signet admin kek rewrap --new-kek-file ./kek-2027 --kek-file /etc/signet/kek", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			done, err := app.RewrapKEK(cmd.Context(), a.cfg, file)
-			if err != nil {
-				return err
-			}
-			if a.format == "json" {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(done)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "sealed anew: %d; the new key is in %s: keep that file away from the server\n", done.Keys, done.NewFile)
-			if done.InUse == "" {
-				fmt.Fprintln(cmd.OutOrStdout(), "SIGNET_KEK has the old key: put the new one there before the next start")
-				return nil
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s holds the new key; the old one is %s, which backups from before need\n", done.InUse, done.OldFile)
-			return nil
-		},
-	}
-	rewrap.Flags().StringVar(&file, "new-kek-file", "", "file with the new key; made when it is not there")
-	rewrap.MarkFlagRequired("new-kek-file")
-	markFiles(rewrap, "new-kek-file")
-	return group("kek", "The key-encryption key, which seals all others", "  signet admin kek rewrap --new-kek-file ./kek-2027", here(rewrap))
-}
-
 // say prints a result that is one sentence for people.
 func (a *administrator) say(cmd *cobra.Command, result any, sentence string, args ...any) error {
 	if a.format == "json" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,5 +37,60 @@ func TestKEKRewrap(t *testing.T) {
 	r = signet(t, "admin", "kek", "rewrap", "--new-kek-file", filepath.Join(t.TempDir(), "next"), "--data", other)
 	if r.code != 0 || !strings.Contains(r.out, "backups from before need") || !strings.Contains(r.out, "keep that file away") {
 		t.Errorf("said %+v", r)
+	}
+}
+
+// TestKEKOnline replaces the key of a server that runs, as its operator does.
+func TestKEKOnline(t *testing.T) {
+	data := dataFolder(t)
+	kek := filepath.Join(data, "kek")
+	s := serve(t, data)
+	must[object](t, "admin", "tenant", "create", "One", "--domain", "one.example", "--data", data)
+	must[[]object](t, "admin", "signing-key", "rotate", "--data", data)
+	say := func(want string, args ...string) {
+		t.Helper()
+		if r := signet(t, append(append([]string{"admin", "kek"}, args...), "--data", data)...); r.code != 0 || !strings.Contains(r.out, want) {
+			t.Errorf("signet admin kek %s: %+v, want %q", strings.Join(args, " "), r, want)
+		}
+	}
+	refuse := func(code int, want string, args ...string) {
+		t.Helper()
+		if r := signet(t, append(append([]string{"admin", "kek"}, args...), "--data", data)...); r.code != code || !strings.Contains(r.errs, want) || strings.Count(r.errs, "\n") != 1 {
+			t.Errorf("signet admin kek %s: %+v, want %q", strings.Join(args, " "), r, want)
+		}
+	}
+	say("Everything is sealed under the key in use", "status")
+	refuse(exitFailed, "signet admin kek add", "rewrap")
+	refuse(exitFailed, "there is no", "add", filepath.Join(data, "none"))
+	open := filepath.Join(t.TempDir(), "open")
+	write(t, open, strings.Repeat("ab", 32))
+	chmod(t, open, 0o644)
+	refuse(exitFailed, "chmod 600", "add", open)
+	write(t, open, "")
+	chmod(t, open, 0o600)
+	refuse(exitFailed, "is empty", "add", open)
+	write(t, open, "hello")
+	refuse(exitFailed, "32 bytes in base64", "add", open)
+	refuse(exitUsage, "--dry-run", "rewrap", "--new-kek-file", open, "--dry-run")
+	refuse(exitUsage, "on the server's machine", "status", "--server", "https://id.example.com")
+
+	write(t, open, strings.Repeat("cd", 32))
+	say("taken in: the new key", "add", open)
+	say("would be sealed anew: 2; all of them open", "rewrap", "--dry-run")
+	say("sealed anew: 2", "rewrap")
+	got := must[object](t, "admin", "kek", "status", "--data", data)
+	if got["state"] != "finish" || got["takingOver"] != nil || len(got["needs"].([]any)) != 1 {
+		t.Errorf("status %v", got)
+	}
+	say("Nothing needs the old key any more", "status")
+	say("which backups from before need", "finish")
+	say("Everything is sealed under the key in use", "status")
+	if _, err := os.Stat(kek + ".next"); err == nil {
+		t.Error("the new key is in two places")
+	}
+	s.stop(t)
+	serve(t, data)
+	if keys := must[[]object](t, "admin", "signing-key", "list", "--data", data); len(keys) != 1 {
+		t.Errorf("keys %v", keys)
 	}
 }

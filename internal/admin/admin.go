@@ -80,7 +80,9 @@ type Config struct {
 	RemoveMethod func(ctx context.Context, t idp.TenantID, u idp.UserID, m idp.MethodID, id idp.CredentialID, actor string) error
 	// MacProfile makes the configuration profile of the tenant's Macs. May be nil.
 	MacProfile func(context.Context, idp.TenantID, MacProfileAsk) ([]byte, error)
-	Now        func() time.Time
+	// KEK has the key-encryption keys of this node. May be nil.
+	KEK KEK
+	Now func() time.Time
 }
 
 // Ended is what was ended of certificates.

@@ -501,7 +501,8 @@ func TestEveryChangeIsOnRecord(t *testing.T) {
 			}
 		}
 		elsewhere := []string{"tenant.create", "group.members", "app.show", "metadata.status", "metadata.load", "metadata.refresh", "metadata.search",
-			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "mac.token.revoke", "mac.profile", "cert-authority.refresh", "cert-authority.endSessions"} // in the tests above and below
+			"user.consents", "user.revokeConsent", "key.beginProvision", "key.finishProvision", "phone.remove", "mac.token.revoke", "mac.profile", "cert-authority.refresh", "cert-authority.endSessions",
+			"kek.status", "kek.add", "kek.rewrap", "kek.finish"} // in the tests above and below
 		for _, op := range admin.Operations() {
 			_, changes := inputs[op]
 			_, looks := reads[op]

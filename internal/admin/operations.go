@@ -83,6 +83,11 @@ var operations = map[string]operation{
 	"phone.remove":  within(removePhone),
 	"phone.unblock": within(unblockPhones),
 
+	"kek.status": plain(kekStatus),
+	"kek.add":    plain(addKEK),
+	"kek.rewrap": plain(rewrapKEK),
+	"kek.finish": plain(finishKEK),
+
 	"tap.issue":          within(issuePass),
 	"token":              within(issueToken),
 	"session.revokeUser": within(revokeUser),

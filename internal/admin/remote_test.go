@@ -19,6 +19,7 @@ import (
 var hereOnly = map[string]string{
 	"tenant.create": "is of no tenant", "tenant.list": "lists all", "tenant.addDomain": "names are verified by the operator",
 	"metadata.load": "reads a file of the server", "metadata.refresh": "is for all tenants", "token": "would renew itself",
+	"kek.status": "is for all tenants", "kek.add": "writes a file of the server", "kek.rewrap": "is for all tenants", "kek.finish": "writes files of the server",
 }
 
 // reach is a server with tokens "reader", "helpdesk" and "administrator".

@@ -146,6 +146,7 @@ func (h *House) administration() *admin.Service {
 		MacProfile: func(ctx context.Context, t idp.TenantID, ask admin.MacProfileAsk) ([]byte, error) {
 			return h.MacProfile(ctx, t, psso.ProfileAsk(ask))
 		},
+		KEK: h.kek,
 		Now: h.cfg.Now,
 	})
 }

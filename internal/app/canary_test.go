@@ -21,6 +21,7 @@ import (
 	"github.com/signetid/signet/internal/app"
 	"github.com/signetid/signet/internal/backup"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/secret"
 )
 
 // tokens signs the browser's person in to the demo's client once more, as
@@ -84,6 +85,10 @@ func TestCanaries(t *testing.T) {
 	kek := strings.TrimSpace(string(must(os.ReadFile(filepath.Join(s.data, "kek")))))
 	canaries["key-encryption key"] = kek
 	canaries["key-encryption key, raw"] = string(must(base64.StdEncoding.DecodeString(kek)))
+	fresh := secret.RandomKey()
+	canaries["next key-encryption key"] = base64.StdEncoding.EncodeToString(fresh.Raw())
+	canaries["next key-encryption key, raw"] = string(fresh.Raw())
+	s.replaceKEK(t, canaries["next key-encryption key"])
 	signer := must(s.Keys.Signer(t.Context(), idp.TenantID(s.made.TenantID), "ES256"))
 	private := must(signer.Key.(*ecdsa.PrivateKey).Bytes())
 	canaries["signing key, raw"] = string(private)
@@ -101,7 +106,7 @@ func TestCanaries(t *testing.T) {
 	}
 	outputs["log"] = s.log.String()
 	for _, name := range must(os.ReadDir(s.data)) {
-		if name.Name() != "kek" { // which holds the key, and nothing else may
+		if name.Name() != "kek" && !strings.HasPrefix(name.Name(), "kek.old-") { // which hold a key, and nothing else may
 			outputs["file "+name.Name()] = string(must(os.ReadFile(filepath.Join(s.data, name.Name()))))
 		}
 	}
@@ -119,6 +124,22 @@ func TestCanaries(t *testing.T) {
 			}
 		}
 	}
+}
+
+// replaceKEK gives the running server another key-encryption key, and wrong
+// ones made of it.
+func (s *site) replaceKEK(t *testing.T, key string) {
+	t.Helper()
+	a := must(app.Administer(t.Context(), app.Config{Data: s.data}))
+	defer a.Close()
+	for _, wrong := range []string{key + "A", key[:40], "{" + key} {
+		if _, err := a.Do(t.Context(), "kek.add", map[string]string{"key": wrong}, nil); err == nil || strings.Contains(err.Error(), key[:40]) {
+			t.Errorf("a wrong key: %v", err)
+		}
+	}
+	must(a.Do(t.Context(), "kek.add", map[string]string{"key": key}, nil))
+	must(a.Do(t.Context(), "kek.rewrap", map[string]bool{}, nil))
+	must(a.Do(t.Context(), "kek.finish", map[string]bool{}, nil))
 }
 
 // provoke sends every canary to all places where a secret may be sent, in the

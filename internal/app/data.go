@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -182,10 +181,7 @@ func parseKEK(text []byte) (*secret.Key, error) {
 // whole or not at all.
 func makeKEK(path string) (*secret.Key, error) {
 	k := secret.RandomKey()
-	var text bytes.Buffer
-	text.WriteString(base64.StdEncoding.EncodeToString(k.Raw()))
-	text.WriteByte('\n')
-	if err := writeWhole(path, text.Bytes(), os.Link); err != nil {
+	if err := writeWhole(path, textOfKEK(k), os.Link); err != nil {
 		return nil, diskError(path, err)
 	}
 	return k, nil

@@ -82,7 +82,9 @@ type House struct {
 	jobs     *job.Runner
 	epoch    *epoch
 	high     *highWater
+	clock    *clockWatch
 	vault    *vault
+	kek      *keeper
 }
 
 // Open opens the data folder and wires the house. base is the address that
@@ -109,7 +111,9 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	h := &House{cfg: cfg, base: base, roots: roots, macRoots: macRoots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
-	h.Keys = keyring.New(keyring.Config{DB: h.DB, KEK: v.kek, Now: cfg.Now, Bus: h.bus})
+	h.clock = newClockWatch(cfg.Now, cfg.Log, h.recordJump)
+	h.Keys = v.ring(h.bus)
+	h.kek = newKeeper(v, h.Keys)
 	if _, err := v.prepare(ctx, h.Keys, h.Audit, h.high); err != nil {
 		return nil, err
 	}
@@ -327,7 +331,7 @@ func (h *House) addJobs() {
 			h.jobs.Add(w.Jobs()...)
 		}
 	}
-	h.jobs.Add(job.Job{Name: "audit.purge", Every: time.Hour, Run: func(ctx context.Context, now time.Time) error {
+	h.jobs.Add(job.Job{Name: "audit.purge", Every: time.Hour, Forgets: true, Run: func(ctx context.Context, now time.Time) error {
 		_, err := h.Audit.Purge(ctx, h.DB, now.Add(-h.cfg.AuditKeep))
 		return err
 	}})
@@ -354,6 +358,7 @@ func (h *House) Run(ctx context.Context) error {
 		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
 	})
 	all.Go(func() error { return h.everyMinute(ctx) })
+	all.Go(func() error { return h.clock.run(ctx, h.DB) })
 	if err := all.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -361,17 +366,17 @@ func (h *House) Run(ctx context.Context) error {
 }
 
 // everyMinute does what each node does for itself: counts of failures that it
-// has in memory, the epoch that another node may have raised, and files that
-// may have been replaced.
+// has in memory, the epoch that another node may have raised, which
+// key-encryption keys it has, and files that may have been replaced.
 func (h *House) everyMinute(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
+	tick := time.NewTicker(keyring.AnnounceEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := errors.Join(h.Audit.Flush(ctx, h.DB), h.epoch.load(ctx, h.DB)); err != nil {
+			if err := errors.Join(h.Audit.Flush(ctx, h.DB), h.epoch.load(ctx, h.DB), h.kek.Announce(ctx)); err != nil {
 				h.cfg.Log.Warn("minute", "cause", err)
 			}
 			h.refreshPlaces()
@@ -389,7 +394,7 @@ const closeWithin = 5 * time.Second
 func (h *House) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
-	err := errors.Join(h.Audit.Flush(ctx, h.DB), h.high.advance(ctx, h.DB, h.Audit))
+	err := errors.Join(h.kek.Leave(ctx), h.Audit.Flush(ctx, h.DB), h.high.advance(ctx, h.DB, h.Audit))
 	if err != nil {
 		h.cfg.Log.Warn("close", "cause", err)
 	}

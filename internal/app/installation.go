@@ -105,6 +105,7 @@ func firstFacts(ctx context.Context, tx *sqldb.Tx, demo bool, now time.Time) err
 var volatile = []string{
 	"spent", "session", "flow", "access_pass", "job", "bus_change", "refresh_family", "device_approval", "prt", "mac_token",
 	"push_message", "phone_request", "phone_asked", "phone_enrolment", "trust_list", "trust_list_body",
+	"kek_node",
 }
 
 // raiseEpoch voids everything that was handed out. The epoch is a time, so

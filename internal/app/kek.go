@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,7 +84,12 @@ func (r *rewrap) find(ctx context.Context) (err error) {
 	if r.next != nil && secret.Equal(r.next.Raw(), r.v.kek.Raw()) {
 		return fmt.Errorf("%s is the key that is in use already: name the file of another one, or one that is not there to have a new key made", r.NewFile)
 	}
-	return kekError(r.ring().Check(ctx))
+	if r.v.next != nil && (r.next == nil || !secret.Equal(r.next.Raw(), r.v.next.Raw())) {
+		path := r.cfg.kekNextPath()
+		return fmt.Errorf("another new key waits in %s: name that file here, or let it take over with signet admin kek rewrap and no file, or remove it if nothing was rewrapped yet", path)
+	}
+	_, err = r.v.prepare(ctx, r.ring(), audit.New(r.cfg.Now), newHighWater(r.cfg.Data))
+	return err
 }
 
 // ring opens with the old key and the new one, and seals under the new one.
@@ -137,32 +140,28 @@ func (r *rewrap) reseal(ctx context.Context) error {
 
 // keepOld gives the old key a second name. The name follows from the key, so
 // that a second run makes no second copy.
-func (r *rewrap) keepOld(context.Context) error {
+func (r *rewrap) keepOld(context.Context) (err error) {
 	if r.InUse == "" {
 		return nil
 	}
-	r.OldFile = r.InUse + ".old-" + hex.EncodeToString(r.v.kek.MAC([]byte("name of an old key"))[:4])
-	if err := os.Link(r.InUse, r.OldFile); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("keep the old key: %w", err)
-	}
-	return syncFolder(filepath.Dir(r.InUse))
+	r.OldFile, err = keepKEK(r.InUse, r.v.kek)
+	return err
 }
 
-// place puts the new key where the server looks for it, in one rename, and
-// leaves it to the owner of the old one: whoever runs this may be root.
+// place puts the new key where the server looks for it. One that waited there
+// to take over has done so.
 func (r *rewrap) place(context.Context) error {
-	if r.InUse == "" {
-		return nil
-	}
-	text := base64.StdEncoding.EncodeToString(r.next.Raw()) + "\n"
-	err := writeWhole(r.InUse, []byte(text), func(from, to string) error {
-		if err := sameOwner(from, to); err != nil {
-			return err
+	if r.InUse != "" {
+		if err := putKEK(r.InUse, r.next); err != nil {
+			return fmt.Errorf("put the new key into %s: %w; everything is sealed under the key in %s now, so run this again", r.InUse, err, r.NewFile)
 		}
-		return os.Rename(from, to)
-	})
-	if err != nil {
-		return fmt.Errorf("put the new key into %s: %w; everything is sealed under the key in %s now, so run this again", r.InUse, err, r.NewFile)
+	}
+	if r.v.next == nil || r.cfg.KEK != "" {
+		return nil // with a value, it is the only copy that the server has
+	}
+	path := r.cfg.kekNextPath()
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskError(path, err)
 	}
 	return nil
 }

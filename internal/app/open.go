@@ -55,6 +55,7 @@ type vault struct {
 	cfg   Config
 	db    *sqldb.DB
 	kek   *secret.Key
+	next  *secret.Key // is to take the place of kek; nil: none
 	found found
 	lock  *os.File
 	made  string // the key file that this start made, to be taken back if it fails
@@ -87,6 +88,9 @@ func openVault(ctx context.Context, cfg Config) (_ *vault, err error) {
 	v.kek, err = loadKEK(cfg)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
+		return nil, err
+	}
+	if v.next, err = loadNext(cfg, v.kek); err != nil {
 		return nil, err
 	}
 	if v.db, err = sqldb.Open(ctx, sqldb.Config{Path: v.sqlitePath(), URL: cfg.Database, Log: cfg.Log}); err != nil {
@@ -133,7 +137,7 @@ func errNoKEK(cfg Config) error {
 func (v *vault) prepare(ctx context.Context, ring *keyring.Ring, log *audit.Log, high *highWater) (applied int, err error) {
 	if v.found.used {
 		if err := ring.Check(ctx); err != nil {
-			return 0, kekError(err)
+			return 0, v.cfg.kekError(err)
 		}
 		if err := v.checkHighWater(ctx, log, high); err != nil {
 			return 0, err
@@ -154,7 +158,23 @@ func (v *vault) prepare(ctx context.Context, ring *keyring.Ring, log *audit.Log,
 	if errors.Is(err, idp.Invalid) {
 		v.made = made // another node was first, with a key of its own
 	}
-	return applied, kekError(err)
+	if err != nil {
+		return applied, v.cfg.kekError(err)
+	}
+	damaged, err := ring.Prove(ctx)
+	if damaged > 0 {
+		v.cfg.Log.Warn("keys of tenants do not open and are of no use", "keys", damaged)
+	}
+	return applied, v.cfg.kekError(err)
+}
+
+// ring is what opens keys with those that were found.
+func (v *vault) ring(b keyring.Bus) *keyring.Ring {
+	c := keyring.Config{DB: v.db, KEK: v.kek, Now: v.cfg.Now, Bus: b, Place: v.cfg.place()}
+	if v.next != nil {
+		c.AlsoOpens = []*secret.Key{v.next}
+	}
+	return keyring.New(c)
 }
 
 func (v *vault) checkHighWater(ctx context.Context, log *audit.Log, high *highWater) error {
@@ -173,8 +193,15 @@ func (v *vault) checkHighWater(ctx context.Context, log *audit.Log, high *highWa
 
 var errWrongKEK = errors.New("this is another key-encryption key than the one this database was made with: put the right one in place, or name it with --kek-file")
 
-func kekError(err error) error {
-	if errors.Is(err, idp.Invalid) {
+// kekError says in a sentence which key is missing, and what to do.
+func (c Config) kekError(err error) error {
+	n := (*keyring.Needs)(nil)
+	switch {
+	case errors.As(err, &n) && n.Next:
+		return fmt.Errorf("the key-encryption key is being replaced by %s, which this server lacks: put that key into %s, beside the old one", n.KEK, c.kekNextPath())
+	case errors.As(err, &n):
+		return fmt.Errorf("%w: put that one back as %s, and the new one beside it as %s; start, and run signet admin kek rewrap to its end before the old key goes", n, c.kekPlace(), c.kekNextPath())
+	case errors.Is(err, idp.Invalid):
 		return errWrongKEK
 	}
 	return err

@@ -72,6 +72,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		s.closeListeners()
 		return nil, err
 	}
+	if err := s.House.kek.Announce(ctx); err != nil {
+		s.closeListeners()
+		s.House.Close()
+		return nil, err
+	}
 	s.House.tlsBase = s.tlsBase
 	s.House.hosts = s.House.openHosts()
 	if err := s.secureTLS(tlsConf); err != nil {
@@ -105,6 +110,7 @@ func (s *Server) closeListeners() {
 // openDoors makes the handlers and the admin socket.
 func (s *Server) openDoors(ctx context.Context) error {
 	s.health = newHealth(s.House.Check)
+	s.health.registry.MustRegister(s.House.clock.jumps, s.House.clock.skew)
 	mux := http.NewServeMux()
 	s.health.mount(mux)
 	trusted, err := s.cfg.proxies()

@@ -13,8 +13,6 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/backup"
 	"github.com/signetid/signet/internal/idp"
-	"github.com/signetid/signet/internal/keyring"
-	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -27,8 +25,7 @@ func Migrate(ctx context.Context, cfg Config) (applied int, err error) {
 		return 0, err
 	}
 	defer v.close()
-	ring := keyring.New(keyring.Config{DB: v.db, KEK: v.kek, Now: cfg.Now})
-	return v.prepare(ctx, ring, audit.New(cfg.Now), newHighWater(cfg.Data))
+	return v.prepare(ctx, v.ring(nil), audit.New(cfg.Now), newHighWater(cfg.Data))
 }
 
 // quiet is c for a command, which says what it has to say itself.
@@ -92,8 +89,9 @@ func Restore(ctx context.Context, cfg Config, path string, keys backup.Keys) (n 
 		if n, err = refill(ctx, tx, v.db.Dialect(), file, keys); err != nil {
 			return err
 		}
-		if err := opens(ctx, tx, v.kek); err != nil {
-			return err
+		// In the restore's own transaction: rows that cannot be opened do not stay.
+		if err := v.ring(nil).CheckIn(ctx, tx); err != nil {
+			return cfg.kekError(err)
 		}
 		return raiseEpoch(ctx, tx, cfg.Now())
 	})
@@ -117,17 +115,4 @@ func refill(ctx context.Context, tx *sqldb.Tx, dialect string, file io.ReadSeeke
 		return n, errors.New("this database is not empty: a restore needs an empty one")
 	}
 	return n, err
-}
-
-// opens makes sure, in the restore's own transaction, that the rows are sealed
-// under this key: the value that keyring.Ring.Check looks at later.
-func opens(ctx context.Context, tx *sqldb.Tx, kek *secret.Key) error {
-	var sealed []byte
-	if err := tx.QueryRow(ctx, `select sealed from kek_check where id = 1`).Scan(&sealed); err != nil {
-		return fmt.Errorf("read the check of the key-encryption key: %w", err)
-	}
-	if _, err := kek.Open(sealed, []byte("kek_check")); err != nil {
-		return errWrongKEK
-	}
-	return nil
 }

@@ -52,18 +52,24 @@ type Bus interface {
 // Config is what a Ring needs. Bus may be nil in tests.
 type Config struct {
 	DB *sqldb.DB
-	// KEK seals everything that is written.
+	// KEK is the key-encryption key of this node's key file, and the one that
+	// a new database is made with.
 	KEK *secret.Key
 	// AlsoOpens are other key-encryption keys that what is stored may be
-	// sealed under, while the KEK is being replaced; see Rewrap.
+	// sealed under, while the KEK is being replaced; see Replace.
 	AlsoOpens []*secret.Key
 	Now       func() time.Time
 	Bus       Bus
+	// Place is what people call this node, such as its host and folder. One
+	// process at a time is at a place.
+	Place string
 }
 
 // Ring hands out keys. It is safe for concurrent use.
 type Ring struct {
 	cfg     Config
+	node    string // of this process, for Announce
+	keks    atomic.Pointer[keks]
 	tenants sync.Map // idp.TenantID → *tenant
 }
 
@@ -87,49 +93,14 @@ func (r *Ring) tenant(id idp.TenantID) *tenant {
 	return t.(*tenant)
 }
 
-// New makes a Ring. Call Check before anything else.
+// New makes a Ring. Call Check, and then Prove, before anything else.
 func New(cfg Config) *Ring {
-	r := &Ring{cfg: cfg}
+	r := &Ring{cfg: cfg, node: secret.NewUUID4()}
+	r.Hold(cfg.KEK, cfg.AlsoOpens...)
 	if cfg.Bus != nil {
 		cfg.Bus.Subscribe(topic, func(tenant string) { r.forget(idp.TenantID(tenant)) })
 	}
 	return r
-}
-
-// checkText is what kek_check holds, sealed.
-const checkText = "signet"
-
-// Check proves that the key-encryption key is the one this database was made
-// with; on a new database it writes what later starts compare with. A wrong
-// key is Invalid, and nothing was changed.
-func (r *Ring) Check(ctx context.Context) error {
-	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `insert into kek_check (id, sealed) values (1, $1) on conflict (id) do nothing`,
-			r.cfg.KEK.Seal([]byte(checkText), []byte("kek_check")))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("write check of the key-encryption key: %w", err)
-	}
-	var sealed []byte
-	if err := r.cfg.DB.QueryRow(ctx, `select sealed from kek_check where id = 1`).Scan(&sealed); err != nil {
-		return fmt.Errorf("read check of the key-encryption key: %w", err)
-	}
-	if _, err := r.unseal(sealed, []byte("kek_check")); err != nil {
-		return idp.Invalidf("wrong_kek", "the key-encryption key is not the one this database was made with")
-	}
-	return nil
-}
-
-// Known says whether the database was already used with some key-encryption
-// key, so that a start without one is refused instead of making a new one.
-func Known(ctx context.Context, db *sqldb.DB) (bool, error) {
-	var one int64
-	err := db.QueryRow(ctx, `select id from kek_check where id = 1`).Scan(&one)
-	if errors.Is(err, idp.NotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 func aad(t idp.TenantID, id, purpose string) []byte {
@@ -141,19 +112,6 @@ func aad(t idp.TenantID, id, purpose string) []byte {
 		a = append(a, part...)
 	}
 	return a
-}
-
-// unseal opens what is stored under the KEK, or under another one while that
-// is being replaced.
-func (r *Ring) unseal(sealed, aad []byte) ([]byte, error) {
-	plain, err := r.cfg.KEK.Open(sealed, aad)
-	for _, other := range r.cfg.AlsoOpens {
-		if err == nil {
-			break
-		}
-		plain, err = other.Open(sealed, aad)
-	}
-	return plain, err
 }
 
 // Sealing gives the tenant's key for a purpose, making it on first use.
@@ -200,11 +158,18 @@ func (r *Ring) readSealing(ctx context.Context, t idp.TenantID, purpose string) 
 }
 
 func (r *Ring) makeSealing(ctx context.Context, t idp.TenantID, purpose string) error {
-	id := secret.NewUUID4()
-	sealed := r.cfg.KEK.Seal(secret.RandomKey().Raw(), aad(t, id, purpose))
-	_, err := r.cfg.DB.Exec(ctx, `
-		insert into sealing_key (tenant_id, purpose, id, sealed, created_at) values ($1, $2, $3, $4, $5)
-		on conflict (tenant_id, purpose) do nothing`, t, purpose, id, sealed, r.cfg.Now().UnixMilli())
+	id, raw := secret.NewUUID4(), secret.RandomKey().Raw()
+	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		name, kek, err := r.sealer(ctx, tx)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			insert into sealing_key (tenant_id, purpose, id, sealed, kek, created_at) values ($1, $2, $3, $4, $5, $6)
+			on conflict (tenant_id, purpose) do nothing`,
+			t, purpose, id, kek.Seal(raw, aad(t, id, purpose)), name, r.cfg.Now().UnixMilli())
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("make sealing key %s: %w", purpose, err)
 	}

@@ -8,33 +8,53 @@ import (
 	"slices"
 
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
-// rewrapBatch is how many rows are held in memory at a time.
+// rewrapBatch is how many rows are held in memory, and written in one
+// transaction, at a time.
 const rewrapBatch = 200
+
+// Note runs in a transaction that seals keys anew and is told whose they are,
+// for the record.
+type Note func(ctx context.Context, tx *sqldb.Tx, whose []idp.TenantID) error
 
 // Rewrap seals under the KEK all that is still sealed under one of AlsoOpens,
 // and says how many keys that were. It is one transaction: afterwards
 // everything opens with the KEK alone, or nothing was changed. It changes no
-// key itself and may be run again. also, when given, runs in the transaction
-// and is told whose keys were sealed anew.
+// key itself and may be run again. also may be nil.
 //
-// Nodes that run meanwhile must know both keys, and seal under the new one.
-// The check value is rewrapped last, so that a start without the old key
-// succeeds only when nothing needs it any more (security.md KEY02).
-func (r *Ring) Rewrap(ctx context.Context, also func(context.Context, *sqldb.Tx, []idp.TenantID) error) (int, error) {
-	done := 0
+// It is for when no other node runs; Replace is for when they do. A Replace
+// that was under way is over with it.
+func (r *Ring) Rewrap(ctx context.Context, also Note) (int, error) {
+	done, to := 0, r.keks.Load().main
 	err := r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if _, _, err := alone(ctx, tx); err != nil && !errors.Is(err, idp.NotFound) {
+			return err
+		}
 		n, whose := 0, map[idp.TenantID]bool{}
 		for _, t := range []table{sealingKeys, signingKeys} {
-			some, err := r.rewrapAll(ctx, tx, t, whose)
-			if err != nil {
-				return err
+			for last := (wrapped{}); ; {
+				batch, err := readWrapped(ctx, tx, t.foreign, KEKID(to), last)
+				if err != nil {
+					return err
+				}
+				if len(batch) == 0 {
+					break
+				}
+				anew, err := r.reseal(batch, t, to)
+				if err != nil {
+					return err
+				}
+				some, err := put(ctx, tx, anew, t, to, whose)
+				if err != nil {
+					return err
+				}
+				n, last = n+some, batch[len(batch)-1]
 			}
-			n += some
 		}
-		if err := r.rewrapCheck(ctx, tx); err != nil {
+		if err := r.takeOver(ctx, tx, to); err != nil {
 			return err
 		}
 		done = n
@@ -52,63 +72,62 @@ func (r *Ring) Rewrap(ctx context.Context, also func(context.Context, *sqldb.Tx,
 // table says how the rows of a kind of key are walked and written. A row is
 // known by its tenant, its purpose or algorithm, and its id.
 type table struct {
-	read    string // $4 rows after ($1, $2, $3)
-	write   string // $1 into the row ($2, $3, $4), if it still holds $5
+	all     string // $5 rows after ($2, $3, $4), whatever $1 is
+	named   string // those that name the key-encryption key $1
+	foreign string // those that do not
+	write   string // $1 and the name $6 into the row ($2, $3, $4), if it still holds $5
+	names   string // the first name after $1
+	count   string // how many rows name $1
 	purpose func(name string) string
 }
 
 var (
 	sealingKeys = table{
-		read: `select tenant_id, purpose, id, sealed from sealing_key
-			where (tenant_id, purpose, id) > ($1, $2, $3) order by tenant_id, purpose, id limit $4`,
-		write:   `update sealing_key set sealed = $1 where tenant_id = $2 and purpose = $3 and id = $4 and sealed = $5`,
+		all: `select tenant_id, purpose, id, sealed, kek from sealing_key
+			where kek >= $1 and (tenant_id, purpose, id) > ($2, $3, $4) order by tenant_id, purpose, id limit $5`,
+		named: `select tenant_id, purpose, id, sealed, kek from sealing_key
+			where kek = $1 and (tenant_id, purpose, id) > ($2, $3, $4) order by tenant_id, purpose, id limit $5`,
+		foreign: `select tenant_id, purpose, id, sealed, kek from sealing_key
+			where kek <> $1 and (tenant_id, purpose, id) > ($2, $3, $4) order by tenant_id, purpose, id limit $5`,
+		write:   `update sealing_key set sealed = $1, kek = $6 where tenant_id = $2 and purpose = $3 and id = $4 and sealed = $5`,
+		names:   `select kek from sealing_key where kek > $1 order by kek limit 1`,
+		count:   `select count(*) from sealing_key where kek = $1`,
 		purpose: func(purpose string) string { return purpose },
 	}
 	signingKeys = table{
-		read: `select tenant_id, alg, id, sealed from signing_key
-			where (tenant_id, alg, id) > ($1, $2, $3) order by tenant_id, alg, id limit $4`,
-		write:   `update signing_key set sealed = $1 where tenant_id = $2 and alg = $3 and id = $4 and sealed = $5`,
+		all: `select tenant_id, alg, id, sealed, kek from signing_key
+			where kek >= $1 and (tenant_id, alg, id) > ($2, $3, $4) order by tenant_id, alg, id limit $5`,
+		named: `select tenant_id, alg, id, sealed, kek from signing_key
+			where kek = $1 and (tenant_id, alg, id) > ($2, $3, $4) order by tenant_id, alg, id limit $5`,
+		foreign: `select tenant_id, alg, id, sealed, kek from signing_key
+			where kek <> $1 and (tenant_id, alg, id) > ($2, $3, $4) order by tenant_id, alg, id limit $5`,
+		write:   `update signing_key set sealed = $1, kek = $6 where tenant_id = $2 and alg = $3 and id = $4 and sealed = $5`,
+		names:   `select kek from signing_key where kek > $1 order by kek limit 1`,
+		count:   `select count(*) from signing_key where kek = $1`,
 		purpose: signingPurpose,
 	}
 )
+
+// aad is what a row's key is bound to.
+func (t table) aad(w wrapped) []byte { return aad(w.tenant, w.id, t.purpose(w.name)) }
 
 // wrapped is a row of either table.
 type wrapped struct {
 	tenant   idp.TenantID
 	name, id string
 	sealed   []byte
+	kek      string
 }
 
-func (r *Ring) rewrapAll(ctx context.Context, tx *sqldb.Tx, t table, whose map[idp.TenantID]bool) (int, error) {
-	done := 0
-	for last := (wrapped{}); ; {
-		batch, err := readWrapped(ctx, tx, t, last)
-		if err != nil || len(batch) == 0 {
-			return done, err
-		}
-		for _, w := range batch {
-			anew, err := r.rewrapOne(ctx, tx, t, w)
-			if err != nil {
-				return done, fmt.Errorf("rewrap key %s of tenant %s: %w", w.id, w.tenant, err)
-			}
-			if anew {
-				whose[w.tenant] = true
-				done++
-			}
-		}
-		last = batch[len(batch)-1]
-	}
-}
-
-func readWrapped(ctx context.Context, q sqldb.Querier, t table, after wrapped) ([]wrapped, error) {
-	rows, err := q.Query(ctx, t.read, after.tenant, after.name, after.id, rewrapBatch)
+func readWrapped(ctx context.Context, q sqldb.Querier, query, kek string, after wrapped) ([]wrapped, error) {
+	rows, err := q.Query(ctx, query, kek, after.tenant, after.name, after.id, rewrapBatch)
 	if err != nil {
 		return nil, fmt.Errorf("read sealed keys: %w", err)
 	}
 	var out []wrapped
 	for rows.Next() {
 		var w wrapped
-		if err := rows.Scan(&w.tenant, &w.name, &w.id, &w.sealed); err != nil {
+		if err := rows.Scan(&w.tenant, &w.name, &w.id, &w.sealed, &w.kek); err != nil {
 			return nil, errors.Join(err, rows.Close())
 		}
 		out = append(out, w)
@@ -116,22 +135,55 @@ func readWrapped(ctx context.Context, q sqldb.Querier, t table, after wrapped) (
 	return out, errors.Join(rows.Err(), rows.Close())
 }
 
-// rewrapOne seals a row anew, unless the KEK opens it already.
-func (r *Ring) rewrapOne(ctx context.Context, tx *sqldb.Tx, t table, w wrapped) (bool, error) {
-	ad := aad(w.tenant, w.id, t.purpose(w.name))
-	if _, err := r.cfg.KEK.Open(w.sealed, ad); err == nil {
-		return false, nil
-	}
-	plain, err := r.unseal(w.sealed, ad)
-	if err != nil {
-		return false, err
-	}
-	n, err := tx.Exec(ctx, t.write, r.cfg.KEK.Seal(plain, ad), w.tenant, w.name, w.id, w.sealed)
-	return n > 0, err
+// resealed is a row and what is to be in it.
+type resealed struct {
+	wrapped
+	next  []byte
+	named bool // it was under the key already, and only said otherwise
 }
 
-func (r *Ring) rewrapCheck(ctx context.Context, tx *sqldb.Tx) error {
-	_, err := tx.Exec(ctx, `update kek_check set sealed = $1 where id = 1`, r.cfg.KEK.Seal([]byte(checkText), []byte("kek_check")))
+// reseal opens rows and seals them under to.
+func (r *Ring) reseal(batch []wrapped, t table, to *secret.Key) ([]resealed, error) {
+	held, out := r.keks.Load(), make([]resealed, len(batch))
+	for n, w := range batch {
+		plain, by, err := held.open(w.sealed, t.aad(w))
+		if err != nil {
+			return nil, fmt.Errorf("rewrap key %s of tenant %s: %w", w.id, w.tenant, err)
+		}
+		out[n] = resealed{w, w.sealed, true}
+		if !secret.Equal(by.Raw(), to.Raw()) {
+			out[n].next, out[n].named = to.Seal(plain, t.aad(w)), false
+		}
+	}
+	return out, nil
+}
+
+// put writes rows that nobody has written meanwhile, counts them, and adds
+// whose they are.
+func put(ctx context.Context, tx *sqldb.Tx, anew []resealed, t table, to *secret.Key, whose map[idp.TenantID]bool) (int, error) {
+	done := 0
+	for _, w := range anew {
+		n, err := tx.Exec(ctx, t.write, w.next, w.tenant, w.name, w.id, w.sealed, KEKID(to))
+		if err != nil {
+			return done, fmt.Errorf("write key %s of tenant %s: %w", w.id, w.tenant, err)
+		}
+		if n > 0 && !w.named {
+			whose[w.tenant] = true
+			done++
+		}
+	}
+	return done, nil
+}
+
+// takeOver writes down that everything is sealed under to: a start without
+// the old key succeeds from then on. The caller has made sure of it, and is
+// alone.
+func (r *Ring) takeOver(ctx context.Context, tx *sqldb.Tx, to *secret.Key) error {
+	_, err := tx.Exec(ctx, `update kek_check set sealed = $1, kek = $2, since = $3 where id = $4`,
+		to.Seal([]byte(checkText), checkAAD), KEKID(to), r.cfg.Now().UnixMilli(), rowNow)
+	if err == nil {
+		_, err = tx.Exec(ctx, `delete from kek_check where id = $1`, rowNext)
+	}
 	if err != nil {
 		return fmt.Errorf("rewrap check of the key-encryption key: %w", err)
 	}

@@ -235,7 +235,6 @@ func (r *Ring) add(ctx context.Context, t idp.TenantID, alg string, from time.Ti
 		return fmt.Errorf("encode %s key: %w", alg, err)
 	}
 	id, now := secret.NewUUID4(), r.cfg.Now()
-	sealed := r.cfg.KEK.Seal(der, aad(t, id, signingPurpose(alg)))
 	goneAt := from.Add(Afterlife)
 	if emergency {
 		goneAt = now
@@ -251,11 +250,15 @@ func (r *Ring) add(ctx context.Context, t idp.TenantID, alg string, from time.Ti
 		}
 	}
 	err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		name, kek, err := r.sealer(ctx, tx)
+		if err != nil {
+			return err
+		}
 		// The insert decides between two nodes: the loser gets Conflict.
-		_, err := tx.Exec(ctx, `
-			insert into signing_key (tenant_id, alg, number, id, sealed, created_at, active_from, gone_at)
-			values ($1, $2, $3, $4, $5, $6, $7, 0)`,
-			t, alg, number, id, sealed, now.UnixMilli(), from.UnixMilli())
+		_, err = tx.Exec(ctx, `
+			insert into signing_key (tenant_id, alg, number, id, sealed, kek, created_at, active_from, gone_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, 0)`,
+			t, alg, number, id, kek.Seal(der, aad(t, id, signingPurpose(alg))), name, now.UnixMilli(), from.UnixMilli())
 		if err != nil {
 			return err
 		}

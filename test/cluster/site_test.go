@@ -27,6 +27,8 @@ type site struct {
 	app   person.App
 	id    string // of the organisation
 	turn  atomic.Int64
+	// ownKeys: each server has a key file of its own, which the test puts there.
+	ownKeys bool
 }
 
 // node is one server.
@@ -58,16 +60,21 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 // start starts server n; the first makes the key that all share.
 func (s *site) start(n int) {
 	s.t.Helper()
+	s.nodes[n].cmd = running.StartBinary(s.t, running.Binary(s.t), s.flags(n), nil)
+}
+
+// flags are what server n is started with.
+func (s *site) flags(n int) []string {
 	nd := s.nodes[n]
 	args := []string{"serve", "--data", nd.data, "--listen", nd.addr, "--listen-tls", "off", "--base-url", s.base, "--drain", "0s", "--metadata-url", "off", "--log-level", "error",
 		"--limit-sign-ins", "1000000", "--limit-failures", "1000000", "--limit-nonces", "1000000", "--limit-pass-tries", "1000000"}
 	if s.db != "" {
 		args = append(args, "--database", s.db)
 	}
-	if n > 0 {
+	if n > 0 && !s.ownKeys {
 		args = append(args, "--kek-file", filepath.Join(s.nodes[0].data, "kek"))
 	}
-	nd.cmd = running.StartBinary(s.t, running.Binary(s.t), args, nil)
+	return args
 }
 
 // kill ends server n as a power cut would.
