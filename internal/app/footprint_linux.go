@@ -42,8 +42,9 @@ func giveBackProgram() error {
 type span struct{ from, to uintptr }
 
 // untouched are the mappings of a file that this process can only read and of
-// which it has no page of its own: a debugger's breakpoint or a relocation makes
-// one, and that the file would not bring back. smaps is as proc(5) has it.
+// which it has no page of its own, here or swapped out: a debugger's breakpoint or
+// a relocation makes one, and that the file would not bring back. smaps is as
+// proc(5) has it.
 func untouched(smaps io.Reader, path string) ([]span, error) {
 	var out []span
 	var at span
@@ -61,8 +62,16 @@ func untouched(smaps io.Reader, path string) ([]span, error) {
 			fits = len(f) >= 5 && len(f[0]) == 4 && f[0][1] == '-' && f[0][3] == 'p' && strings.Join(f[4:], " ") == path
 			continue
 		}
-		if fits && string(name) == "Anonymous:" && string(bytes.TrimSpace(rest)) == "0 kB" {
-			out = append(out, at)
+		none := string(bytes.TrimSpace(rest)) == "0 kB"
+		switch string(name) {
+		case "Anonymous:":
+			if fits = fits && none; fits {
+				out = append(out, at)
+			}
+		case "Swap:": // behind Anonymous
+			if fits && !none {
+				out = out[:len(out)-1]
+			}
 		}
 	}
 	return out, lines.Err()

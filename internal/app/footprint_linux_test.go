@@ -3,7 +3,7 @@ package app
 import (
 	"fmt"
 	"os"
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,13 +20,15 @@ func TestUntouched(t *testing.T) {
 		{"code and tables", mapping("00400000-01640000 r-xp 00000000 fe:00 1234 /opt/si gnet", "0 kB") +
 			mapping("01640000-02911000 r--p 01240000 fe:00 1234 /opt/si gnet", "0 kB"), []span{{0x400000, 0x1640000}, {0x1640000, 0x2911000}}},
 		{"a page of its own", mapping("00400000-01640000 r-xp 00000000 fe:00 1234 /opt/si gnet", "4 kB"), nil},
+		{"a page of its own that is swapped out", mapping("02911000-029d5000 r--p 02511000 fe:00 1234 /opt/si gnet", "0 kB\nSwap:   4 kB\nSwapPss:   4 kB"), nil},
+		{"nothing swapped out", mapping("02911000-029d5000 r--p 02511000 fe:00 1234 /opt/si gnet", "0 kB\nSwap:   0 kB\nSwapPss:   0 kB"), []span{{0x2911000, 0x29d5000}}},
 		{"writable", mapping("02911000-029d5000 rw-p 02511000 fe:00 1234 /opt/si gnet", "0 kB"), nil},
 		{"shared", mapping("02911000-029d5000 r--s 02511000 fe:00 1234 /opt/si gnet", "0 kB"), nil},
 		{"another file", mapping("7f231ecb0000-7f231f100000 r-xp 00000000 fe:00 99 /lib/libc.so", "0 kB"), nil},
 		{"no file", mapping("7f231ecb0000-7f231f100000 r--p 00000000 00:00 0", "0 kB"), nil},
 	} {
 		got, err := untouched(strings.NewReader(c.smaps), path)
-		if err != nil || !reflect.DeepEqual(got, c.want) {
+		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, %v, want %v", c.what, got, err, c.want)
 		}
 	}

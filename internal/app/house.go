@@ -82,6 +82,7 @@ type House struct {
 	jobs     *job.Runner
 	epoch    *epoch
 	high     *highWater
+	clock    *clockWatch
 	vault    *vault
 	kek      *keeper
 }
@@ -110,6 +111,7 @@ func Open(ctx context.Context, cfg Config, base string) (_ *House, err error) {
 	h := &House{cfg: cfg, base: base, roots: roots, macRoots: macRoots, stopping: make(chan struct{}), DB: v.db, vault: v, epoch: &epoch{}, high: newHighWater(cfg.Data)}
 	h.bus = bus.New(h.DB, cfg.Log)
 	h.Audit = audit.New(cfg.Now)
+	h.clock = newClockWatch(cfg.Now, cfg.Log, h.recordJump)
 	h.Keys = v.ring(h.bus)
 	h.kek = newKeeper(v, h.Keys)
 	if _, err := v.prepare(ctx, h.Keys, h.Audit, h.high); err != nil {
@@ -329,7 +331,7 @@ func (h *House) addJobs() {
 			h.jobs.Add(w.Jobs()...)
 		}
 	}
-	h.jobs.Add(job.Job{Name: "audit.purge", Every: time.Hour, Run: func(ctx context.Context, now time.Time) error {
+	h.jobs.Add(job.Job{Name: "audit.purge", Every: time.Hour, Forgets: true, Run: func(ctx context.Context, now time.Time) error {
 		_, err := h.Audit.Purge(ctx, h.DB, now.Add(-h.cfg.AuditKeep))
 		return err
 	}})
@@ -356,6 +358,7 @@ func (h *House) Run(ctx context.Context) error {
 		return h.high.run(ctx, h.DB, h.Audit, func(err error) { h.cfg.Log.Warn("write the high-water mark", "cause", err) })
 	})
 	all.Go(func() error { return h.everyMinute(ctx) })
+	all.Go(func() error { return h.clock.run(ctx, h.DB) })
 	if err := all.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -110,6 +110,7 @@ func (s *Server) closeListeners() {
 // openDoors makes the handlers and the admin socket.
 func (s *Server) openDoors(ctx context.Context) error {
 	s.health = newHealth(s.House.Check)
+	s.health.registry.MustRegister(s.House.clock.jumps, s.House.clock.skew)
 	mux := http.NewServeMux()
 	s.health.mount(mux)
 	trusted, err := s.cfg.proxies()

@@ -21,12 +21,21 @@ type Job struct {
 	// after it was done. An error is logged, and the job tried again sooner
 	// than Every.
 	Run func(ctx context.Context, now time.Time) error
+	// Forgets says that Run deletes by age what is still needed when the clock
+	// was wrong: that something was spent, what happened. When the clock leaps
+	// ahead Run is told the time it was told before, for as many runs as make a
+	// day (patience): a leap that is put right by then has deleted nothing
+	// (security.md REL07). So has a server that was off for a while.
+	Forgets bool
 }
 
 const (
 	lease     = time.Minute      // how long a dead node keeps others from its jobs
 	lookAgain = 30 * time.Second // a node looks this often what others have done
 	firstWait = 5 * time.Second  // after a failure; doubles up to Every
+	drift     = 10 * time.Minute // what a time of another node, or of before, may be ahead of this clock
+	leap      = 30 * time.Minute // by how much more than Every time may go on from one run to the next
+	patience  = 25 * time.Hour   // how long a leap has to last, in runs; longer than what is spent is remembered for
 )
 
 // Runner runs jobs. Add them, then Run.
@@ -122,7 +131,7 @@ func (r *Runner) turn(ctx context.Context, j Job, kicked bool, log *slog.Logger)
 		}
 	}
 	holder := r.node + " " + secret.NewUUID4()
-	c, err := take(ctx, r.db, j.Name, holder, r.now(), lease)
+	c, err := take(ctx, r.db, j, holder, r.now())
 	switch {
 	case err == nil:
 		r.run(ctx, j, c, log)
@@ -141,7 +150,11 @@ func (r *Runner) run(ctx context.Context, j Job, c claim, log *slog.Logger) {
 	wg.Go(func() { r.keep(ctx, c, cancel) })
 
 	start := time.Now()
-	err := safely(ctx, j, r.now())
+	told, held := c.told(j, r.now())
+	if held == 1 {
+		log.Warn("the clock leapt ahead, or no server ran: nothing is forgotten for a day", "since", c.reached.UTC(), "now", r.now().UTC())
+	}
+	err := safely(ctx, j, told)
 	cause := context.Cause(ctx)
 	cancel(nil)
 	wg.Wait()
@@ -149,6 +162,7 @@ func (r *Runner) run(ctx context.Context, j Job, c claim, log *slog.Logger) {
 	next, failures := r.now().Add(j.Every), int64(0)
 	switch {
 	case err == nil:
+		c.reached, c.held = told, held
 		log.Debug("job done", "took", time.Since(start))
 	case cause != nil && errors.Is(cause, context.Canceled):
 		next, failures = r.now(), c.failures // the server stops: another node may go on at once
@@ -162,6 +176,18 @@ func (r *Runner) run(ctx context.Context, j Job, c claim, log *slog.Logger) {
 	if err := finish(done, r.db, c, next, failures); err != nil {
 		log.Warn("job could not give back its claim", "err", err)
 	}
+}
+
+// told is the time that a run of j is given now, and how many runs were then
+// held in a row.
+func (c claim) told(j Job, now time.Time) (at time.Time, held int64) {
+	if !j.Forgets || c.reached.UnixMilli() == 0 || now.Sub(c.reached) <= j.Every+leap {
+		return now, 0
+	}
+	if held = c.held + 1; time.Duration(held)*j.Every > patience {
+		return now, 0
+	}
+	return c.reached, held
 }
 
 // safely turns a panic into an error.

@@ -21,6 +21,8 @@ type claim struct {
 	holder   string
 	kicks    int64 // as seen when claimed
 	failures int64
+	reached  time.Time // what the last run that was done was told; 0 of a first one
+	held     int64     // runs in a row that were told that
 }
 
 // insert makes sure that the job has a row. A new one is due at once.
@@ -39,15 +41,20 @@ func kick(ctx context.Context, db *sqldb.DB, name string) error {
 }
 
 // take claims the job if it is due and nobody runs it; otherwise idp.NotFound.
-func take(ctx context.Context, db *sqldb.DB, name, holder string, now time.Time, lease time.Duration) (claim, error) {
-	c := claim{name: name, holder: holder}
+// A time further ahead than any that could be written now is one of a clock that
+// was wrong, and holds nobody up.
+func take(ctx context.Context, db *sqldb.DB, j Job, holder string, now time.Time) (claim, error) {
+	c := claim{name: j.Name, holder: holder}
+	var reached int64
 	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		return tx.QueryRow(ctx, `
 			update job set holder = $2, claimed_until = $3
-			where name = $1 and next_run <= $4 and claimed_until <= $4
-			returning kicks, failures`,
-			name, holder, now.Add(lease).UnixMilli(), now.UnixMilli()).Scan(&c.kicks, &c.failures)
+			where name = $1 and (next_run <= $4 or next_run > $5) and (claimed_until <= $4 or claimed_until > $6)
+			returning kicks, failures, reached, held`,
+			j.Name, holder, now.Add(lease).UnixMilli(), now.UnixMilli(), now.Add(j.Every+drift).UnixMilli(), now.Add(lease+drift).UnixMilli()).
+			Scan(&c.kicks, &c.failures, &reached, &c.held)
 	})
+	c.reached = time.UnixMilli(reached)
 	return c, err
 }
 
@@ -71,10 +78,10 @@ func renew(ctx context.Context, db *sqldb.DB, c claim, until time.Time) error {
 // finish gives the claim back. A kick that came meanwhile makes the job due.
 func finish(ctx context.Context, db *sqldb.DB, c claim, next time.Time, failures int64) error {
 	_, err := db.Exec(ctx, `
-		update job set holder = '', claimed_until = 0, failures = $4,
+		update job set holder = '', claimed_until = 0, failures = $4, reached = $6, held = $7,
 			next_run = case when kicks = $5 then cast($3 as bigint) else 0 end
 		where name = $1 and holder = $2`,
-		c.name, c.holder, next.UnixMilli(), failures, c.kicks)
+		c.name, c.holder, next.UnixMilli(), failures, c.kicks, c.reached.UnixMilli(), c.held)
 	return err
 }
 

@@ -35,6 +35,12 @@ const (
 // MaxLife is the longest that a value may live.
 const MaxLife = 24 * time.Hour
 
+// Ahead is by how much a value may be from the future: the clocks of two nodes
+// are up to five seconds apart in peace (security.md REL07), and six times that
+// does no harm. One further ahead was made by a clock that was wrong, and would
+// live longer than it should.
+const Ahead = 30 * time.Second
+
 // MaxValue is the longest value that Open looks at, and that Seal makes.
 const MaxValue = 16 << 10
 
@@ -100,10 +106,11 @@ func (b *Box) Seal(ctx context.Context, t idp.TenantID, purpose string, lives ti
 }
 
 // Open reads a value that Seal made for the same tenant and purpose in this
-// epoch. A late one is Expired with the reason "late", and comes back beside
-// the error: it was ours once, and a caller may have to end what it led to. All
-// else that may be wrong is Expired with the reason "unreadable", whatever it
-// was. That a value opens does not say that it was not spent: only Burn does.
+// epoch. A late one is Expired with the reason "late", one from the future
+// (Ahead) with "early"; both come back beside the error: they are ours, and a
+// caller may have to end what they led to. All else that may be wrong is Expired
+// with the reason "unreadable", whatever it was. That a value opens does not say
+// that it was not spent: only Burn does.
 func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (Sealed, error) {
 	// The decoder passes over line breaks: with them a value could be written
 	// in many ways.
@@ -132,8 +139,12 @@ func (b *Box) Open(ctx context.Context, t idp.TenantID, purpose, value string) (
 		Tenant: t, Purpose: purpose, ID: id, Payload: plain[headSize:],
 		Expires: time.UnixMilli(int64(binary.BigEndian.Uint64(plain[8:headSize]))),
 	}
+	now := b.cfg.Now()
+	if made := time.UnixMilli(int64(binary.BigEndian.Uint64(plain[:8]))); made.Sub(now) > Ahead {
+		return s, idp.Expiredf("early", "sealed value for %s was made at %s, which this server's clock has not reached", purpose, made.UTC())
+	}
 	// No leeway: both ends of a sealed value's life are our own clock.
-	if !b.cfg.Now().Before(s.Expires) {
+	if !now.Before(s.Expires) {
 		return s, idp.Expiredf("late", "sealed value for %s ended at %s", purpose, s.Expires.UTC())
 	}
 	return s, nil
@@ -204,7 +215,7 @@ const sweepBatch = 2000
 // Jobs forgets, in batches, what could not be opened any more anyway: what is
 // older than any value may live, and an hour for a clock that was set back.
 func Jobs(db *sqldb.DB) []job.Job {
-	return []job.Job{{Name: "nonce.sweep", Every: 5 * time.Minute, Run: func(ctx context.Context, now time.Time) error {
+	return []job.Job{{Name: "nonce.sweep", Every: 5 * time.Minute, Forgets: true, Run: func(ctx context.Context, now time.Time) error {
 		for {
 			n, err := db.Exec(ctx, `
 				delete from spent where (id, tenant_id, purpose) in (

@@ -19,7 +19,7 @@ func TestSec_REL08_CrowdedForm(t *testing.T) {
 	const members, longer = 5_000, 4
 	for what, format := range map[string]string{"members": "z%d: 1\n", "no values": "? z%d\n"} {
 		for where, lead := range map[string]string{"at the top": "", "further down": "passkey:\n"} {
-			cost := func(n int) time.Duration {
+			form := func(n int) []byte {
 				var form strings.Builder
 				form.WriteString(lead)
 				for i := range n {
@@ -28,17 +28,23 @@ func TestSec_REL08_CrowdedForm(t *testing.T) {
 					}
 					fmt.Fprintf(&form, format, i)
 				}
-				best := time.Duration(math.MaxInt64)
-				for range 3 { // the least of them: what else runs on the machine is no matter
-					start := time.Now()
-					if _, err := policy.Parse([]byte(form.String()), nil); !errors.Is(err, idp.Invalid) {
-						t.Errorf("%s %s: %v", what, where, err)
-					}
-					best = min(best, time.Since(start))
-				}
-				return best
+				return []byte(form.String())
 			}
-			if short, long := cost(members), cost(members*longer); long > 10*short {
+			cost := func(form []byte) time.Duration {
+				start := time.Now()
+				if _, err := policy.Parse(form, nil); !errors.Is(err, idp.Invalid) {
+					t.Errorf("%s %s: %v", what, where, err)
+				}
+				return time.Since(start)
+			}
+			few, many := form(members), form(members*longer)
+			short, long := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+			// The least of them, in turn: what else runs on the machine is no
+			// matter, and a machine that is full needs more tries.
+			for try := 0; try < 3 || try < 30 && long > 10*short; try++ {
+				short, long = min(short, cost(few)), min(long, cost(many))
+			}
+			if long > 10*short {
 				t.Errorf("%s %s: %d members cost %s, and %d cost %s", what, where, members, short, members*longer, long)
 			}
 		}

@@ -274,14 +274,16 @@ func reused(p PRT, generation int64) error {
 }
 
 // stale says whether this generation is one too many: neither the current one,
-// nor the one before it within Overlap; a Mac has no Overlap, since it may come
-// back after days with what it had before an answer that was lost (decisions 1.6).
+// nor the one before it within Overlap, on either side: a renewal from the
+// future is one before the clock was set back (security.md REL07). A Mac has no
+// Overlap, since it may come back after days with what it had before an answer
+// that was lost (decisions 1.6).
 func (s *Service) stale(p PRT, generation int64) bool {
 	switch p.Generation {
 	case generation:
 		return false
 	case generation + 1:
-		return p.Protocol != Mac && !s.cfg.Now().Before(p.Renewed.Add(Overlap))
+		return p.Protocol != Mac && s.cfg.Now().Sub(p.Renewed).Abs() >= Overlap
 	}
 	return true
 }

@@ -94,6 +94,11 @@ func TestSec_DEV05_FindRefuses(t *testing.T) {
 			w.now = w.now.Add(prt.Overlap)
 			return tenant, i.Value
 		}, "prt_reuse", 50173},
+		{"one generation old, and the clock was set back (REL07)", func(t *testing.T, w *world, i prt.Issued) (idp.TenantID, string) {
+			w.renew(t, i.Value)
+			w.now = w.now.Add(-prt.Overlap)
+			return tenant, i.Value
+		}, "prt_reuse", 50173},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(sqldbtest.Open(t, sources))

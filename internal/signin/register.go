@@ -172,7 +172,7 @@ func (c *Corridor) takeRegistration(ctx context.Context, s session.Session, valu
 	if err != nil {
 		return sealed, r, none, fmt.Errorf("user of session %s: %w", s.ID, err)
 	}
-	return sealed, r, method.Answer{Tenant: s.Tenant, User: user, Keep: cer.Keep, Payload: payload, Now: c.now()}, nil
+	return sealed, r, method.Answer{Tenant: s.Tenant, User: user, Keep: cer.Keep, Payload: payload, Now: c.since(s)}, nil
 }
 
 // admit asks policy about a new credential that its room has found good, and
@@ -220,4 +220,16 @@ func (c *Corridor) settleRegistration(ctx context.Context, tx *sqldb.Tx, s sessi
 	}
 	event.Outcome = audit.Success
 	return c.audit.Write(ctx, tx, event)
+}
+
+// since is the time of what is registered in a session: now, or the moment that
+// the session was opened, when a node did that whose clock is a little ahead of
+// this one's. Whoever came in by a pass needs what was registered since
+// (newlyUsable).
+func (c *Corridor) since(s session.Session) time.Time {
+	now := c.now()
+	if ahead := s.Opened.Sub(now); ahead > 0 && ahead <= nonce.Ahead {
+		return s.Opened
+	}
+	return now
 }

@@ -273,13 +273,14 @@ func (s *Service) Refresh(ctx context.Context, presented string, c client.Client
 }
 
 // stale says whether a token of this generation is one too many: neither the
-// current one, nor the one before it within Overlap.
+// current one, nor the one before it within Overlap, on either side: a rotation
+// from the future is one before the clock was set back (security.md REL07).
 func (s *Service) stale(f family, generation int64) bool {
 	switch f.generation {
 	case generation:
 		return false
 	case generation + 1:
-		return s.cfg.Now().Sub(f.rotated) > Overlap
+		return s.cfg.Now().Sub(f.rotated).Abs() > Overlap
 	}
 	return true
 }

@@ -122,7 +122,7 @@ func isOurs(err error) bool {
 // Jobs forgets families that have ended, a week after. All live equally long
 // and their ids are times, so the oldest are the first.
 func (s *Service) Jobs() []job.Job {
-	return []job.Job{{Name: "token.sweep", Every: time.Hour, Run: func(ctx context.Context, now time.Time) error {
+	return []job.Job{{Name: "token.sweep", Every: time.Hour, Forgets: true, Run: func(ctx context.Context, now time.Time) error {
 		const batch = 2000
 		for {
 			n, err := s.cfg.DB.Exec(ctx, `

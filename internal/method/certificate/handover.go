@@ -23,7 +23,6 @@ type handover struct {
 	ceremony string // the ticket of the ceremony that it was made for
 	chain    []byte
 	expires  time.Time
-	read     []*x509.Certificate // what chain is; nil: it was not read yet
 }
 
 func insertHandover(ctx context.Context, db *sqldb.DB, h handover) error {
@@ -66,9 +65,6 @@ func (h handover) drop(ctx context.Context, tx *sqldb.Tx) error {
 
 // certificates reads a stored chain. It was read once before it was stored.
 func (h handover) certificates() ([]*x509.Certificate, error) {
-	if h.read != nil {
-		return h.read, nil
-	}
 	chain, err := x509.ParseCertificates(h.chain)
 	if err == nil && len(chain) == 0 {
 		err = errors.New("no certificate")

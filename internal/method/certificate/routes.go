@@ -66,13 +66,13 @@ func (m *Room) handshake(w http.ResponseWriter, r *http.Request) error {
 		back.Set("none", "1")
 		return web.SeeOther(w, r, m.returnTo(tenant.ID, back))
 	}
-	raw, chain, err := flatten(chain)
+	raw, err := flatten(chain)
 	if err != nil {
 		return err
 	}
 	code := secret.Token()
 	kept := handover{
-		code: secret.Digest(code), tenant: tenant.ID, ceremony: ticket, chain: raw, read: chain,
+		code: secret.Digest(code), tenant: tenant.ID, ceremony: ticket, chain: raw,
 		expires: now.Add(handoverLives).Truncate(time.Millisecond),
 	}
 	if err := insertHandover(ctx, m.cfg.DB, kept); err != nil {
@@ -94,21 +94,20 @@ const (
 )
 
 // flatten writes certificates one after the other, as many as there is room
-// for, and gives those: the leaf must be among them.
-func flatten(chain []*x509.Certificate) ([]byte, []*x509.Certificate, error) {
-	chain = chain[:min(len(chain), maxChain)]
+// for: the leaf must be among them.
+func flatten(chain []*x509.Certificate) ([]byte, error) {
 	var out []byte
-	for i, c := range chain {
+	for i, c := range chain[:min(len(chain), maxChain)] {
 		if len(out)+len(c.Raw) > maxChainBytes {
 			if i == 0 {
-				return nil, nil, idp.Invalidf("certificate_too_big", "certificate of %d bytes", len(c.Raw)).
+				return nil, idp.Invalidf("certificate_too_big", "certificate of %d bytes", len(c.Raw)).
 					Say("This certificate is too large to be used here. Choose another one.")
 			}
-			return out, chain[:i], nil
+			break
 		}
 		out = append(out, c.Raw...)
 	}
-	return out, chain, nil
+	return out, nil
 }
 
 // limited is the cause of a Limited error: the time after which to come again.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -540,4 +541,72 @@ func TestSec_POL07_RulesLockOut(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSec_T64_HandshakesInMemory: strangers, whose certificates are anything,
+// cannot fill the memory with their handshakes.
+func TestSec_T64_HandshakesInMemory(t *testing.T) {
+	// Nothing is as short in a certificate as an empty URI, and as long when it
+	// was read.
+	fat := func(n int) []byte {
+		uris := make([]pkixtest.General, n)
+		for i := range uris {
+			uris[i] = pkixtest.Web(t, "")
+		}
+		return pkixtest.Root(t, "Anybody", time.Unix(0, 0), func(c *x509.Certificate) {
+			c.ExtraExtensions = append(c.ExtraExtensions, pkixtest.Alternatives(t, uris...))
+		}).Cert.Raw
+	}
+	read := func(raw []byte) *x509.Certificate {
+		c, err := x509.ParseCertificate(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	short, long, vast := fat(1), fat(3_600), fat(100_000)
+	for what, send := range map[string]func() []*x509.Certificate{
+		"one of many names":         func() []*x509.Certificate { return []*x509.Certificate{read(long)} },
+		"a vast one behind a short": func() []*x509.Certificate { return []*x509.Certificate{read(short), read(vast)} },
+		"one out of a vast handshake": func() []*x509.Certificate {
+			return []*x509.Certificate{read(append(short, make([]byte, 256<<10)...)[:len(short)])}
+		},
+	} {
+		w := one(t)
+		f := w.begun(t, "")
+		before := heap()
+		const times = 50
+		for range times {
+			w.shake(t, f.Waiting.Show, send()...)
+		}
+		// What is stored takes some memory, too.
+		if grown := heap() - before; grown > times*100<<10 {
+			t.Errorf("%s: %d KiB are kept of each", what, grown/times>>10)
+		}
+		runtime.KeepAlive(w)
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestSec_CBA10_TicketSpelling: a ticket has one spelling, so that nobody makes
+// it as long as an address may be.
+func TestSec_CBA10_TicketSpelling(t *testing.T) {
+	w := one(t)
+	at := goes(t, w.begun(t, "").Waiting.Show)
+	for name, more := range map[string]string{"line breaks": strings.Repeat("%0A", 1000), "a return": "%0D", "padding": "=", "a character": "A"} {
+		rec := w.visit(t, at+more)
+		if rec.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d", name, rec.Code)
+		}
+	}
+	if rec := w.visit(t, at); rec.Code != http.StatusSeeOther {
+		t.Errorf("as it was: %d", rec.Code)
+	}
 }

@@ -40,8 +40,8 @@ func markTicket(key *secret.Key, raw []byte) []byte {
 // openTicket checks that a ticket is ours and not over. Errors are Expired for
 // one that is late, Invalid for one that is none.
 func openTicket(key *secret.Key, text string, now time.Time) error {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) != ticketSize {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(raw) != ticketSize || len(text) != base64.RawURLEncoding.EncodedLen(ticketSize) { // the decoder passes over line breaks
 		return idp.Invalidf("ticket_malformed", "ticket of %d characters", len(text))
 	}
 	said, mac := raw[:ticketSize-ticketMAC], raw[ticketSize-ticketMAC:]
