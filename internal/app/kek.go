@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -177,4 +178,34 @@ func sameOwner(path, as string) error {
 	}
 	// Whoever owns the folder may have put a link in the file's place.
 	return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+}
+
+// keepKEK gives the file of an old key a second name, which follows from the
+// key, and makes sure that the key is there.
+func keepKEK(path string, old *secret.Key) (kept string, err error) {
+	kept = path + ".old-" + keyring.KEKID(old)
+	if err := os.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("keep the old key: %w", err)
+	}
+	if k, err := loadKEK(Config{KEKFile: kept}); err != nil {
+		return "", fmt.Errorf("keep the old key: %w", err)
+	} else if !secret.Equal(k.Raw(), old.Raw()) {
+		return "", fmt.Errorf("keep the old key: %s is another one: move it away", kept)
+	}
+	return kept, syncFolder(filepath.Dir(path))
+}
+
+// putKEK replaces a key file, in one rename, and leaves it to the owner of the
+// old one: whoever runs this may be root.
+func putKEK(path string, k *secret.Key) error {
+	return writeWhole(path, textOfKEK(k), func(from, to string) error {
+		if err := sameOwner(from, to); err != nil {
+			return err
+		}
+		return os.Rename(from, to)
+	})
+}
+
+func textOfKEK(k *secret.Key) []byte {
+	return []byte(base64.StdEncoding.EncodeToString(k.Raw()) + "\n")
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -376,34 +375,4 @@ func placeKEK(path string, old, next *secret.Key) (kept string, err error) {
 		return "", fmt.Errorf("put the new key into %s: %w", path, err)
 	}
 	return kept, nil
-}
-
-// keepKEK gives the file of an old key a second name, which follows from the
-// key, and makes sure that the key is there.
-func keepKEK(path string, old *secret.Key) (kept string, err error) {
-	kept = path + ".old-" + keyring.KEKID(old)
-	if err := os.Link(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("keep the old key: %w", err)
-	}
-	if k, err := loadKEK(Config{KEKFile: kept}); err != nil {
-		return "", fmt.Errorf("keep the old key: %w", err)
-	} else if !secret.Equal(k.Raw(), old.Raw()) {
-		return "", fmt.Errorf("keep the old key: %s is another one: move it away", kept)
-	}
-	return kept, syncFolder(filepath.Dir(path))
-}
-
-// putKEK replaces a key file, in one rename, and leaves it to the owner of the
-// old one: whoever runs this may be root.
-func putKEK(path string, k *secret.Key) error {
-	return writeWhole(path, textOfKEK(k), func(from, to string) error {
-		if err := sameOwner(from, to); err != nil {
-			return err
-		}
-		return os.Rename(from, to)
-	})
-}
-
-func textOfKEK(k *secret.Key) []byte {
-	return []byte(base64.StdEncoding.EncodeToString(k.Raw()) + "\n")
 }
