@@ -291,7 +291,7 @@ func (h *House) revokeStanding(ctx context.Context, tx *sqldb.Tx, t idp.TenantID
 	}
 	d, err := h.Platform.MachineOf(ctx, tx, t, u, c)
 	if err != nil {
-		return fmt.Errorf("Mac of key %s: %w", c, err)
+		return fmt.Errorf("machine of key %s: %w", c, err)
 	}
 	return h.Macs.Unlock.Erase(ctx, tx, t, d, u)
 }

@@ -94,7 +94,7 @@ func ofSerial(ctx context.Context, q sqldb.Querier, t idp.TenantID, serial strin
 		where m.tenant_id = $1 and m.serial = $2 and m.device_id in (
 			select device_id from mac where tenant_id = $1 and serial = $2 order by proven desc, registered desc, device_id limit $3)`, t, serial, mostAlike))
 	if err != nil {
-		return nil, fmt.Errorf("Macs of a serial number: %w", err)
+		return nil, fmt.Errorf("registrations of a serial number: %w", err)
 	}
 	slices.SortFunc(list, func(a, b Mac) int {
 		return cmp.Or(b.Registered.Compare(a.Registered), cmp.Compare(a.Device, b.Device))

@@ -32,10 +32,10 @@ func TestRotation(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		old := w.mac()
 		k := w.enrol(old, w.ada)
-		token := w.signIn(old, w.ada, k)
+		w.signIn(old, w.ada, k)
 		next := w.rotate(old, ecKey(), ecKey())
 		second := w.again()
-		token = w.signIn(old, w.ada, k) // under the old ones still
+		token := w.signIn(old, w.ada, k) // under the old ones still
 		// Signed by the new key and answered to the old one, and the other way
 		// round: a refresh settles nothing.
 		q := w.refresh(&machine{next.Device, next.signing, old.encryption}, token)

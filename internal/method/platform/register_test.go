@@ -212,7 +212,11 @@ func TestProofs(t *testing.T) {
 	})
 	offer("point at infinity", "key_malformed", func(o *platform.Offer, _ platform.Expected, _ *platformtest.Key) { o.Key = []byte{0} })
 	offer("compressed point", "key_malformed", func(o *platform.Offer, _ platform.Expected, k *platformtest.Key) {
-		o.Key = elliptic.MarshalCompressed(elliptic.P256(), k.Public().X, k.Public().Y)
+		point, err := k.Public().Bytes() // 4, then both coordinates
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Key = append([]byte{2 + point[64]&1}, point[1:33]...) // SEC 1, section 2.3.3
 	})
 	offer("P-384", "key_malformed", func(o *platform.Offer, _ platform.Expected, _ *platformtest.Key) {
 		large, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
