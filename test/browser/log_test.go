@@ -65,6 +65,7 @@ func TestConsoleLog(t *testing.T) {
 	user.Bogus(true)
 	signin()
 	user.told("That did not let you in.")
+	user.Presence(false) // or the page's quiet prompt is answered by itself, while they are on their way elsewhere
 	user.Bogus(false)
 	d.Admin(t, nil, "user", "disable", u.Name, "--tenant", d.Tenant)
 	signin()
