@@ -24,7 +24,7 @@ func (r *Ring) Prove(ctx context.Context) (damaged int64, err error) {
 		return 0, err
 	}
 	held := r.keks.Load()
-	for _, t := range []table{sealingKeys, signingKeys} {
+	for _, t := range tables {
 		names, err := namesIn(ctx, r.cfg.DB, t)
 		if err != nil {
 			return 0, err
@@ -98,12 +98,7 @@ func namesIn(ctx context.Context, q sqldb.Querier, t table) (names []string, err
 // opens them. left is how many open with nothing.
 func (r *Ring) rename(ctx context.Context, t table, name string) (left int64, err error) {
 	held := r.keks.Load()
-	for last := (wrapped{}); ; {
-		batch, err := readWrapped(ctx, r.cfg.DB, t.named, name, last)
-		if err != nil || len(batch) == 0 {
-			return left, err
-		}
-		last = batch[len(batch)-1]
+	err = walk(ctx, r.cfg.DB, t.named, name, func(batch []wrapped) error {
 		opened := map[*wrapped]*secret.Key{}
 		for n := range batch {
 			w := &batch[n]
@@ -113,7 +108,7 @@ func (r *Ring) rename(ctx context.Context, t table, name string) (left int64, er
 				left++
 			}
 		}
-		err = r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return r.cfg.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 			for w, by := range opened {
 				if _, err := tx.Exec(ctx, t.write, w.sealed, w.tenant, w.name, w.id, w.sealed, KEKID(by)); err != nil {
 					return err
@@ -121,20 +116,28 @@ func (r *Ring) rename(ctx context.Context, t table, name string) (left int64, er
 			}
 			return nil
 		})
-		if err != nil {
-			return left, fmt.Errorf("name the key-encryption key of keys: %w", err)
-		}
+	})
+	if err != nil {
+		return left, fmt.Errorf("name the key-encryption key of keys: %w", err)
 	}
+	return left, nil
 }
 
 // countUnder says how many keys name a key-encryption key.
 func countUnder(ctx context.Context, q sqldb.Querier, name string) (n int64, err error) {
-	for _, t := range []table{sealingKeys, signingKeys} {
-		var some int64
-		if err := q.QueryRow(ctx, t.count, name).Scan(&some); err != nil {
-			return 0, fmt.Errorf("count keys under a key-encryption key: %w", err)
+	for _, t := range tables {
+		some, err := t.countUnder(ctx, q, name)
+		if err != nil {
+			return 0, err
 		}
 		n += some
+	}
+	return n, nil
+}
+
+func (t table) countUnder(ctx context.Context, q sqldb.Querier, name string) (n int64, err error) {
+	if err := q.QueryRow(ctx, t.count, name).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count keys under a key-encryption key: %w", err)
 	}
 	return n, nil
 }

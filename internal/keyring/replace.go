@@ -58,15 +58,15 @@ func (r *Ring) KEKs(ctx context.Context) (k KEKs, err error) {
 	if since > 0 {
 		k.Since = time.UnixMilli(since)
 	}
-	for _, t := range []table{sealingKeys, signingKeys} {
+	for _, t := range tables {
 		names, err := namesIn(ctx, r.cfg.DB, t)
 		if err != nil {
 			return k, err
 		}
 		for _, name := range append([]string{""}, names...) {
-			var n int64
-			if err := r.cfg.DB.QueryRow(ctx, t.count, name).Scan(&n); err != nil {
-				return k, fmt.Errorf("count keys under a key-encryption key: %w", err)
+			n, err := t.countUnder(ctx, r.cfg.DB, name)
+			if err != nil {
+				return k, err
 			}
 			if n > 0 {
 				k.Keys[name] += n
@@ -95,8 +95,8 @@ func (r *Ring) Try(ctx context.Context, id string) (int, error) {
 		}
 	}
 	n := 0
-	for _, t := range []table{sealingKeys, signingKeys} {
-		err := r.walk(ctx, t.foreign, id, func(batch []wrapped) error {
+	for _, t := range tables {
+		err := walk(ctx, r.cfg.DB, t.foreign, id, func(batch []wrapped) error {
 			anew, err := r.reseal(batch, t, to)
 			for _, w := range anew {
 				if !w.named {
@@ -110,20 +110,6 @@ func (r *Ring) Try(ctx context.Context, id string) (int, error) {
 		}
 	}
 	return n, r.proveAlone(ctx, to)
-}
-
-// walk reads the rows of a query batch by batch.
-func (r *Ring) walk(ctx context.Context, query, kek string, fn func([]wrapped) error) error {
-	for last := (wrapped{}); ; {
-		batch, err := readWrapped(ctx, r.cfg.DB, query, kek, last)
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		if err := fn(batch); err != nil {
-			return err
-		}
-		last = batch[len(batch)-1]
-	}
 }
 
 // held gives a key-encryption key that this node has.
@@ -162,8 +148,8 @@ func (r *Ring) Replace(ctx context.Context, id string, note Note, progress func(
 	// sealing under the old key.
 	const rounds = 5
 	for range rounds {
-		for _, t := range []table{sealingKeys, signingKeys} {
-			if err := r.walk(ctx, t.foreign, id, func(batch []wrapped) error { return m.batch(ctx, t, batch) }); err != nil {
+		for _, t := range tables {
+			if err := walk(ctx, r.cfg.DB, t.foreign, id, func(batch []wrapped) error { return m.batch(ctx, t, batch) }); err != nil {
 				return m.done, err
 			}
 		}
@@ -290,12 +276,9 @@ func (m *move) batch(ctx context.Context, t table, batch []wrapped) error {
 // proveAlone opens every key with to and nothing else: what a row says of
 // itself is not enough to let an old key go.
 func (r *Ring) proveAlone(ctx context.Context, to *secret.Key) error {
-	for _, t := range []table{sealingKeys, signingKeys} {
-		err := r.walk(ctx, t.all, "", func(batch []wrapped) error {
+	for _, t := range tables {
+		err := walk(ctx, r.cfg.DB, t.named, KEKID(to), func(batch []wrapped) error { // the others are counted in the end
 			for _, w := range batch {
-				if w.kek != KEKID(to) {
-					continue // counted in the end
-				}
 				if _, err := to.Open(w.sealed, t.aad(w)); err != nil {
 					return fmt.Errorf("key %s of tenant %s, which should be under the new key-encryption key: %w", w.id, w.tenant, err)
 				}
@@ -322,7 +305,7 @@ func (r *Ring) end(ctx context.Context, to *secret.Key) (over bool, err error) {
 		if err := still(now, next, id); err != nil {
 			return err
 		}
-		for _, t := range []table{sealingKeys, signingKeys} {
+		for _, t := range tables {
 			left, err := readWrapped(ctx, tx, t.foreign, id, wrapped{})
 			if err != nil || len(left) > 0 {
 				return err

@@ -37,24 +37,18 @@ func (r *Ring) Rewrap(ctx context.Context, also Note) (int, error) {
 			return err
 		}
 		n, whose := 0, map[idp.TenantID]bool{}
-		for _, t := range []table{sealingKeys, signingKeys} {
-			for last := (wrapped{}); ; {
-				batch, err := readWrapped(ctx, tx, t.foreign, KEKID(to), last)
-				if err != nil {
-					return err
-				}
-				if len(batch) == 0 {
-					break
-				}
+		for _, t := range tables {
+			err := walk(ctx, tx, t.foreign, KEKID(to), func(batch []wrapped) error {
 				anew, err := r.reseal(batch, t, to)
 				if err != nil {
 					return err
 				}
 				some, err := put(ctx, tx, anew, t, to, whose)
-				if err != nil {
-					return err
-				}
-				n, last = n+some, batch[len(batch)-1]
+				n += some
+				return err
+			})
+			if err != nil {
+				return err
 			}
 		}
 		if err := r.takeOver(ctx, tx, to); err != nil {
@@ -75,9 +69,8 @@ func (r *Ring) Rewrap(ctx context.Context, also Note) (int, error) {
 // table says how the rows of a kind of key are walked and written. A row is
 // known by its tenant, its purpose or algorithm, and its id.
 type table struct {
-	all     string // $5 rows after ($2, $3, $4), whatever $1 is
-	named   string // those that name the key-encryption key $1
-	foreign string // those that do not
+	named   string // $5 rows after ($2, $3, $4) that name the key-encryption key $1
+	foreign string // the same of those that do not
 	write   string // $1 and the name $6 into the row ($2, $3, $4), if it still holds $5
 	names   string // the first name after $1
 	count   string // how many rows name $1
@@ -86,8 +79,6 @@ type table struct {
 
 var (
 	sealingKeys = table{
-		all: `select tenant_id, purpose, id, sealed, kek from sealing_key
-			where kek >= $1 and (tenant_id, purpose, id) > ($2, $3, $4) order by tenant_id, purpose, id limit $5`,
 		named: `select tenant_id, purpose, id, sealed, kek from sealing_key
 			where kek = $1 and (tenant_id, purpose, id) > ($2, $3, $4) order by tenant_id, purpose, id limit $5`,
 		foreign: `select tenant_id, purpose, id, sealed, kek from sealing_key
@@ -98,8 +89,6 @@ var (
 		purpose: func(purpose string) string { return purpose },
 	}
 	signingKeys = table{
-		all: `select tenant_id, alg, id, sealed, kek from signing_key
-			where kek >= $1 and (tenant_id, alg, id) > ($2, $3, $4) order by tenant_id, alg, id limit $5`,
 		named: `select tenant_id, alg, id, sealed, kek from signing_key
 			where kek = $1 and (tenant_id, alg, id) > ($2, $3, $4) order by tenant_id, alg, id limit $5`,
 		foreign: `select tenant_id, alg, id, sealed, kek from signing_key
@@ -109,6 +98,7 @@ var (
 		count:   `select count(*) from signing_key where kek = $1`,
 		purpose: signingPurpose,
 	}
+	tables = []table{sealingKeys, signingKeys}
 )
 
 // aad is what a row's key is bound to.
@@ -136,6 +126,20 @@ func readWrapped(ctx context.Context, q sqldb.Querier, query, kek string, after 
 		out = append(out, w)
 	}
 	return out, errors.Join(rows.Err(), rows.Close())
+}
+
+// walk reads the rows of a query batch by batch.
+func walk(ctx context.Context, q sqldb.Querier, query, kek string, fn func([]wrapped) error) error {
+	for last := (wrapped{}); ; {
+		batch, err := readWrapped(ctx, q, query, kek, last)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		if err := fn(batch); err != nil {
+			return err
+		}
+		last = batch[len(batch)-1]
+	}
 }
 
 // resealed is a row and what is to be in it.
