@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/secret"
 )
 
@@ -181,42 +182,8 @@ func parseKEK(text []byte) (*secret.Key, error) {
 // whole or not at all.
 func makeKEK(path string) (*secret.Key, error) {
 	k := secret.RandomKey()
-	if err := writeWhole(path, textOfKEK(k), os.Link); err != nil {
+	if err := program.Place(path, textOfKEK(k), os.Link); err != nil {
 		return nil, diskError(path, err)
 	}
 	return k, nil
-}
-
-// writeWhole writes a file of mode 0600 beside its place and then puts it
-// there by place (os.Rename to replace, os.Link to refuse an existing one),
-// synced, so that a crash leaves the old file or the new one.
-func writeWhole(path string, text []byte, place func(from, to string) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = place(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/sqldb"
 )
 
@@ -77,7 +78,7 @@ func (h *highWater) advance(ctx context.Context, db *sqldb.DB, log *audit.Log) e
 	if err != nil || last == "" || last == h.last {
 		return err
 	}
-	if err := writeWhole(h.path, []byte(last+"\n"), os.Rename); err != nil {
+	if err := program.Place(h.path, []byte(last+"\n"), os.Rename); err != nil {
 		return diskError(h.path, err)
 	}
 	h.last = last

@@ -14,6 +14,7 @@ import (
 	"github.com/signetid/signet/internal/audit"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/secret"
 	"github.com/signetid/signet/internal/sqldb"
 )
@@ -192,13 +193,13 @@ func keepKEK(path string, old *secret.Key) (kept string, err error) {
 	} else if !secret.Equal(k.Raw(), old.Raw()) {
 		return "", fmt.Errorf("keep the old key: %s is another one: move it away", kept)
 	}
-	return kept, syncFolder(filepath.Dir(path))
+	return kept, program.SyncFolder(filepath.Dir(path))
 }
 
 // putKEK replaces a key file, in one rename, and leaves it to the owner of the
 // old one: whoever runs this may be root.
 func putKEK(path string, k *secret.Key) error {
-	return writeWhole(path, textOfKEK(k), func(from, to string) error {
+	return program.Place(path, textOfKEK(k), func(from, to string) error {
 		if err := sameOwner(from, to); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/signetid/signet/internal/admin"
 	"github.com/signetid/signet/internal/idp"
 	"github.com/signetid/signet/internal/keyring"
+	"github.com/signetid/signet/internal/program"
 	"github.com/signetid/signet/internal/secret"
 )
 
@@ -219,7 +220,7 @@ func (k *keeper) write(next *secret.Key) error {
 	if k.cfg.KEK != "" {
 		like = k.cfg.Data
 	}
-	err := writeWhole(path, textOfKEK(next), func(from, to string) error {
+	err := program.Place(path, textOfKEK(next), func(from, to string) error {
 		if err := sameOwner(from, like); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,21 +28,26 @@ func Folder(folder string) error {
 
 // Replace writes a file of this account alone. After a crash there is the old
 // one or the new one, whole.
-func Replace(path string, text []byte) error {
+func Replace(path string, text []byte) error { return Place(path, text, os.Rename) }
+
+// Place writes a file of this account alone beside its place and then puts it
+// there by put (os.Rename to replace, os.Link to refuse an existing one), so that
+// a crash leaves the old file or the new one, whole.
+func Place(path string, text []byte, put func(from, to string) error) error {
 	// A name of its own: two commands at once must not write into one file.
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // of what was not renamed
-	defer f.Close()
-	if _, err := f.Write(text); err != nil { // CreateTemp makes it 0600
+	_, err = f.Write(text)    // CreateTemp makes it 0600
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := put(f.Name(), path); err != nil {
 		return err
 	}
 	return SyncFolder(filepath.Dir(path))
